@@ -1,0 +1,153 @@
+"""The facts that the shop keeps and the rules that it follows, as plain values.
+
+Money is in integer cents, dates are ISO strings, ids are text.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+Reason = Literal["changed_mind", "damaged", "wrong_item", "defective", "not_received"]
+REASONS: tuple[Reason, ...] = ("changed_mind", "damaged", "wrong_item", "defective", "not_received")
+
+# Why a remedy is refused. The policy engine gives these, the customer understands them.
+Ground = Literal[
+    "window",  # too many days since delivery
+    "final_sale",
+    "already_refunded",
+    "not_delivered",
+    "gift_card_item",  # a gift card as a product
+    "not_found",  # no such order, or not an order of this customer: both are said the same way
+    "not_verified",
+    "out_of_stock",  # the exchange that was asked for
+]
+
+TransferReason = Literal["refund_over_limit", "delivery_dispute", "other"]
+
+Verb = Literal["refund", "store_credit", "exchange"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The parameters of one shop's refund policy.
+
+    Attributes:
+        return_window_days: a change of mind is refunded up to this many days after delivery.
+        credit_window_days: after the return window and up to this day, store credit instead.
+        damage_window_days: damaged, defective or wrong items are refunded up to this day.
+        restocking_fee_percent: kept from a change-of-mind refund of electronics.
+        transfer_limit_cents: a refund above this total goes to a human.
+        refund_days: business days until the money arrives.
+    """
+
+    return_window_days: int
+    credit_window_days: int
+    damage_window_days: int
+    restocking_fee_percent: int
+    transfer_limit_cents: int
+    refund_days: int
+
+
+@dataclass(frozen=True, slots=True)
+class ItemFacts:
+    """One line of an order; ``status`` is ordered, refunded, credited or exchanged."""
+
+    item_id: str
+    variant_id: str
+    title: str
+    category: str
+    price_cents: int
+    final_sale: bool
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentFacts:
+    """One payment of an order; ``kind`` is card, paypal or gift_card."""
+
+    payment_id: str
+    kind: str
+    label: str
+    amount_cents: int
+    refunded_cents: int
+
+
+@dataclass(frozen=True, slots=True)
+class OrderFacts:
+    """An order as the policy engine sees it; ``status`` is processing, shipped or delivered."""
+
+    order_id: str
+    customer_id: str
+    status: str
+    delivered_on: str | None
+    expected_on: str | None
+    items: tuple[ItemFacts, ...]
+    payments: tuple[PaymentFacts, ...]
+
+
+class World(NamedTuple):
+    """The rows that one scenario adds to the catalogue: a tuple of rows a table, in schema order."""
+
+    customers: tuple[tuple[str, str, str], ...]  # customer_id, name, email
+    addresses: tuple[tuple[str, str, str, str, str], ...]  # address_id, customer_id, street, city, postal_code
+    payment_methods: tuple[tuple[str, str, str, str], ...]  # payment_method_id, customer_id, kind, label
+    orders: tuple[tuple[str, str, str, str], ...]  # order_id, customer_id, placed_on, status
+    order_items: tuple[tuple[str, str, str, str, int, int, str], ...]
+    # item_id, order_id, variant_id, title, price_cents, final_sale, status
+    shipments: tuple[tuple[str, str, str, str, str, str | None], ...]
+    # shipment_id, order_id, carrier, shipped_on, expected_on, delivered_on
+    payments: tuple[tuple[str, str, str, int], ...]  # payment_id, order_id, payment_method_id, amount_cents
+    refunds: tuple[tuple[str, str, str, int, str, str], ...]
+    # refund_id, order_id, payment_id, amount_cents, reason, created_on
+
+
+# One normalised change that a tool made, compared as a set with what was acceptable:
+#   ("refund", payment_id, cents)        total paid back to a payment
+#   ("item", item_id, status)            an order line's new status
+#   ("store_credit", customer_id, cents) total credit given
+#   ("exchange", item_id, variant_id)
+#   ("ticket", reason)                   the conversation was transferred
+#   ("other", table, operation, key)     anything else that changed: never acceptable
+Effect = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ItemDecision:
+    """What the policy gives for one item.
+
+    Attributes:
+        item_id: the order line.
+        remedy: the best remedy: refund, store_credit, exchange or none.
+        amount_cents: what is paid or credited (0 for exchange and none).
+        fee_cents: the restocking fee kept from the price.
+        ground: why it is not refunded; empty for a refund.
+    """
+
+    item_id: str
+    remedy: Literal["refund", "store_credit", "exchange", "none"]
+    amount_cents: int
+    fee_cents: int
+    ground: Ground | Literal[""]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the policy gives for a request.
+
+    Attributes:
+        transfer: why the request must go to a human; empty if it need not.
+        ground: why the whole request is refused before any item is looked at; else empty.
+        items: a decision an item; empty if ``transfer`` or ``ground`` is set.
+        split: (payment_id, cents) of the refund total, in the order of payment.
+    """
+
+    transfer: TransferReason | Literal[""]
+    ground: Ground | Literal[""]
+    items: tuple[ItemDecision, ...]
+    split: tuple[tuple[str, int], ...]
+
+    @property
+    def refund_cents(self) -> int:
+        """The refund total."""
+        return sum(item.amount_cents for item in self.items if item.remedy == "refund")
