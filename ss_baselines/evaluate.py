@@ -1,0 +1,181 @@
+"""Runs an agent over scenarios: many environments at once, one batched call to the agent a step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import Any
+
+import gymnasium as gym
+
+from ss_baselines.agents import Agent, load_agent
+from ss_baselines.report import EpisodeRecord, Evaluation
+from ss_gym.types import Message
+
+
+class _Lane:
+    """One environment and the conversation that is going on in it."""
+
+    def __init__(self, env_id: str, env_kwargs: Mapping[str, Any], keep_messages: bool) -> None:
+        self._env = gym.make(env_id, **env_kwargs)
+        self._keep_messages = keep_messages
+        self.conversation: list[Message] = []
+        self.place = 0
+        self._reward = 0.0
+        self._tool_errors = 0
+
+    def begin(self, place: int, scenario_id: str) -> None:
+        """Opens scenario number ``place``."""
+        _, info = self._env.reset(options={"scenario_id": scenario_id})
+        # A new list: agents know a conversation by the list that holds it.
+        self.conversation = [{"role": "system", "content": info["system_prompt"]}, *info["messages"]]
+        self.place = place
+        self._reward = 0.0
+        self._tool_errors = 0
+
+    def step(self, action: str) -> EpisodeRecord | None:
+        """Takes the action; gives the record if the episode ended with it."""
+        _, reward, terminated, truncated, info = self._env.step(action)
+        self.conversation += info["messages"]
+        self._reward += float(reward)
+        self._tool_errors += sum(
+            message["role"] == "tool" and message["content"].startswith('{"error"') for message in info["messages"]
+        )
+        return self._record(truncated, info) if terminated or truncated else None
+
+    def _record(self, truncated: bool, info: Mapping[str, Any]) -> EpisodeRecord:
+        audit = info["audit"]
+        return EpisodeRecord(
+            scenario_id=info["scenario_id"],
+            pair_id=str(info["pair_id"]),
+            success=bool(info["success"]),
+            reward=self._reward,
+            reward_terms=dict(info["episode_terms"]),
+            critical=tuple(audit["critical"]),
+            failed=tuple(audit["failed"]),
+            turns=info["turn"],
+            steps=info["step"],
+            tool_errors=self._tool_errors,
+            truncated=truncated,
+            messages=tuple(self.conversation) if self._keep_messages else (),
+        )
+
+    def close(self) -> None:
+        """Releases the environment."""
+        self._env.close()
+
+
+def _run(
+    agent: Agent, env_id: str, env_kwargs: Mapping[str, Any], scenario_ids: Sequence[str], batch: int, keep_messages: bool
+) -> tuple[list[EpisodeRecord], float]:
+    """The records of the scenarios, in their order, and the seconds they took."""
+    lanes = [_Lane(env_id, env_kwargs, keep_messages) for _ in range(min(batch, len(scenario_ids)))]
+    start = time.perf_counter()
+    waiting = iter(enumerate(scenario_ids))
+    for lane in lanes:
+        lane.begin(*next(waiting))
+    records: dict[int, EpisodeRecord] = {}
+    active = lanes
+    while active:
+        still_active = []
+        for lane, completion in zip(active, agent.act([lane.conversation for lane in active]), strict=True):
+            record = lane.step(completion.text)
+            if record is not None:
+                records[lane.place] = record
+                following = next(waiting, None)
+                if following is None:
+                    continue
+                lane.begin(*following)
+            still_active.append(lane)
+        active = still_active
+    seconds = time.perf_counter() - start
+    for lane in lanes:
+        lane.close()
+    return [records[place] for place in range(len(scenario_ids))], seconds
+
+
+def _run_named(job: tuple[Agent | str, str, Mapping[str, Any], Sequence[str], int, bool]) -> tuple[list[EpisodeRecord], float]:
+    agent, *rest = job
+    return _run(load_agent(agent) if isinstance(agent, str) else agent, *rest)
+
+
+def _family(env_id: str, env_kwargs: Mapping[str, Any]) -> str:
+    """The scenario family that an environment plays."""
+    env = gym.make(env_id, **env_kwargs)
+    family: str = env.unwrapped.family  # type: ignore[attr-defined]
+    env.close()
+    return family
+
+
+def evaluate(
+    agent: Agent | str,
+    env_id: str = "StateSet/Refund-v0",
+    split: str = "dev",
+    *,
+    episodes: int | None = None,
+    pairs: int | None = None,
+    scenario_ids: Sequence[str] | None = None,
+    name: str = "",
+    workers: int = 1,
+    batch: int = 64,
+    env_kwargs: Mapping[str, Any] | None = None,
+    keep_messages: bool = False,
+) -> Evaluation:
+    """Runs an agent over scenarios and reports what happened.
+
+    Scenario ``2k`` of a split and its counterfactual twin ``2k + 1`` are a pair; ``episodes=N``
+    takes the first N scenarios and ``pairs=K`` the first 2K, so the same call always plays the
+    same customers. The outcome does not depend on ``workers`` or ``batch`` for agents whose
+    actions depend on the conversation alone.
+
+    Args:
+        agent: the agent, or the name of a baseline.
+        env_id: the environment's id.
+        split: train, dev or test.
+        episodes: how many scenarios of the split, from the first.
+        pairs: how many pairs instead.
+        scenario_ids: the very scenarios instead; ``split`` is then not used.
+        name: what the report calls the agent; its own name by default.
+        workers: processes; an agent that is not given by name must pickle if there are several.
+        batch: conversations that one process plays at once.
+        env_kwargs: keywords of the environment, such as ``prompt="compact"``.
+        keep_messages: keep each conversation in its record.
+
+    Raises:
+        ValueError: unless exactly one of ``episodes``, ``pairs`` and ``scenario_ids`` is given and
+            it asks for at least one episode, or if ``workers`` or ``batch`` is less than 1.
+    """
+    kwargs = dict(env_kwargs or {})
+    if sum(choice is not None for choice in (episodes, pairs, scenario_ids)) != 1:
+        raise ValueError("give exactly one of episodes, pairs and scenario_ids")
+    if workers < 1 or batch < 1:
+        raise ValueError(f"workers and batch must be at least 1, got {workers} and {batch}")
+    if scenario_ids is None:
+        count = episodes if episodes is not None else 2 * (pairs or 0)
+        family = _family(env_id, kwargs)
+        scenario_ids = [f"{family}/{split}/{number:04d}" for number in range(count)]
+    else:
+        split = ""
+    if not scenario_ids:
+        raise ValueError("there is nothing to evaluate: ask for at least one episode")
+    start = time.perf_counter()
+    if workers == 1:
+        records, seconds = _run_named((agent, env_id, kwargs, scenario_ids, batch, keep_messages))
+    else:
+        size = -(-len(scenario_ids) // workers)
+        chunks = [scenario_ids[begin : begin + size] for begin in range(0, len(scenario_ids), size)]
+        jobs = [(agent, env_id, kwargs, chunk, batch, keep_messages) for chunk in chunks]
+        # Spawned, not forked: a forked process inherits the locks of torch's threads.
+        with ProcessPoolExecutor(len(jobs), mp_context=get_context("spawn")) as pool:
+            results = list(pool.map(_run_named, jobs))
+        records = [record for part, _ in results for record in part]
+        seconds = max(part_seconds for _, part_seconds in results)
+    return Evaluation(
+        agent=name or (agent if isinstance(agent, str) else type(agent).__name__),
+        env_id=env_id,
+        split=split,
+        episodes=tuple(records),
+        seconds=seconds,
+    )

@@ -1,0 +1,127 @@
+"""Intervals for the leaderboard's numbers: proportions, means and paired differences.
+
+Scenarios come in counterfactual pairs, and the two members of a pair share customer and wording,
+so they are not independent. Every function takes the cluster of each observation and treats the
+cluster, never the episode, as the unit that was sampled.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Z_95 = 1.959963984540054  # the 97.5 % quantile of the standard normal
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A point estimate with its 95 % interval, in the units of what was measured."""
+
+    value: float
+    low: float
+    high: float
+
+    def overlaps(self, other: Estimate) -> bool:
+        """Whether the two intervals share a point."""
+        return self.low <= other.high and other.low <= self.high
+
+
+def wilson(successes: float, trials: float) -> Estimate:
+    """Score interval of a proportion (Wilson 1927).
+
+    centre = (p + z²/2n) / (1 + z²/n), half-width = z·sqrt(p(1−p)/n + z²/4n²) / (1 + z²/n).
+
+    Args:
+        successes: how many succeeded; fractional where ``trials`` is an effective sample size.
+        trials: how many independent trials there were.
+
+    Raises:
+        ValueError: if there are no trials, or successes are not within ``[0, trials]``.
+    """
+    if trials <= 0 or not 0 <= successes <= trials:
+        raise ValueError(f"need 0 <= successes <= trials and trials > 0, got {successes} of {trials}")
+    share = successes / trials
+    shrink = 1 + Z_95**2 / trials
+    centre = (share + Z_95**2 / (2 * trials)) / shrink
+    half = Z_95 * math.sqrt(share * (1 - share) / trials + Z_95**2 / (4 * trials**2)) / shrink
+    low = 0.0 if successes == 0 else max(0.0, centre - half)
+    high = 1.0 if successes == trials else min(1.0, centre + half)
+    return Estimate(share, low, high)
+
+
+def _cluster_sums(values: Sequence[float], clusters: Sequence[Hashable]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Sum and size of each cluster, in order of first appearance: two ``(K,)`` arrays."""
+    if len(values) != len(clusters) or not values:
+        raise ValueError(f"need as many clusters as values and at least one, got {len(values)} and {len(clusters)}")
+    index = {cluster: place for place, cluster in enumerate(dict.fromkeys(clusters))}
+    places = np.fromiter((index[cluster] for cluster in clusters), dtype=np.intp, count=len(clusters))
+    sums = np.bincount(places, weights=np.asarray(values, dtype=np.float64), minlength=len(index))
+    sizes = np.bincount(places, minlength=len(index)).astype(np.float64)
+    return sums, sizes
+
+
+def proportion(outcomes: Sequence[bool], clusters: Sequence[Hashable]) -> Estimate:
+    """Share of successes with a Wilson interval that allows for clusters.
+
+    The interval is Wilson's on the effective sample size n* = p(1−p) / v, where v is the
+    linearised between-cluster variance of p (Korn and Graubard 1998), never more than n. Where
+    all outcomes agree v says nothing and n* is the number of clusters. With clusters of one and
+    K of them, n* = K − 1: the price of estimating v.
+
+    Args:
+        outcomes: success of each episode.
+        clusters: which cluster (pair) each episode belongs to.
+    """
+    sums, sizes = _cluster_sums([float(outcome) for outcome in outcomes], clusters)
+    total, count = float(sizes.sum()), len(sizes)
+    share = float(sums.sum()) / total
+    if share in (0.0, 1.0) or count == 1:
+        return wilson(share * count, count)
+    residuals = sums - share * sizes
+    variance = count / (count - 1) * float(residuals @ residuals) / total**2
+    effective = total if variance == 0 else min(total, share * (1 - share) / variance)
+    return wilson(share * effective, effective)
+
+
+def mean(values: Sequence[float], clusters: Sequence[Hashable], resamples: int = 2_000, seed: int = 0) -> Estimate:
+    """Mean with a percentile interval from resampling whole clusters (Efron and Tibshirani 1993).
+
+    Args:
+        values: one value an episode.
+        clusters: which cluster each belongs to.
+        resamples: bootstrap replicates.
+        seed: of the resampling, so that a printed interval can be reproduced.
+    """
+    sums, sizes = _cluster_sums(values, clusters)
+    generator = np.random.default_rng(seed)
+    counts = generator.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=resamples).astype(np.float64)
+    replicates = (counts @ sums) / (counts @ sizes)
+    low, high = np.quantile(replicates, [0.025, 0.975])
+    return Estimate(float(sums.sum() / sizes.sum()), float(low), float(high))
+
+
+def paired_difference(
+    first: Sequence[float],
+    second: Sequence[float],
+    clusters: Sequence[Hashable],
+    resamples: int = 2_000,
+    seed: int = 0,
+) -> Estimate:
+    """Mean of ``first − second`` over the same scenarios, with a clustered bootstrap interval.
+
+    Two agents differ on these scenarios at the 5 % level where the interval excludes 0.
+
+    Args:
+        first: one value a scenario for the first agent.
+        second: the same scenarios, in the same order, for the second.
+        clusters: which cluster each scenario belongs to.
+        resamples: bootstrap replicates.
+        seed: of the resampling.
+    """
+    if len(first) != len(second):
+        raise ValueError(f"a paired comparison needs the same scenarios on both sides, got {len(first)} and {len(second)}")
+    return mean([a - b for a, b in zip(first, second, strict=True)], clusters, resamples, seed)
