@@ -1,0 +1,63 @@
+# Each target sets up .venv by itself; on a fresh machine `make demo` is all it takes.
+.PHONY: help demo test lint bench docs clean
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+JOBS ?= 2
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+# PyPI's Linux build of torch brings gigabytes of CUDA libraries; `make TORCH=torch==2.13.0` asks for it.
+ifeq ($(shell uname -s),Linux)
+TORCH ?= torch==2.13.0+cpu
+else
+TORCH ?= torch==2.13.0
+endif
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+
+# Spinning OpenMP threads slow each other down on shared cores.
+export OMP_NUM_THREADS ?= 1
+export OMP_WAIT_POLICY ?= PASSIVE
+
+help:
+	@echo "make demo    evaluate the tiny agent, train it with GRPO, evaluate it again (outputs/refund/)"
+	@echo "make test    the tests, on JOBS=$(JOBS) processes"
+	@echo "make lint    ruff, mypy --strict, import-linter"
+	@echo "make bench   throughput of the environments and of the trainer"
+	@echo "make docs    the documentation, as HTML in site/"
+	@echo "make clean   remove what the tools and tests left (not .venv, not outputs/)"
+
+# torch goes first and alone, so that nothing that depends on it can choose another build.
+.venv/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) install -c constraints.txt "$(TORCH)" 2>/dev/null || \
+		$(PIP) install -c constraints.txt --extra-index-url $(TORCH_INDEX) "$(TORCH)"
+	$(PIP) install -c constraints.txt -e ".[train,dev]"
+	@touch $@
+
+.venv/.installed-docs: .venv/.installed
+	$(PIP) install -c constraints.txt -e ".[docs]"
+	@touch $@
+
+demo: .venv/.installed
+	$(BIN)/python docs/examples/refund_demo.py
+
+test: .venv/.installed
+	$(BIN)/python -m pytest -q -n $(JOBS)
+
+lint: .venv/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/.installed
+	$(BIN)/python tests/benchmarks/run.py
+
+docs: .venv/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict -f docs/mkdocs.yml
+
+clean:
+	rm -rf build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find ss_gym ss_trainers ss_baselines tests docs -name __pycache__ -prune -exec rm -rf {} +
