@@ -1,0 +1,115 @@
+"""Access to the data files of the scenarios, in a checkout and in an installed package."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+_PACKAGE = Path(__file__).resolve().parent
+
+# The compiled parser is ten times faster; PyYAML may be built without it.
+_Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@cache
+def folder() -> Path:
+    """The folder that holds a folder for each family.
+
+    Raises:
+        FileNotFoundError: if the package was installed without its data.
+    """
+    for candidate in (_PACKAGE / "_scenarios", _PACKAGE.parent / "scenarios"):
+        if candidate.is_dir():
+            return candidate
+    raise FileNotFoundError(f"the scenario files are missing from {_PACKAGE}: install stateset-gym again")
+
+
+@cache
+def read_text(family: str, name: str) -> str:
+    """A scenario file as text.
+
+    Args:
+        family: folder, e.g. ``"refund"`` or ``"world"``.
+        name: file name, e.g. ``"policy.md"``.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+    """
+    return (folder() / family / name).read_text(encoding="utf-8")
+
+
+@cache
+def read_yaml(family: str, name: str) -> Any:
+    """A scenario file as YAML data, parsed once a process: treat it as read-only.
+
+    Args:
+        family: folder, e.g. ``"refund"`` or ``"world"``.
+        name: file name, e.g. ``"phrases.yaml"``.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file is not valid YAML; names the file and the line.
+    """
+    return parse_yaml(read_text(family, name), f"{family}/{name}")
+
+
+def parse_yaml(text: str, source: str) -> Any:
+    """YAML text as data.
+
+    Args:
+        text: the YAML.
+        source: what to call it in an error.
+
+    Raises:
+        ValueError: if the text is not valid YAML; names the source and the line.
+    """
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506  (a safe loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f", line {mark.line + 1}" if mark else ""
+        raise ValueError(f"{source}{where}: {error.problem or error.context}") from error
+    except yaml.YAMLError as error:
+        raise ValueError(f"{source}: {error}") from error
+
+
+def field_error(family: str, name: str, field: Sequence[str | int], problem: str) -> ValueError:
+    """An error for a field of a scenario file that is well-formed YAML but makes no sense.
+
+    Args:
+        family: folder of the file.
+        name: file name.
+        field: keys and list indices from the top of the file to the field.
+        problem: what is wrong and what was expected.
+
+    Returns:
+        The error to raise: it names the file, the line and the field.
+    """
+    label = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in field).lstrip(".")
+    line = line_of(read_text(family, name), field)
+    return ValueError(f"{family}/{name}, line {line}, field {label}: {problem}")
+
+
+def line_of(text: str, field: Sequence[str | int]) -> int:
+    """The line, counted from 1, of a field in YAML text; of its nearest parent if it is missing."""
+    node = yaml.compose(text, Loader=_Loader)
+    line: int = node.start_mark.line if node else 0
+    for part in field:
+        child = _child(node, part)
+        if child is None:
+            break
+        node = child
+        line = node.start_mark.line
+    return line + 1
+
+
+def _child(node: Any, part: str | int) -> Any:
+    if isinstance(node, yaml.MappingNode):
+        return next((value for key, value in node.value if key.value == str(part)), None)
+    if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+        return node.value[part]
+    return None
