@@ -1,0 +1,120 @@
+"""The agent: one model behind a batched synchronous call and an asynchronous one."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ss_gym.agents.backends import Backend, Sampling, load_backend
+from ss_gym.agents.config import AgentConfig
+from ss_gym.agents.conversation import Conversation
+from ss_gym.types import Completion, Message
+
+# Conversations that an agent keeps between calls of generate_response, by their id.
+_REMEMBERED = 256
+
+
+class MultiTurnAgent:
+    """A language model that takes part in conversations.
+
+    Args:
+        config: the model and how to sample from it.
+        backend: what answers; by default the one that ``config.model_name`` names, loaded by
+            ``initialize``.
+    """
+
+    def __init__(self, config: AgentConfig, backend: Backend | None = None) -> None:
+        self.config = config
+        self._backend = backend
+        self._lock = threading.Lock()
+        self._remembered: OrderedDict[str, Conversation] = OrderedDict()
+
+    @property
+    def backend(self) -> Backend:
+        """What answers for the agent.
+
+        Raises:
+            RuntimeError: before ``initialize``.
+        """
+        if self._backend is None:
+            raise RuntimeError("the agent has no model yet: await agent.initialize() first")
+        return self._backend
+
+    async def initialize(self) -> None:
+        """Loads the model, in a thread; does nothing the second time.
+
+        Raises:
+            ValueError: if no installed backend has the scheme of ``config.model_name``.
+            ImportError: if the backend needs packages that are not installed.
+            FileNotFoundError: if there is no such model.
+        """
+        await asyncio.to_thread(self.load)
+
+    def load(self) -> None:
+        """Loads the model: what ``initialize`` does, for synchronous callers."""
+        with self._lock:
+            if self._backend is None:
+                self._backend = load_backend(self.config)
+
+    def act(self, conversations: Sequence[Sequence[Message]]) -> list[Completion]:
+        """One completion for each conversation, in one batched call of the model.
+
+        A loop that plays whole episodes should pass the same :class:`Conversation` objects each
+        time: the model then encodes only what is new. Any other sequence of messages is encoded
+        from the start.
+
+        Raises:
+            ValueError: if a conversation is empty or ends with the agent's own message.
+            RuntimeError: before ``initialize``.
+        """
+        prepared = [self._prepared(conversation) for conversation in conversations]
+        sampling = Sampling(self.config.max_new_tokens, self.config.temperature)
+        backend = self.backend
+        with self._lock:
+            return backend.generate(prepared, sampling) if prepared else []
+
+    async def generate_response(self, messages: Sequence[Message], context: Mapping[str, Any] | None = None) -> str:
+        """The agent's answer to the messages so far.
+
+        Args:
+            messages: the whole conversation in OpenAI form.
+            context: ``"tools"`` are the function schemas at hand; a ``"conversation_id"`` lets the
+                model go on from where it was when ``messages`` continue that conversation.
+
+        Raises:
+            ValueError: if there are no messages or the last is the agent's own.
+            RuntimeError: before ``initialize``.
+        """
+        context = context or {}
+        conversation = self._recalled(str(context.get("conversation_id", "")), messages, context.get("tools", ()))
+        completion = (await asyncio.to_thread(self.act, [conversation]))[0]
+        conversation.completions[len(conversation)] = completion
+        conversation.append({"role": "assistant", "content": completion.text})
+        return completion.text
+
+    def _prepared(self, messages: Sequence[Message]) -> Conversation:
+        """The messages as a conversation that can be answered."""
+        conversation = messages if isinstance(messages, Conversation) else Conversation(messages)
+        if not conversation:
+            raise ValueError("there is nothing to answer: the conversation is empty")
+        if conversation[-1]["role"] == "assistant":
+            raise ValueError("there is nothing to answer: the last message is the agent's own")
+        if self.config.system_prompt and conversation[0]["role"] != "system":
+            conversation.insert_system_prompt(self.config.system_prompt)
+        return conversation
+
+    def _recalled(self, key: str, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> Conversation:
+        """The conversation kept under ``key`` if ``messages`` continue it, else a new one."""
+        fresh = self._prepared(Conversation(messages, tools))
+        kept = self._remembered.pop(key, None) if key else None
+        if kept is not None and kept == fresh[: len(kept)] and kept.tools == fresh.tools:
+            kept.extend(fresh[len(kept) :])
+            fresh = kept
+        if key:
+            self._remembered[key] = fresh
+            while len(self._remembered) > _REMEMBERED:
+                self._remembered.popitem(last=False)
+        return fresh

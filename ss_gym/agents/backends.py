@@ -1,0 +1,125 @@
+"""Backends: what answers for an agent, found by the scheme of its model name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib.metadata import entry_points
+from typing import Protocol
+
+from ss_gym.agents.config import AgentConfig
+from ss_gym.agents.conversation import Conversation
+from ss_gym.streams import Stream
+from ss_gym.types import Completion
+
+ENTRY_POINT_GROUP = "ss_gym.backends"
+
+# A model name without a scheme is one of these words or a Hugging Face folder or hub id.
+_WORDS = frozenset({"tiny"})
+_DEFAULT_SCHEME = "hf"
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How to sample completions.
+
+    Attributes:
+        max_new_tokens: most tokens of one completion.
+        temperature: softmax temperature; 0 takes the most likely token.
+    """
+
+    max_new_tokens: int = 256
+    temperature: float = 1.0
+
+
+class Backend(Protocol):
+    """What answers for an agent."""
+
+    def generate(self, conversations: Sequence[Conversation], sampling: Sampling) -> list[Completion]:
+        """One completion for each conversation, in order; each ends with a user or tool message."""
+        ...
+
+
+# Called with the part of the model name after "SCHEME://" and the agent's config.
+BackendFactory = Callable[[str, AgentConfig], Backend]
+
+
+def split_model_name(model_name: str) -> tuple[str, str]:
+    """The scheme of a model name and what it names.
+
+    >>> split_model_name("stub://demo")
+    ('stub', 'demo')
+    >>> split_model_name("tiny")
+    ('tiny', '')
+    >>> split_model_name("./outputs/refund")
+    ('hf', './outputs/refund')
+    """
+    scheme, separator, location = model_name.partition("://")
+    if separator:
+        return scheme, location
+    return (model_name, "") if model_name in _WORDS else (_DEFAULT_SCHEME, model_name)
+
+
+def load_backend(config: AgentConfig) -> Backend:
+    """The backend that answers for a model name.
+
+    Raises:
+        ValueError: if no installed backend has the scheme.
+        ImportError: if the backend needs packages that are not installed.
+    """
+    scheme, location = split_model_name(config.model_name)
+    if scheme == "stub":
+        return StubBackend(location, config)
+    installed = {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)}
+    if scheme not in installed:
+        known = sorted({"stub", *installed})
+        near = get_close_matches(scheme, known, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"installed: {', '.join(known)}."
+        raise ValueError(f"no backend for '{config.model_name}': unknown scheme '{scheme}'; {hint}")
+    try:
+        factory: BackendFactory = installed[scheme].load()
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            f"the backend of '{config.model_name}' needs the package '{error.name}': pip install 'stateset-gym[train]'"
+        ) from error
+    return factory(location, config)
+
+
+class StubBackend:
+    """A deterministic stand-in for a language model, for demonstrations and tests.
+
+    It follows ``config.stub_responses`` where there are any, the n-th answer of a conversation
+    being the n-th response; otherwise it refers to what the user said last. The same
+    conversation always gets the same answer.
+
+    Args:
+        name: what stands after ``stub://``; agents with other names word their answers differently.
+        config: the agent's config.
+    """
+
+    _TEMPLATES = (
+        "Thank you for telling me about “{topic}”. Could you give me a few more details?",
+        "I understand: “{topic}”. What would you like me to do about it?",
+        "Thanks for reaching out about “{topic}”. Let me help you with that.",
+    )
+    _TOPIC_WORDS = 8
+
+    def __init__(self, name: str, config: AgentConfig) -> None:
+        self._key = (name, config.seed)
+        self._responses = config.stub_responses
+
+    def generate(self, conversations: Sequence[Conversation], sampling: Sampling) -> list[Completion]:
+        """The scripted or made-up answer to each conversation."""
+        return [Completion(self._answer(conversation)) for conversation in conversations]
+
+    def _answer(self, conversation: Conversation) -> str:
+        turn = sum(message["role"] == "assistant" for message in conversation)
+        if self._responses:
+            return self._responses[turn % len(self._responses)]
+        heard = (str(message["content"]) for message in reversed(conversation) if message["role"] == "user")
+        words = next(heard, "").split()
+        if not words:
+            return "Hello! How can I help you today?"
+        topic = " ".join(words[: self._TOPIC_WORDS]) + ("…" if len(words) > self._TOPIC_WORDS else "")
+        return Stream(*self._key, turn, topic).choice(self._TEMPLATES).format(topic=topic)

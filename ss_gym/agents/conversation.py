@@ -1,0 +1,70 @@
+"""A conversation as an agent sees it: the messages so far, the tools, and its own completions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ss_gym.types import Completion, Message
+
+
+class Conversation(list[Message]):
+    """A list of OpenAI messages, the system message first, that grows as the episode goes on.
+
+    It is a list, so an agent that only reads messages needs nothing more. Agents that sample
+    tokens also find here what they sampled (``completions``), so that their earlier turns never
+    have to be tokenised again, and a place (``state``) to keep what goes with this conversation,
+    such as the ids that encode it; that place is freed together with the conversation.
+
+    Args:
+        messages: the messages so far.
+        tools: function schemas of the tools at hand, in OpenAI form.
+
+    Attributes:
+        tools: as above.
+        completions: place of an assistant message in the list -> the completion that it came from.
+        state: free for the backend that answers; None at first.
+    """
+
+    __slots__ = ("completions", "state", "tools")
+
+    def __init__(self, messages: Iterable[Message] = (), tools: Sequence[Mapping[str, Any]] = ()) -> None:
+        super().__init__(messages)
+        self.tools = tuple(tools)
+        self.completions: dict[int, Completion] = {}
+        self.state: Any = None
+
+    @classmethod
+    def begin(cls, observation: str, info: Mapping[str, Any]) -> Conversation:
+        """The conversation that ``env.reset`` opened.
+
+        Environments of other projects need not give ``info["messages"]``: the observation is then
+        what the user says.
+        """
+        conversation = cls(tools=info.get("tools", ()))
+        if info.get("system_prompt"):
+            conversation.append({"role": "system", "content": info["system_prompt"]})
+        conversation.extend(info.get("messages") or [{"role": "user", "content": observation}])
+        return conversation
+
+    @property
+    def system_prompt(self) -> str:
+        """The content of the leading system message; empty if there is none."""
+        return str(self[0]["content"]) if self and self[0]["role"] == "system" else ""
+
+    def insert_system_prompt(self, text: str) -> None:
+        """Puts a system message first; meant for conversations that have none."""
+        self.insert(0, {"role": "system", "content": text})
+        self.completions = {place + 1: completion for place, completion in self.completions.items()}
+
+    def record(self, completion: Completion, observation: str, info: Mapping[str, Any]) -> None:
+        """Appends the agent's completion and what ``env.step`` gave back for it."""
+        messages = list(info.get("messages") or ())
+        if messages and messages[0]["role"] == "assistant":
+            own, answers = messages[0], messages[1:]
+        else:
+            own = {"role": "assistant", "content": completion.text}
+            answers = messages or [{"role": "user", "content": observation}]
+        self.completions[len(self)] = completion
+        self.append(own)
+        self.extend(answers)

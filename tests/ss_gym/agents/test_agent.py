@@ -1,0 +1,98 @@
+import asyncio
+
+import pytest
+
+from ss_gym.agents import AgentConfig, Conversation, MultiTurnAgent
+from ss_gym.types import Completion
+
+HELLO = [{"role": "user", "content": "Hi!"}]
+
+
+class Recorder:
+    """A backend that keeps what it was asked."""
+
+    def __init__(self):
+        self.asked = []
+
+    def generate(self, conversations, sampling):
+        self.asked.append((list(conversations), sampling))
+        return [Completion(f"answer {len(self.asked)}", token_ids=(1, 2)) for _ in conversations]
+
+
+@pytest.fixture
+def recorder():
+    return Recorder()
+
+
+def agent_with(recorder, **settings):
+    return MultiTurnAgent(AgentConfig(model_name="recorder://", **settings), recorder)
+
+
+def test_an_agent_answers_after_it_is_initialized():
+    async def talk():
+        agent = MultiTurnAgent(AgentConfig(model_name="stub://demo"))
+        await agent.initialize()
+        return await agent.generate_response(HELLO, context={"conversation_id": "c1"})
+
+    assert "Hi!" in asyncio.run(talk())
+
+
+def test_an_agent_that_was_not_initialized_says_so():
+    agent = MultiTurnAgent(AgentConfig(model_name="stub://demo"))
+    with pytest.raises(RuntimeError, match="await agent.initialize"):
+        agent.act([HELLO])
+
+
+def test_a_batch_is_one_call_of_the_backend_with_the_agents_sampling(recorder):
+    agent = agent_with(recorder, max_new_tokens=7, temperature=0.5)
+    assert [completion.text for completion in agent.act([HELLO, HELLO])] == ["answer 1", "answer 1"]
+    ((conversations, sampling),) = recorder.asked
+    assert len(conversations) == 2
+    assert (sampling.max_new_tokens, sampling.temperature) == (7, 0.5)
+    assert agent.act([]) == []
+
+
+def test_the_agents_own_instructions_are_used_where_the_conversation_has_none(recorder):
+    agent = agent_with(recorder, system_prompt="Be brief.")
+    other = [{"role": "system", "content": "Be long."}, *HELLO]
+    agent.act([HELLO, other])
+    first, second = recorder.asked[0][0]
+    assert first.system_prompt == "Be brief."
+    assert second.system_prompt == "Be long."
+    assert HELLO == [{"role": "user", "content": "Hi!"}]
+
+
+def test_the_same_conversation_object_reaches_the_backend_each_time(recorder):
+    agent, conversation = agent_with(recorder), Conversation(HELLO)
+    conversation.record(agent.act([conversation])[0], "Go on", {})
+    agent.act([conversation])
+    assert recorder.asked[0][0][0] is recorder.asked[1][0][0] is conversation
+
+
+def test_a_conversation_id_continues_the_kept_conversation(recorder):
+    agent = agent_with(recorder)
+
+    async def talk():
+        context = {"conversation_id": "c1"}
+        reply = await agent.generate_response(HELLO, context)
+        grown = [*HELLO, {"role": "assistant", "content": reply}, {"role": "user", "content": "And?"}]
+        await agent.generate_response(grown, context)
+        await agent.generate_response([{"role": "user", "content": "Something else"}], context)
+
+    asyncio.run(talk())
+    first, second, third = (conversations[0] for conversations, _ in recorder.asked)
+    assert first is second
+    assert second.completions[1].token_ids == (1, 2)
+    assert third is not second
+
+
+@pytest.mark.parametrize(
+    ("messages", "error"),
+    [
+        ([], "the conversation is empty"),
+        ([{"role": "assistant", "content": "Hello"}], "the last message is the agent's own"),
+    ],
+)
+def test_a_conversation_that_waits_for_no_answer_is_refused(recorder, messages, error):
+    with pytest.raises(ValueError, match=error):
+        agent_with(recorder).act([messages])

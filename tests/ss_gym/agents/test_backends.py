@@ -1,0 +1,80 @@
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ss_gym.agents import AgentConfig, Conversation, Sampling, load_backend
+from ss_gym.agents.backends import split_model_name
+
+
+def answers(config, *conversations):
+    backend = load_backend(config)
+    return [completion.text for completion in backend.generate([Conversation(c) for c in conversations], Sampling())]
+
+
+def user(text):
+    return {"role": "user", "content": text}
+
+
+@pytest.mark.parametrize(
+    ("name", "scheme", "location"),
+    [
+        ("stub://demo", "stub", "demo"),
+        ("tiny", "tiny", ""),
+        ("gpt2", "hf", "gpt2"),
+        ("HuggingFaceTB/SmolLM2-135M-Instruct", "hf", "HuggingFaceTB/SmolLM2-135M-Instruct"),
+        ("/models/tiny", "hf", "/models/tiny"),
+        ("openai://localhost:8000/m", "openai", "localhost:8000/m"),
+    ],
+)
+def test_the_scheme_of_a_model_name_chooses_the_backend(name, scheme, location):
+    assert split_model_name(name) == (scheme, location)
+
+
+def test_an_unknown_scheme_names_the_nearest_installed_one():
+    with pytest.raises(ValueError, match=r"unknown scheme 'stubb'; did you mean 'stub'\?"):
+        load_backend(AgentConfig(model_name="stubb://demo"))
+
+
+def test_the_stub_refers_to_what_the_user_said_and_repeats_itself_for_equal_conversations():
+    config = AgentConfig(model_name="stub://demo")
+    first, second, other = answers(config, [user("My mug broke")], [user("My mug broke")], [user("A torn shirt")])
+    assert "My mug broke" in first
+    assert first == second
+    assert first != other
+
+
+def test_the_stub_greets_when_nothing_was_said():
+    assert answers(AgentConfig(model_name="stub://demo"), [user("  ")]) == ["Hello! How can I help you today?"]
+
+
+def test_the_stub_follows_its_script_turn_by_turn_and_starts_again():
+    config = AgentConfig(model_name="stub://demo", stub_responses=("one", "two"))
+    said = {"role": "assistant", "content": "x"}
+    conversations = [[user("a")], [user("a"), said, user("b")], [user("a"), said, user("b"), said, user("c")]]
+    assert answers(config, *conversations) == ["one", "two", "one"]
+
+
+@given(st.text())
+def test_the_stub_answers_any_text(text):
+    assert answers(AgentConfig(model_name="stub://demo"), [user(text)])[0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"model_name": ""}, "model_name is empty"),
+        ({"model_name": "tiny", "max_new_tokens": 0}, "max_new_tokens must be at least 1, got 0"),
+        ({"model_name": "tiny", "temperature": -1.0}, "temperature must not be negative"),
+    ],
+)
+def test_settings_out_of_range_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        AgentConfig(**settings)
+
+
+def test_agents_do_not_import_torch():
+    code = "import sys, ss_gym.agents; assert not {'torch', 'transformers'} & set(sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
