@@ -5,97 +5,119 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal
+from typing import Any
 
 from ss_gym.scenario_files import field_error, read_yaml
-from ss_gym.streams import Stream
+from ss_gym.scenarios import SPLITS
 
-Split = Literal["train", "dev", "test"]
-SPLITS: tuple[Split, ...] = ("train", "dev", "test")
 CATEGORIES = ("clothing", "shoes", "home", "kitchen", "toys", "sports", "electronics", "gift_card")
 
 _CATALOGUE = ("world", "catalogue.yaml")
 _PEOPLE = ("world", "people.yaml")
-# Without letters that are mistaken for digits or for each other.
-_POSTAL_LETTERS = "ABDEFGHJLNPQRSTUWXYZ"
 
 
 @dataclass(frozen=True, slots=True)
-class Variant:
-    """One option of a product; ``in_stock`` counts units."""
+class Option:
+    """One size or colour of a product; ``quantity`` is what is in stock."""
 
     variant_id: str
-    product_id: str
-    option: str
+    name: str
     price_cents: int
-    in_stock: int
+    quantity: int
 
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """A product with its variants, in the order of the file."""
+    """A product with its options, in the order of the file."""
 
     product_id: str
     title: str
     category: str
-    variants: tuple[Variant, ...]
+    options: tuple[Option, ...]
 
-    def alternatives(self, variant_id: str) -> tuple[Variant, ...]:
-        """The variants in stock that cost the same as the given one, itself aside."""
-        price = next(v.price_cents for v in self.variants if v.variant_id == variant_id)
-        return tuple(v for v in self.variants if v.variant_id != variant_id and v.in_stock and v.price_cents == price)
+    def alternatives(self, option: Option) -> tuple[str, ...]:
+        """The other options in stock at the same price, by variant id."""
+        return tuple(
+            other.variant_id
+            for other in self.options
+            if other is not option and other.quantity > 0 and other.price_cents == option.price_cents
+        )
 
 
-@dataclass(frozen=True, slots=True)
-class People:
-    """The names and places that customers are made of.
+class Catalogue:
+    """The products and the people of one split; no product, name or place is in two splits.
+
+    Args:
+        products: what is sold.
+        people: names and places by kind.
+        cities: (city, postal prefix) pairs.
 
     Attributes:
+        products: what is sold, in the order of the file.
+        sellable: the products that are no gift cards.
+        plain: the sellable products that are no electronics, so have no restocking fee.
+        exchangeable: the sellable products of which every option can be exchanged for another.
+        by_category: products by category.
         first_names: given names.
         last_names: family names.
         streets: street names without a number.
-        cities: (city, postal area) pairs.
-        email_domains: domains reserved for examples, so that no address is anybody's.
+        domains: e-mail domains that are reserved for examples, so that no address is anybody's.
+        cities: (city, postal prefix) pairs.
     """
 
-    first_names: tuple[str, ...]
-    last_names: tuple[str, ...]
-    streets: tuple[str, ...]
-    cities: tuple[tuple[str, str], ...]
-    email_domains: tuple[str, ...]
+    def __init__(
+        self,
+        products: tuple[Product, ...],
+        people: Mapping[str, tuple[str, ...]],
+        cities: tuple[tuple[str, str], ...],
+    ) -> None:
+        self.products = products
+        self.sellable = tuple(p for p in products if p.category != "gift_card")
+        self.plain = tuple(p for p in self.sellable if p.category != "electronics")
+        self.exchangeable = tuple(p for p in self.sellable if all(p.alternatives(o) for o in p.options))
+        self.by_category = {name: tuple(p for p in products if p.category == name) for name in CATEGORIES}
+        self.first_names = people["first_names"]
+        self.last_names = people["last_names"]
+        self.streets = people["streets"]
+        self.domains = people["email_domains"]
+        self.cities = cities
+        self._alternatives = {o.variant_id: p.alternatives(o) for p in products for o in p.options}
 
+    def alternatives(self, variant_id: str) -> tuple[str, ...]:
+        """The variants that a variant can be exchanged for: same product and price, in stock.
 
-def postal_code(area: str, stream: Stream) -> str:
-    """A postal code in an area, such as ``"BR7 4KD"``."""
-    return f"{area} {stream.below(10)}{stream.choice(_POSTAL_LETTERS)}{stream.choice(_POSTAL_LETTERS)}"
+        Raises:
+            KeyError: if the variant is not of this split.
+        """
+        return self._alternatives[variant_id]
 
 
 @cache
-def load_catalogue(split: Split) -> tuple[Product, ...]:
-    """The products of a split. Ids run through the whole file, so no id is in two splits.
+def load_catalogue(split: str) -> Catalogue:
+    """The catalogue of a split. Ids run through the whole file, so no id is in two splits.
+
+    Args:
+        split: train, dev or test.
 
     Raises:
-        ValueError: if the file is broken; names file, line and field.
+        ValueError: if the split is unknown or a file is broken; names file, line and field.
     """
-    return _all_products()[split]
+    if split not in SPLITS:
+        raise ValueError(f"unknown split {split!r}: choose one of {', '.join(SPLITS)}")
+    people, cities = _people(split)
+    return Catalogue(_all_products()[split], people, cities)
 
 
-@cache
-def load_people(split: Split) -> People:
-    """The names and places of a split.
-
-    Raises:
-        ValueError: if the file is broken; names file, line and field.
-    """
+def _people(split: str) -> tuple[dict[str, tuple[str, ...]], tuple[tuple[str, str], ...]]:
     data = read_yaml(*_PEOPLE)
     group = data.get(split) if isinstance(data, dict) else None
     if not isinstance(group, dict):
         raise field_error(*_PEOPLE, (split,), "expected a mapping with the names and places of this split")
-    lists = {key: _strings(group, split, key) for key in ("first_names", "last_names", "streets", "email_domains")}
     cities = group.get("cities")
-    if not isinstance(cities, dict) or not cities or not all(isinstance(area, str) for area in cities.values()):
-        raise field_error(*_PEOPLE, (split, "cities"), f"expected a mapping of city to postal area, got {cities!r}")
-    return People(cities=tuple(cities.items()), **lists)
+    if not isinstance(cities, dict) or not cities or not all(isinstance(prefix, str) for prefix in cities.values()):
+        raise field_error(*_PEOPLE, (split, "cities"), f"expected a mapping of city to postal prefix, got {cities!r}")
+    keys = ("first_names", "last_names", "streets", "email_domains")
+    return {key: _strings(group, split, key) for key in keys}, tuple(cities.items())
 
 
 def _strings(group: Mapping[str, Any], split: str, key: str) -> tuple[str, ...]:
@@ -111,20 +133,20 @@ def _all_products() -> Mapping[str, tuple[Product, ...]]:
     if not isinstance(data, dict) or tuple(data) != SPLITS:
         raise field_error(*_CATALOGUE, (), f"expected the keys {', '.join(SPLITS)}")
     products: dict[str, tuple[Product, ...]] = {}
-    product_count = variant_count = 0
+    product_count = option_count = 0
     for split, entries in data.items():
         if not isinstance(entries, list) or not entries:
             raise field_error(*_CATALOGUE, (split,), "expected a list of products")
         group = []
         for index, entry in enumerate(entries):
             product_count += 1
-            group.append(_product(entry, (split, index), product_count, variant_count))
-            variant_count += len(group[-1].variants)
+            group.append(_product(entry, (split, index), product_count, option_count))
+            option_count += len(group[-1].options)
         products[split] = tuple(group)
     return products
 
 
-def _product(entry: object, field: tuple[str | int, ...], number: int, variants_before: int) -> Product:
+def _product(entry: object, field: tuple[str | int, ...], number: int, options_before: int) -> Product:
     if not isinstance(entry, dict) or set(entry) != {"title", "category", "price", "options"}:
         raise field_error(*_CATALOGUE, field, "expected title, category, price and options")
     title, category, options = entry["title"], entry["category"], entry["options"]
@@ -135,19 +157,30 @@ def _product(entry: object, field: tuple[str | int, ...], number: int, variants_
     if not isinstance(options, dict) or not 2 <= len(options) <= 4:
         raise field_error(*_CATALOGUE, (*field, "options"), f"expected two to four options, got {options!r}")
     price_cents = _cents(entry["price"], (*field, "price"))
-    variants = []
-    for offset, (option, value) in enumerate(options.items(), start=1):
-        stock, price = value, price_cents
-        if isinstance(value, dict) and set(value) == {"stock", "price"}:
-            stock, price = value["stock"], _cents(value["price"], (*field, "options", option, "price"))
-        if not isinstance(stock, int) or stock < 0:
-            where = (*field, "options", str(option))
-            raise field_error(*_CATALOGUE, where, f"expected units in stock or {{stock, price}}, got {value!r}")
-        variants.append(Variant(f"V{variants_before + offset}", f"P{number}", str(option), price, stock))
-    return Product(f"P{number}", title, category, tuple(variants))
+    return Product(
+        f"P{number}",
+        title,
+        category,
+        tuple(
+            _option(f"V{options_before + offset}", name, value, price_cents, (*field, "options", str(name)))
+            for offset, (name, value) in enumerate(options.items(), start=1)
+        ),
+    )
+
+
+def _option(variant_id: str, name: object, value: object, price_cents: int, field: tuple[str | int, ...]) -> Option:
+    quantity = value
+    if isinstance(value, dict) and set(value) == {"stock", "price"}:
+        quantity, price_cents = value["stock"], _cents(value["price"], (*field, "price"))
+    if not isinstance(name, str) or type(quantity) is not int or quantity < 0:
+        raise field_error(*_CATALOGUE, field, f"expected units in stock or {{stock, price}}, got {value!r}")
+    return Option(variant_id, name, price_cents, quantity)
 
 
 def _cents(price: object, field: tuple[str | int, ...]) -> int:
-    if not isinstance(price, int | float) or price <= 0 or abs(price * 100 - round(price * 100)) > 1e-6:
-        raise field_error(*_CATALOGUE, field, f"expected a positive price with at most two decimals, got {price!r}")
-    return round(price * 100)
+    if type(price) not in (int, float) or not isinstance(price, int | float) or price <= 0:
+        raise field_error(*_CATALOGUE, field, f"expected a positive price, got {price!r}")
+    cents = round(price * 100)
+    if abs(price * 100 - cents) > 1e-6:
+        raise field_error(*_CATALOGUE, field, f"expected at most two decimals, got {price!r}")
+    return cents
