@@ -1,0 +1,65 @@
+"""StateSet Gym: conversations over a real back end as Gymnasium environments.
+
+Importing this package registers the environment ids; everything else is loaded when it is used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ss_gym.registration import register_environments
+
+if TYPE_CHECKING:
+    from ss_gym.actions import parse_action as parse_action
+    from ss_gym.environment import Conclusion as Conclusion
+    from ss_gym.environment import Opening as Opening
+    from ss_gym.environment import Response as Response
+    from ss_gym.environment import TextEnvironment as TextEnvironment
+    from ss_gym.spaces import Utterance as Utterance
+    from ss_gym.tools import Money as Money
+    from ss_gym.tools import ToolError as ToolError
+    from ss_gym.tools import Toolkit as Toolkit
+    from ss_gym.tools import tool as tool
+    from ss_gym.types import Completion as Completion
+    from ss_gym.types import ConversationTurn as ConversationTurn
+    from ss_gym.types import MultiTurnTrajectory as MultiTurnTrajectory
+    from ss_gym.vector import TextVectorEnv as TextVectorEnv
+
+__version__ = "0.1.0"
+
+# Public name -> module that holds it.
+_EXPORTS = {
+    "Completion": "ss_gym.types",
+    "Conclusion": "ss_gym.environment",
+    "ConversationTurn": "ss_gym.types",
+    "Money": "ss_gym.tools",
+    "MultiTurnTrajectory": "ss_gym.types",
+    "Opening": "ss_gym.environment",
+    "Response": "ss_gym.environment",
+    "TextEnvironment": "ss_gym.environment",
+    "TextVectorEnv": "ss_gym.vector",
+    "ToolError": "ss_gym.tools",
+    "Toolkit": "ss_gym.tools",
+    "Utterance": "ss_gym.spaces",
+    "parse_action": "ss_gym.actions",
+    "tool": "ss_gym.tools",
+}
+
+__all__ = ["__version__", *_EXPORTS]
+
+
+def __getattr__(name: str) -> Any:
+    module = _EXPORTS.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_EXPORTS})
+
+
+register_environments()

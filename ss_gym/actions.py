@@ -1,0 +1,194 @@
+"""The action grammar: what an agent's completion says, calls and thinks.
+
+A completion is plain text for the customer, or holds one or more blocks
+``<tool_call>{"name": "...", "arguments": {...}}</tool_call>``, the form that Qwen and Hermes chat
+templates emit. ``<think>...</think>`` is shown to nobody.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from json.decoder import JSONDecodeError, JSONDecoder
+from typing import Any
+
+from ss_gym.types import Message, ParsedAction, ToolCall
+
+_OPEN_CALL = "<tool_call>"
+_CLOSE_CALL = "</tool_call>"
+_CLOSE_THINK = "</think>"
+_TAG = re.compile(r"<tool_call>|</?think>")
+# Control characters but newline and tab, and lone surrogates, which no encoding can carry.
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+_SPACE = " \t\n\r"
+
+_FORM = '<tool_call>{"name": "...", "arguments": {...}}</tool_call>'
+_KEYS = frozenset(("name", "arguments"))
+
+# A chat API wants a name on every call, so a call that had none gets this one.
+UNREADABLE_CALL = "unreadable_call"
+
+
+def _refuse_constant(constant: str) -> Any:
+    raise ValueError(f"{constant} is not a JSON value")
+
+
+_scan = JSONDecoder(parse_constant=_refuse_constant).raw_decode
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def parse_action(text: str, first_id: int = 0) -> ParsedAction:
+    """Reads an agent's completion; never raises on any text.
+
+    A tool call wins: text beside it is kept as ``aside`` and said to nobody. An unclosed ``<think>``
+    makes the rest of the text a thought; a ``</think>`` without an opening makes all before it a
+    thought, since some chat templates open it in the prompt. An unclosed ``<tool_call>`` at the end
+    of the text is accepted if its JSON is complete. Every block that can't be read becomes a
+    ``ToolCall`` whose ``error`` tells why.
+
+    Args:
+        text: the raw completion.
+        first_id: number of the first tool call's id; the calls get ``call_<first_id>`` and on.
+
+    Returns:
+        The parsed action.
+
+    Examples:
+        >>> parse_action("One moment, please.").say
+        'One moment, please.'
+        >>> action = parse_action('<tool_call>{"name": "get_order", "arguments": {"order_id": "48213"}}</tool_call>')
+        >>> action.tool_calls[0].name, action.tool_calls[0].arguments, action.say
+        ('get_order', {'order_id': '48213'}, '')
+    """
+    if "<" not in text:
+        return ParsedAction(text, text.strip() if text.isprintable() else _spoken(text))
+    said: list[str] = []
+    thoughts: list[str] = []
+    calls: list[ToolCall] = []
+    position = 0
+    while tag := _TAG.search(text, position):
+        said.append(text[position : tag.start()])
+        position = tag.end()
+        if tag.group() == _OPEN_CALL:
+            call, position = _read_block(text, position, f"call_{first_id + len(calls)}")
+            calls.append(call)
+        elif tag.group() == _CLOSE_THINK:
+            thoughts.append(text[: tag.start()] if not thoughts else "".join(said))
+            said.clear()
+            calls.clear()
+        else:
+            end = text.find(_CLOSE_THINK, position)
+            thoughts.append(text[position : end if end >= 0 else len(text)])
+            position = end + len(_CLOSE_THINK) if end >= 0 else len(text)
+    said.append(text[position:])
+    words = _spoken("".join(said))
+    thought = "\n".join(thoughts).strip()
+    if calls:
+        return ParsedAction(text, "", tuple(calls), words, thought)
+    return ParsedAction(text, words, (), "", thought)
+
+
+def unreadable_action(text: str, error: str, call_id: int) -> ParsedAction:
+    """An action that is refused as a whole: one call that could not be read.
+
+    Args:
+        text: the raw completion.
+        error: why it is refused and what to do.
+        call_id: number of the call's id.
+    """
+    return ParsedAction(text, "", (ToolCall(f"call_{call_id}", "", {}, "", error),))
+
+
+def action_message(action: ParsedAction) -> Message:
+    """The assistant message in OpenAI chat form that stands for an action, fresh each time.
+
+    ``arguments`` is JSON text, as that form asks. Thoughts are left out.
+    """
+    if not action.tool_calls:
+        return {"role": "assistant", "content": action.say}
+    calls = [
+        {
+            "id": call.id,
+            "type": "function",
+            "function": {"name": call.name or UNREADABLE_CALL, "arguments": _encode(call.arguments)},
+        }
+        for call in action.tool_calls
+    ]
+    return {"role": "assistant", "content": action.aside, "tool_calls": calls}
+
+
+def _spoken(text: str) -> str:
+    """The words without what can't be shown: control characters and lone surrogates."""
+    return _UNPRINTABLE.sub("", text).strip()
+
+
+def _read_block(text: str, start: int, call_id: str) -> tuple[ToolCall, int]:
+    """Reads the block that begins at ``start``, after its tag; also where it ends."""
+    begin = start
+    while begin < len(text) and text[begin] in _SPACE:
+        begin += 1
+    try:
+        # Scanned in place, so that a closing tag inside a JSON string does not end the block.
+        value, end = _scan(text, begin)
+    except RecursionError:
+        return _unreadable(text, start, call_id, "the JSON is nested too deeply")
+    except ValueError as error:
+        reason = error.msg if isinstance(error, JSONDecodeError) else str(error)
+        return _unreadable(text, start, call_id, f"the JSON is broken ({reason[:80]})")
+    after = end
+    while after < len(text) and text[after] in _SPACE:
+        after += 1
+    if text.startswith(_CLOSE_CALL, after):
+        after += len(_CLOSE_CALL)
+    elif after < len(text):
+        return _unreadable(text, start, call_id, "something other than </tool_call> follows the JSON")
+    return _read_call(value, text[begin:end], call_id), after
+
+
+def _read_call(value: Any, raw: str, call_id: str) -> ToolCall:
+    """The call that a block's JSON value stands for."""
+    if not raw.isascii() or "\\u" in raw:
+        raw, value = _SURROGATE.sub("\ufffd", raw), _scrub(value)
+    if type(value) is not dict:
+        return ToolCall(call_id, "", {}, raw, _explain("the block must hold one JSON object"))
+    name = value.get("name", "")
+    arguments = value.get("arguments", {})
+    if type(name) is not str or not name:
+        return ToolCall(call_id, "", {}, raw, _explain('"name" must be the name of a tool'))
+    if type(arguments) is not dict:
+        return ToolCall(call_id, name, {}, raw, _explain('"arguments" must be a JSON object'))
+    if value.keys() - _KEYS:
+        extra = min(value.keys() - _KEYS)
+        return ToolCall(
+            call_id, name, {}, raw, _explain(f'unexpected key "{extra[:40]}" beside "name" and "arguments"')
+        )
+    return ToolCall(call_id, name, arguments, raw)
+
+
+def _unreadable(text: str, start: int, call_id: str, reason: str) -> tuple[ToolCall, int]:
+    """A call for a block whose JSON can't be read; it ends at its tag or before the next block."""
+    close = text.find(_CLOSE_CALL, start)
+    reopen = text.find(_OPEN_CALL, start)
+    if close >= 0 and not 0 <= reopen < close:
+        end, after = close, close + len(_CLOSE_CALL)
+    else:
+        end = after = reopen if reopen >= 0 else len(text)
+    raw = _SURROGATE.sub("\ufffd", text[start:end]).strip()
+    return ToolCall(call_id, "", {}, raw, _explain(reason)), after
+
+
+def _explain(reason: str) -> str:
+    return f"malformed tool call: {reason}; write {_FORM}"
+
+
+def _scrub(value: Any) -> Any:
+    """The same JSON value with lone surrogates replaced, since sqlite and UTF-8 refuse them."""
+    if isinstance(value, str):
+        return _SURROGATE.sub("\ufffd", value)
+    if isinstance(value, Mapping):
+        return {_scrub(key): _scrub(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_scrub(item) for item in value]
+    return value

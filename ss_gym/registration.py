@@ -1,0 +1,35 @@
+"""The table of environment ids. Everything is a string, so that nothing is imported before it is made."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import gymnasium
+
+
+class Registration(NamedTuple):
+    """What one id stands for: entry points as ``"module:name"`` and keyword arguments."""
+
+    entry_point: str
+    vector_entry_point: str
+    kwargs: dict[str, Any]
+
+
+_CUSTOMER_SERVICE = "ss_gym.customer_service:CustomerServiceEnvironment"
+_VECTOR = "ss_gym.vector:make_vector"
+
+ENVIRONMENTS = {
+    "StateSet/Refund-v0": Registration(_CUSTOMER_SERVICE, _VECTOR, {"family": "refund"}),
+}
+
+
+def register_environments() -> None:
+    """Tells Gymnasium of every id in ``ENVIRONMENTS``; ids that it already knows are left alone."""
+    for env_id, entry in ENVIRONMENTS.items():
+        if env_id not in gymnasium.registry:
+            gymnasium.register(
+                id=env_id,
+                entry_point=entry.entry_point,
+                vector_entry_point=entry.vector_entry_point,
+                kwargs=dict(entry.kwargs),
+            )

@@ -1,0 +1,209 @@
+"""Tools: methods that an agent can call, their JSON schemas, and the checks on what it passes.
+
+A toolkit is a class whose methods carry ``@tool``. A tool's schema comes from its signature and its
+docstring. Arguments are checked by functions that are put together once a class, because a step has
+microseconds to spend.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, ClassVar, Literal, TypeVar, get_type_hints
+
+from ss_gym.arguments import Argument, ArgumentError, Money, argument, shorten
+from ss_gym.types import ToolCall, ToolResult
+
+__all__ = ["Money", "Tool", "ToolError", "ToolKind", "Toolkit", "tool"]
+
+ToolKind = Literal["read", "write", "end"]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_SECTION = re.compile(r"^(Args|Arguments|Returns|Raises|Examples?|Notes?):\s*$", re.MULTILINE)
+_ARGUMENT_LINE = re.compile(r"^ {4}(\w+):\s*(.*)$")
+
+
+class ToolError(Exception):
+    """Raised inside a tool to refuse; the message is what the agent reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """One tool of a toolkit class.
+
+    Attributes:
+        name: what the agent calls it.
+        kind: read changes nothing, write changes the world, end ends the conversation.
+        function: the method, not bound.
+        arguments: how each argument is read, by name.
+        required: names of the arguments that have no default.
+        schema: the OpenAI function schema.
+    """
+
+    name: str
+    kind: ToolKind
+    function: Callable[..., Any]
+    arguments: Mapping[str, Argument]
+    required: tuple[str, ...]
+    schema: dict[str, Any]
+
+    def read(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Checks and converts the arguments of a call.
+
+        Raises:
+            ToolError: naming the first argument that is missing, not known or of the wrong type.
+        """
+        arguments = self.arguments
+        values = {}
+        for name, value in given.items():
+            known = arguments.get(name)
+            if known is None:
+                raise ToolError(self._unexpected(name))
+            try:
+                values[name] = known.read(value)
+            except ArgumentError as error:
+                raise ToolError(f'{self.name}: argument "{name}" must be {error.expected}, got {error.got}') from None
+        for name in self.required:
+            if name not in values:
+                raise ToolError(f'{self.name}: missing argument "{name}" ({arguments[name].expected})')
+        return values
+
+    def _unexpected(self, name: str) -> str:
+        takes = ", ".join(self.arguments) or "no arguments"
+        return f'{self.name}: unexpected argument "{shorten(name)}"; it takes {takes}'
+
+
+def tool(kind: ToolKind) -> Callable[[_F], _F]:
+    """Marks a method of a ``Toolkit`` as a tool.
+
+    The method's annotations may be ``str``, ``int``, ``float``, ``bool``, ``Money``,
+    ``list[...]`` of these, ``Literal[...]`` of strings, and any of them ``| None``. Its docstring
+    describes the tool and, under ``Args:``, every argument. It returns what JSON can hold, and raises
+    ``ToolError`` to refuse.
+
+    Args:
+        kind: ``"read"``, ``"write"`` or ``"end"``.
+    """
+
+    def mark(function: _F) -> _F:
+        function.__tool_kind__ = kind  # type: ignore[attr-defined]
+        return function
+
+    return mark
+
+
+class Toolkit:
+    """A set of tools over some state of its own."""
+
+    tools: ClassVar[Mapping[str, Tool]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Builds the tools once a class; a tool that can't be described is a ``TypeError`` here."""
+        super().__init_subclass__(**kwargs)
+        marked = {
+            name: value
+            for base in reversed(cls.__mro__)
+            for name, value in vars(base).items()
+            if hasattr(value, "__tool_kind__")
+        }
+        cls.tools = {name: _describe(name, function) for name, function in marked.items()}
+
+    @property
+    def schemas(self) -> tuple[dict[str, Any], ...]:
+        """The OpenAI function schemas, in the order of definition; treat them as read-only."""
+        return tuple(tool.schema for tool in self.tools.values())
+
+    def call(self, call: ToolCall) -> ToolResult:
+        """Runs one call; whatever the agent wrote, this returns a result.
+
+        An error comes back as ``{"error": "..."}`` with ``ok`` False: a block that could not be
+        read, an unknown tool, wrong arguments, or a tool that refused.
+        """
+        if call.error:
+            return _failed(call, call.error)
+        found = self.tools.get(call.name)
+        if found is None:
+            return _failed(call, self._unknown(call.name))
+        try:
+            value = self.execute(found, found.read(call.arguments))
+        except ToolError as error:
+            return _failed(call, str(error))
+        return ToolResult(call, _encode(value), True)
+
+    def execute(self, tool: Tool, arguments: dict[str, Any]) -> Any:
+        """Runs a tool with checked arguments; override it to put something around every tool.
+
+        Raises:
+            ToolError: when the tool refuses.
+        """
+        return tool.function(self, **arguments)
+
+    def _unknown(self, name: str) -> str:
+        shown = shorten(name)
+        nearest = get_close_matches(shown, self.tools, n=1, cutoff=0.5)
+        hint = f'did you mean "{nearest[0]}"?' if nearest else f"the tools are {', '.join(self.tools) or '(none)'}"
+        return f'no tool is called "{shown}"; {hint}'
+
+
+def _failed(call: ToolCall, message: str) -> ToolResult:
+    return ToolResult(call, _encode({"error": message}), False)
+
+
+def _describe(name: str, function: Callable[..., Any]) -> Tool:
+    """Builds a tool from its signature and its docstring."""
+    summary, texts = _read_docstring(name, function)
+    hints = get_type_hints(function, include_extras=True)
+    arguments: dict[str, Argument] = {}
+    properties: dict[str, dict[str, Any]] = {}
+    required = []
+    for parameter in list(inspect.signature(function).parameters.values())[1:]:
+        where = f"tool {name}, argument {parameter.name}"
+        if parameter.name not in hints or parameter.name not in texts:
+            raise TypeError(
+                f"tool {name}: argument {parameter.name} needs a type and a line under Args: in the docstring"
+            )
+        arguments[parameter.name] = argument(hints[parameter.name], f"tool {name}, argument {parameter.name}")
+        properties[parameter.name] = {**arguments[parameter.name].schema, "description": texts[parameter.name]}
+        if parameter.default is inspect.Parameter.empty:
+            required.append(parameter.name)
+    schema = {
+        "type": "function",
+        "function": {
+            "name": name,
+            "description": summary,
+            "parameters": {
+                "type": "object",
+                "properties": properties,
+                "required": required,
+                "additionalProperties": False,
+            },
+        },
+    }
+    kind: ToolKind = function.__tool_kind__  # type: ignore[attr-defined]
+    return Tool(name, kind, function, arguments, tuple(required), schema)
+
+
+def _read_docstring(name: str, function: Callable[..., Any]) -> tuple[str, dict[str, str]]:
+    """The description, and the text of each argument, from a Google docstring."""
+    text = inspect.getdoc(function) or ""
+    sections = _SECTION.split(text)
+    summary = " ".join(sections[0].split())
+    if not summary:
+        raise TypeError(f"tool {name}: a docstring must say what it does")
+    texts: dict[str, str] = {}
+    for title, body in zip(sections[1::2], sections[2::2], strict=True):
+        if title not in ("Args", "Arguments"):
+            continue
+        last = ""
+        for line in body.splitlines():
+            if match := _ARGUMENT_LINE.match(line):
+                last = match[1]
+                texts[last] = match[2]
+            elif last and line.strip():
+                texts[last] += " " + line.strip()
+    return summary, texts
