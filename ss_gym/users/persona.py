@@ -1,0 +1,104 @@
+"""Who the customer is: how they write, how much they tell, how long they bear with the agent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+from ss_gym.streams import Stream
+
+Register = Literal["plain", "polite", "curt", "chatty", "upset"]
+REGISTERS: tuple[Register, ...] = ("plain", "polite", "curt", "chatty", "upset")
+
+Channel = Literal["chat", "email"]
+
+
+@dataclass(frozen=True, slots=True)
+class Persona:
+    """One customer's way of talking; what they want is the scenario's, not the persona's.
+
+    Attributes:
+        register: the tone of every sentence.
+        patience: misunderstandings and idle turns borne before giving up.
+        verbosity: in [0, 1]; how often sentences that carry no fact are added.
+        disclosure: in [0, 1]; probability of telling a known fact before it is asked for.
+        noise: share of the words that are mistyped, in [0, 1]; 0 writes cleanly.
+        insists: how often a refusal is contested before it is accepted.
+        hurried: wants it done quickly, and says so.
+        checks_account: looks at the account when told that something is done.
+        channel: chat writes lines, e-mail writes small letters with a greeting.
+    """
+
+    register: Register = "plain"
+    patience: int = 4
+    verbosity: float = 0.3
+    disclosure: float = 0.5
+    noise: float = 0.0
+    insists: int = 1
+    hurried: bool = False
+    checks_account: bool = False
+    channel: Channel = "chat"
+
+    def without_noise(self) -> Persona:
+        """The same customer, typing with care."""
+        return self if self.noise == 0.0 else replace(self, noise=0.0)
+
+
+class _Ranges(NamedTuple):
+    """What the personas of a split are drawn from; pairs are (low, high), both included."""
+
+    patience: tuple[int, int]
+    disclosure: tuple[float, float]
+    noise: tuple[float, float]
+    insists: tuple[int, int]
+    clean: float
+    hurried: float
+    checks_account: float
+    email: float
+
+
+_TRAIN = _Ranges((4, 7), (0.2, 0.9), (0.01, 0.06), (0, 2), clean=0.5, hurried=0.2, checks_account=0.3, email=0.2)
+# Customers who are shorter-tempered, more silent or more talkative, and worse typists than any in training.
+_HELD_OUT = _Ranges((3, 8), (0.1, 1.0), (0.01, 0.08), (0, 3), clean=0.4, hurried=0.25, checks_account=0.35, email=0.25)
+_RANGES = {"train": _TRAIN, "dev": _HELD_OUT, "test": _HELD_OUT}
+
+_REGISTER_BOUNDS = (0.30, 0.55, 0.70, 0.85, 1.0)
+_VERBOSITY: dict[Register, tuple[float, float]] = {
+    "plain": (0.1, 0.5),
+    "polite": (0.2, 0.6),
+    "curt": (0.0, 0.1),
+    "chatty": (0.6, 1.0),
+    "upset": (0.2, 0.7),
+}
+
+
+def draw_persona(stream: Stream, split: str) -> Persona:
+    """Draws a customer; dev and test reach a little beyond the ranges of train.
+
+    Args:
+        stream: the source of randomness.
+        split: ``"train"``, ``"dev"`` or ``"test"``.
+
+    Raises:
+        ValueError: if the split is unknown.
+    """
+    ranges = _RANGES.get(split)
+    if ranges is None:
+        raise ValueError(f"unknown split {split!r}: use one of {', '.join(_RANGES)}")
+    register = stream.weighted(REGISTERS, _REGISTER_BOUNDS)
+    return Persona(
+        register=register,
+        patience=stream.between(*ranges.patience),
+        verbosity=_within(stream, _VERBOSITY[register]),
+        disclosure=_within(stream, ranges.disclosure),
+        noise=0.0 if stream.chance(ranges.clean) else _within(stream, ranges.noise),
+        insists=stream.between(*ranges.insists),
+        hurried=stream.chance(ranges.hurried),
+        checks_account=stream.chance(ranges.checks_account),
+        channel="email" if stream.chance(ranges.email) else "chat",
+    )
+
+
+def _within(stream: Stream, bounds: tuple[float, float]) -> float:
+    low, high = bounds
+    return low + (high - low) * stream.uniform()

@@ -1,0 +1,277 @@
+"""The template language of the customer's phrases: parsed once, specialised to what is told.
+
+==========================  ====================================================
+``{item}``                  the value of a slot
+``{order_id?with|without}`` text that depends on whether the slot is told
+``(could you|can you)``     alternatives, each equally likely; they nest, and may be empty
+``[it is|they are]``        one item | several items
+``<why>``                   another entry of the same file
+==========================  ====================================================
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Set
+from dataclasses import dataclass
+from typing import TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """The place of a value."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Alternatives."""
+
+    options: tuple[Template, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Text that depends on whether a slot has a value."""
+
+    name: str
+    then: Template
+    otherwise: Template
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Text that depends on whether one or several items are talked about."""
+
+    one: Template
+    many: Template
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The place of another entry's text."""
+
+    name: str
+
+
+Node: TypeAlias = "str | Slot | Choice | Told | Count | Reference"
+Template: TypeAlias = tuple[Node, ...]
+
+# What is left when everything known is filled in: literal text, a slot's value, or alternatives.
+Step: TypeAlias = "str | Slot | tuple[Program, ...]"
+Program: TypeAlias = "tuple[Step, ...]"
+
+_TOKEN = re.compile(r"(\{[a-z_]+[?}]|<[a-z_]+>|[()\[\]|}])")
+_STRAY = re.compile(r"[{<>]")
+_CLOSERS = frozenset(")]}")
+
+
+def parse(text: str) -> Template:
+    """Reads one template.
+
+    Raises:
+        ValueError: on unbalanced or stray brackets; the message says which.
+    """
+    reader = _Reader([token for token in _TOKEN.split(text) if token])
+    (template,) = reader.options("")
+    return template
+
+
+class _Reader:
+    """Recursive descent over the tokens of one template."""
+
+    def __init__(self, tokens: list[str]) -> None:
+        self._tokens = tokens
+        self._at = 0
+
+    def options(self, closer: str) -> tuple[Template, ...]:
+        """Sequences parted by ``|``, up to the closing bracket (``""``: the end of the text)."""
+        options: list[Template] = []
+        nodes: list[Node] = []
+        while self._at < len(self._tokens):
+            token = self._tokens[self._at]
+            self._at += 1
+            if token == "|" and closer:
+                options.append(tuple(nodes))
+                nodes = []
+            elif token in _CLOSERS or token == "|":
+                if token != closer:
+                    raise ValueError(f"'{token}' without an opening bracket before it")
+                return (*options, tuple(nodes))
+            else:
+                nodes.append(self._node(token))
+        if closer:
+            raise ValueError(f"a bracket is not closed: '{closer}' is missing")
+        return (*options, tuple(nodes))
+
+    def _node(self, token: str) -> Node:
+        if token == "(":
+            return Choice(self.options(")"))
+        if token == "[":
+            options = self.options("]")
+            if len(options) != 2:
+                raise ValueError(f"'[…]' needs two parts, for one item and for several, and has {len(options)}")
+            return Count(*options)
+        if token[0] == "{" and token[-1] == "}":
+            return Slot(token[1:-1])
+        if token[0] == "{" and token[-1] == "?":
+            options = self.options("}")
+            if len(options) > 2:
+                raise ValueError(f"'{token}…}}' needs one or two parts and has {len(options)}")
+            return Told(token[1:-1], options[0], options[1] if len(options) == 2 else ())
+        if token[0] == "<" and token[-1] == ">":
+            return Reference(token[1:-1])
+        stray = _STRAY.search(token)
+        if stray:
+            raise ValueError(f"stray '{stray[0]}': slots are written {{name}}, entries <name>")
+        return token
+
+
+def references(template: Template) -> frozenset[str]:
+    """The names of the entries that a template refers to."""
+    names: set[str] = set()
+    for node in template:
+        if isinstance(node, Reference):
+            names.add(node.name)
+        elif not isinstance(node, str | Slot):
+            for option in _branches(node):
+                names |= references(option)
+    return frozenset(names)
+
+
+def _branches(node: Choice | Told | Count) -> tuple[Template, ...]:
+    if isinstance(node, Choice):
+        return node.options
+    return (node.one, node.many) if isinstance(node, Count) else (node.then, node.otherwise)
+
+
+@dataclass(frozen=True, slots=True)
+class Mentions:
+    """Which slots a template speaks of.
+
+    Attributes:
+        needed: slots without which the template can't be used.
+        possible: slots that it tells where they have a value.
+    """
+
+    needed: frozenset[str] = frozenset()
+    possible: frozenset[str] = frozenset()
+
+    def fits(self, told: Set[str]) -> bool:
+        """Whether the template tells exactly these facts."""
+        return self.needed <= told <= self.possible
+
+
+def mentions(template: Template, of_entry: Callable[[str], Mentions]) -> Mentions:
+    """Finds the slots of a template.
+
+    Args:
+        template: the parsed template.
+        of_entry: the mentions of another entry, by its name.
+
+    Raises:
+        ValueError: if the alternatives of a choice do not tell the same facts.
+    """
+    needed: set[str] = set()
+    possible: set[str] = set()
+    for node in template:
+        found = _mentions_of_node(node, of_entry)
+        needed |= found.needed
+        possible |= found.possible
+    return Mentions(frozenset(needed), frozenset(possible))
+
+
+def _mentions_of_node(node: Node, of_entry: Callable[[str], Mentions]) -> Mentions:
+    if isinstance(node, str):
+        return Mentions()
+    if isinstance(node, Slot):
+        return Mentions(frozenset((node.name,)), frozenset((node.name,)))
+    if isinstance(node, Reference):
+        return of_entry(node.name)
+    if isinstance(node, Told):
+        then, otherwise = mentions(node.then, of_entry), mentions(node.otherwise, of_entry)
+        needed = (then.needed - {node.name}) | otherwise.needed
+        return Mentions(needed, then.possible | otherwise.possible)
+    found = [mentions(option, of_entry) for option in _branches(node)]
+    if any(other != found[0] for other in found[1:]):
+        raise ValueError("the alternatives of a choice name different slots")
+    return found[0]
+
+
+def specialise(
+    template: Template, told: Set[str], plural: bool, programs_of: Callable[[str], tuple[Program, ...]]
+) -> Program:
+    """Fills in everything known before the values are: what is told, the number, other entries.
+
+    Args:
+        template: the parsed template.
+        told: the slots that have a value.
+        plural: whether several items are talked about.
+        programs_of: the alternatives of another entry, by its name.
+    """
+    steps: list[Step] = []
+    for node in template:
+        if isinstance(node, str | Slot):
+            steps.append(node)
+        elif isinstance(node, Choice):
+            steps.append(tuple(specialise(option, told, plural, programs_of) for option in node.options))
+        elif isinstance(node, Reference):
+            steps.append(programs_of(node.name))
+        else:
+            chosen = _chosen(node, told, plural)
+            steps.extend(specialise(chosen, told, plural, programs_of))
+    return tuple(_merged(steps))
+
+
+def _chosen(node: Told | Count, told: Set[str], plural: bool) -> Template:
+    if isinstance(node, Count):
+        return node.many if plural else node.one
+    return node.then if node.name in told else node.otherwise
+
+
+def _merged(steps: Iterable[Step]) -> list[Step]:
+    """Joins neighbouring literals and opens choices that have one option."""
+    merged: list[Step] = []
+    for step in steps:
+        inner = step[0] if isinstance(step, tuple) and len(step) == 1 else (step,)
+        for part in inner:
+            if isinstance(part, str) and merged and isinstance(merged[-1], str):
+                merged[-1] += part
+            else:
+                merged.append(part)
+    return merged
+
+
+def expand(program: Program, values: Mapping[str, str], bits: int, out: list[str]) -> int:
+    """Appends one surface of the program to ``out``.
+
+    Args:
+        program: what to say.
+        values: the slots' values.
+        bits: a large random integer; its remainders choose the alternatives, which is several
+            times faster than a draw each.
+        out: where the pieces go.
+
+    Returns:
+        The bits that are left.
+    """
+    for step in program:
+        kind = type(step)
+        if kind is str:
+            out.append(step)  # type: ignore[arg-type]
+        elif kind is tuple:
+            bits, index = divmod(bits, len(step))  # type: ignore[arg-type]
+            bits = expand(step[index], values, bits, out)  # type: ignore[index, arg-type]
+        else:
+            out.append(values[step.name])  # type: ignore[union-attr]
+    return bits
+
+
+def count_surfaces(program: Program) -> int:
+    """How many different draws a program has (texts may coincide)."""
+    total = 1
+    for step in program:
+        if isinstance(step, tuple):
+            total *= sum(count_surfaces(option) for option in step)
+    return total
