@@ -1,0 +1,10 @@
+"""Settings that every test shares."""
+
+import os
+
+# Read by OpenMP when torch is imported, so they are set before any test module is.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# No test reaches a model hub by accident; those marked network unset it.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
