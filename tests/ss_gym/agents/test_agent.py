@@ -39,7 +39,7 @@ def test_an_agent_answers_after_it_is_initialized():
 
 def test_an_agent_that_was_not_initialized_says_so():
     agent = MultiTurnAgent(AgentConfig(model_name="stub://demo"))
-    with pytest.raises(RuntimeError, match="await agent.initialize"):
+    with pytest.raises(RuntimeError, match=r"await agent.initialize"):
         agent.act([HELLO])
 
 

@@ -28,19 +28,19 @@ def test_a_manifest_gives_back_the_agent_and_where_it_comes_from(checkpoint):
 
 
 def test_a_missing_folder_is_named(tmp_path):
-    with pytest.raises(CheckpointError, match="no checkpoint at .*nowhere'"):
+    with pytest.raises(CheckpointError, match=r"no checkpoint at .*nowhere'"):
         load(tmp_path / "nowhere")
 
 
 def test_a_folder_without_manifest_is_told_from_a_checkpoint(tmp_path):
-    with pytest.raises(CheckpointError, match=f"it has no {MANIFEST}.*AgentConfig"):
+    with pytest.raises(CheckpointError, match=rf"it has no {MANIFEST}.*AgentConfig"):
         load(tmp_path)
 
 
 def test_a_truncated_file_is_damage(checkpoint):
     with (checkpoint / "model.safetensors").open("rb+") as file:
         file.truncate(40)
-    with pytest.raises(CheckpointError, match="damaged: model.safetensors has 40 bytes instead of 100"):
+    with pytest.raises(CheckpointError, match=r"damaged: model.safetensors has 40 bytes instead of 100"):
         load(checkpoint)
 
 
