@@ -1,0 +1,1 @@
+"""One algorithm, one short file: a composition of the pure functions."""

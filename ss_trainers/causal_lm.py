@@ -1,0 +1,65 @@
+"""What generation and training need to know of a Hugging Face causal language model's insides."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+
+def underlying(model: nn.Module) -> PreTrainedModel:
+    """The transformers model itself, with the adapters that ``peft`` put in but not its wrapper.
+
+    Raises:
+        TypeError: it is neither a transformers model nor a ``peft`` model around one.
+    """
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    if not isinstance(inner, PreTrainedModel) or inner.get_output_embeddings() is None:
+        raise TypeError(
+            f"{type(model).__name__} is not a Hugging Face causal language model "
+            "(a transformers model with a language-model head, or a peft model around one)"
+        )
+    return inner
+
+
+def decoder_of(model: PreTrainedModel) -> nn.Module:
+    """The part that turns token ids into hidden states, without the language-model head."""
+    decoder: nn.Module = model.get_decoder()
+    return decoder
+
+
+def logits_of(model: PreTrainedModel, hidden: Tensor) -> Tensor:
+    """Logits (..., V) of hidden states (..., D), as the model's own forward computes them."""
+    config: Any = model.config
+    logits: Tensor = model.get_output_embeddings()(hidden)
+    # Three families change the logits after the head; each names its constant in the config.
+    if getattr(config, "logit_scale", None) is not None:  # Cohere
+        logits = logits * config.logit_scale
+    if getattr(config, "logits_scaling", None) is not None:  # Granite
+        logits = logits / config.logits_scaling
+    cap = getattr(config, "final_logit_softcapping", None)  # Gemma
+    return logits if cap is None else (logits / cap).tanh() * cap
+
+
+def reuses_keys_and_values(model: PreTrainedModel, length: int) -> bool:
+    """Whether a plain cache of keys and values stands for the tokens before.
+
+    False for models with a recurrent state (Mamba and hybrids) and for attention windows shorter
+    than ``length`` tokens: their caches drop or compress the past.
+    """
+    config: Any = model.config.get_text_config(decoder=True)
+    if model._is_stateful:
+        return False
+    kinds = set(getattr(config, "layer_types", None) or ())
+    if kinds - {"full_attention", "sliding_attention", "chunked_attention"}:
+        return False
+    window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
+    chunk = getattr(config, "attention_chunk_size", None)
+    return all(size is None or size >= length for size in (window, chunk))
+
+
+def context_length(model: PreTrainedModel) -> int:
+    """The most tokens that the model can attend to, from its config."""
+    config: Any = model.config.get_text_config(decoder=True)
+    return int(config.max_position_embeddings)

@@ -1,0 +1,1 @@
+"""One formula, one pure function: torch, differentiable, without state."""

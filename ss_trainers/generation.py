@@ -1,0 +1,324 @@
+"""Batched sampling over many conversations at once, each keeping its keys and values across turns.
+
+A conversation costs only its new tokens:
+
+* The first prompt of its kind is encoded once per weight update; conversations whose prompts begin
+  with the same token ids share those keys and values.
+* Each conversation (``Session``) keeps its own keys and values from turn to turn.
+* All conversations that wait for a reply advance together, one ``step`` at a time, whatever phase
+  they are in: one reads the environment's last message while another writes. A finished reply
+  leaves the batch at once, so its environment can be stepped and its session extended again while
+  the others go on.
+
+The loop of a rollout::
+
+    generator = Generator(model, SamplingSettings(eos_ids=(2,), max_new_tokens=64))
+    sessions = [generator.open(prompt_ids) for ...]
+    for session, ids in ...:
+        generator.extend(session, ids)              # what arrived: it is read, then answered
+    while generator.waiting:
+        for session, sampled in generator.step():   # the replies that this step finished
+            ...                                     # env.step(text), then extend or close
+    generator.weights_changed()                     # after an optimizer step, sessions closed
+
+or, turn by turn in lockstep: ``generator.extend_and_sample(sessions, new_ids)``.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from ss_trainers import causal_lm
+from ss_trainers.huggingface_decoder import HuggingFaceDecoder
+from ss_trainers.llama_decoder import LlamaDecoder
+
+# Prompts that agree on fewer tokens than this are encoded each by itself.
+_MIN_SHARED_TOKENS = 8
+# The most tokens that go through the model at once: bounds the memory of long prompts.
+_MAX_STEP_TOKENS = 4096
+# Prompts kept for sharing before the unused ones are forgotten.
+_MAX_SHARED_PROMPTS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingSettings:
+    """How replies are sampled.
+
+    Attributes:
+        eos_ids: ids that end a reply; they are part of it.
+        max_new_tokens: the most tokens of one reply.
+        temperature: logits are divided by it; 0 takes the likeliest token.
+    """
+
+    eos_ids: tuple[int, ...]
+    max_new_tokens: int = 128
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse settings under which nothing can be sampled."""
+        if self.max_new_tokens < 1:
+            raise ValueError(f"max_new_tokens must be at least 1, not {self.max_new_tokens}")
+        if not 0 <= self.temperature < float("inf"):
+            raise ValueError(f"temperature must be 0 (greedy) or a positive number, not {self.temperature}")
+
+
+@dataclass(frozen=True, slots=True)
+class SampledTokens:
+    """One reply.
+
+    Attributes:
+        token_ids: the sampled ids, the end-of-turn id included.
+        logprobs: log-probability of each under the distribution it was sampled from (after
+            temperature), in nats; for greedy replies, at temperature 1.
+        finish_reason: ``"length"`` if ``max_new_tokens`` or the context cut it, which leaves
+            ``token_ids`` empty when the context had no room for even one.
+    """
+
+    token_ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    finish_reason: Literal["stop", "length"]
+
+
+@dataclass(eq=False, slots=True)
+class Session:
+    """One conversation: which tokens the model has seen, and what it is to do next.
+
+    Attributes:
+        length: tokens of the conversation so far, whether already encoded or not.
+    """
+
+    length: int = 0
+    _slot: int = -1
+    _unread: list[int] = field(default_factory=list)
+    _ids: list[int] = field(default_factory=list)
+    _logprobs: list[float] = field(default_factory=list)
+
+
+class Decoder(Protocol):
+    """Runs the model over slots, each of which holds the keys and values of one conversation."""
+
+    def forward(self, slots: Sequence[int], tokens: Sequence[Sequence[int]]) -> Tensor:
+        """Append tokens to slots; logits (R, V) after the last token of each."""
+        ...
+
+    def share(self, slot: int) -> int:
+        """Keep a slot's content for other slots to begin with; gives its number."""
+        ...
+
+    def attach(self, slot: int, prompt: int | None, length: int) -> None:
+        """Empty a slot, then let it begin with the first ``length`` tokens of a shared prompt."""
+        ...
+
+    def forget(self) -> None:
+        """Drop the shared prompts and, when the weights changed, whatever was derived from them."""
+        ...
+
+
+class Generator:
+    """Samples replies for many conversations.
+
+    Llama-architecture models run through our own decoder (several times faster than
+    transformers' forward for small models); any other causal language model through
+    transformers' forward over the same kind of cache.
+
+    Args:
+        model: a Hugging Face causal language model, or a ``peft`` model around one.
+        settings: may be replaced between steps (``generator.settings = …``).
+        max_context: the most tokens of a conversation; the model's own limit if None.
+        rng: where the draws come from; on the CPU. A generator seeded with 0 if None.
+        native: False takes transformers' forward for every model.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        settings: SamplingSettings,
+        *,
+        max_context: int | None = None,
+        rng: torch.Generator | None = None,
+        native: bool = True,
+    ) -> None:
+        inner = causal_lm.underlying(model)
+        self.settings = settings
+        self.max_context = min(max_context or causal_lm.context_length(inner), causal_lm.context_length(inner))
+        self._rng = rng if rng is not None else torch.Generator().manual_seed(0)
+        if native and LlamaDecoder.supports(inner):
+            self._decoder: Decoder = LlamaDecoder(inner)
+        else:
+            self._decoder = HuggingFaceDecoder(inner, self.max_context)
+        self._prompts: list[tuple[int, ...]] = []
+        self._waiting: dict[Session, None] = {}  # in the order they were extended
+        self._open: set[Session] = set()
+        self._free: list[int] = []
+        self._slots = itertools.count()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a session has been extended and not answered yet."""
+        return bool(self._waiting)
+
+    def open(self, prompt_ids: Sequence[int]) -> Session:
+        """Start a conversation with a prompt; it is encoded when the session is first extended.
+
+        Raises:
+            ValueError: the prompt is empty or leaves no room for a reply.
+        """
+        if not 0 < len(prompt_ids) < self.max_context:
+            raise ValueError(
+                f"the prompt has {len(prompt_ids)} tokens, but the model takes 1 to {self.max_context - 1} "
+                f"and a reply (context {self.max_context})"
+            )
+        session = Session(length=len(prompt_ids), _slot=self._free.pop() if self._free else next(self._slots))
+        prompt, shared = self._shared_prompt(tuple(prompt_ids))
+        self._decoder.attach(session._slot, prompt, shared)
+        session._unread = list(prompt_ids[shared:])
+        self._open.add(session)
+        return session
+
+    def extend(self, session: Session, new_ids: Sequence[int]) -> None:
+        """Give a conversation what arrived since its last reply, and ask for the next reply.
+
+        Raises:
+            ValueError: the session is closed, or already waits for a reply.
+        """
+        if session not in self._open:
+            raise ValueError("the session is closed: open a new one")
+        if session in self._waiting:
+            raise ValueError("the session already waits for a reply: call step until it has it")
+        session._unread.extend(new_ids)
+        session.length += len(new_ids)
+        session._ids, session._logprobs = [], []
+        self._waiting[session] = None
+
+    @torch.inference_mode()
+    def step(self) -> list[tuple[Session, SampledTokens]]:
+        """One forward pass for every waiting session; the replies that it finished.
+
+        A session without room for another token in its context is answered with what it has.
+        """
+        finished = [session for session in self._waiting if session.length >= self.max_context]
+        rows, tokens = self._next_tokens()
+        if rows:
+            logits = self._decoder.forward([session._slot for session in rows], tokens)
+            read = [index for index, session in enumerate(rows) if not session._unread]
+            if read:
+                chosen, logprobs = self._sample(logits if len(read) == len(rows) else logits[read])
+                for index, token, logprob in zip(read, chosen, logprobs, strict=True):
+                    if self._append(rows[index], token, logprob):
+                        finished.append(rows[index])
+        for session in finished:
+            del self._waiting[session]
+        return [(session, self._reply(session)) for session in finished]
+
+    def extend_and_sample(self, sessions: Sequence[Session], new_ids: Iterable[Sequence[int]]) -> list[SampledTokens]:
+        """Extend every session and step until all have their reply: lockstep turns.
+
+        Args:
+            sessions: distinct, none waiting.
+            new_ids: what arrived, one sequence per session.
+
+        Returns:
+            one reply per session, in order.
+        """
+        for session, ids in zip(sessions, new_ids, strict=True):
+            self.extend(session, ids)
+        replies: dict[Session, SampledTokens] = {}
+        while len(replies) < len(sessions):
+            replies.update(self.step())
+        return [replies[session] for session in sessions]
+
+    def close(self, session: Session) -> None:
+        """End a conversation and free its keys and values; closing twice does nothing."""
+        if session in self._open:
+            self._open.remove(session)
+            self._free.append(session._slot)
+            self._waiting.pop(session, None)
+
+    def weights_changed(self) -> None:
+        """Forget everything that was computed with the old weights.
+
+        Raises:
+            RuntimeError: sessions are open: their keys and values are the old weights'.
+        """
+        if self._open:
+            raise RuntimeError(f"{len(self._open)} sessions are open: close them before the weights change")
+        self._prompts.clear()
+        self._decoder.forget()
+
+    def _next_tokens(self) -> tuple[list[Session], list[list[int]]]:
+        rows, tokens, budget = [], [], _MAX_STEP_TOKENS
+        for session in self._waiting:
+            if session.length >= self.max_context or not budget:
+                continue
+            part = session._unread[:budget]
+            session._unread = session._unread[budget:]
+            budget -= len(part)
+            rows.append(session)
+            tokens.append(part)
+        return rows, tokens
+
+    def _append(self, session: Session, token: int, logprob: float) -> bool:
+        # The new token is encoded with whatever is read next: by the next step, or the next turn.
+        session._ids.append(token)
+        session._logprobs.append(logprob)
+        session._unread.append(token)
+        session.length += 1
+        return token in self.settings.eos_ids or len(session._ids) >= self.settings.max_new_tokens
+
+    def _reply(self, session: Session) -> SampledTokens:
+        stopped = bool(session._ids) and session._ids[-1] in self.settings.eos_ids
+        return SampledTokens(tuple(session._ids), tuple(session._logprobs), "stop" if stopped else "length")
+
+    def _sample(self, logits: Tensor) -> tuple[list[int], list[float]]:
+        greedy = self.settings.temperature == 0
+        logprobs = torch.log_softmax(logits if greedy else logits / self.settings.temperature, -1)
+        if greedy:
+            chosen = logprobs.argmax(-1)
+        else:
+            # Inverse transform sampling. The sums need more digits than float32 has, or the tail
+            # of a large vocabulary is lost; a draw is below the total, so what it lands on has
+            # probability above 0.
+            cumulative = logprobs.double().exp().cumsum_(-1)
+            draws = torch.rand(len(logits), 1, dtype=torch.float64, generator=self._rng).to(logits.device)
+            chosen = torch.searchsorted(cumulative, draws * cumulative[:, -1:], right=True)[:, 0]
+            chosen.clamp_(max=logits.shape[-1] - 1)
+        return chosen.tolist(), logprobs.gather(-1, chosen[:, None])[:, 0].tolist()
+
+    def _shared_prompt(self, prompt_ids: tuple[int, ...]) -> tuple[int | None, int]:
+        """The stored prompt to begin with, and how many of its tokens: at least one is left to read."""
+        usable = prompt_ids[:-1]
+        prompt, shared = None, 0
+        for number, known in enumerate(self._prompts):
+            common = _common_length(known, usable)
+            if common > shared:
+                prompt, shared = number, common
+        if shared >= max(_MIN_SHARED_TOKENS, len(usable) // 2):
+            return prompt, shared
+        if len(usable) < _MIN_SHARED_TOKENS:
+            return None, 0
+        return self._store_prompt(usable), len(usable)
+
+    @torch.inference_mode()
+    def _store_prompt(self, prompt_ids: tuple[int, ...]) -> int:
+        if not self._open and len(self._prompts) >= _MAX_SHARED_PROMPTS:
+            self.weights_changed()
+        slot = self._free.pop() if self._free else next(self._slots)
+        self._decoder.attach(slot, None, 0)
+        for start in range(0, len(prompt_ids), _MAX_STEP_TOKENS):
+            self._decoder.forward([slot], [prompt_ids[start : start + _MAX_STEP_TOKENS]])
+        self._free.append(slot)
+        self._prompts.append(prompt_ids)
+        return self._decoder.share(slot)
+
+
+def _common_length(one: Sequence[int], other: Sequence[int]) -> int:
+    limit = min(len(one), len(other))
+    if one[:limit] == other[:limit]:
+        return limit
+    return next(position for position in range(limit) if one[position] != other[position])
