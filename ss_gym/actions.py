@@ -24,7 +24,9 @@ _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _SPACE = " \t\n\r"
 
+_TOO_DEEP = "the JSON is nested too deeply"
 _FORM = '<tool_call>{"name": "...", "arguments": {...}}</tool_call>'
+_DEEPEST = 32
 _KEYS = frozenset(("name", "arguments"))
 
 # A chat API wants a name on every call, so a call that had none gets this one.
@@ -133,7 +135,7 @@ def _read_block(text: str, start: int, call_id: str) -> tuple[ToolCall, int]:
         # Scanned in place, so that a closing tag inside a JSON string does not end the block.
         value, end = _scan(text, begin)
     except RecursionError:
-        return _unreadable(text, start, call_id, "the JSON is nested too deeply")
+        return _unreadable(text, start, call_id, _TOO_DEEP)
     except ValueError as error:
         reason = error.msg if isinstance(error, JSONDecodeError) else str(error)
         return _unreadable(text, start, call_id, f"the JSON is broken ({reason[:80]})")
@@ -149,6 +151,9 @@ def _read_block(text: str, start: int, call_id: str) -> tuple[ToolCall, int]:
 
 def _read_call(value: Any, raw: str, call_id: str) -> ToolCall:
     """The call that a block's JSON value stands for."""
+    # Counting brackets is enough to clear nearly every call.
+    if raw.count("{") + raw.count("[") > _DEEPEST and _is_deep(value):
+        return ToolCall(call_id, "", {}, raw, _explain(_TOO_DEEP))
     if not raw.isascii() or "\\u" in raw:
         raw, value = _SURROGATE.sub("\ufffd", raw), _scrub(value)
     if type(value) is not dict:
@@ -169,18 +174,29 @@ def _read_call(value: Any, raw: str, call_id: str) -> ToolCall:
 
 def _unreadable(text: str, start: int, call_id: str, reason: str) -> tuple[ToolCall, int]:
     """A call for a block whose JSON can't be read; it ends at its tag or before the next block."""
-    close = text.find(_CLOSE_CALL, start)
     reopen = text.find(_OPEN_CALL, start)
-    if close >= 0 and not 0 <= reopen < close:
-        end, after = close, close + len(_CLOSE_CALL)
-    else:
-        end = after = reopen if reopen >= 0 else len(text)
+    limit = reopen if reopen >= 0 else len(text)
+    close = text.find(_CLOSE_CALL, start, limit)
+    end, after = (close, close + len(_CLOSE_CALL)) if close >= 0 else (limit, limit)
     raw = _SURROGATE.sub("\ufffd", text[start:end]).strip()
     return ToolCall(call_id, "", {}, raw, _explain(reason)), after
 
 
 def _explain(reason: str) -> str:
     return f"malformed tool call: {reason}; write {_FORM}"
+
+
+def _is_deep(value: Any) -> bool:
+    """Whether containers are nested deeper than any tool needs; deeper ones break encoders."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [
+            child
+            for item in level
+            if isinstance(item, dict | list)
+            for child in (item.values() if isinstance(item, dict) else item)
+        ]
+    return bool(level)
 
 
 def _scrub(value: Any) -> Any:

@@ -24,17 +24,7 @@ Money = Annotated[int, MoneyFormat()]
 
 
 class ArgumentError(ValueError):
-    """A value that is not what was expected.
-
-    Attributes:
-        expected: what was expected, in words.
-        got: what came, in words.
-    """
-
-    def __init__(self, expected: str, value: Any) -> None:
-        super().__init__(expected)
-        self.expected = expected
-        self.got = show(value)
+    """A value that is not what an argument must be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +32,7 @@ class Argument:
     """How one argument is read.
 
     Attributes:
-        read: the JSON value converted; raises ArgumentError.
+        read: converts a JSON value; raises ArgumentError.
         expected: what it must be, in words.
         schema: its JSON schema, without the description.
     """
@@ -107,23 +97,23 @@ def read_money(value: Any) -> int:
     elif type(value) is float or (type(value) is int and 0 <= value < _INTEGER_LIMIT):
         text = repr(value)
     else:
-        raise ArgumentError(_MONEY_ARGUMENT.expected, value)
+        raise ArgumentError
     match = _MONEY.fullmatch(text)
     if match is None:
-        raise ArgumentError(_MONEY_ARGUMENT.expected, value)
+        raise ArgumentError
     return int(match[1]) * 100 + int((match[2] or "").ljust(2, "0"))
 
 
 def _read_str(value: Any) -> str:
     if type(value) is str:
         return value
-    raise ArgumentError("a string", value)
+    raise ArgumentError
 
 
 def _read_int(value: Any) -> int:
     if type(value) is int and -_INTEGER_LIMIT <= value < _INTEGER_LIMIT:
         return value
-    raise ArgumentError("an integer", value)
+    raise ArgumentError
 
 
 def _read_float(value: Any) -> float:
@@ -131,37 +121,36 @@ def _read_float(value: Any) -> float:
         return value
     if type(value) is int and -_INTEGER_LIMIT <= value < _INTEGER_LIMIT:
         return float(value)
-    raise ArgumentError("a number", value)
+    raise ArgumentError
 
 
 def _read_bool(value: Any) -> bool:
     if type(value) is bool:
         return value
-    raise ArgumentError("true or false", value)
+    raise ArgumentError
 
 
 def _choice(options: tuple[str, ...]) -> Argument:
     allowed = frozenset(options)
-    expected = "one of " + ", ".join(f'"{option}"' for option in options)
 
     def read(value: Any) -> str:
         if type(value) is str and value in allowed:
             return value
-        raise ArgumentError(expected, value)
+        raise ArgumentError
 
+    expected = "one of " + ", ".join(f'"{option}"' for option in options)
     return Argument(read, expected, {"type": "string", "enum": list(options)})
 
 
 def _list(item: Argument) -> Argument:
     read_item = item.read
-    expected = f"a list, each item {item.expected}"
 
     def read(value: Any) -> list[Any]:
         if type(value) is not list:
-            raise ArgumentError(expected, value)
+            raise ArgumentError
         return [read_item(element) for element in value]
 
-    return Argument(read, expected, {"type": "array", "items": item.schema})
+    return Argument(read, f"a list, each item {item.expected}", {"type": "array", "items": item.schema})
 
 
 def _optional(inner: Argument) -> Argument:

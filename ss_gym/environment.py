@@ -6,7 +6,7 @@ written in a subclass: ``begin``, ``respond`` and, where there is a final judgem
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -14,6 +14,7 @@ from difflib import get_close_matches
 from typing import Any, ClassVar, Self
 
 import gymnasium
+import numpy as np
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.error import ClosedEnvironmentError, ResetNeeded
 
@@ -81,18 +82,18 @@ class EpisodeState:
         seed: the number that the episode began with; None before the first reset.
         options: the reset options.
         actions: the actions so far.
-        generator: state of the environment's random number generator; None if it has none yet.
-        generator_seed: the seed that the generator was made with; None if it has none yet.
+        generator: what the next episodes are drawn from; None if there is none yet.
+        generator_seed: the seed that it was made with; None if there is none yet.
     """
 
     seed: int | None
     options: Mapping[str, Any]
     actions: tuple[str, ...]
-    generator: Mapping[str, Any] | None
+    generator: np.random.Generator | None
     generator_seed: int | None
 
 
-class TextEnvironment(gymnasium.Env[str, str]):
+class TextEnvironment(gymnasium.Env[str, str], ABC):
     """A conversation: observations and actions are text.
 
     The observation is what arrived since the agent's last action: the contents of the new messages,
@@ -141,15 +142,8 @@ class TextEnvironment(gymnasium.Env[str, str]):
         self.render_mode = render_mode
         self.observation_space = Utterance(_OBSERVATION_CHARS)
         self.action_space = Utterance(max_action_chars)
-        self._opening = Opening(())
-        self._options: dict[str, Any] = {}
-        self._episode_seed: int | None = None
-        self._steps: list[tuple[ParsedAction, tuple[Message, ...]]] = []
-        self._turns = 0
-        self._calls = 0
-        self._episode_terms: dict[str, float] = {}
-        self._running = False
         self._closed = False
+        self._clear()
 
     @abstractmethod
     def begin(self, seed: int, options: Mapping[str, Any]) -> Opening:
@@ -255,7 +249,7 @@ class TextEnvironment(gymnasium.Env[str, str]):
             self._calls += len(parsed.tool_calls)
         else:
             self._turns += 1
-        terms = dict(response.reward_terms)
+        terms = {name: float(value) for name, value in response.reward_terms.items()}
         terminated = response.ended
         truncated = not terminated and (self._turns >= self.max_turns or len(self._steps) >= self.max_steps)
         info: dict[str, Any] = {
@@ -271,7 +265,7 @@ class TextEnvironment(gymnasium.Env[str, str]):
         if self.render_mode == "human":
             print_messages(info["messages"])
         observation = "\n".join([message["content"] for message in answers])
-        return observation, float(sum(terms.values())), terminated, truncated, info
+        return observation, sum(terms.values(), 0.0), terminated, truncated, info
 
     def render(self) -> str | None:
         """The conversation so far as text in ``"ansi"`` mode; None otherwise.
@@ -281,18 +275,17 @@ class TextEnvironment(gymnasium.Env[str, str]):
         return transcript(self.messages) if self.render_mode == "ansi" else None
 
     def close(self) -> None:
-        """Ends the episode; a closed environment can't be reset."""
-        self._running = False
+        """Drops the episode; a closed environment can't be reset."""
+        self._clear()
         self._closed = True
 
     def get_state(self) -> EpisodeState:
         """What it takes to rebuild this environment in the middle of its episode."""
-        generator = self._np_random
         return EpisodeState(
             seed=self._episode_seed,
             options=deepcopy(self._options),
             actions=tuple(action.text for action, _ in self._steps),
-            generator=None if generator is None else deepcopy(generator.bit_generator.state),
+            generator=deepcopy(self._np_random),
             generator_seed=self._np_random_seed,
         )
 
@@ -302,30 +295,37 @@ class TextEnvironment(gymnasium.Env[str, str]):
         Args:
             state: from ``get_state`` of an environment built with the same arguments.
         """
-        render_mode, self.render_mode = self.render_mode, None
+        self._clear()
         if state.seed is not None:
+            render_mode, self.render_mode = self.render_mode, None  # it was shown when it happened
             self._start(state.seed, dict(deepcopy(state.options)))
             for action in state.actions:
                 self.step(action)
-        self.render_mode = render_mode
-        if state.generator is not None:
-            super().reset(seed=0)
-            self.np_random.bit_generator.state = deepcopy(dict(state.generator))
-            self._np_random_seed = state.generator_seed
+            self.render_mode = render_mode
+        self._np_random = deepcopy(state.generator)
+        self._np_random_seed = state.generator_seed
 
     def __reduce__(self) -> tuple[Callable[..., TextEnvironment], tuple[Any, ...]]:
         """Pickles and copies by replay, since a database connection does neither."""
         arguments, keywords = self._constructor
         return _rebuild, (type(self), arguments, keywords, self.spec, self.get_state())
 
+    def _clear(self) -> None:
+        """Forgets the episode."""
+        self._running = False
+        self._opening = Opening(())
+        self._episode_seed: int | None = None
+        self._options: dict[str, Any] = {}
+        self._steps: list[tuple[ParsedAction, tuple[Message, ...]]] = []
+        self._turns = 0
+        self._calls = 0
+        self._episode_terms: dict[str, float] = {}
+
     def _start(self, seed: int, options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         """Begins the episode of a given seed."""
-        self._running = False  # stays so if begin raises
+        self._clear()  # if begin raises, no episode is running
         opening = self.begin(seed, options)
         self._opening, self._episode_seed, self._options = opening, seed, options
-        self._steps = []
-        self._turns = self._calls = 0
-        self._episode_terms = {}
         self._running = True
         info = {
             "messages": [dict(message) for message in opening.messages],

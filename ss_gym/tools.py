@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, ClassVar, Literal, TypeVar, get_type_hints
 
-from ss_gym.arguments import Argument, ArgumentError, Money, argument, shorten
+from ss_gym.arguments import Argument, ArgumentError, Money, argument, shorten, show
 from ss_gym.types import ToolCall, ToolResult
 
 __all__ = ["Money", "Tool", "ToolError", "ToolKind", "Toolkit", "tool"]
@@ -66,8 +66,8 @@ class Tool:
                 raise ToolError(self._unexpected(name))
             try:
                 values[name] = known.read(value)
-            except ArgumentError as error:
-                raise ToolError(f'{self.name}: argument "{name}" must be {error.expected}, got {error.got}') from None
+            except ArgumentError:
+                raise ToolError(f'{self.name}: argument "{name}" must be {known.expected}, got {show(value)}') from None
         for name in self.required:
             if name not in values:
                 raise ToolError(f'{self.name}: missing argument "{name}" ({arguments[name].expected})')
@@ -164,10 +164,8 @@ def _describe(name: str, function: Callable[..., Any]) -> Tool:
     for parameter in list(inspect.signature(function).parameters.values())[1:]:
         where = f"tool {name}, argument {parameter.name}"
         if parameter.name not in hints or parameter.name not in texts:
-            raise TypeError(
-                f"tool {name}: argument {parameter.name} needs a type and a line under Args: in the docstring"
-            )
-        arguments[parameter.name] = argument(hints[parameter.name], f"tool {name}, argument {parameter.name}")
+            raise TypeError(f"{where} needs a type and a line under Args: in the docstring")
+        arguments[parameter.name] = argument(hints[parameter.name], where)
         properties[parameter.name] = {**arguments[parameter.name].schema, "description": texts[parameter.name]}
         if parameter.default is inspect.Parameter.empty:
             required.append(parameter.name)
