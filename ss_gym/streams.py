@@ -34,32 +34,36 @@ class Stream:
 
     def bits(self) -> int:
         """A uniform 64-bit unsigned integer."""
-        buffer = self._buffer
-        if not buffer:
-            digest = blake2b(self._block.to_bytes(8, "little"), key=self._key).digest()
-            self._block += 1
-            buffer.extend(_UNPACK(digest))
-        return buffer.pop()
+        return self._buffer.pop() if self._buffer else self._refilled()
+
+    # The methods below repeat that line instead of calling ``bits``: a reset makes some sixty draws,
+    # and the call would cost as much as the draw.
 
     def below(self, bound: int) -> int:
         """A uniform integer in ``[0, bound)``."""
-        return (self.bits() * bound) >> 64
+        return ((self._buffer.pop() if self._buffer else self._refilled()) * bound) >> 64
 
     def between(self, low: int, high: int) -> int:
         """A uniform integer in ``[low, high]``, both ends included."""
-        return low + ((self.bits() * (high - low + 1)) >> 64)
+        return low + (((self._buffer.pop() if self._buffer else self._refilled()) * (high - low + 1)) >> 64)
 
     def uniform(self) -> float:
         """A uniform float in ``[0, 1)``."""
-        return self.bits() / _TWO_64
+        return (self._buffer.pop() if self._buffer else self._refilled()) / _TWO_64
 
     def chance(self, probability: float) -> bool:
         """True with the given probability."""
-        return self.bits() < probability * _TWO_64
+        return (self._buffer.pop() if self._buffer else self._refilled()) < probability * _TWO_64
 
     def choice(self, items: Sequence[T]) -> T:
         """One of the items, each equally likely."""
-        return items[(self.bits() * len(items)) >> 64]
+        return items[((self._buffer.pop() if self._buffer else self._refilled()) * len(items)) >> 64]
+
+    def _refilled(self) -> int:
+        digest = blake2b(self._block.to_bytes(8, "little"), key=self._key).digest()
+        self._block += 1
+        self._buffer.extend(_UNPACK(digest))
+        return self._buffer.pop()
 
     def weighted(self, items: Sequence[T], cumulative: Sequence[float]) -> T:
         """One of the items; ``cumulative`` holds the running sums of their weights."""

@@ -1,0 +1,196 @@
+"""A world being drawn: what a scenario generator fills in, and the rows that come of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date
+
+from ss_gym.commerce.records import ItemFacts, OrderFacts, PaymentFacts, World
+from ss_gym.streams import Stream
+
+_CARRIERS = ("UPS", "DHL", "FedEx")
+_CARDS = ("Visa", "Mastercard", "Amex")
+
+
+def day(ordinal: int) -> str:
+    """The ISO date of a proleptic Gregorian ordinal."""
+    return date.fromordinal(ordinal).isoformat()
+
+
+@dataclass(slots=True)
+class Person:
+    """An account: who it is, where they live, as the database has it."""
+
+    customer_id: str
+    name: str
+    email: str
+    street: str
+    city: str
+    postal_code: str
+
+
+@dataclass(slots=True)
+class Line:
+    """One item of an order being drawn."""
+
+    variant_id: str
+    title: str
+    category: str
+    price_cents: int
+    final_sale: bool = False
+    status: str = "ordered"
+
+
+@dataclass(slots=True)
+class OrderDraft:
+    """An order being drawn.
+
+    Attributes:
+        order_id: its number.
+        owner: the account that it belongs to.
+        lines: its items.
+        days_since_delivery: whole days; None while it is on its way.
+        days_to_delivery: days from today to the expected delivery of an order on its way.
+        shipping_days: days from shipping to delivery.
+        gift_card_cents: what a gift card paid; the rest was paid by ``method``.
+        method: kind and label of the other payment.
+        carrier: who ships it.
+    """
+
+    order_id: str
+    owner: Person
+    lines: list[Line]
+    days_since_delivery: int | None
+    days_to_delivery: int
+    shipping_days: int
+    gift_card_cents: int
+    method: tuple[str, str]
+    carrier: str
+
+    def total_cents(self) -> int:
+        """The price of all lines."""
+        return sum(line.price_cents for line in self.lines)
+
+    def item_id(self, index: int) -> str:
+        """The id of a line, counted from 0."""
+        return f"{self.order_id}-{index + 1}"
+
+    def payments(self) -> tuple[PaymentFacts, ...]:
+        """The payments, gift card first, with what earlier refunds paid back to each."""
+        total, gift = self.total_cents(), self.gift_card_cents
+        back = sum(line.price_cents for line in self.lines if line.status == "refunded")
+        parts = [("gift_card", "gift card", gift)] if gift else []
+        if total > gift:
+            parts.append((*self.method, total - gift))
+        payments = []
+        for number, (kind, label, amount) in enumerate(parts, 1):
+            repaid = min(back, amount)
+            back -= repaid
+            payments.append(PaymentFacts(f"{self.order_id}-P{number}", kind, label, amount, repaid))
+        return tuple(payments)
+
+    def facts(self, today: int) -> OrderFacts:
+        """The order as the policy engine sees it."""
+        delivered, expected = self._dates(today)
+        return OrderFacts(
+            order_id=self.order_id,
+            customer_id=self.owner.customer_id,
+            status="delivered" if delivered else "shipped",
+            delivered_on=delivered,
+            expected_on=expected,
+            items=tuple(
+                ItemFacts(
+                    self.item_id(n), x.variant_id, x.title, x.category, x.price_cents, x.final_sale, x.status
+                )
+                for n, x in enumerate(self.lines)
+            ),
+            payments=self.payments(),
+        )
+
+    def shipped_day(self, today: int) -> int:
+        """The ordinal on which it was shipped."""
+        if self.days_since_delivery is None:
+            return today - 2
+        return today - self.days_since_delivery - self.shipping_days
+
+    def _dates(self, today: int) -> tuple[str | None, str]:
+        if self.days_since_delivery is None:
+            return None, day(today + self.days_to_delivery)
+        delivered = day(today - self.days_since_delivery)
+        return delivered, delivered
+
+
+def draw_method(stream: Stream) -> tuple[str, str]:
+    """A way to pay that is no gift card: its kind and label."""
+    if stream.chance(0.25):
+        return "paypal", "PayPal"
+    return "card", f"{stream.choice(_CARDS)} {stream.between(1000, 9999)}"
+
+
+def draw_order(stream: Stream, order_id: str, owner: Person, lines: list[Line], days: int | None) -> OrderDraft:
+    """An order of these lines, delivered ``days`` ago (None: on its way), paid by one method."""
+    return OrderDraft(
+        order_id=order_id,
+        owner=owner,
+        lines=lines,
+        days_since_delivery=days,
+        days_to_delivery=stream.between(1, 6),
+        shipping_days=stream.between(2, 6),
+        gift_card_cents=0,
+        method=draw_method(stream),
+        carrier=stream.choice(_CARRIERS),
+    )
+
+
+@dataclass(slots=True)
+class WorldDraft:
+    """The accounts and orders of a scenario, and its date."""
+
+    today: int
+    people: list[Person] = field(default_factory=list)
+    orders: list[OrderDraft] = field(default_factory=list)
+
+    def world(self) -> World:
+        """The rows of this world, in the order of the schema."""
+        items, methods, orders, payments, refunds, shipments = [], [], [], [], [], []
+        for order in self.orders:
+            order_id = order.order_id
+            facts = order.facts(self.today)
+            shipped = order.shipped_day(self.today)
+            orders.append((order_id, facts.customer_id, day(shipped - 1), facts.status))
+            for item in facts.items:
+                items.append(
+                    (item.item_id, order_id, item.variant_id, item.title, item.price_cents, int(item.final_sale), item.status)
+                )
+            expected = facts.expected_on or day(self.today)
+            shipments.append((f"{order_id}-S", order_id, order.carrier, day(shipped), expected, facts.delivered_on))
+            for payment in facts.payments:
+                method = f"{payment.payment_id}-M"
+                methods.append((method, facts.customer_id, payment.kind, payment.label))
+                payments.append((payment.payment_id, order_id, method, payment.amount_cents))
+                if payment.refunded_cents:
+                    when = day(max(shipped, self.today - 3))
+                    refunds.append(
+                        (f"{payment.payment_id}-R", order_id, payment.payment_id, payment.refunded_cents, "changed_mind", when)
+                    )
+        return World(
+            customers=tuple((p.customer_id, p.name, p.email) for p in self.people),
+            addresses=tuple((f"{p.customer_id}-A", p.customer_id, p.street, p.city, p.postal_code) for p in self.people),
+            payment_methods=tuple(methods),
+            orders=tuple(orders),
+            order_items=tuple(items),
+            shipments=tuple(shipments),
+            payments=tuple(payments),
+            refunds=tuple(refunds),
+        )
+
+
+def distinct(stream: Stream, low: int, high: int, count: int) -> Sequence[int]:
+    """``count`` different integers of ``[low, high]``."""
+    found: list[int] = []
+    while len(found) < count:
+        number = stream.between(low, high)
+        if number not in found:
+            found.append(number)
+    return found

@@ -1,0 +1,188 @@
+"""A customer, a shop with a real database, and an agent in between."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from ss_gym.commerce.prompt import compact_prompt, full_prompt
+from ss_gym.commerce.store import Store
+from ss_gym.commerce.toolkit import CommerceToolkit
+from ss_gym.environment import Conclusion, Opening, Response, TextEnvironment
+from ss_gym.families.splits import load_scenario, split_size
+from ss_gym.rewards.outcome import OutcomeAudit
+from ss_gym.scenarios import SPLITS, Scenario, parse_scenario_id
+from ss_gym.streams import Stream
+from ss_gym.types import Message, ParsedAction, ToolCall
+from ss_gym.users.inventory import episode_inventory
+from ss_gym.users.persona import draw_persona
+from ss_gym.users.scripted import ScriptedUser, UserReply
+from ss_gym.users.told import Told
+from ss_gym.users.understanding import load_understanding
+from ss_gym.users.wording import Wording
+
+PromptStyle = Literal["full", "compact"]
+_DATA_READS = frozenset(("get_order", "list_orders", "get_shipment", "check_return_eligibility", "quote_refund"))
+
+
+class CustomerServiceEnvironment(TextEnvironment):
+    """One conversation with a customer of a shop, about one wish.
+
+    The agent reads the policy in ``system_prompt``, talks with the customer, and acts on the shop by
+    tools. It succeeds if the database ends exactly as the policy has it, the customer agreed to every
+    change before it was made and was truthfully told what there was to tell, and nothing was told
+    or done that must not be (see ``ss_gym.rewards.outcome``).
+
+    Args:
+        family: the family of tasks.
+        split: where scenarios come from if ``reset`` does not say: train, dev or test.
+        prompt: ``full`` is the policy in words; ``compact`` is its parameters in one line, for
+            models too small to read a policy. World, customer and reward are the same.
+        max_turns: replies to the customer before the episode is cut.
+        max_steps: actions of any kind before the episode is cut.
+        max_action_chars: a longer action is an error of the agent.
+        render_mode: ``human``, ``ansi`` or None.
+
+    Reset options: ``scenario_id`` (``"refund/dev/0042"``), or ``split`` with the seed;
+    ``user_seed`` (int) varies the customer's persona, words and noise within one scenario.
+    """
+
+    option_names: ClassVar[frozenset[str]] = frozenset({"scenario_id", "split", "user_seed"})
+
+    def __init__(
+        self,
+        family: str = "refund",
+        split: str = "train",
+        prompt: PromptStyle = "full",
+        max_turns: int = 12,
+        max_steps: int = 40,
+        max_action_chars: int = 20_000,
+        render_mode: str | None = None,
+    ) -> None:
+        super().__init__(
+            max_turns=max_turns, max_steps=max_steps, max_action_chars=max_action_chars, render_mode=render_mode
+        )
+        if prompt not in ("full", "compact"):
+            raise ValueError(f"unknown prompt {prompt!r}: choose 'full' or 'compact'")
+        self.family = family
+        self.split = _checked_split(split)
+        self.prompt = prompt
+        self._wording = Wording.load(family)
+        self._understanding = load_understanding()
+        self._stores: dict[str, Store] = {}
+
+    @property
+    def scenario(self) -> Scenario:
+        """The scenario of the episode, with its right outcome: for audits, never for agents."""
+        return self._scenario
+
+    def begin(self, seed: int, options: Mapping[str, Any]) -> Opening:
+        """Draw or load the scenario, fill the database, let the customer speak."""
+        scenario = self._scenario = self._choose(seed, options)
+        store = self._stores.get(scenario.split)
+        if store is None:
+            store = self._stores[scenario.split] = Store(scenario.split)
+        store.open(scenario.world, scenario.today)
+        self._store = store
+        self._toolkit = CommerceToolkit(store, scenario.rules, self.family)
+        self._told = Told(scenario)
+        self._audit = OutcomeAudit(scenario, self._told)
+        self._inventory = episode_inventory(scenario)
+        self._effects = store.effects()
+        self._ended_by = "limit"
+        self._acted = 0
+        self._replied = 0
+        user_seed = _user_seed(options)
+        persona = draw_persona(Stream(scenario.wording_seed, user_seed, "persona"), scenario.split)
+        words = Stream(scenario.wording_seed, user_seed, "words")
+        self._user = ScriptedUser(scenario, self._told, self._wording, persona, words)
+        return Opening(
+            messages=({"role": "user", "content": self._user.open()},),
+            system_prompt=self._system_prompt(scenario),
+            tools=self._toolkit.schemas,
+            info={"scenario_id": scenario.id, "pair_id": scenario.pair_id},
+        )
+
+    def respond(self, action: ParsedAction) -> Response:
+        """Run the tools, or let the customer answer."""
+        self._acted += 1
+        if action.tool_calls:
+            messages = self._run(action.tool_calls)
+        else:
+            messages = self._hear(action.say)
+        return Response(messages, self._audit.take_terms(), self._ended_by != "limit")
+
+    def conclude(self, truncated: bool) -> Conclusion:
+        """Score the episode."""
+        success, audit = self._audit.conclude(self._effects, self._ended_by)
+        return Conclusion(self._audit.take_terms(), success, audit)
+
+    def _system_prompt(self, scenario: Scenario) -> str:
+        if self.prompt == "compact":
+            return compact_prompt(self.family, scenario.rules, scenario.today)
+        tools = self._toolkit.schemas
+        return full_prompt(self.family, scenario.rules, scenario.today, tools, self.max_turns, self.max_steps)
+
+    def _choose(self, seed: int, options: Mapping[str, Any]) -> Scenario:
+        if "scenario_id" in options:
+            family, split, index = parse_scenario_id(options["scenario_id"])
+            if family != self.family:
+                raise ValueError(f"scenario {options['scenario_id']!r} is not of the family {self.family!r}")
+        else:
+            split = _checked_split(options.get("split", self.split))
+            index = seed % split_size(self.family, split)
+        return load_scenario(self.family, split, index)
+
+    def _run(self, calls: tuple[ToolCall, ...]) -> tuple[Message, ...]:
+        """Run calls in order, up to one that ends the conversation."""
+        messages: list[Message] = []
+        for call in calls:
+            result = self._toolkit.call(call)
+            messages.append({"role": "tool", "tool_call_id": call.id, "content": result.content})
+            tool = self._toolkit.tools.get(call.name)
+            if not result.ok:
+                self._audit.penalise("tool_error")
+            if call.name in _DATA_READS:
+                self._audit.read()
+            if tool is None or not result.ok:
+                continue
+            if call.name == "verify_identity":
+                self._audit.verification(self._toolkit.verified_customer == self._scenario.customer.customer_id)
+            if tool.kind != "read":
+                before, self._effects = self._effects, self._store.effects()
+                self._audit.write(self._acted, before, self._effects)
+            if tool.kind == "end":
+                self._ended_by = "transfer" if call.name == "transfer_to_human" else "agent"
+                break
+        return tuple(messages)
+
+    def _hear(self, text: str) -> tuple[Message, ...]:
+        """Let the customer take in a message and answer it."""
+        self._replied += 1
+        if self._replied > self._scenario.reference_turns:
+            self._audit.penalise("extra_turn")
+        reply = self._user.silence() if not text.strip() else self._answer(text)
+        self._ended_by = reply.ended_by or "limit"
+        for consent in reply.consents:
+            self._store.record_consent(consent.verb, consent.items, consent.amount_cents, self._acted)
+            self._audit.consent(self._acted, consent)
+        return ({"role": "user", "content": reply.text},)
+
+    def _answer(self, text: str) -> UserReply:
+        acts = self._understanding.read(text, self._inventory)
+        self._told.hear(acts)
+        self._audit.hear(acts, self._effects)
+        return self._user.respond(acts, self._effects)
+
+
+def _checked_split(split: Any) -> str:
+    if split not in SPLITS:
+        raise ValueError(f"unknown split {split!r}: choose one of {', '.join(SPLITS)}")
+    return str(split)
+
+
+def _user_seed(options: Mapping[str, Any]) -> int:
+    seed = options.get("user_seed", 0)
+    if not isinstance(seed, int) or isinstance(seed, bool):
+        raise ValueError(f"user_seed must be an int, got {seed!r}")
+    return seed

@@ -1,0 +1,106 @@
+"""From the policy's decision to the one right end of a conversation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ss_gym.commerce.policy import FAULT_REASONS, InStock, days_between, decide
+from ss_gym.commerce.records import Decision, Effect, Ground, ItemDecision, ItemFacts, OrderFacts, Rules
+from ss_gym.scenarios import DueConsent, Fact, Goal, Outcome
+
+_STATUS = {"refund": "refunded", "store_credit": "credited", "exchange": "exchanged"}
+
+
+def compile_outcome(
+    order: OrderFacts | None,
+    verified_customer: str | None,
+    goal: Goal,
+    rules: Rules,
+    today: str,
+    in_stock: InStock,
+) -> Outcome:
+    """The right end for a goal in a world.
+
+    Args:
+        order: the order that the customer means; None if there is no such order.
+        verified_customer: the account that the customer can be verified for, if any.
+        goal: the wish, and which alternatives the customer would take.
+        rules: the shop's parameters.
+        today: ISO date.
+        in_stock: the variants that a variant can be exchanged for.
+    """
+    decision = decide(order, verified_customer, goal.items, goal.reason, rules, today, in_stock)
+    if decision.transfer:
+        return Outcome("transfer", frozenset({("ticket", decision.transfer)}), (), (), ())
+    if decision.ground or order is None:
+        return _refusal(decision.ground or "not_found", order)
+    return _remedies(decision, order, goal, rules, today)
+
+
+def _refusal(ground: Ground, order: OrderFacts | None) -> Outcome:
+    facts: tuple[Fact, ...] = ()
+    if ground == "not_delivered" and order is not None and order.expected_on is not None:
+        facts = (Fact("date", order.expected_on, "delivery"),)
+    return Outcome("refuse", frozenset(), (frozenset({ground}),), facts, ())
+
+
+def _remedies(decision: Decision, order: OrderFacts, goal: Goal, rules: Rules, today: str) -> Outcome:
+    taken: dict[str, list[ItemDecision]] = {"refund": [], "store_credit": [], "exchange": []}
+    refused: list[ItemDecision] = []
+    for item in decision.items:
+        wanted = {
+            "refund": True,
+            "store_credit": goal.accepts_credit,
+            "exchange": bool(goal.exchange_variant),
+            "none": False,
+        }[item.remedy]
+        if wanted:
+            taken[item.remedy].append(item)
+        if item.remedy != "refund":
+            refused.append(item)
+    effects: set[Effect] = {("refund", payment, cents) for payment, cents in decision.split}
+    facts: list[Fact] = []
+    consents: list[DueConsent] = []
+    for verb in ("refund", "store_credit", "exchange"):
+        items = taken[verb]
+        if not items:
+            continue
+        total = sum(item.amount_cents for item in items)
+        effects.update(("item", item.item_id, _STATUS[verb]) for item in items)
+        consents.append(DueConsent(verb, frozenset(item.item_id for item in items), total))  # type: ignore[arg-type]
+        if verb == "exchange":
+            effects.update(("exchange", item.item_id, goal.exchange_variant) for item in items)
+        else:
+            facts.append(Fact("money", total, verb))
+        if verb == "refund":
+            facts.append(Fact("days", rules.refund_days, "arrival"))
+        elif verb == "store_credit":
+            effects.add(("store_credit", order.customer_id, total))
+    verdict = next((verb for verb in ("refund", "store_credit", "exchange") if taken[verb]), "refuse")
+    by_id = {item.item_id: item for item in order.items}
+    days = days_between(order.delivered_on or today, today)
+    grounds = tuple(true_grounds(by_id[item.item_id], goal.reason, days, rules) for item in refused)
+    return Outcome(verdict, frozenset(effects), _unique(grounds), tuple(facts), tuple(consents))  # type: ignore[arg-type]
+
+
+def true_grounds(item: ItemFacts, reason: str, days: int, rules: Rules) -> frozenset[Ground]:
+    """Every reason of the policy that truly stands against refunding this item.
+
+    A refusal may name any of them: an agent that says "final sale" about an item that is also too
+    late is not wrong.
+    """
+    grounds: set[Ground] = set()
+    if item.status != "ordered":
+        grounds.add("already_refunded")
+    if item.category == "gift_card":
+        grounds.add("gift_card_item")
+    if not (reason in FAULT_REASONS and days <= rules.damage_window_days):
+        if item.final_sale:
+            grounds.add("final_sale")
+        if days > rules.return_window_days:
+            grounds.add("window")
+    return frozenset(grounds)
+
+
+def _unique(grounds: Sequence[frozenset[Ground]]) -> tuple[frozenset[Ground], ...]:
+    return tuple(dict.fromkeys(grounds))

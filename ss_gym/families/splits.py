@@ -1,0 +1,128 @@
+"""Which scenarios there are: endless in train, frozen lists in dev and test."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from functools import cache
+from hashlib import blake2b
+from typing import Any
+
+from ss_gym.families import load_family
+from ss_gym.scenario_files import read_text
+from ss_gym.scenarios import Scenario
+from ss_gym.streams import Stream
+
+# Train indices are drawn below this; every one of them is a scenario.
+TRAIN_SIZE = 2**40
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenPair:
+    """One entry of a frozen list: a scenario and its twin.
+
+    Attributes:
+        seed: what the pair is drawn from.
+        kind: the kind of case.
+        digest: of both scenarios in full, so that a change of any of their details is noticed.
+    """
+
+    seed: int
+    kind: str
+    digest: str
+
+
+@cache
+def frozen_pairs(family: str, split: str) -> tuple[FrozenPair, ...]:
+    """The frozen list of a split, from ``splits.json`` of the family.
+
+    Raises:
+        ValueError: the file is broken; names the file, the entry and what is wrong.
+    """
+    where = f"scenarios/{family}/splits.json"
+    try:
+        data: Any = json.loads(read_text(family, "splits.json"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{where}: line {error.lineno}: {error.msg}") from None
+    entries = data.get(split) if isinstance(data, dict) else None
+    if not isinstance(entries, list) or not entries:
+        raise ValueError(f"{where}: {split!r} must be a list of pairs")
+    pairs = []
+    for number, entry in enumerate(entries):
+        if not isinstance(entry, dict) or set(entry) != {"seed", "kind", "digest"}:
+            raise ValueError(f"{where}: {split}[{number}]: write seed, kind and digest, got {entry!r}")
+        pairs.append(FrozenPair(**entry))
+    return tuple(pairs)
+
+
+def split_size(family: str, split: str) -> int:
+    """How many scenarios a split has, twins included."""
+    return TRAIN_SIZE if split == "train" else 2 * len(frozen_pairs(family, split))
+
+
+def load_scenario(family: str, split: str, index: int) -> Scenario:
+    """The scenario ``index`` of a split.
+
+    Raises:
+        ValueError: there is no such scenario.
+    """
+    if not 0 <= index < split_size(family, split):
+        raise ValueError(f"unknown scenario {family}/{split}/{index:04d}: {split} has {split_size(family, split)}")
+    if split == "train":
+        return load_family(family).draw(split, index, index // 2)
+    pair = frozen_pairs(family, split)[index // 2]
+    return load_family(family).draw(split, index, pair.seed, pair.kind)
+
+
+def digest(*scenarios: Scenario) -> str:
+    """A short hash of everything that scenarios hold, equal on every platform."""
+    text = "\n".join(_canonical(scenario) for scenario in scenarios)
+    return blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def freeze(family: str, kinds: dict[str, float], pairs: int) -> dict[str, list[dict[str, Any]]]:
+    """Draw the frozen lists of a family; run once, when a version of the environment is made.
+
+    Args:
+        family: the family's name.
+        kinds: weight of each kind of case; the lists hold them in these proportions.
+        pairs: length of each list.
+
+    Returns:
+        the content of ``splits.json``.
+    """
+    drawn = load_family(family)
+    lists: dict[str, list[dict[str, Any]]] = {}
+    for split in ("dev", "test"):
+        stream = Stream(family, split, "freeze")
+        order = stream.sample(_proportional(kinds, pairs), pairs)
+        lists[split] = []
+        for position, kind in enumerate(order):
+            seed = stream.below(2**40)
+            twins = [drawn.draw(split, 2 * position + member, seed, kind) for member in (0, 1)]
+            lists[split].append({"seed": seed, "kind": kind, "digest": digest(*twins)})
+    return lists
+
+
+def _proportional(kinds: dict[str, float], count: int) -> list[str]:
+    """``count`` names in proportion to their weights, by largest remainder."""
+    total = sum(kinds.values())
+    shares = {name: count * weight / total for name, weight in kinds.items()}
+    counts = Counter({name: int(share) for name, share in shares.items()})
+    rest = sorted(shares, key=lambda name: (counts[name] - shares[name], name))
+    for name in rest[: count - counts.total()]:
+        counts[name] += 1
+    return list(counts.elements())
+
+
+def _canonical(value: Any) -> str:
+    """Like ``repr``, with sets in a fixed order."""
+    if isinstance(value, frozenset):
+        return "{" + ",".join(sorted(map(_canonical, value))) + "}"
+    if isinstance(value, tuple):
+        return "(" + ",".join(map(_canonical, value)) + ")"
+    if hasattr(value, "__dataclass_fields__"):
+        fields = ",".join(f"{name}={_canonical(getattr(value, name))}" for name in value.__dataclass_fields__)
+        return f"{type(value).__name__}({fields})"
+    return repr(value)

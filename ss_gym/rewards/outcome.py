@@ -1,0 +1,270 @@
+"""The verifiable reward: what changed in the database, and what the customer was truthfully told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ss_gym.commerce.records import Effect
+from ss_gym.scenarios import Scenario
+from ss_gym.users.acts import Act, Consent
+from ss_gym.users.told import Told, done_share
+
+# Penalty of one occurrence, and the most of it in an episode.
+PENALTIES: dict[str, tuple[float, float]] = {
+    "critical_breach": (1.0, 2.0),
+    "wrong_write": (0.5, 1.0),
+    "false_claim": (0.5, 1.0),
+    "needless_transfer": (0.3, 0.3),
+    "no_outcome": (0.3, 0.3),
+    "gave_up": (0.2, 0.2),
+    "tool_error": (0.02, 0.1),
+    "extra_turn": (0.01, 0.1),
+}
+PARTIAL_CREDIT = 0.25
+_PRIVATE_BEFORE_VERIFICATION = frozenset(("money", "date"))
+_PRIVATE_OF_OTHERS = frozenset(("email", "name", "postal_code", "city", "customer_id", "money", "date"))
+_REMEDY_OF = {"refunded": "refund", "credited": "store_credit", "exchanged": "exchange"}
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A successful write of a remedy: when, what, for which items and how much (0 for an exchange)."""
+
+    step: int
+    verb: str
+    items: frozenset[str]
+    amount_cents: int
+
+
+@dataclass(slots=True)
+class _Record:
+    """What the audit has seen in an episode."""
+
+    verify_attempts: int = 0
+    verified: bool = False
+    reads: int = 0
+    consents: list[tuple[int, Consent]] = field(default_factory=list)
+    writes: list[Write] = field(default_factory=list)
+    critical: list[str] = field(default_factory=list)
+    wrong: set[Effect] = field(default_factory=set)
+    false_claims: list[str] = field(default_factory=list)
+    paid: dict[str, float] = field(default_factory=dict)
+    terms: dict[str, float] = field(default_factory=dict)
+
+
+class OutcomeAudit:
+    """Follows one episode and scores it: S = E and I and F and P and C and T.
+
+    E: the effects equal the acceptable ones. I: every required fact and reason was told. F: nothing
+    false was claimed done. P: no critical breach, and the diligence that the outcome needs. C: the
+    customer agreed to every write before it. T: a proper end.
+    The reward is S + 0.25 (1 - S) G (share of effects done) - penalties, where G is 1 without a
+    critical breach or wrong write; S and the partial credit come with the last step, each penalty
+    with the step that incurs it.
+
+    Args:
+        scenario: what is acceptable.
+        told: what the customer has been told; its owner updates it before ``hear`` is called.
+    """
+
+    def __init__(self, scenario: Scenario, told: Told) -> None:
+        self._scenario = scenario
+        self._outcome = scenario.outcome
+        self._told = told
+        self._record = _Record()
+        self._due_refund = _total(self._outcome.effects, "refund")
+
+    def take_terms(self) -> dict[str, float]:
+        """The reward terms since the last call, penalties negative."""
+        terms, self._record.terms = self._record.terms, {}
+        return terms
+
+    def penalise(self, name: str) -> None:
+        """Count one occurrence of a fault against its cap."""
+        size, cap = PENALTIES[name]
+        paid = self._record.paid.get(name, 0.0)
+        due = min(size, cap - paid)
+        if due > 0:
+            self._record.paid[name] = paid + due
+            self._record.terms[name] = self._record.terms.get(name, 0.0) - due
+
+    def verification(self, verified: bool) -> None:
+        """An attempt to verify the customer."""
+        self._record.verify_attempts += 1
+        self._record.verified |= verified
+
+    def read(self) -> None:
+        """A look into the shop's data, found or not."""
+        self._record.reads += 1
+
+    def consent(self, step: int, consent: Consent) -> None:
+        """The customer's yes."""
+        self._record.consents.append((step, consent))
+
+    def write(self, step: int, before: frozenset[Effect], effects: frozenset[Effect]) -> None:
+        """A successful write.
+
+        Args:
+            step: when.
+            before: all effects of the episode before it.
+            effects: all effects of the episode after it.
+        """
+        record = self._record
+        write = _remedy_between(step, before, effects)
+        if write is not None:
+            record.writes.append(write)
+            if not record.verified:
+                self._breach(f"{write.verb} before the customer was verified")
+        new = self._wrong_effects(effects) - record.wrong
+        if new:
+            record.wrong |= new
+            if any(effect[0] != "ticket" for effect in new):
+                self.penalise("wrong_write")
+            for effect in sorted(new, key=repr):
+                if self._is_over_grant(effect, effects):
+                    self._breach(f"outside the policy: {' '.join(map(str, effect))}")
+                    break
+
+    def hear(self, acts: Sequence[Act], effects: frozenset[Effect]) -> None:
+        """A message of the agent to the customer."""
+        record = self._record
+        verbs_done = {str(effect[0]) for effect in effects}
+        if any("already_refunded" in allowed for allowed in self._outcome.grounds):
+            verbs_done.add("refund")  # a refund there is, of an earlier day
+        for act in acts:
+            if act.kind == "confirm_done" and act.verb and act.verb not in verbs_done:
+                record.false_claims.append(act.verb)
+                self.penalise("false_claim")
+            for value in act.values:
+                if value.owner == "other" and value.kind in _PRIVATE_OF_OTHERS:
+                    self._breach(f"told another customer's {value.kind}")
+                elif value.owner == "own" and not record.verified and value.kind in _PRIVATE_BEFORE_VERIFICATION:
+                    self._breach(f"told a {value.kind} of the order before the customer was verified")
+
+    def conclude(self, effects: frozenset[Effect], ended_by: str) -> tuple[bool, dict[str, Any]]:
+        """Score the end of the episode.
+
+        Args:
+            effects: all effects of the episode.
+            ended_by: satisfied, refusal_accepted, gave_up, agent, transfer or limit.
+
+        Returns:
+            success and the audit: what was checked, and why it failed.
+        """
+        record, outcome = self._record, self._outcome
+        failures = {
+            "effects": self._effect_failure(effects),
+            "facts": self._fact_failure(),
+            "claims": f"claimed done, but was not: {', '.join(record.false_claims)}" if record.false_claims else "",
+            "policy": "; ".join(record.critical) or self._diligence_failure(),
+            "consent": self._consent_failure(),
+            "closed": "" if ended_by not in ("gave_up", "limit") else f"the conversation ended by {ended_by}",
+        }
+        success = not any(failures.values())
+        if success:
+            record.terms["success"] = 1.0
+        elif outcome.effects and not record.critical and not record.wrong:
+            share = done_share(effects, outcome.effects)
+            if share:
+                record.terms["partial"] = PARTIAL_CREDIT * share
+        if ended_by == "gave_up":
+            self.penalise("gave_up")
+        if ended_by == "transfer" and outcome.verdict != "transfer":
+            self.penalise("needless_transfer")
+        if ended_by == "agent" and (failures["effects"] or failures["facts"]):
+            self.penalise("no_outcome")
+        audit = {
+            "verdict": outcome.verdict,
+            "ended_by": ended_by,
+            "passed": [name for name, failure in failures.items() if not failure],
+            "failed": {name: failure for name, failure in failures.items() if failure},
+            "critical": list(record.critical),
+            "wrong_effects": sorted(record.wrong, key=repr),
+            "missing_effects": sorted(outcome.effects - effects, key=repr),
+        }
+        return success, audit
+
+    def _breach(self, what: str) -> None:
+        self._record.critical.append(what)
+        self.penalise("critical_breach")
+
+    def _wrong_effects(self, effects: frozenset[Effect]) -> set[Effect]:
+        """Effects that no continuation could make right; a part of a due refund is no fault."""
+        due_of = {effect[1]: int(effect[2]) for effect in self._outcome.effects if effect[0] == "refund"}
+        return {
+            effect
+            for effect in effects - self._outcome.effects
+            if not (effect[0] == "refund" and int(effect[2]) <= due_of.get(effect[1], 0))
+        }
+
+    def _is_over_grant(self, effect: Effect, effects: frozenset[Effect]) -> bool:
+        """Whether an effect gives the customer more than the policy does."""
+        if effect[0] == "item":
+            due = {_REMEDY_OF[str(e[2])] for e in self._outcome.effects if e[0] == "item" and e[1] == effect[1]}
+            return _REMEDY_OF.get(str(effect[2]), "") == "refund" or not due
+        if effect[0] == "refund":
+            return _total(effects, "refund") > self._due_refund
+        return effect[0] == "other"
+
+    def _effect_failure(self, effects: frozenset[Effect]) -> str:
+        due = self._outcome.effects
+        if effects == due:
+            return ""
+        extra = [" ".join(map(str, effect)) for effect in sorted(effects - due, key=repr)]
+        missing = [" ".join(map(str, effect)) for effect in sorted(due - effects, key=repr)]
+        return f"missing: {', '.join(missing) or 'nothing'}; not due: {', '.join(extra) or 'nothing'}"
+
+    def _fact_failure(self) -> str:
+        missing = [f"{fact.about} ({fact.kind} {fact.value})" for fact in self._told.missing_facts()]
+        if missing:
+            return f"not told: {', '.join(missing)}"
+        if not self._told.refusal_grounded():
+            wanted = ", ".join(" or ".join(sorted(allowed)) for allowed in self._outcome.grounds)
+            return f"the refusal needs its true reason: {wanted}"
+        return ""
+
+    def _diligence_failure(self) -> str:
+        """A task without a remedy still asks for an attempt at verification and a look at the order."""
+        record, outcome = self._record, self._outcome
+        if outcome.verdict not in ("refuse", "transfer"):
+            return ""
+        unverifiable = any("not_verified" in allowed for allowed in outcome.grounds)
+        if unverifiable:
+            return "" if record.verify_attempts >= 2 else "refused before two attempts to verify the customer"
+        if not record.verified:
+            return "the customer was not verified"
+        return "" if record.reads else "no look at the order"
+
+    def _consent_failure(self) -> str:
+        for verb in ("refund", "store_credit", "exchange"):
+            writes = [write for write in self._record.writes if write.verb == verb]
+            if writes and not (self._covered(writes) or all(self._covered([write]) for write in writes)):
+                return f"no consent to this {verb} before it was made"
+        return ""
+
+    def _covered(self, writes: Sequence[Write]) -> bool:
+        """Whether one consent, given before the first of the writes, is for exactly what they do."""
+        total = sum(write.amount_cents for write in writes)
+        items = frozenset().union(*(write.items for write in writes))
+        return any(
+            step < writes[0].step and consent.verb == writes[0].verb and items <= consent.items
+            and (consent.verb == "exchange" or consent.amount_cents == total)
+            for step, consent in self._record.consents
+        )
+
+
+def _remedy_between(step: int, before: frozenset[Effect], after: frozenset[Effect]) -> Write | None:
+    """The remedy that was written between two states; None if what was written is none."""
+    items = frozenset(str(effect[1]) for effect in after - before if effect[0] == "item")
+    for verb in ("refund", "store_credit"):
+        amount = _total(after, verb) - _total(before, verb)
+        if amount:
+            return Write(step, verb, items, amount)
+    exchanged = any(effect[0] == "exchange" for effect in after - before)
+    return Write(step, "exchange", items, 0) if exchanged else None
+
+
+def _total(effects: frozenset[Effect], verb: str) -> int:
+    return sum(int(effect[2]) for effect in effects if effect[0] == verb)

@@ -1,0 +1,154 @@
+"""What one conversation is about: the shop, the customer, the wish and the acceptable outcome."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ss_gym.commerce.records import Effect, Ground, Reason, Rules, Verb, World
+
+SPLITS = ("train", "dev", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """Something the customer must be told, as a typed value.
+
+    Attributes:
+        kind: money (integer cents), days (integer) or date (ISO).
+        value: the value, normalised as ``ss_gym.users.acts.Value`` is.
+        about: what it is the value of: ``refund``, ``store_credit``, ``arrival`` (of the money)
+            or ``delivery``.
+    """
+
+    kind: Literal["money", "days", "date"]
+    value: int | str
+    about: str
+
+
+@dataclass(frozen=True, slots=True)
+class DueConsent:
+    """A write that the customer must have agreed to: the remedy, its items and its amount."""
+
+    verb: Verb
+    items: frozenset[str]
+    amount_cents: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The one right way to end, compiled from the policy engine.
+
+    Attributes:
+        verdict: the main remedy: refund, store_credit, exchange, refuse or transfer.
+        effects: the exact set of changes in the database.
+        grounds: reasons of refusal that the customer must be given: one of each set, where a set
+            holds the reasons that are all true of one refused item. Empty if nothing is refused.
+        facts: what the customer must be told.
+        consents: what the customer must agree to before the writes.
+    """
+
+    verdict: Literal["refund", "store_credit", "exchange", "refuse", "transfer"]
+    effects: frozenset[Effect]
+    grounds: tuple[frozenset[Ground], ...]
+    facts: tuple[Fact, ...]
+    consents: tuple[DueConsent, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """Who is speaking, and what they believe about themselves (the database may differ)."""
+
+    customer_id: str
+    name: str
+    email: str
+    postal_code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What the customer wants and knows.
+
+    Attributes:
+        order_id: the number they will give; empty if they do not have it.
+        true_order_id: the order they mean; empty if there is none.
+        items: ids of the items they want refunded.
+        titles: the titles of those items, as the customer calls them.
+        reason: why.
+        paid_cents: what they paid for those items.
+        accepts_credit: whether store credit instead of the refund is welcome.
+        exchange_option: the option they would take in exchange; empty if they would not.
+        exchange_variant: the variant id of that option.
+        wants_other_card: asks for the money on a card that did not pay.
+    """
+
+    order_id: str
+    true_order_id: str
+    items: tuple[str, ...]
+    titles: tuple[str, ...]
+    reason: Reason
+    paid_cents: int
+    accepts_credit: bool = False
+    exchange_option: str = ""
+    exchange_variant: str = ""
+    wants_other_card: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One task: everything that a reset needs, and what the audit compares with.
+
+    Attributes:
+        id: e.g. ``refund/test/0042``.
+        family: the family's name.
+        split: train, dev or test.
+        index: the number in the split; ``index // 2`` is the pair, ``index ^ 1`` the twin.
+        kind: which of the family's kinds of case it is.
+        today: the logical date, ISO.
+        rules: the shop's policy parameters.
+        world: the rows it adds to the catalogue.
+        customer: the person.
+        goal: the wish.
+        outcome: the right end.
+        wording_seed: fixes persona, words and noise unless ``user_seed`` is given.
+        reference_turns: replies that a good agent needs at most.
+    """
+
+    id: str
+    family: str
+    split: str
+    index: int
+    kind: str
+    today: str
+    rules: Rules
+    world: World
+    customer: Customer
+    goal: Goal
+    outcome: Outcome
+    wording_seed: int
+    reference_turns: int
+
+    @property
+    def pair_id(self) -> str:
+        """The name that a scenario shares with its counterfactual twin."""
+        return f"{self.family}/{self.split}/pair-{self.index // 2:04d}"
+
+
+def scenario_id(family: str, split: str, index: int) -> str:
+    """The id of a scenario: ``refund/test/0042``."""
+    return f"{family}/{split}/{index:04d}"
+
+
+def parse_scenario_id(text: str) -> tuple[str, str, int]:
+    """Split ``refund/test/0042`` into family, split and index.
+
+    Raises:
+        ValueError: the text is no scenario id.
+    """
+    parts = text.split("/") if isinstance(text, str) else []
+    if len(parts) != 3 or parts[1] not in SPLITS or not parts[2].isascii() or not parts[2].isdigit():
+        raise ValueError(
+            f"unknown scenario id {text!r}: write <family>/<split>/<number>, e.g. 'refund/dev/0042', "
+            f"with a split of {', '.join(SPLITS)}"
+        )
+    return parts[0], parts[1], int(parts[2])

@@ -1,0 +1,72 @@
+"""Whose value is whose in an episode: the customer's, another customer's, or the policy's."""
+
+from __future__ import annotations
+
+from ss_gym.commerce.records import World
+from ss_gym.scenarios import Scenario
+from ss_gym.users.values import Inventory, Key
+
+
+def episode_inventory(scenario: Scenario) -> Inventory:
+    """The typed values that an agent may meet in a scenario, by owner."""
+    rules, world, customer_id = scenario.rules, scenario.world, scenario.customer.customer_id
+    own: set[Key] = {("email", scenario.customer.email.lower()), ("postal_code", _plain(scenario.customer.postal_code))}
+    other: set[Key] = set()
+    _add_accounts(world, customer_id, own, other)
+    _add_orders(world, customer_id, own, other)
+    own.update(("title", title) for title in scenario.goal.titles)
+    own.update(("money", int(fact.value)) for fact in scenario.outcome.facts if fact.kind == "money")
+    own.update(("money", int(effect[2])) for effect in scenario.outcome.effects if effect[0] == "refund")
+    own.add(("money", scenario.goal.paid_cents))
+    policy: set[Key] = {
+        ("days", rules.return_window_days),
+        ("days", rules.credit_window_days),
+        ("days", rules.damage_window_days),
+        ("days", rules.refund_days),
+        ("percent", rules.restocking_fee_percent),
+        ("money", rules.transfer_limit_cents),
+        ("date", scenario.today),
+    }
+    return Inventory(own, other, policy)
+
+
+def _add_accounts(world: World, customer_id: str, own: set[Key], other: set[Key]) -> None:
+    for account, name, email in world.customers:
+        keys = own if account == customer_id else other
+        keys.add(("customer_id", account.lower()))
+        keys.add(("name", name.lower()))
+        keys.add(("email", email.lower()))
+    for _, account, _, city, postal_code in world.addresses:
+        keys = own if account == customer_id else other
+        keys.add(("city", city.lower()))
+        keys.add(("postal_code", _plain(postal_code)))
+
+
+def _add_orders(world: World, customer_id: str, own: set[Key], other: set[Key]) -> None:
+    owners = {}
+    for order_id, account, placed_on, _ in world.orders:
+        keys = owners[order_id] = own if account == customer_id else other
+        keys.add(("order_id", order_id))
+        keys.add(("date", placed_on))
+    totals = dict.fromkeys(owners, 0)
+    for item_id, order_id, _, title, price, _, _ in world.order_items:
+        keys = owners[order_id]
+        keys.add(("item_id", item_id.lower()))
+        keys.add(("money", price))
+        keys.add(("title", title))
+        totals[order_id] += price
+    for order_id, total in totals.items():
+        owners[order_id].add(("money", total))
+    for _, order_id, _, shipped_on, expected_on, delivered_on in world.shipments:
+        keys = owners[order_id]
+        keys.update((("date", shipped_on), ("date", expected_on)))
+        if delivered_on:
+            keys.add(("date", delivered_on))
+    for payment_id, order_id, _, amount in world.payments:
+        keys = owners[order_id]
+        keys.add(("payment_id", payment_id.lower()))
+        keys.add(("money", amount))
+
+
+def _plain(postal_code: str) -> str:
+    return postal_code.replace(" ", "").lower()

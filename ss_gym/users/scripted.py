@@ -1,0 +1,450 @@
+"""The scripted customer: an agenda of things to get done, worked off against what the agent says.
+
+Agenda-based user simulation after Schatzmann et al. (2007). The customer wants one thing, tells
+what they know when asked (or before, by persona), agrees only to a proposal that fits the wish and
+names its amount, asks why when refused, asks for what they have not been told, and leaves when the
+thing is done, when a true refusal is accepted, or when patience has run out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ss_gym.commerce.records import Effect
+from ss_gym.scenarios import Scenario
+from ss_gym.streams import Stream
+from ss_gym.users.acts import Act, Consent, CustomerAct
+from ss_gym.users.persona import Persona
+from ss_gym.users.told import Told
+from ss_gym.users.wording import Wording
+
+_MOST_AMOUNTS = 4  # a proposal that names more amounts than this has named none
+
+
+@dataclass(frozen=True, slots=True)
+class UserReply:
+    """What the customer does in answer to one message.
+
+    Attributes:
+        text: what they write.
+        consents: what they have just agreed to; several where the proposal named several amounts.
+        ended_by: satisfied, refusal_accepted or gave_up if they leave with this message; else empty.
+    """
+
+    text: str
+    consents: tuple[Consent, ...] = ()
+    ended_by: str = ""
+
+
+def money(cents: int) -> str:
+    """Cents as the customer writes an amount.
+
+    >>> money(2490)
+    '$24.90'
+    """
+    return f"${cents // 100}.{cents % 100:02d}"
+
+
+@dataclass(slots=True)
+class _Agenda:
+    """What is on the customer's mind."""
+
+    patience: int
+    insists: int
+    said: set[str] = field(default_factory=set)  # slots and one-time moves already used
+    asked: dict[str, int] = field(default_factory=dict)  # how often the agent asked for each slot
+    pending: Act | None = None  # a proposal put off until a question is answered
+    agreed: bool = False  # a remedy was agreed to
+    demands_other_card: bool = False
+    heard_less: bool = False  # the reason for an amount below the price was asked for or given
+
+
+class ScriptedUser:
+    """A customer that follows an agenda.
+
+    Args:
+        scenario: who they are and what they want.
+        told: what they have been told; its owner updates it before ``respond`` is called.
+        wording: the family's phrases.
+        persona: how they talk.
+        stream: draws words, noise and small choices.
+    """
+
+    def __init__(self, scenario: Scenario, told: Told, wording: Wording, persona: Persona, stream: Stream) -> None:
+        self._scenario = scenario
+        self._goal = scenario.goal
+        self._outcome = scenario.outcome
+        self._told = told
+        self._wording = wording
+        self._persona = persona
+        self._stream = stream
+        self._items = frozenset(scenario.goal.items)
+        self._item_text = " and the ".join(scenario.goal.titles)
+        self._agenda = _Agenda(persona.patience, persona.insists, demands_other_card=scenario.goal.wants_other_card)
+
+    def open(self) -> str:
+        """The first message."""
+        goal, persona, stream, said = self._goal, self._persona, self._stream, self._agenda.said
+        slots = {"item": self._item_text}
+        if goal.order_id and stream.chance(0.3 + 0.6 * persona.disclosure):
+            slots["order_id"] = goal.order_id
+            said.add("order_id")
+        if goal.reason == "not_received" or stream.chance(0.2 + 0.7 * persona.disclosure):
+            slots["reason"] = goal.reason
+            said.add("reason")
+        acts = [CustomerAct("open", slots)]
+        if persona.hurried:
+            acts.append(CustomerAct("hurry"))
+        return self._say(acts)
+
+    def respond(self, acts: Sequence[Act], effects: frozenset[Effect]) -> UserReply:
+        """Answer one message of the agent.
+
+        Args:
+            acts: what the agent said, as understood; empty if it said nothing intelligible.
+            effects: what has changed in the account so far.
+        """
+        turn = _Turn(acts)
+        if self._outcome.effects and self._outcome.effects <= effects:
+            return self._after_success(turn)
+        replies: list[CustomerAct] = []
+        consents: tuple[Consent, ...] = ()
+        if turn.transfer and self._outcome.verdict == "transfer":
+            return UserReply(self._say([CustomerAct("accept_transfer")]))
+        if turn.done:
+            replies += self._check_account(turn, effects)
+        if turn.refused or self._refusal_stands():
+            ended, more = self._hear_refusal(turn)
+            if ended:
+                return UserReply(self._say(more), (), "refusal_accepted")
+            replies += more
+        proposal = turn.proposal or self._resumed(turn)
+        if proposal is not None:
+            more, consents = self._weigh(proposal, turn)
+            replies += more
+        replies += self._answers(turn, answered=bool(replies))
+        if turn.transfer and not replies:
+            replies.append(self._refuse_transfer())
+        if not replies:
+            replies = self._fallback(turn)
+        if self._agenda.patience <= 0:
+            return UserReply(self._say([CustomerAct("give_up")]), (), "gave_up")
+        return UserReply(self._say(replies), consents)
+
+    # --- the thing is done ------------------------------------------------------------------------
+
+    def _after_success(self, turn: _Turn) -> UserReply:
+        """Ask for what has not been told, once each; then leave."""
+        if not self._told.refusal_grounded() and self._first("ask_why"):
+            return UserReply(self._say([CustomerAct("ask_why")]))
+        if question := self._missing_fact():
+            return UserReply(self._say([question]))
+        acts = [CustomerAct("nothing_else")] if "anything_else" in turn.slots else [CustomerAct("thanks")]
+        return UserReply(self._say([*acts, CustomerAct("bye_happy")]), (), "satisfied")
+
+    def _missing_fact(self) -> CustomerAct | None:
+        for fact in self._told.missing_facts():
+            kind = {"arrival": "ask_when_money", "delivery": "ask_delivery_date"}.get(fact.about, "ask_amount_back")
+            if self._first(kind):
+                return CustomerAct(kind)
+        return None
+
+    def _check_account(self, turn: _Turn, effects: frozenset[Effect]) -> list[CustomerAct]:
+        """The agent says that something is done, and it is not all there."""
+        verbs = {effect[0] for effect in effects}
+        if turn.done <= verbs and verbs & {"refund", "store_credit", "exchange"}:
+            return []
+        self._agenda.patience -= 1
+        return [CustomerAct("nothing_arrived")]
+
+    # --- refusals ---------------------------------------------------------------------------------
+
+    def _refusal_stands(self) -> bool:
+        """Whether the whole wish was refused for a true reason, and no alternative is being done."""
+        return (
+            bool(self._outcome.grounds)
+            and self._outcome.verdict != "refund"
+            and self._told.refusal_grounded()
+            and not self._agenda.agreed
+        )
+
+    def _hear_refusal(self, turn: _Turn) -> tuple[bool, list[CustomerAct]]:
+        """Ask why, contest, ask for an alternative, accept: (whether they leave, what they say)."""
+        agenda, told = self._agenda, self._told
+        if told.misremembered and "not_found" in turn.grounds:
+            return False, [] if turn.asked else [CustomerAct("no_order_id", {"item": self._item_text})]
+        if agenda.demands_other_card and not turn.grounds and not self._outcome.grounds:
+            return False, []  # the card was refused, not the wish: the proposal's answer deals with it
+        if told.wrong_ground and turn.grounds:
+            agenda.patience -= 1
+            return False, [CustomerAct("dispute_ground")]
+        if not told.refusal_grounded():
+            return False, self._contest(turn)
+        if not self._outcome.grounds:  # nothing should be refused
+            agenda.patience -= 1
+            return False, [CustomerAct("push_back")]
+        if turn.proposal is not None or self._outcome.verdict == "refund":
+            return False, []
+        return self._accept_or_insist(turn)
+
+    def _contest(self, turn: _Turn) -> list[CustomerAct]:
+        """Something was refused without a reason for each item."""
+        if self._first("ask_why"):
+            return [CustomerAct("ask_why")]
+        if turn.grounds:  # one item was refused with its reason, another not yet
+            return []
+        self._agenda.patience -= 1
+        return [CustomerAct("push_back")]
+
+    def _accept_or_insist(self, turn: _Turn) -> tuple[bool, list[CustomerAct]]:
+        agenda = self._agenda
+        if turn.slots - {"anything_else", "confirmation"}:
+            return False, []  # the agent asks for something: answer that first
+        if agenda.insists > 0:
+            agenda.insists -= 1
+            return False, [CustomerAct("push_back")]
+        if self._first("ask_alternative"):
+            return False, [CustomerAct("ask_alternative")]
+        if question := self._missing_fact():
+            return False, [question]
+        if self._outcome.effects:  # an alternative is due, and was not offered
+            agenda.patience -= 2
+            return False, [CustomerAct("push_back")]
+        return True, [CustomerAct("accept_refusal"), CustomerAct("bye_unhappy")]
+
+    # --- proposals --------------------------------------------------------------------------------
+
+    def _resumed(self, turn: _Turn) -> Act | None:
+        """A proposal that was put off, once the agent has answered the question in between."""
+        pending = self._agenda.pending
+        if pending is None or (pending.verb == "refund" and turn.refused and self._outcome.verdict != "refund"):
+            return None
+        if pending.verb != "refund" and not self._told.refusal_grounded():
+            return None
+        return pending
+
+    def _weigh(self, proposal: Act, turn: _Turn) -> tuple[list[CustomerAct], tuple[Consent, ...]]:
+        """Answer a proposed remedy."""
+        weigh = {
+            "refund": self._weigh_refund,
+            "store_credit": self._weigh_credit,
+            "exchange": self._weigh_exchange,
+        }.get(proposal.verb, self._weigh_vague)
+        return weigh(proposal, turn)
+
+    def _weigh_vague(self, proposal: Act, turn: _Turn) -> tuple[list[CustomerAct], tuple[Consent, ...]]:
+        return [CustomerAct("prefer", {"remedy": "refund"})], ()
+
+    def _weigh_refund(self, proposal: Act, turn: _Turn) -> tuple[list[CustomerAct], tuple[Consent, ...]]:
+        agenda, goal = self._agenda, self._goal
+        if agenda.demands_other_card:
+            if self._first("demand_card"):
+                agenda.pending = proposal
+                return [CustomerAct("demand_card")], ()
+            agenda.demands_other_card = False
+            replies, consents = self._weigh_refund(proposal, turn)
+            return [CustomerAct("drop_card_demand"), *replies], consents
+        if self._names_other_item(proposal):
+            return [CustomerAct("correct_item", {"item": self._item_text})], ()
+        amounts = self._amounts(proposal, turn)
+        if not amounts:
+            agenda.pending = proposal
+            agenda.patience -= not self._first("ask_amount")
+            return [CustomerAct("ask_amount")], ()
+        lowest, highest = min(amounts), max(amounts)
+        if lowest > goal.paid_cents:
+            agenda.pending = None
+            agenda.patience -= 1
+            return [CustomerAct("correct_amount", {"amount": money(goal.paid_cents)})], ()
+        explained = agenda.heard_less or turn.mentions_fee or highest >= goal.paid_cents or self._told.grounds
+        if not explained:
+            agenda.heard_less = True
+            agenda.pending = proposal
+            return [CustomerAct("ask_why_less", {"amount": money(goal.paid_cents)})], ()
+        return self._agree("refund", amounts)
+
+    def _weigh_credit(self, proposal: Act, turn: _Turn) -> tuple[list[CustomerAct], tuple[Consent, ...]]:
+        if not self._told.refusal_grounded() or not self._outcome.grounds:
+            return self._why_not_a_refund(proposal)
+        if not self._goal.accepts_credit:
+            self._agenda.said.add("ask_alternative")
+            return [CustomerAct("decline_credit")], ()
+        amounts = self._amounts(proposal, turn)
+        if not amounts:
+            self._agenda.pending = proposal
+            return [CustomerAct("ask_amount")], ()
+        reply, consents = self._agree("store_credit", amounts)
+        return [CustomerAct("accept_credit")] if self._first("accept_credit") else reply, consents
+
+    def _weigh_exchange(self, proposal: Act, turn: _Turn) -> tuple[list[CustomerAct], tuple[Consent, ...]]:
+        if not self._told.refusal_grounded() or not self._outcome.grounds:
+            return self._why_not_a_refund(proposal)
+        option = self._goal.exchange_option
+        if not option:
+            self._agenda.said.add("ask_alternative")
+            return [CustomerAct("decline_exchange")], ()
+        self._agenda.pending = None
+        self._agenda.agreed = True
+        return [CustomerAct("accept_exchange", {"option": option})], (Consent("exchange", self._items, 0),)
+
+    def _why_not_a_refund(self, proposal: Act) -> tuple[list[CustomerAct], tuple[Consent, ...]]:
+        """An alternative is offered before the refund was refused for a reason."""
+        self._agenda.pending = proposal
+        if self._first("ask_why"):
+            return [CustomerAct("ask_why")], ()
+        self._agenda.patience -= 1
+        return [CustomerAct("prefer", {"remedy": "refund"})], ()
+
+    def _agree(self, verb: str, amounts: Sequence[int]) -> tuple[list[CustomerAct], tuple[Consent, ...]]:
+        self._agenda.pending = None
+        self._agenda.agreed = True
+        consents = tuple(Consent(verb, self._items, amount) for amount in amounts)
+        if len(amounts) == 1 and self._stream.chance(0.3):
+            return [CustomerAct("yes_amount", {"amount": money(amounts[0])})], consents
+        return [CustomerAct("yes")], consents
+
+    def _amounts(self, proposal: Act, turn: _Turn) -> tuple[int, ...]:
+        """The amounts that the proposal names; those of the whole message if its sentence has none."""
+        named = _money(proposal) or turn.amounts
+        return named if len(named) <= _MOST_AMOUNTS else ()
+
+    # --- questions --------------------------------------------------------------------------------
+
+    def _answers(self, turn: _Turn, answered: bool) -> list[CustomerAct]:
+        """Give what was asked for; little by little if the customer is reserved."""
+        replies: list[CustomerAct] = []
+        reserved = self._persona.disclosure < 0.3
+        for slot in turn.asked:
+            if slot in ("confirmation", "anything_else"):
+                continue
+            if replies and reserved and slot in ("email", "postal_code"):
+                continue
+            if slot == "preference" and answered:
+                continue
+            replies.append(self._answer(slot))
+        if replies or answered:
+            return replies
+        if "confirmation" in turn.slots:
+            wrong = any(self._names_other_item(act) for act in turn.questions)
+            return [CustomerAct("correct_item", {"item": self._item_text}) if wrong else CustomerAct("yes")]
+        if "anything_else" in turn.slots:
+            return [CustomerAct("give_item", {"item": self._item_text})]
+        return []
+
+    def _answer(self, slot: str) -> CustomerAct:
+        goal, customer, agenda = self._goal, self._scenario.customer, self._agenda
+        times = agenda.asked[slot] = agenda.asked.get(slot, 0) + 1
+        if times > 2:
+            agenda.patience -= 1
+        agenda.said.add(slot)
+        if slot == "email":
+            return CustomerAct("give_email", {"email": customer.email})
+        if slot == "postal_code":
+            return CustomerAct("give_postal_code", {"postal_code": customer.postal_code})
+        if slot == "name":
+            return CustomerAct("give_name", {"name": customer.name})
+        if slot == "order_id":
+            if goal.order_id and not (times > 1 and self._told.misremembered):
+                return CustomerAct("give_order_id", {"order_id": goal.order_id})
+            return CustomerAct("no_order_id", {"item": self._item_text})
+        if slot == "item":
+            return CustomerAct("give_item", {"item": self._item_text})
+        if slot == "reason":
+            return CustomerAct("give_reason" if times == 1 else "plain_reason", {"reason": goal.reason})
+        if slot == "preference":
+            return self._preference()
+        return CustomerAct("no_fact")
+
+    def _preference(self) -> CustomerAct:
+        if self._told.refusal_grounded() and self._outcome.grounds:
+            if self._goal.exchange_option:
+                return CustomerAct("prefer_option", {"option": self._goal.exchange_option})
+            if self._goal.accepts_credit and self._outcome.verdict == "store_credit":
+                return CustomerAct("prefer", {"remedy": "store_credit"})
+        return CustomerAct("prefer", {"remedy": "refund"})
+
+    # --- the rest ---------------------------------------------------------------------------------
+
+    def _names_other_item(self, act: Act) -> bool:
+        """Whether a sentence is about an item or order of the customer's that they do not mean."""
+        goal = self._goal
+        return any(
+            (value.kind == "title" and value.owner == "own" and value.value not in goal.titles)
+            or (value.kind == "order_id" and value.owner == "own" and value.value not in (goal.order_id, goal.true_order_id))
+            for value in act.values
+        )
+
+    def _refuse_transfer(self) -> CustomerAct:
+        self._agenda.patience -= 1
+        return CustomerAct("refuse_transfer")
+
+    def _fallback(self, turn: _Turn) -> list[CustomerAct]:
+        """Nothing in the message needs an answer, or nothing was understood."""
+        agenda = self._agenda
+        if not turn.kinds:
+            agenda.patience -= 2
+            return [CustomerAct("not_understood")]
+        if "close" in turn.kinds:
+            agenda.patience -= 2
+            return [CustomerAct("push_back")]
+        if turn.kinds <= {"greet", "thank", "apologise"} and self._first("restate"):
+            return [CustomerAct("give_item", {"item": self._item_text})]
+        if "wait" in turn.kinds and self._first("wait"):
+            return [CustomerAct("still_waiting")]
+        agenda.patience -= 1
+        return [CustomerAct("not_understood")]
+
+    def silence(self) -> UserReply:
+        """The agent said nothing at all."""
+        self._agenda.patience -= 2
+        if self._agenda.patience <= 0:
+            return UserReply(self._say([CustomerAct("give_up")]), (), "gave_up")
+        return UserReply(self._say([CustomerAct("silence")]))
+
+    def _first(self, move: str) -> bool:
+        """Whether this move is made for the first time; remembers it."""
+        if move in self._agenda.said:
+            return False
+        self._agenda.said.add(move)
+        return True
+
+    def _say(self, acts: Sequence[CustomerAct]) -> str:
+        # What is asked for again is written with care, as people do.
+        repeated = any(count > 1 for count in self._agenda.asked.values())
+        persona = self._persona.without_noise() if repeated else self._persona
+        return self._wording.say(acts, self._stream, persona, self._scenario.split)
+
+
+class _Turn:
+    """One message of the agent, sorted."""
+
+    __slots__ = (
+        "amounts", "asked", "done", "grounds", "kinds", "mentions_fee", "proposal", "questions", "refused", "slots", "transfer",
+    )
+
+    def __init__(self, acts: Sequence[Act]) -> None:
+        self.kinds = {act.kind for act in acts}
+        self.asked = list(dict.fromkeys(act.slot for act in acts if act.kind == "ask" and act.slot))
+        self.slots = set(self.asked)
+        self.questions = [act for act in acts if act.kind == "ask" and act.slot == "confirmation"]
+        self.refused = "refuse" in self.kinds
+        self.grounds = {act.ground for act in acts if act.kind == "refuse" and act.ground}
+        self.transfer = "transfer" in self.kinds
+        self.done = {act.verb for act in acts if act.kind == "confirm_done" and act.verb}
+        self.proposal = _best_proposal(acts)
+        self.amounts = tuple(dict.fromkeys(cents for act in acts for cents in _money(act)))
+        self.mentions_fee = any(value.kind == "percent" for act in acts for value in act.values)
+
+
+def _best_proposal(acts: Sequence[Act]) -> Act | None:
+    """The proposal of a message, or the offer if it only offers."""
+    for kind in ("propose", "offer"):
+        found = [act for act in acts if act.kind == kind and act.verb]
+        if found:
+            return found[-1]
+    return None
+
+
+def _money(act: Act) -> tuple[int, ...]:
+    return tuple(dict.fromkeys(int(value.value) for value in act.values if value.kind == "money"))

@@ -1,0 +1,76 @@
+"""What the customer has been told so far, as typed values and reasons; nothing about tone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ss_gym.commerce.records import Effect
+from ss_gym.scenarios import Fact, Scenario
+from ss_gym.users.acts import Act, Value
+
+
+class Told:
+    """Keeps which required facts and reasons of refusal have reached the customer.
+
+    A fact counts when its value stands in a sentence to the customer. A reason counts when a
+    refusal names only reasons that are true: a message that also names a false one voids what
+    was said before it, so listing every reason there is tells nothing.
+    """
+
+    __slots__ = ("_allowed", "_cannot_find", "_scenario", "_split", "facts", "grounds", "misremembered", "wrong_ground")
+
+    def __init__(self, scenario: Scenario) -> None:
+        self._scenario = scenario
+        self._allowed = frozenset().union(*scenario.outcome.grounds)
+        self._split = {effect[2] for effect in scenario.outcome.effects if effect[0] == "refund"}
+        self.facts: set[Fact] = set()
+        self.grounds: set[str] = set()
+        self.wrong_ground = False
+        goal = scenario.goal
+        self.misremembered = bool(goal.order_id and goal.true_order_id and goal.order_id != goal.true_order_id)
+        # "I can't find it" is then true, and yet not the reason.
+        self._cannot_find = self.misremembered or "not_verified" in self._allowed
+
+    def hear(self, acts: Sequence[Act]) -> None:
+        """Take in one message of the agent."""
+        grounds = {act.ground for act in acts if act.kind == "refuse" and act.ground}
+        if self._cannot_find:
+            grounds.discard("not_found")
+        if grounds:
+            self.wrong_ground = not grounds <= self._allowed
+            self.grounds = set() if self.wrong_ground else self.grounds | grounds
+        for fact in self._scenario.outcome.facts:
+            for act in acts:
+                if act.values:
+                    self._weigh(fact, act)
+
+    def _weigh(self, fact: Fact, act: Act) -> None:
+        values = [value for value in act.values if value.kind == fact.kind]
+        if not values:
+            return
+        right = any(value.value == fact.value for value in values)
+        if fact.kind == "days":
+            # "3 to 5 days" is not "5 days": another number of days that is nobody's voids the sentence.
+            if right and not any(value.owner == "unknown" for value in values):
+                self.facts.add(fact)
+        elif right:
+            self.facts.add(fact)
+        elif self._contradicts(fact, act, values):
+            self.facts.discard(fact)
+
+    def _contradicts(self, fact: Fact, act: Act, values: Sequence[Value]) -> bool:
+        """Whether the act claims that another amount than the right one was paid."""
+        return act.kind == "confirm_done" and act.verb == fact.about and not any(v.value in self._split for v in values)
+
+    def missing_facts(self) -> list[Fact]:
+        """The required facts that have not been told."""
+        return [fact for fact in self._scenario.outcome.facts if fact not in self.facts]
+
+    def refusal_grounded(self) -> bool:
+        """Whether every refused item got a true reason."""
+        return all(self.grounds & allowed for allowed in self._scenario.outcome.grounds)
+
+
+def done_share(effects: frozenset[Effect], due: frozenset[Effect]) -> float:
+    """The share of the due effects that are there; 1 where none is due."""
+    return len(effects & due) / len(due) if due else 1.0
