@@ -153,7 +153,9 @@ def _product(entry: object, field: tuple[str | int, ...], number: int, options_b
     if not isinstance(title, str) or title != title.lower() or not title:
         raise field_error(*_CATALOGUE, (*field, "title"), f"expected lower-case text, got {title!r}")
     if category not in CATEGORIES:
-        raise field_error(*_CATALOGUE, (*field, "category"), f"expected one of {', '.join(CATEGORIES)}, got {category!r}")
+        raise field_error(
+            *_CATALOGUE, (*field, "category"), f"expected one of {', '.join(CATEGORIES)}, got {category!r}"
+        )
     if not isinstance(options, dict) or not 2 <= len(options) <= 4:
         raise field_error(*_CATALOGUE, (*field, "options"), f"expected two to four options, got {options!r}")
     price_cents = _cents(entry["price"], (*field, "price"))

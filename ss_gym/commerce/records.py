@@ -151,3 +151,12 @@ class Decision:
     def refund_cents(self) -> int:
         """The refund total."""
         return sum(item.amount_cents for item in self.items if item.remedy == "refund")
+
+
+def dollars(cents: int) -> str:
+    """An amount as tools and prompts write it.
+
+    >>> dollars(2405)
+    '24.05'
+    """
+    return f"{cents // 100}.{cents % 100:02d}"
