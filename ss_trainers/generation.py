@@ -284,7 +284,7 @@ class Generator:
             # Inverse transform sampling. The sums need more digits than float32 has, or the tail
             # of a large vocabulary is lost; a draw is below the total, so what it lands on has
             # probability above 0.
-            cumulative = logprobs.double().exp().cumsum_(-1)
+            cumulative = logprobs.exp().cumsum(-1, dtype=torch.float64)
             draws = torch.rand(len(logits), 1, dtype=torch.float64, generator=self._rng).to(logits.device)
             chosen = torch.searchsorted(cumulative, draws * cumulative[:, -1:], right=True)[:, 0]
             chosen.clamp_(max=logits.shape[-1] - 1)

@@ -15,16 +15,20 @@ longest row, ``H`` query heads, ``KV`` key-value heads, ``d`` head size, ``L`` p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 from transformers import LlamaForCausalLM, PreTrainedModel
 
 _INITIAL_CAPACITY = 64
+# Attention scores computed at once for rows that read several tokens: what a core's cache holds.
+_MAX_SCORES = 2**17
 
 _KeysValues = tuple[Tensor, Tensor]
 
@@ -71,6 +75,19 @@ class _Step:
     cosine: Tensor  # (N, 1, d)
     sine: Tensor  # (N, 1, d), its first half negated
     groups: list[_Group]
+
+
+class _Rows:
+    """The rows of a step: their slots, how many tokens they read, and where those begin.
+
+    Planning is done in NumPy, whose small operations cost a third of torch's.
+    """
+
+    def __init__(self, slots: NDArray[np.int64], counts: NDArray[np.int64], starts: NDArray[np.int64]) -> None:
+        self.slots = slots
+        self.counts = counts
+        self.starts = starts  # in the slot
+        self.firsts = counts.cumsum() - counts  # in the step
 
 
 class LlamaDecoder:
@@ -146,74 +163,83 @@ class LlamaDecoder:
         counts = [len(row) for row in tokens]
         starts = [self._length[slot] for slot in slots]
         self._reserve(max(slots) + 1, max(start + count for start, count in zip(starts, counts, strict=True)))
-        ends = torch.tensor(counts).cumsum(0)
-        step = self._plan(slots, counts, starts, ends)
-        hidden = self._embedding[self._tensor([token for row in tokens for token in row])]
+        rows = _Rows(np.array(slots), np.array(counts), np.array(starts))
+        step = self._plan(rows)
+        hidden = self._embedding[self._to_device(np.array([token for row in tokens for token in row]))]
         for layer, cache, bank in zip(self._layers, self._cache, self._bank, strict=True):
             hidden = self._run_layer(hidden, layer, cache, bank, step)
         for slot, start, count in zip(slots, starts, counts, strict=True):
             self._length[slot] = start + count
-        last = hidden if len(hidden) == len(slots) else hidden[(ends - 1).to(hidden.device)]
+        last = hidden if len(hidden) == len(slots) else hidden[self._to_device(rows.firsts + rows.counts - 1)]
         return functional.linear(self._normalize(last, self._norm), self._head)
 
-    def _plan(self, slots: Sequence[int], counts: list[int], starts: list[int], ends: Tensor) -> _Step:
+    def _plan(self, rows: _Rows) -> _Step:
         """Where each new token goes, its rotation, and who attends to what."""
-        sizes = torch.tensor(counts)
-        row_of = torch.repeat_interleave(sizes)
-        inside = torch.arange(len(row_of)) + (torch.tensor(starts) - ends + sizes)[row_of]
-        first_row = torch.tensor(slots) * self._kv_heads
-        target = (first_row[row_of][:, None] + torch.arange(self._kv_heads)) * self._capacity + inside[:, None]
-        before = torch.tensor([self._bank_end[slot] - self._bank_start[slot] for slot in slots])
+        row_of = np.repeat(np.arange(len(rows.slots)), rows.counts)
+        inside = np.arange(len(row_of)) + (rows.starts - rows.firsts)[row_of]
+        head_rows = rows.slots[row_of, None] * self._kv_heads + np.arange(self._kv_heads)
+        before = np.array([self._bank_end[slot] - self._bank_start[slot] for slot in rows.slots.tolist()])
         rotary = self._model.model.rotary_emb
         # In float32 whatever the model's precision, as transformers does it.
-        angles = (inside + before[row_of]).to(self._head.device, torch.float32)[:, None, None] * rotary.inv_freq.float()
+        positions = self._to_device((inside + before[row_of]).astype(np.float32))
+        angles = positions[:, None, None] * rotary.inv_freq.float()
         cosine, sine = angles.cos() * rotary.attention_scaling, angles.sin() * rotary.attention_scaling
         return _Step(
-            target=target.flatten().to(self._head.device),
+            target=self._to_device((head_rows * self._capacity + inside[:, None]).reshape(-1)),
             cosine=torch.cat([cosine, cosine], -1).to(self._head.dtype),
             sine=torch.cat([-sine, sine], -1).to(self._head.dtype),
-            groups=self._groups(slots, counts, starts, (ends - sizes).tolist()),
+            groups=[self._group(rows, members) for members in self._grouped(rows)],
         )
 
-    def _groups(self, slots: Sequence[int], counts: list[int], starts: list[int], firsts: list[int]) -> list[_Group]:
+    def _grouped(self, rows: _Rows) -> Iterator[NDArray[np.int64]]:
         # Sizes within a factor of two of each other share a group: at most half of it is padding.
-        by_size: dict[int, list[int]] = {}
-        for row, count in enumerate(counts):
-            by_size.setdefault((count - 1).bit_length(), []).append(row)
-        return [self._group(rows, slots, counts, starts, firsts) for rows in by_size.values()]
+        sizes = np.frexp(rows.counts - 0.5)[1]
+        for size in np.unique(sizes).tolist():
+            members = (sizes == size).nonzero()[0]
+            if size == 0:
+                yield members
+                continue
+            # Longer messages by length of conversation, few enough that their scores stay in cache.
+            ends = rows.starts[members] + rows.counts[members]
+            members = members[ends.argsort(kind="stable")]
+            area = self._heads * 2**size * int(ends.max() + self._prompt_starts[-1])
+            for start in range(0, len(members), step := max(1, _MAX_SCORES // area)):
+                yield members[start : start + step]
 
-    def _group(
-        self, rows: list[int], slots: Sequence[int], counts: list[int], starts: list[int], firsts: list[int]
-    ) -> _Group:
-        longest = max(counts[row] for row in rows)
-        length = max(starts[row] + counts[row] for row in rows)
-        row_of_slot = {slots[row]: row for row in rows}
-        span = max(row_of_slot) + 1
+    def _group(self, rows: _Rows, members: NDArray[np.int64]) -> _Group:
+        slots = rows.slots[members]
+        span = int(slots.max()) + 1
         # Attending to idle slots is cheaper than copying the busy ones together, unless most are idle.
-        dense = span <= 4 * len(rows)
-        order = [row_of_slot.get(slot, rows[0]) for slot in range(span)] if dense else rows
-        column = torch.arange(longest)
-        size = torch.tensor([counts[row] for row in order])[:, None]
-        step = torch.minimum(column, size - 1)  # (S, Q)
-        tokens = torch.tensor([firsts[row] for row in order])[:, None] + step
-        own = torch.tensor([row_of_slot.get(slot) is not None for slot in range(span)]) if dense else None
-        real = (column < size) if own is None else (column < size) & own[:, None]
+        dense = span <= 4 * len(slots)
+        if dense:
+            row_at = np.full(span, members[0])
+            row_at[slots] = members
+            busy = np.zeros(span, dtype=bool)
+            busy[slots] = True
+        else:
+            row_at, busy = members, np.ones(len(members), dtype=bool)
+        counts, starts = rows.counts[row_at, None], rows.starts[row_at, None]
+        column = np.arange(counts.max())
+        clipped = np.minimum(column, counts - 1)  # (S, Q); padding repeats the row's last token
+        tokens = rows.firsts[row_at, None] + clipped
+        real = (column < counts) & busy[:, None]
 
-        begin = [self._bank_start[slots[row]] for row in order]
-        end = [self._bank_end[slots[row]] for row in order]
-        bank = slice(min(begin), max(end))
-        position = torch.arange(bank.start, bank.stop)
-        in_bank = (position >= torch.tensor(begin)[:, None]) & (position < torch.tensor(end)[:, None])
-        in_slot = torch.arange(length) <= (torch.tensor([starts[row] for row in order])[:, None] + step)[:, :, None]
-        seen = torch.cat([in_bank[:, None].expand(-1, longest, -1), in_slot], -1)[:, None, None]
-        bias = torch.zeros(seen.shape, dtype=self._head.dtype).masked_fill_(~seen, float("-inf"))
-        whole = longest == 1 and order == list(range(len(slots))) and list(slots) == order
+        length = int((starts + counts).max())
+        begin = np.array([self._bank_start[slot] for slot in rows.slots[row_at].tolist()])[:, None]
+        end = np.array([self._bank_end[slot] for slot in rows.slots[row_at].tolist()])[:, None]
+        bank = slice(int(begin.min()), int(end.max()))
+        position = np.arange(bank.start, bank.stop)
+        hidden = np.empty((*tokens.shape, len(position) + length), dtype=bool)
+        hidden[..., : len(position)] = ((position < begin) | (position >= end))[:, None]
+        hidden[..., len(position) :] = np.arange(length) > (starts + clipped)[..., None]
+        bias = torch.zeros(hidden.shape, dtype=self._head.dtype).masked_fill_(torch.from_numpy(hidden), -torch.inf)
+        whole = len(tokens) == len(rows.slots) and bool((tokens[:, 0] == np.arange(len(tokens))).all())
         return _Group(
-            tokens=None if whole else tokens.to(self._head.device),
-            members=tokens[real].to(self._head.device),
-            places=real.flatten().nonzero()[:, 0].to(self._head.device),
-            slots=None if dense else self._tensor([slots[row] for row in rows]),
-            bias=bias.to(self._head.device),
+            tokens=None if whole and tokens.shape[1] == 1 else self._to_device(tokens),
+            members=self._to_device(tokens[real]),
+            places=self._to_device(real.reshape(-1).nonzero()[0]),
+            slots=None if dense else self._to_device(slots),
+            bias=bias[:, None, None].to(self._head.device),
             bank=bank,
             length=length,
         )
@@ -290,8 +316,8 @@ class LlamaDecoder:
         shape = (slots, self._kv_heads, capacity, self._head_size)
         return self._embedding.new_zeros(shape), self._embedding.new_zeros(shape)
 
-    def _tensor(self, values: Sequence[int]) -> Tensor:
-        return torch.tensor(values, device=self._head.device)
+    def _to_device(self, values: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(values).to(self._head.device)
 
 
 def _read_layer(layer: Any, scale: float) -> _Layer:
