@@ -228,16 +228,14 @@ class ChatFormat:
 class EncodedConversation:
     """The ids of one conversation, extended as it grows.
 
-    Args:
-        chat: how the model's tokenizer writes conversations.
-
     Attributes:
+        chat: how the model's tokenizer writes conversations.
         prompt_ids: ids before the first message's content.
         message_ids: ids of each message after the system message, as the model saw or sampled them.
     """
 
     def __init__(self, chat: ChatFormat) -> None:
-        self._chat = chat
+        self.chat = chat
         self._clear()
 
     def _clear(self) -> None:
@@ -264,29 +262,29 @@ class EncodedConversation:
             self._continue(conversation)
 
     def _open(self, conversation: Conversation) -> None:
-        self.prompt_ids = self._chat.prompt_ids(conversation.system_prompt, conversation.tools)
+        self.prompt_ids = self.chat.prompt_ids(conversation.system_prompt, conversation.tools)
         self._seen = int(conversation[0]["role"] == "system")
         messages = _environment_messages(conversation, self._seen)
         self._seen += len(messages)
         if not messages or messages[0]["role"] != "user":
             # Chat templates want a user to begin: an empty message stands for one who has not spoken.
-            unspoken = self._chat.message_ids([{"role": "user", "content": ""}, *messages], opening=True)
+            unspoken = self.chat.message_ids([{"role": "user", "content": ""}, *messages], opening=True)
             self.prompt_ids += unspoken[0]
             self.message_ids += unspoken[1:]
         else:
-            self.message_ids += self._chat.message_ids(messages, opening=True)
+            self.message_ids += self.chat.message_ids(messages, opening=True)
 
     def _continue(self, conversation: Conversation) -> None:
         completion = conversation.completions.get(self._seen)
         if completion is not None and completion.token_ids is not None:
             own = completion.token_ids
         else:
-            own = self._chat.completion_ids(written_action(conversation[self._seen]))
+            own = self.chat.completion_ids(written_action(conversation[self._seen]))
         messages = _environment_messages(conversation, self._seen + 1)
         if not messages:
             raise ValueError(f"message {self._seen} of the conversation is the agent's own and nothing answers it")
-        closed = bool(own) and own[-1] in self._chat.stop_ids
-        self.message_ids += [own, *self._chat.message_ids(messages, closed=closed)]
+        closed = bool(own) and own[-1] in self.chat.stop_ids
+        self.message_ids += [own, *self.chat.message_ids(messages, closed=closed)]
         self._seen += 1 + len(messages)
 
 

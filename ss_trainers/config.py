@@ -1,0 +1,195 @@
+"""How to train: the engine's settings, and reading settings from files."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args, get_type_hints
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+ConfigT = TypeVar("ConfigT")
+
+
+@dataclass(frozen=True)
+class LoraSettings:
+    """Low-rank adapters: the model stays as it is, and small matrices beside it are trained.
+
+    Attributes:
+        rank: inner dimension of each adapter.
+        alpha: adapters are scaled by ``alpha / rank``.
+        target_modules: names of the layers that get one; ``"all-linear"`` takes every linear layer
+            but the language-model head.
+    """
+
+    rank: int = 16
+    alpha: float = 32.0
+    target_modules: str | tuple[str, ...] = "all-linear"
+
+    def __post_init__(self) -> None:
+        _require(self.rank >= 1, f"lora.rank must be at least 1, got {self.rank}")
+        _require(self.alpha > 0, f"lora.alpha must be positive, got {self.alpha}")
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """The engine: rollouts, batches, optimizer, evaluation and checkpoints.
+
+    What is minimised is the algorithm's own config, such as ``GRPOConfig``.
+
+    Attributes:
+        iterations: how many times to roll out and update.
+        groups_per_iteration: scenarios that one iteration plays.
+        group_size: attempts at each scenario.
+        epochs: optimizer steps on the same episodes.
+        learning_rate: AdamW's, at its highest.
+        schedule: how the learning rate goes on after the warm-up: stays, or falls to zero along a
+            line or half a cosine.
+        warmup_iterations: iterations over which the learning rate rises from zero.
+        weight_decay: AdamW's, on matrices only.
+        max_grad_norm: the gradient is scaled down to this norm where it is longer.
+        micro_batch_tokens: most tokens, padding included, that go through the model at once; it
+            bounds memory and does not change the gradient.
+        temperature: of the sampling in rollouts.
+        max_new_tokens: most tokens of one completion.
+        max_context: most tokens of a conversation; the model's own limit if None.
+        train_options: options of ``env.reset`` in training.
+        eval_options: options of ``env.reset`` in evaluation, e.g. ``{"split": "dev"}``.
+        eval_episodes: episodes of one evaluation.
+        eval_every: iterations between evaluations; 0 for none.
+        save_every: iterations between checkpoints; 0 for one at the end only.
+        seed: of scenarios and sampling. Same seed, device, ``workers`` and ``threads``: same run.
+        lora: train adapters instead of the model.
+        device: where the model is trained, e.g. ``"cpu"`` or ``"cuda:0"``.
+        threads: threads of one process for tensor arithmetic.
+        workers: processes that share the work; more than one needs ``device="cpu"``.
+        output_dir: folder of metrics and checkpoints; nothing is written if None.
+    """
+
+    iterations: int = 50
+    groups_per_iteration: int = 8
+    group_size: int = 8
+    epochs: int = 1
+    learning_rate: float = 2e-4
+    schedule: Literal["constant", "linear", "cosine"] = "linear"
+    warmup_iterations: int = 0
+    weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
+    micro_batch_tokens: int = 8192
+    temperature: float = 1.0
+    max_new_tokens: int = 128
+    max_context: int | None = None
+    train_options: Mapping[str, Any] = field(default_factory=dict)
+    eval_options: Mapping[str, Any] = field(default_factory=dict)
+    eval_episodes: int = 100
+    eval_every: int = 0
+    save_every: int = 0
+    seed: int = 0
+    lora: LoraSettings | None = None
+    device: str = "cpu"
+    threads: int = 1
+    workers: int = 1
+    output_dir: str | None = None
+
+    def __post_init__(self) -> None:
+        """Checks the ranges.
+
+        Raises:
+            ValueError: if a value is outside its range; the message names it.
+        """
+        for name in (
+            "iterations groups_per_iteration group_size epochs micro_batch_tokens max_new_tokens eval_episodes "
+            "threads workers"
+        ).split():
+            _require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("warmup_iterations", "weight_decay", "eval_every", "save_every"):
+            _require(getattr(self, name) >= 0, f"{name} must not be negative, got {getattr(self, name)}")
+        for name in ("learning_rate", "max_grad_norm", "temperature"):
+            _require(0 < getattr(self, name) < math.inf, f"{name} must be positive, got {getattr(self, name)}")
+        _require(self.workers == 1 or self.device == "cpu", "several workers share the processor: set device to 'cpu'")
+
+    def learning_rate_at(self, iteration: int) -> float:
+        """The learning rate of an iteration, counted from 0.
+
+        >>> config = TrainingConfig(iterations=4, learning_rate=1.0, schedule="linear")
+        >>> [config.learning_rate_at(iteration) for iteration in range(4)]
+        [1.0, 0.75, 0.5, 0.25]
+        """
+        if iteration < self.warmup_iterations:
+            return self.learning_rate * (iteration + 1) / self.warmup_iterations
+        remaining = self.iterations - self.warmup_iterations
+        done = min((iteration - self.warmup_iterations) / remaining, 1.0) if remaining > 0 else 0.0
+        factor = {"constant": 1.0, "linear": 1 - done, "cosine": (1 + math.cos(math.pi * done)) / 2}[self.schedule]
+        return self.learning_rate * factor
+
+
+def config_from_mapping(config_class: type[ConfigT], values: Mapping[str, Any], source: str = "") -> ConfigT:
+    """A config dataclass from plain values, such as a part of a YAML file.
+
+    Args:
+        config_class: the dataclass; its types are checked and, where that loses nothing, converted.
+        values: value by field name; what is left out has its default.
+        source: where the values come from, for messages.
+
+    Raises:
+        ValueError: for an unknown name (the message suggests the nearest), a wrong type or a value
+            out of range.
+    """
+    where = f"{source}: " if source else ""
+    _check_names(config_class, values, where)
+    try:
+        return TypeAdapter(config_class).validate_python(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"] if isinstance(part, str) and part.isidentifier())
+        message = str(first["msg"]).removeprefix("Value error, ")
+        raise ValueError(f"{where}{place}: {message}" if place else f"{where}{message}") from error
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """The settings in a YAML file; an empty file holds none.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is not a YAML mapping; the message names the line where it can.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise FileNotFoundError(f"no config file at '{file}'")
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark is not None else ""
+        raise ValueError(f"'{file}'{line} is not valid YAML: {getattr(error, 'problem', None) or error}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ValueError(f"'{file}' must hold settings as 'name: value' lines, not a {type(content).__name__}")
+    return content
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """A hint for an unknown name: the nearest known one, or all of them."""
+    near = get_close_matches(name, known, n=1)
+    return f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
+
+
+def _check_names(config_class: type, values: Mapping[str, Any], where: str) -> None:
+    known = [entry.name for entry in fields(config_class)]
+    for name in values:
+        if name not in known:
+            raise ValueError(f"{where}unknown setting '{name}' of {config_class.__name__}; {nearest(str(name), known)}")
+    for name, hint in get_type_hints(config_class).items():
+        nested = next((kind for kind in (hint, *get_args(hint)) if is_dataclass(kind)), None)
+        if isinstance(nested, type) and isinstance(values.get(name), Mapping):
+            _check_names(nested, values[name], where)
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)

@@ -1,0 +1,98 @@
+"""What a run reports: a line of JSON and TensorBoard scalars an iteration, and a progress bar."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from torch.utils.tensorboard import SummaryWriter
+
+METRICS_FILE = "metrics.jsonl"
+
+
+class Reporter:
+    """Writes the metrics of a run where they can be looked at; a context manager.
+
+    Args:
+        directory: folder of ``metrics.jsonl`` and the TensorBoard files; nothing is written if
+            None. What an earlier run wrote there after ``iteration`` is dropped, so that a resumed
+            run continues the lines of the one that was interrupted.
+        total: iterations of the whole run, for the progress bar.
+        iteration: iterations that were done before.
+        console: where the progress bar goes; no bar if None.
+        shown: names of the metrics that stand beside the bar.
+    """
+
+    def __init__(
+        self,
+        directory: str | Path | None = None,
+        *,
+        total: int = 0,
+        iteration: int = 0,
+        console: Console | None = None,
+        shown: Sequence[str] = ("success", "return", "eval/success"),
+    ) -> None:
+        self._directory = Path(directory) if directory is not None else None
+        self._total = total
+        self._iteration = iteration
+        self._console = console
+        self._shown = {name: math.nan for name in shown}
+        self._writer: SummaryWriter | None = None
+        self._progress: Progress | None = None
+        self._task = TaskID(0)
+
+    def __enter__(self) -> Reporter:
+        if self._directory is not None:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            self._drop_later_lines(self._directory / METRICS_FILE)
+            self._writer = SummaryWriter(str(self._directory / "tensorboard"), purge_step=self._iteration + 1)
+        if self._console is not None:
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            self._progress = Progress(*columns, TextColumn("{task.fields[metrics]}"), console=self._console)
+            self._progress.start()
+            self._task = self._progress.add_task("training", total=self._total, completed=self._iteration, metrics="")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._writer is not None:
+            self._writer.close()
+        if self._progress is not None:
+            self._progress.stop()
+
+    def report(self, iteration: int, metrics: Mapping[str, float]) -> None:
+        """Records the metrics of an iteration, counted from 1.
+
+        A metric that is not a finite number is written as null, and left out of TensorBoard.
+        """
+        finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
+        if self._directory is not None:
+            line = {"iteration": iteration, **{name: finite.get(name) for name in metrics}}
+            with (self._directory / METRICS_FILE).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+        if self._writer is not None:
+            for name, value in finite.items():
+                self._writer.add_scalar(name, value, iteration)
+        if self._progress is not None:
+            self._shown.update((name, value) for name, value in finite.items() if name in self._shown)
+            text = "  ".join(f"{name} {value:.3g}" for name, value in self._shown.items() if math.isfinite(value))
+            self._progress.update(self._task, completed=iteration, metrics=text)
+
+    def _drop_later_lines(self, file: Path) -> None:
+        if not file.exists():
+            return
+        kept = [line for line in file.read_text(encoding="utf-8").splitlines() if self._is_earlier(line)]
+        file.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+
+    def _is_earlier(self, line: str) -> bool:
+        try:
+            return bool(json.loads(line)["iteration"] <= self._iteration)
+        except (ValueError, KeyError):
+            # The run was killed while it wrote this line.
+            return False
