@@ -84,7 +84,7 @@ class CustomerServiceEnvironment(TextEnvironment):
             store = self._stores[scenario.split] = Store(scenario.split)
         store.open(scenario.world, scenario.today)
         self._store = store
-        self._toolkit = CommerceToolkit(store, scenario.rules, self.family)
+        self._toolkit = CommerceToolkit(store, scenario.rules, family=self.family)
         self._told = Told(scenario)
         self._audit = OutcomeAudit(scenario, self._told)
         self._inventory = episode_inventory(scenario)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ss_gym.commerce.records import Effect, Ground, Reason, Rules, Verb, World
 
 SPLITS = ("train", "dev", "test")
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(NamedTuple):
     """Something the customer must be told, as a typed value.
 
     Attributes:
@@ -26,8 +25,7 @@ class Fact:
     about: str
 
 
-@dataclass(frozen=True, slots=True)
-class DueConsent:
+class DueConsent(NamedTuple):
     """A write that the customer must have agreed to: the remedy, its items and its amount."""
 
     verb: Verb
@@ -35,8 +33,7 @@ class DueConsent:
     amount_cents: int
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """The one right way to end, compiled from the policy engine.
 
     Attributes:
@@ -55,8 +52,7 @@ class Outcome:
     consents: tuple[DueConsent, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Customer:
+class Customer(NamedTuple):
     """Who is speaking, and what they believe about themselves (the database may differ)."""
 
     customer_id: str
@@ -65,8 +61,7 @@ class Customer:
     postal_code: str
 
 
-@dataclass(frozen=True, slots=True)
-class Goal:
+class Goal(NamedTuple):
     """What the customer wants and knows.
 
     Attributes:

@@ -49,8 +49,7 @@ class Rules:
     refund_days: int
 
 
-@dataclass(frozen=True, slots=True)
-class ItemFacts:
+class ItemFacts(NamedTuple):
     """One line of an order; ``status`` is ordered, refunded, credited or exchanged."""
 
     item_id: str
@@ -62,8 +61,7 @@ class ItemFacts:
     status: str
 
 
-@dataclass(frozen=True, slots=True)
-class PaymentFacts:
+class PaymentFacts(NamedTuple):
     """One payment of an order; ``kind`` is card, paypal or gift_card."""
 
     payment_id: str
@@ -73,8 +71,7 @@ class PaymentFacts:
     refunded_cents: int
 
 
-@dataclass(frozen=True, slots=True)
-class OrderFacts:
+class OrderFacts(NamedTuple):
     """An order as the policy engine sees it; ``status`` is processing, shipped or delivered."""
 
     order_id: str
@@ -112,8 +109,7 @@ class World(NamedTuple):
 Effect = tuple[str | int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ItemDecision:
+class ItemDecision(NamedTuple):
     """What the policy gives for one item.
 
     Attributes:
@@ -131,8 +127,7 @@ class ItemDecision:
     ground: Ground | Literal[""]
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """What the policy gives for a request.
 
     Attributes:

@@ -4,32 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ss_gym.commerce.policy import FAULT_REASONS, InStock, days_between, decide
+from ss_gym.commerce.policy import FAULT_REASONS, days_between
 from ss_gym.commerce.records import Decision, Effect, Ground, ItemDecision, ItemFacts, OrderFacts, Rules
 from ss_gym.scenarios import DueConsent, Fact, Goal, Outcome
 
 _STATUS = {"refund": "refunded", "store_credit": "credited", "exchange": "exchanged"}
 
 
-def compile_outcome(
-    order: OrderFacts | None,
-    verified_customer: str | None,
-    goal: Goal,
-    rules: Rules,
-    today: str,
-    in_stock: InStock,
-) -> Outcome:
-    """The right end for a goal in a world.
+def compile_outcome(decision: Decision, order: OrderFacts | None, goal: Goal, rules: Rules, today: str) -> Outcome:
+    """The right end for a goal, given what the policy decides.
 
     Args:
+        decision: what the policy gives for the request.
         order: the order that the customer means; None if there is no such order.
-        verified_customer: the account that the customer can be verified for, if any.
         goal: the wish, and which alternatives the customer would take.
         rules: the shop's parameters.
         today: ISO date.
-        in_stock: the variants that a variant can be exchanged for.
     """
-    decision = decide(order, verified_customer, goal.items, goal.reason, rules, today, in_stock)
     if decision.transfer:
         return Outcome("transfer", frozenset({("ticket", decision.transfer)}), (), (), ())
     if decision.ground or order is None:

@@ -13,10 +13,11 @@ from itertools import accumulate
 
 from ss_gym.commerce.catalogue import Catalogue, Product, load_catalogue
 from ss_gym.commerce.draft import Line, OrderDraft, Person, WorldDraft, distinct, draw_order
-from ss_gym.commerce.records import Reason, Rules
+from ss_gym.commerce.policy import decide
+from ss_gym.commerce.records import Decision, OrderFacts, Reason, Rules
 from ss_gym.families.outcomes import compile_outcome
 from ss_gym.scenario_files import read_yaml
-from ss_gym.scenarios import Customer, Goal, Outcome, Scenario, scenario_id
+from ss_gym.scenarios import Customer, Goal, Scenario, scenario_id
 from ss_gym.streams import Stream
 
 FAULTS: tuple[Reason, ...] = ("damaged", "wrong_item", "defective")
@@ -120,6 +121,8 @@ def wrong_number(case: Case) -> None:
     place = case.stream.between(1, 4)
     digits[place] = str((int(digits[place]) + case.stream.between(1, 9)) % 10)
     case.said_order_id = "".join(digits)
+    if any(order.order_id == case.said_order_id for order in case.draft.orders):
+        raise UnsuitableCase("the misremembered number is another order")
 
 
 def no_number(case: Case) -> None:
@@ -278,29 +281,31 @@ class RefundFamily:
 
     def _draw(self, split: str, index: int, seed: int, attempt: int, kind: Kind) -> Scenario:
         case = self._case(split, seed, attempt, kind)
-        goal, outcome = _wish(case)
-        if kind.make is not never_arrived and outcome.verdict != "refund":
-            raise UnsuitableCase(f"the case ends in {outcome.verdict}")
+        decision, order = _decide(case)
+        if kind.make is not never_arrived and not decision.refund_cents:
+            raise UnsuitableCase("the case ends without a refund")
         if index % 2:
-            words, base = (goal.order_id, goal.titles, goal.reason), outcome
+            wanted, base = _wanted(case), decision
             kind.flip(case)
-            goal, outcome = _wish(case)
-            if outcome == base:
+            decision, order = _decide(case)
+            if (decision.transfer, decision.ground, decision.split) == (base.transfer, base.ground, base.split):
                 raise UnsuitableCase("the twin has the same outcome")
-            if words != (goal.order_id, goal.titles, goal.reason):
+            if wanted != _wanted(case):
                 raise UnsuitableCase("the twin's customer would use other words")
+        today = date.fromordinal(case.draft.today).isoformat()
+        goal = _goal(case, order)
         return Scenario(
             id=scenario_id("refund", split, index),
             family="refund",
             split=split,
             index=index,
             kind=kind.name,
-            today=date.fromordinal(case.draft.today).isoformat(),
+            today=today,
             rules=case.rules,
             world=case.draft.world(),
             customer=Customer(case.customer.customer_id, case.customer.name, case.customer.email, case.said_postal_code),
             goal=goal,
-            outcome=outcome,
+            outcome=(outcome := compile_outcome(decision, order, goal, case.rules, today)),
             wording_seed=seed,
             reference_turns=_REFERENCE_TURNS[outcome.verdict],
         )
@@ -412,31 +417,39 @@ def _two_wanted(case: Case) -> tuple[int, int]:
     return first, second
 
 
-def _wish(case: Case) -> tuple[Goal, Outcome]:
-    """What the customer wants, and what the policy gives, in the world as it stands."""
+def _wanted(case: Case) -> tuple[str, list[str], Reason]:
+    """What the customer's words depend on."""
+    return case.said_order_id, [case.order.lines[n].title for n in case.wanted], case.reason
+
+
+def _decide(case: Case) -> tuple[Decision, OrderFacts | None]:
+    """What the policy gives in the world as it stands, and the order that it is about."""
     order, today = case.order, case.draft.today
     facts = order.facts(today) if order in case.draft.orders else None
-    if any(case.said_order_id == other.order_id and other is not order for other in case.draft.orders):
-        raise UnsuitableCase("the misremembered number is another order of the world")
     verified = case.said_postal_code == case.customer.postal_code
-    goal = Goal(
+    decision = decide(
+        facts,
+        case.customer.customer_id if verified else None,
+        [order.item_id(n) for n in case.wanted],
+        case.reason,
+        case.rules,
+        date.fromordinal(today).isoformat(),
+        case.catalogue.alternatives,
+    )
+    return decision, facts
+
+
+def _goal(case: Case, order: OrderFacts | None) -> Goal:
+    lines = [case.order.lines[n] for n in case.wanted]
+    return Goal(
         order_id=case.said_order_id,
-        true_order_id=order.order_id if facts else "",
-        items=tuple(order.item_id(n) for n in case.wanted),
-        titles=tuple(order.lines[n].title for n in case.wanted),
+        true_order_id=order.order_id if order else "",
+        items=tuple([case.order.item_id(n) for n in case.wanted]),
+        titles=tuple([line.title for line in lines]),
         reason=case.reason,
-        paid_cents=sum(order.lines[n].price_cents for n in case.wanted),
+        paid_cents=sum([line.price_cents for line in lines]),
         accepts_credit=case.accepts_credit,
         exchange_option=case.exchange[0],
         exchange_variant=case.exchange[1],
         wants_other_card=case.wants_other_card,
     )
-    outcome = compile_outcome(
-        facts,
-        case.customer.customer_id if verified else None,
-        goal,
-        case.rules,
-        date.fromordinal(today).isoformat(),
-        case.catalogue.alternatives,
-    )
-    return goal, outcome

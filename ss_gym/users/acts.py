@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 ActKind = Literal[
     "greet",
@@ -41,8 +41,7 @@ ValueKind = Literal[
 Owner = Literal["own", "other", "policy", "unknown"]
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+class Value(NamedTuple):
     """A typed value found in a sentence.
 
     ``value`` is normalised: money in integer cents, dates ISO, days and percent as integers,
@@ -54,8 +53,7 @@ class Value:
     owner: Owner
 
 
-@dataclass(frozen=True, slots=True)
-class Act:
+class Act(NamedTuple):
     """One thing that the agent does in one sentence.
 
     Attributes:

@@ -5,6 +5,7 @@ from datetime import date
 
 import pytest
 
+from ss_gym.commerce.policy import decide
 from ss_gym.commerce.store import Store
 from ss_gym.families.outcomes import compile_outcome
 from ss_gym.families.refund import KINDS, RefundFamily
@@ -81,7 +82,9 @@ def test_the_outcome_is_what_the_policy_gives_for_the_facts_in_the_database(spli
             home = store.row("SELECT postal_code FROM addresses WHERE customer_id = ?", customer.customer_id)
             verified = customer.customer_id if home == (customer.postal_code,) else None
             order = store.order_facts(scenario.goal.true_order_id) if scenario.goal.true_order_id else None
-            outcome = compile_outcome(order, verified, scenario.goal, scenario.rules, scenario.today, store.in_stock)
+            goal, rules, today = scenario.goal, scenario.rules, scenario.today
+            decision = decide(order, verified, goal.items, goal.reason, rules, today, store.in_stock)
+            outcome = compile_outcome(decision, order, goal, rules, today)
             assert outcome == scenario.outcome, scenario.id
 
 
