@@ -18,7 +18,7 @@ _SHORTCUTS: dict[str, tuple[str, ...]] = {
     "the": ("teh", "th"),
     "with": ("w", "wiht"),
     "what": ("wat", "waht"),
-    "know": ("kno", "now"),
+    "know": ("kno",),
     "their": ("there",),
     "there": ("their",),
     "too": ("to",),
@@ -126,6 +126,8 @@ def _typo(core: str, bits: int) -> str:
 
 
 def _careless(word: str, protected: Set[str]) -> str:
+    if word.islower() and word[-1] not in ",.":
+        return word
     core = word.rstrip(_PUNCTUATION)
     if core in protected or word in protected or not core.replace("'", "").isalpha():
         return word

@@ -12,6 +12,7 @@ The file has two mappings, ``acts`` and ``parts``, of entries::
       test: |
         ...
 
+A part whose words carry no meaning of their own may have the one block ``shared`` instead of the three.
 An entry ``open/not_received`` is used instead of ``open`` where the slot ``reason`` (or ``remedy``)
 has that value. Tags before a template restrict it to registers, and ``@alone`` to messages of one act.
 """
@@ -20,17 +21,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, combinations
+from itertools import chain, combinations, product
 from typing import Any
 
 from ss_gym.commerce.records import REASONS
 from ss_gym.users.persona import REGISTERS
-from ss_gym.users.templates import Mentions, Template, mentions, parse, references
+from ss_gym.users.templates import Mentions, Template, TemplateError, mentions, parse
 
 BLOCKS = ("train", "dev", "test")
+SHARED = "shared"
 
 # Which templates a split draws from. Test never sees a template of train, nor train one of test.
-SOURCES: dict[str, tuple[str, ...]] = {"train": ("train",), "dev": ("train", "dev"), "test": ("test",)}
+SOURCES: dict[str, tuple[str, ...]] = {
+    "train": ("train", SHARED),
+    "dev": ("train", "dev", SHARED),
+    "test": ("test", SHARED),
+}
 
 ALONE = "alone"
 _TAGS = frozenset((*REGISTERS, ALONE))
@@ -58,7 +64,7 @@ class Entry:
     Attributes:
         name: such as ``open/not_received``.
         slots: the declared slots; True for those that may be untold.
-        blocks: the lines of train, dev and test.
+        blocks: the lines of train, dev and test, or those that all of them share.
     """
 
     name: str
@@ -67,7 +73,8 @@ class Entry:
 
     def lines(self, split: str, register: str, alone: bool = True) -> list[Line]:
         """The lines that a split and a register may use."""
-        return [line for block in SOURCES[split] for line in self.blocks[block] if line.suits(register, alone)]
+        blocks = [self.blocks[block] for block in SOURCES[split] if block in self.blocks]
+        return [line for block in blocks for line in block if line.suits(register, alone)]
 
 
 def case_of(entries: Mapping[str, Entry], name: str, slots: Mapping[str, str]) -> str:
@@ -115,20 +122,17 @@ class PhraseBook:
         if not isinstance(section, dict):
             raise self._fault((title,), "must be a mapping of entries")
         self._titles.update(dict.fromkeys(map(str, section), title))
-        return {str(name): self._entry(str(name), fields) for name, fields in section.items()}
+        return {str(name): self._entry(title, str(name), fields) for name, fields in section.items()}
 
-    def _entry(self, name: str, fields: Any) -> Entry:
-        if not isinstance(fields, dict):
-            raise self._error(name, "must be a mapping with 'train', 'dev' and 'test'")
-        unknown = set(fields) - {"slots", *BLOCKS}
-        missing = set(BLOCKS) - set(fields)
-        if unknown or missing:
-            problem = f"unknown key {min(map(str, unknown))!r}" if unknown else f"no key {min(missing)!r}"
-            raise self._error(name, f"{problem}; an entry has 'slots' (optional), 'train', 'dev' and 'test'")
+    def _entry(self, title: str, name: str, fields: Any) -> Entry:
+        blocks = (SHARED,) if title == "parts" and isinstance(fields, dict) and SHARED in fields else BLOCKS
+        if not isinstance(fields, dict) or not set(blocks) <= set(fields) <= {"slots", *blocks}:
+            keys = sorted(map(str, fields)) if isinstance(fields, dict) else fields
+            raise self._error(name, f"needs the keys {', '.join(blocks)}, may have 'slots', and has {keys}")
         slots = {}
         for word in str(fields.get("slots", "")).split():
             slots[word.rstrip("?")] = word.endswith("?")
-        return Entry(name, slots, {block: self._block(name, block, fields[block]) for block in BLOCKS})
+        return Entry(name, slots, {block: self._block(name, block, fields[block]) for block in blocks})
 
     def _block(self, name: str, block: str, text: Any) -> tuple[Line, ...]:
         if not isinstance(text, str) or not text.strip():
@@ -146,7 +150,7 @@ class PhraseBook:
             raise self._error(name, f"unknown tag '@{min(unknown)}', known are {', '.join(sorted(_TAGS))}", block, text)
         try:
             return Line(text, parse(body), frozenset(tags))
-        except ValueError as error:
+        except TemplateError as error:
             raise self._error(name, str(error), block, text) from error
 
     def _check_part(self, name: str, path: tuple[str, ...]) -> Mentions:
@@ -181,33 +185,29 @@ class PhraseBook:
         return Mentions(found.needed | {"reason"}, found.possible | {"reason"})
 
     def _check_act(self, entry: Entry) -> None:
-        self._check_cover(entry)
-        usable: dict[tuple[str, str], list[Mentions]] = {}
+        """Whatever is told, each split must have a template that every register may use."""
+        general: dict[str, list[Mentions]] = {block: [] for block in entry.blocks}
         for block, line in _all_lines(entry):
             found = self._line_mentions(entry.name, block, line, (entry.name,))
             undeclared = found.possible - set(entry.slots)
             if undeclared:
                 raise self._error(entry.name, f"slot {min(undeclared)!r} is not declared", block, line.text)
-            for split, register in _audiences():
-                if block in SOURCES[split] and line.suits(register, alone=False):
-                    usable.setdefault((split, register), []).append(found)
-        for told in _tellings(entry):
-            for audience in _audiences():
-                if not any(found.fits(told) for found in usable.get(audience, ())):
-                    what = f"exactly {sorted(told)}" if told else "no slot"
-                    raise self._error(entry.name, f"no template tells {what} for {audience[0]}, {audience[1]}")
+            if not line.tags:
+                general[block].append(found)
+        for told, block in product(_tellings(entry), ("train", "test")):
+            if not any(found.fits(told) for found in general[block]):
+                what = f"exactly the slots {sorted(told)}" if told else "no slot"
+                raise self._error(entry.name, f"no template without tags tells {what}", block)
 
-    def _check_cover(self, entry: Entry) -> None:
-        for split, register in _audiences():
-            if not entry.lines(split, register):
-                raise self._error(entry.name, f"has no template for the register {register!r}", split)
+    def _check_cover(self, part: Entry) -> None:
+        for block, lines in part.blocks.items():
+            if block != "dev" and all(line.tags for line in lines):
+                raise self._error(part.name, "has no template without tags", block)
 
     def _line_mentions(self, name: str, block: str, line: Line, path: tuple[str, ...]) -> Mentions:
-        for part in references(line.template):
-            self._check_part(part, path)
         try:
-            return self.mentions_of(line.template)
-        except ValueError as error:
+            return mentions(line.template, lambda part: self._check_part(part, path))
+        except TemplateError as error:
             raise self._error(name, str(error), block, line.text) from error
 
     def _error(self, entry: str, problem: str, block: str = "", text: str = "") -> ValueError:
@@ -216,11 +216,7 @@ class PhraseBook:
 
 
 def _all_lines(entry: Entry) -> Iterable[tuple[str, Line]]:
-    return ((block, line) for block in BLOCKS for line in entry.blocks[block])
-
-
-def _audiences() -> Iterable[tuple[str, str]]:
-    return ((split, register) for split in SOURCES for register in REGISTERS)
+    return ((block, line) for block, lines in entry.blocks.items() for line in lines)
 
 
 def _tellings(entry: Entry) -> Iterable[frozenset[str]]:

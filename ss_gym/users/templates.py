@@ -7,6 +7,8 @@
 ``[it is|they are]``        one item | several items
 ``<why>``                   another entry of the same file
 ==========================  ====================================================
+
+The blank before alternatives that may be empty goes with them: ``thanks (a lot|)`` has none at its end.
 """
 
 from __future__ import annotations
@@ -15,6 +17,10 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import TypeAlias
+
+
+class TemplateError(ValueError):
+    """A template that can't be read or makes no sense; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +68,7 @@ Template: TypeAlias = tuple[Node, ...]
 Step: TypeAlias = "str | Slot | tuple[Program, ...]"
 Program: TypeAlias = "tuple[Step, ...]"
 
-_TOKEN = re.compile(r"(\{[a-z_]+[?}]|<[a-z_]+>|[()\[\]|}])")
+_TOKEN = re.compile(r"(\{[a-z_]+[?}]|<[a-z_/]+>|[()\[\]|}])")
 _STRAY = re.compile(r"[{<>]")
 _CLOSERS = frozenset(")]}")
 
@@ -71,7 +77,7 @@ def parse(text: str) -> Template:
     """Reads one template.
 
     Raises:
-        ValueError: on unbalanced or stray brackets; the message says which.
+        TemplateError: on unbalanced or stray brackets; the message says which.
     """
     reader = _Reader([token for token in _TOKEN.split(text) if token])
     (template,) = reader.options("")
@@ -97,12 +103,15 @@ class _Reader:
                 nodes = []
             elif token in _CLOSERS or token == "|":
                 if token != closer:
-                    raise ValueError(f"'{token}' without an opening bracket before it")
+                    raise TemplateError(f"'{token}' without an opening bracket before it")
                 return (*options, tuple(nodes))
             else:
-                nodes.append(self._node(token))
+                node = self._node(token)
+                if isinstance(node, Choice) and () in node.options:
+                    node = _with_blank(node, nodes)
+                nodes.append(node)
         if closer:
-            raise ValueError(f"a bracket is not closed: '{closer}' is missing")
+            raise TemplateError(f"a bracket is not closed: '{closer}' is missing")
         return (*options, tuple(nodes))
 
     def _node(self, token: str) -> Node:
@@ -111,39 +120,39 @@ class _Reader:
         if token == "[":
             options = self.options("]")
             if len(options) != 2:
-                raise ValueError(f"'[…]' needs two parts, for one item and for several, and has {len(options)}")
+                raise TemplateError(f"'[…]' needs two parts, for one item and for several, and has {len(options)}")
             return Count(*options)
         if token[0] == "{" and token[-1] == "}":
             return Slot(token[1:-1])
         if token[0] == "{" and token[-1] == "?":
             options = self.options("}")
             if len(options) > 2:
-                raise ValueError(f"'{token}…}}' needs one or two parts and has {len(options)}")
+                raise TemplateError(f"'{token}…}}' needs one or two parts and has {len(options)}")
             return Told(token[1:-1], options[0], options[1] if len(options) == 2 else ())
         if token[0] == "<" and token[-1] == ">":
             return Reference(token[1:-1])
         stray = _STRAY.search(token)
         if stray:
-            raise ValueError(f"stray '{stray[0]}': slots are written {{name}}, entries <name>")
+            raise TemplateError(f"stray '{stray[0]}': slots are written {{name}}, entries <name>")
         return token
-
-
-def references(template: Template) -> frozenset[str]:
-    """The names of the entries that a template refers to."""
-    names: set[str] = set()
-    for node in template:
-        if isinstance(node, Reference):
-            names.add(node.name)
-        elif not isinstance(node, str | Slot):
-            for option in _branches(node):
-                names |= references(option)
-    return frozenset(names)
 
 
 def _branches(node: Choice | Told | Count) -> tuple[Template, ...]:
     if isinstance(node, Choice):
         return node.options
     return (node.one, node.many) if isinstance(node, Count) else (node.then, node.otherwise)
+
+
+def _with_blank(choice: Choice, before: list[Node]) -> Choice:
+    """Moves the blank before a choice into its options, unless they bring one at their end."""
+    last = before[-1] if before else ""
+    if not isinstance(last, str) or not last.endswith(" "):
+        return choice
+    ends = [option[-1] for option in choice.options if option]
+    if any(isinstance(end, str) and end.endswith(" ") for end in ends):
+        return choice
+    before[-1] = last[:-1]
+    return Choice(tuple((" ", *option) if option else () for option in choice.options))
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,31 +180,31 @@ def mentions(template: Template, of_entry: Callable[[str], Mentions]) -> Mention
         of_entry: the mentions of another entry, by its name.
 
     Raises:
-        ValueError: if the alternatives of a choice do not tell the same facts.
+        TemplateError: if the alternatives of a choice do not tell the same facts.
     """
-    needed: set[str] = set()
-    possible: set[str] = set()
+    needed: frozenset[str] = frozenset()
+    possible: frozenset[str] = frozenset()
     for node in template:
+        if isinstance(node, str):
+            continue
         found = _mentions_of_node(node, of_entry)
         needed |= found.needed
         possible |= found.possible
-    return Mentions(frozenset(needed), frozenset(possible))
+    return Mentions(needed, possible)
 
 
-def _mentions_of_node(node: Node, of_entry: Callable[[str], Mentions]) -> Mentions:
-    if isinstance(node, str):
-        return Mentions()
+def _mentions_of_node(node: Slot | Choice | Told | Count | Reference, of_entry: Callable[[str], Mentions]) -> Mentions:
     if isinstance(node, Slot):
-        return Mentions(frozenset((node.name,)), frozenset((node.name,)))
+        name = frozenset((node.name,))
+        return Mentions(name, name)
     if isinstance(node, Reference):
         return of_entry(node.name)
-    if isinstance(node, Told):
-        then, otherwise = mentions(node.then, of_entry), mentions(node.otherwise, of_entry)
-        needed = (then.needed - {node.name}) | otherwise.needed
-        return Mentions(needed, then.possible | otherwise.possible)
     found = [mentions(option, of_entry) for option in _branches(node)]
+    if isinstance(node, Told):
+        then, otherwise = found
+        return Mentions((then.needed - {node.name}) | otherwise.needed, then.possible | otherwise.possible)
     if any(other != found[0] for other in found[1:]):
-        raise ValueError("the alternatives of a choice name different slots")
+        raise TemplateError("the alternatives of a choice name different slots")
     return found[0]
 
 
@@ -266,12 +275,3 @@ def expand(program: Program, values: Mapping[str, str], bits: int, out: list[str
         else:
             out.append(values[step.name])  # type: ignore[union-attr]
     return bits
-
-
-def count_surfaces(program: Program) -> int:
-    """How many different draws a program has (texts may coincide)."""
-    total = 1
-    for step in program:
-        if isinstance(step, tuple):
-            total *= sum(count_surfaces(option) for option in step)
-    return total

@@ -15,19 +15,19 @@ from ss_gym.users.templates import Program, expand, specialise
 
 _FILE = "phrases.yaml"
 
-# Several acts in one message come in this order: reaction, facts, questions, goodbye.
+# Several acts in one message come in this order: reactions, facts, questions, haste, goodbye.
 _RANKS: dict[str, int] = {
-    **dict.fromkeys(("greet_only", "open", "yes", "no", "yes_amount", "silence"), 0),
     **dict.fromkeys(("give_name", "give_email", "give_postal_code", "give_order_id", "no_order_id"), 1),
-    **dict.fromkeys(("ask_when_money", "ask_amount_back", "ask_delivery_date", "ask_refund_date", "tangent"), 3),
-    "hurry": 4,
-    "nothing_else": 5,
-    "thanks": 6,
-    **dict.fromkeys(("bye_happy", "bye_unhappy", "give_up"), 7),
+    **dict.fromkeys(("give_item", "give_reason", "plain_reason", "no_fact", "prefer", "prefer_option"), 1),
+    **dict.fromkeys(("ask_amount", "ask_option", "ask_when_money", "ask_amount_back"), 2),
+    **dict.fromkeys(("ask_delivery_date", "ask_refund_date", "ask_alternative", "tangent"), 2),
+    "hurry": 3,
+    "nothing_else": 4,
+    "thanks": 5,
+    **dict.fromkeys(("bye_happy", "bye_unhappy", "give_up"), 6),
 }
-_MIDDLE = 2
 
-# Short facts that are joined by "and" instead of standing as a sentence each.
+# Answers of a few words: several are joined by "and", and "sure, …" may come before the first.
 _FACTS = frozenset(("give_name", "give_email", "give_postal_code", "give_order_id"))
 _JOINTS = (" and ", ", ", ", ", " and ")
 
@@ -38,7 +38,11 @@ _WITH_REMARK = frozenset(
     )
 )
 _REMARK = 400  # of 1,024, for the most talkative
-_GROUPING = 4.0  # an order number is written in two groups with this many times the noise rate
+_ASSENT = 700  # of 1,024, for the most talkative
+_GREETING = 150  # of 1,024, for the least talkative
+_MARKS = (".", "!", "?")
+_SENTENCE_ENDS = (". ", "? ", "! ")
+_GROUPING = 3.0  # an order number is written in two groups with this many times the noise rate
 
 
 class Wording:
@@ -75,12 +79,14 @@ class Wording:
             ValueError: on an unknown act or split, or a slot that is missing.
         """
         speaker = self._speakers.get((split, persona.register)) or self._speaker(split, persona.register)
+        noise = persona.noise
+        lowered = persona.channel == "chat" and (persona.register == "curt" or persona.hurried)
+        frame = stream.bits()
+        joint = "\n" if lowered and not frame & 7 else " "
         alone = len(acts) == 1
         if not alone:
             acts = sorted(acts, key=_rank)
-        noise = persona.noise
-        lowered = persona.channel == "chat" and (persona.register == "curt" or persona.hurried)
-        text = ""
+        text = _beginning(frame >> 3, acts[0].kind, persona, speaker, lowered)
         after_fact = False
         for act in acts:
             slots = act.slots
@@ -92,9 +98,9 @@ class Wording:
             if is_fact and after_fact:
                 text += _JOINTS[bits & 3] + phrase
             else:
-                text = _joined(text, phrase if lowered else _capitalised(phrase, slots))
+                text = _appended(text, phrase, slots, lowered, joint)
             after_fact = is_fact
-        text = _framed(text, acts[0].kind, stream, persona, speaker, lowered)
+        text = _closing(text, frame >> 30, acts, persona, speaker, lowered)
         if not noise:
             return text
         protected = {word for act in acts for value in act.slots.values() for word in value.split()}
@@ -135,11 +141,7 @@ class _Speaker:
 
     def part(self, name: str, bits: int) -> str:
         """A part that has no slots."""
-        pool = self._pools.get((name,))
-        if pool is None:
-            lines = self._book.parts[name].lines(self._split, self._register)
-            pool = self._pools[(name,)] = self._programs(lines, {}, frozenset())
-        return _drawn(pool, {}, bits)
+        return _drawn(self._part_pool(name, {}, frozenset(), False), {}, bits)
 
     def _act_pool(self, kind: str, slots: Mapping[str, str], alone: bool) -> tuple[Program, ...]:
         entry = self._book.acts.get(case_of(self._book.acts, kind, slots))
@@ -151,14 +153,24 @@ class _Speaker:
                 raise ValueError(f"the customer act {kind!r} needs the slot {name!r}, given are {dict(slots)}")
         lines = entry.lines(self._split, self._register, alone)
         usable = [line for line in lines if self._book.mentions_of(line.template).fits(told)]
-        return self._programs(usable, slots, told)
+        return self._programs(usable, slots, told, _is_plural(slots.get("item", "")))
 
-    def _programs(self, lines: Sequence[Line], slots: Mapping[str, str], told: frozenset[str]) -> tuple[Program, ...]:
-        plural = _is_plural(slots.get("item", ""))
+    def _part_pool(
+        self, name: str, slots: Mapping[str, str], told: frozenset[str], plural: bool
+    ) -> tuple[Program, ...]:
+        case = case_of(self._book.parts, name, slots)
+        key = (case, told, plural, slots.get("reason"))
+        pool = self._pools.get(key)
+        if pool is None:
+            lines = self._book.parts[case].lines(self._split, self._register)
+            pool = self._pools[key] = self._programs(lines, slots, told, plural)
+        return pool
 
+    def _programs(
+        self, lines: Sequence[Line], slots: Mapping[str, str], told: frozenset[str], plural: bool
+    ) -> tuple[Program, ...]:
         def programs_of(name: str) -> tuple[Program, ...]:
-            entry = self._book.parts[case_of(self._book.parts, name, slots)]
-            return self._programs(entry.lines(self._split, self._register), slots, told)
+            return self._part_pool(name, slots, told, plural)
 
         return tuple(specialise(line.template, told, plural, programs_of) for line in lines)
 
@@ -170,43 +182,62 @@ def _drawn(pool: tuple[Program, ...], slots: Mapping[str, str], bits: int) -> st
     return "".join(pieces)
 
 
-def _framed(text: str, kind: str, stream: Stream, persona: Persona, speaker: _Speaker, lowered: bool) -> str:
-    """Adds what carries no fact: a remark, the last full stop, a greeting and thanks."""
-    bits = stream.bits()
+def _beginning(bits: int, kind: str, persona: Persona, speaker: _Speaker, lowered: bool) -> str:
+    """The words before the first act: a greeting, "sure," or none."""
     letter = persona.channel == "email"
-    if kind in _WITH_REMARK and (bits & 1023) < _REMARK * persona.verbosity:
-        remark = speaker.part("hurried" if persona.hurried else "remark", bits >> 10 & 0xFFFFF)
-        text = _joined(text, remark if lowered else _capitalised(remark, {}))
-    if not lowered and text[-1] not in ".!?" and "@" not in text[text.rfind(" ") :]:
-        text += "."
-    if kind != "open":
-        return text
-    if letter or (bits >> 30 & 1023) < 350 + 600 * persona.verbosity:
-        hello = speaker.part("hello", bits >> 40)
-        text = f"{hello if lowered else _capitalised(hello, {})}{chr(10) if letter else ' '}{text}"
-    return f"{text}\n{_capitalised(speaker.part('signoff', stream.bits()), {})}" if letter else text
+    if kind == "open":
+        if not letter and (bits & 1023) >= _GREETING + 750 * persona.verbosity:
+            return ""
+        hello = speaker.part("hello", bits >> 10 & 0xFFFF)
+        return (hello if lowered else _capitalised(hello, {})) + ("\n" if letter else "")
+    if kind in _FACTS and (bits & 1023) < _ASSENT * persona.verbosity:
+        sure = speaker.part("sure", bits >> 10 & 0xFFFF)
+        return sure if lowered else _capitalised(sure, {})
+    return ""
+
+
+def _closing(
+    text: str, bits: int, acts: Sequence[CustomerAct], persona: Persona, speaker: _Speaker, lowered: bool
+) -> str:
+    """Adds what carries no fact at the end: a remark, the last mark, the signature of a letter."""
+    signed = persona.channel == "email" and acts[0].kind == "open"
+    remarks = len(acts) == 1 and not signed and acts[0].kind in _WITH_REMARK
+    if remarks and (bits & 1023) < _REMARK * persona.verbosity:
+        text = _appended(text, speaker.part("hurried" if persona.hurried else "remark", bits >> 10), {}, lowered, " ")
+    if not lowered and text[-1] not in _MARKS and "@" not in text[text.rfind(" ") + 1 :]:
+        text += "!" if persona.register == "upset" and bits & 1 else "."
+    if signed:
+        text = f"{text}\n{_capitalised(speaker.part('signoff', bits >> 10), {})}"
+    return text
 
 
 def _rank(act: CustomerAct) -> int:
-    return _RANKS.get(act.kind, _MIDDLE)
+    return _RANKS.get(act.kind, 0)
 
 
-def _joined(before: str, sentence: str) -> str:
-    if not before:
-        return sentence
-    return f"{before} {sentence}" if before[-1] in ".!?" else f"{before}. {sentence}"
+def _appended(text: str, sentence: str, slots: Mapping[str, str], lowered: bool, joint: str) -> str:
+    """The text with one more sentence after it."""
+    last = text[-1:]
+    if not lowered:
+        sentence = _capitalised(sentence, slots, first=last != ",")
+    if last in ("", "\n"):
+        return text + sentence
+    if last == "," or last in _MARKS:
+        return f"{text}{joint}{sentence}"
+    return f"{text}{joint}{sentence}" if joint == "\n" else f"{text}. {sentence}"
 
 
-def _capitalised(text: str, slots: Mapping[str, str]) -> str:
+def _capitalised(text: str, slots: Mapping[str, str], first: bool = True) -> str:
     """Starts each sentence with a capital, unless it starts with a value."""
-    if text[0].islower() and not any(value and text.startswith(value) for value in slots.values()):
+    if first and text[0].islower() and not any(value and text.startswith(value) for value in slots.values()):
         text = text[0].upper() + text[1:]
-    for mark in (". ", "? ", "! "):
+    for mark in _SENTENCE_ENDS:
         if mark in text:
-            text = mark.join([part[:1].upper() + part[1:] for part in text.split(mark)])
+            head, *rest = text.split(mark)
+            text = mark.join([head, *[part[:1].upper() + part[1:] for part in rest]])
     return text
 
 
 def _is_plural(item: str) -> bool:
-    """Whether a reader would say "they" of it: several titles, or one like "Wool Socks"."""
+    """Whether a reader would say "they" of it: several titles, or one like "wool socks"."""
     return " and " in item or (item.endswith("s") and not item.endswith(("ss", "us", "is")))
