@@ -9,6 +9,8 @@ from ss_gym.commerce.records import Effect, Ground, Reason, Rules, Verb, World
 
 SPLITS = ("train", "dev", "test")
 
+Verdict = Literal["refund", "store_credit", "exchange", "refuse", "transfer"]
+
 
 class Fact(NamedTuple):
     """Something the customer must be told, as a typed value.
@@ -45,7 +47,7 @@ class Outcome(NamedTuple):
         consents: what the customer must agree to before the writes.
     """
 
-    verdict: Literal["refund", "store_credit", "exchange", "refuse", "transfer"]
+    verdict: Verdict
     effects: frozenset[Effect]
     grounds: tuple[frozenset[Ground], ...]
     facts: tuple[Fact, ...]

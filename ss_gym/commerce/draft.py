@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cache
+from typing import NamedTuple
 
+from ss_gym.commerce.catalogue import load_catalogue
 from ss_gym.commerce.records import ItemFacts, OrderFacts, PaymentFacts, World
 from ss_gym.streams import Stream
 
@@ -18,8 +21,7 @@ def day(ordinal: int) -> str:
     return date.fromordinal(ordinal).isoformat()
 
 
-@dataclass(slots=True)
-class Person:
+class Person(NamedTuple):
     """An account: who it is, where they live, as the database has it."""
 
     customer_id: str
@@ -100,9 +102,7 @@ class OrderDraft:
             delivered_on=delivered,
             expected_on=expected,
             items=tuple(
-                ItemFacts(
-                    self.item_id(n), x.variant_id, x.title, x.category, x.price_cents, x.final_sale, x.status
-                )
+                ItemFacts(self.item_id(n), x.variant_id, x.title, x.category, x.price_cents, x.final_sale, x.status)
                 for n, x in enumerate(self.lines)
             ),
             payments=self.payments(),
@@ -119,6 +119,36 @@ class OrderDraft:
             return None, day(today + self.days_to_delivery)
         delivered = day(today - self.days_since_delivery)
         return delivered, delivered
+
+
+_LETTERS = "ABCDEFGHJKLMNPRSTUWXYZ"
+_PEOPLE = 1024
+
+
+@cache
+def people(split: str) -> tuple[Person, ...]:
+    """The accounts that scenarios of a split choose from, drawn once a process; ids are all different."""
+    stream = Stream("people", split)
+    catalogue = load_catalogue(split)
+    accounts: list[Person] = []
+    emails: set[str] = set()
+    while len(accounts) < _PEOPLE:
+        first, last = stream.choice(catalogue.first_names), stream.choice(catalogue.last_names)
+        local = f"{first}.{last}" if stream.chance(0.5) else f"{first[0]}{last}{stream.between(2, 99)}"
+        email = f"{local.lower()}@{stream.choice(catalogue.domains)}"
+        city, area = stream.choice(catalogue.cities)
+        person = Person(
+            customer_id=f"C{1000 + 7 * len(accounts)}",
+            name=f"{first} {last}",
+            email=email,
+            street=f"{stream.between(1, 180)} {stream.choice(catalogue.streets)}",
+            city=city,
+            postal_code=f"{area} {stream.below(10)}{stream.choice(_LETTERS)}{stream.choice(_LETTERS)}",
+        )
+        if email not in emails:
+            emails.add(email)
+            accounts.append(person)
+    return tuple(accounts)
 
 
 def draw_method(stream: Stream) -> tuple[str, str]:
@@ -151,17 +181,29 @@ class WorldDraft:
     people: list[Person] = field(default_factory=list)
     orders: list[OrderDraft] = field(default_factory=list)
 
-    def world(self) -> World:
-        """The rows of this world, in the order of the schema."""
+    def world(self, known: OrderFacts | None = None) -> World:
+        """The rows of this world, in the order of the schema.
+
+        Args:
+            known: facts of one of the orders, if they have been taken already.
+        """
         items, methods, orders, payments, refunds, shipments = [], [], [], [], [], []
         for order in self.orders:
             order_id = order.order_id
-            facts = order.facts(self.today)
+            facts = known if known is not None and known.order_id == order_id else order.facts(self.today)
             shipped = order.shipped_day(self.today)
             orders.append((order_id, facts.customer_id, day(shipped - 1), facts.status))
             for item in facts.items:
                 items.append(
-                    (item.item_id, order_id, item.variant_id, item.title, item.price_cents, int(item.final_sale), item.status)
+                    (
+                        item.item_id,
+                        order_id,
+                        item.variant_id,
+                        item.title,
+                        item.price_cents,
+                        int(item.final_sale),
+                        item.status,
+                    )
                 )
             expected = facts.expected_on or day(self.today)
             shipments.append((f"{order_id}-S", order_id, order.carrier, day(shipped), expected, facts.delivered_on))
@@ -169,14 +211,16 @@ class WorldDraft:
                 method = f"{payment.payment_id}-M"
                 methods.append((method, facts.customer_id, payment.kind, payment.label))
                 payments.append((payment.payment_id, order_id, method, payment.amount_cents))
-                if payment.refunded_cents:
+                repaid = payment.refunded_cents
+                if repaid:
                     when = day(max(shipped, self.today - 3))
-                    refunds.append(
-                        (f"{payment.payment_id}-R", order_id, payment.payment_id, payment.refunded_cents, "changed_mind", when)
-                    )
+                    refund_id = f"{payment.payment_id}-R"
+                    refunds.append((refund_id, order_id, payment.payment_id, repaid, "changed_mind", when))
         return World(
             customers=tuple((p.customer_id, p.name, p.email) for p in self.people),
-            addresses=tuple((f"{p.customer_id}-A", p.customer_id, p.street, p.city, p.postal_code) for p in self.people),
+            addresses=tuple(
+                (f"{p.customer_id}-A", p.customer_id, p.street, p.city, p.postal_code) for p in self.people
+            ),
             payment_methods=tuple(methods),
             orders=tuple(orders),
             order_items=tuple(items),

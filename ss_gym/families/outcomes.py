@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ss_gym.commerce.policy import FAULT_REASONS, days_between
-from ss_gym.commerce.records import Decision, Effect, Ground, ItemDecision, ItemFacts, OrderFacts, Rules
-from ss_gym.scenarios import DueConsent, Fact, Goal, Outcome
+from ss_gym.commerce.records import Decision, Effect, Ground, ItemDecision, ItemFacts, OrderFacts, Rules, Verb
+from ss_gym.scenarios import DueConsent, Fact, Goal, Outcome, Verdict
 
+VERBS: tuple[Verb, ...] = ("refund", "store_credit", "exchange")
 _STATUS = {"refund": "refunded", "store_credit": "credited", "exchange": "exchanged"}
 
 
@@ -52,13 +53,13 @@ def _remedies(decision: Decision, order: OrderFacts, goal: Goal, rules: Rules, t
     effects: set[Effect] = {("refund", payment, cents) for payment, cents in decision.split}
     facts: list[Fact] = []
     consents: list[DueConsent] = []
-    for verb in ("refund", "store_credit", "exchange"):
+    for verb in VERBS:
         items = taken[verb]
         if not items:
             continue
         total = sum(item.amount_cents for item in items)
         effects.update(("item", item.item_id, _STATUS[verb]) for item in items)
-        consents.append(DueConsent(verb, frozenset(item.item_id for item in items), total))  # type: ignore[arg-type]
+        consents.append(DueConsent(verb, frozenset(item.item_id for item in items), total))
         if verb == "exchange":
             effects.update(("exchange", item.item_id, goal.exchange_variant) for item in items)
         else:
@@ -67,11 +68,11 @@ def _remedies(decision: Decision, order: OrderFacts, goal: Goal, rules: Rules, t
             facts.append(Fact("days", rules.refund_days, "arrival"))
         elif verb == "store_credit":
             effects.add(("store_credit", order.customer_id, total))
-    verdict = next((verb for verb in ("refund", "store_credit", "exchange") if taken[verb]), "refuse")
+    verdict: Verdict = next((verb for verb in VERBS if taken[verb]), "refuse")
     by_id = {item.item_id: item for item in order.items}
     days = days_between(order.delivered_on or today, today)
     grounds = tuple(true_grounds(by_id[item.item_id], goal.reason, days, rules) for item in refused)
-    return Outcome(verdict, frozenset(effects), _unique(grounds), tuple(facts), tuple(consents))  # type: ignore[arg-type]
+    return Outcome(verdict, frozenset(effects), _unique(grounds), tuple(facts), tuple(consents))
 
 
 def true_grounds(item: ItemFacts, reason: str, days: int, rules: Rules) -> frozenset[Ground]:

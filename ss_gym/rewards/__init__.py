@@ -1,0 +1,1 @@
+"""Rewards: the verifiable outcome of a conversation."""

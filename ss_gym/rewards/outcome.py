@@ -249,7 +249,9 @@ class OutcomeAudit:
         total = sum(write.amount_cents for write in writes)
         items = frozenset().union(*(write.items for write in writes))
         return any(
-            step < writes[0].step and consent.verb == writes[0].verb and items <= consent.items
+            step < writes[0].step
+            and consent.verb == writes[0].verb
+            and items <= consent.items
             and (consent.verb == "exchange" or consent.amount_cents == total)
             for step, consent in self._record.consents
         )

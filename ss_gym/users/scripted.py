@@ -15,6 +15,7 @@ from ss_gym.commerce.records import Effect
 from ss_gym.scenarios import Scenario
 from ss_gym.streams import Stream
 from ss_gym.users.acts import Act, Consent, CustomerAct
+from ss_gym.users.heard import Heard, amounts_of
 from ss_gym.users.persona import Persona
 from ss_gym.users.told import Told
 from ss_gym.users.wording import Wording
@@ -105,7 +106,7 @@ class ScriptedUser:
             acts: what the agent said, as understood; empty if it said nothing intelligible.
             effects: what has changed in the account so far.
         """
-        turn = _Turn(acts)
+        turn = Heard(acts)
         if self._outcome.effects and self._outcome.effects <= effects:
             return self._after_success(turn)
         replies: list[CustomerAct] = []
@@ -134,7 +135,7 @@ class ScriptedUser:
 
     # --- the thing is done ------------------------------------------------------------------------
 
-    def _after_success(self, turn: _Turn) -> UserReply:
+    def _after_success(self, turn: Heard) -> UserReply:
         """Ask for what has not been told, once each; then leave."""
         if not self._told.refusal_grounded() and self._first("ask_why"):
             return UserReply(self._say([CustomerAct("ask_why")]))
@@ -150,7 +151,7 @@ class ScriptedUser:
                 return CustomerAct(kind)
         return None
 
-    def _check_account(self, turn: _Turn, effects: frozenset[Effect]) -> list[CustomerAct]:
+    def _check_account(self, turn: Heard, effects: frozenset[Effect]) -> list[CustomerAct]:
         """The agent says that something is done, and it is not all there."""
         verbs = {effect[0] for effect in effects}
         if turn.done <= verbs and verbs & {"refund", "store_credit", "exchange"}:
@@ -169,7 +170,7 @@ class ScriptedUser:
             and not self._agenda.agreed
         )
 
-    def _hear_refusal(self, turn: _Turn) -> tuple[bool, list[CustomerAct]]:
+    def _hear_refusal(self, turn: Heard) -> tuple[bool, list[CustomerAct]]:
         """Ask why, contest, ask for an alternative, accept: (whether they leave, what they say)."""
         agenda, told = self._agenda, self._told
         if told.misremembered and "not_found" in turn.grounds:
@@ -188,7 +189,7 @@ class ScriptedUser:
             return False, []
         return self._accept_or_insist(turn)
 
-    def _contest(self, turn: _Turn) -> list[CustomerAct]:
+    def _contest(self, turn: Heard) -> list[CustomerAct]:
         """Something was refused without a reason for each item."""
         if self._first("ask_why"):
             return [CustomerAct("ask_why")]
@@ -197,7 +198,7 @@ class ScriptedUser:
         self._agenda.patience -= 1
         return [CustomerAct("push_back")]
 
-    def _accept_or_insist(self, turn: _Turn) -> tuple[bool, list[CustomerAct]]:
+    def _accept_or_insist(self, turn: Heard) -> tuple[bool, list[CustomerAct]]:
         agenda = self._agenda
         if turn.slots - {"anything_else", "confirmation"}:
             return False, []  # the agent asks for something: answer that first
@@ -215,7 +216,7 @@ class ScriptedUser:
 
     # --- proposals --------------------------------------------------------------------------------
 
-    def _resumed(self, turn: _Turn) -> Act | None:
+    def _resumed(self, turn: Heard) -> Act | None:
         """A proposal that was put off, once the agent has answered the question in between."""
         pending = self._agenda.pending
         if pending is None or (pending.verb == "refund" and turn.refused and self._outcome.verdict != "refund"):
@@ -224,7 +225,7 @@ class ScriptedUser:
             return None
         return pending
 
-    def _weigh(self, proposal: Act, turn: _Turn) -> tuple[list[CustomerAct], tuple[Consent, ...]]:
+    def _weigh(self, proposal: Act, turn: Heard) -> tuple[list[CustomerAct], tuple[Consent, ...]]:
         """Answer a proposed remedy."""
         weigh = {
             "refund": self._weigh_refund,
@@ -233,10 +234,10 @@ class ScriptedUser:
         }.get(proposal.verb, self._weigh_vague)
         return weigh(proposal, turn)
 
-    def _weigh_vague(self, proposal: Act, turn: _Turn) -> tuple[list[CustomerAct], tuple[Consent, ...]]:
+    def _weigh_vague(self, proposal: Act, turn: Heard) -> tuple[list[CustomerAct], tuple[Consent, ...]]:
         return [CustomerAct("prefer", {"remedy": "refund"})], ()
 
-    def _weigh_refund(self, proposal: Act, turn: _Turn) -> tuple[list[CustomerAct], tuple[Consent, ...]]:
+    def _weigh_refund(self, proposal: Act, turn: Heard) -> tuple[list[CustomerAct], tuple[Consent, ...]]:
         agenda, goal = self._agenda, self._goal
         if agenda.demands_other_card:
             if self._first("demand_card"):
@@ -264,7 +265,7 @@ class ScriptedUser:
             return [CustomerAct("ask_why_less", {"amount": money(goal.paid_cents)})], ()
         return self._agree("refund", amounts)
 
-    def _weigh_credit(self, proposal: Act, turn: _Turn) -> tuple[list[CustomerAct], tuple[Consent, ...]]:
+    def _weigh_credit(self, proposal: Act, turn: Heard) -> tuple[list[CustomerAct], tuple[Consent, ...]]:
         if not self._told.refusal_grounded() or not self._outcome.grounds:
             return self._why_not_a_refund(proposal)
         if not self._goal.accepts_credit:
@@ -277,7 +278,7 @@ class ScriptedUser:
         reply, consents = self._agree("store_credit", amounts)
         return [CustomerAct("accept_credit")] if self._first("accept_credit") else reply, consents
 
-    def _weigh_exchange(self, proposal: Act, turn: _Turn) -> tuple[list[CustomerAct], tuple[Consent, ...]]:
+    def _weigh_exchange(self, proposal: Act, turn: Heard) -> tuple[list[CustomerAct], tuple[Consent, ...]]:
         if not self._told.refusal_grounded() or not self._outcome.grounds:
             return self._why_not_a_refund(proposal)
         option = self._goal.exchange_option
@@ -304,14 +305,14 @@ class ScriptedUser:
             return [CustomerAct("yes_amount", {"amount": money(amounts[0])})], consents
         return [CustomerAct("yes")], consents
 
-    def _amounts(self, proposal: Act, turn: _Turn) -> tuple[int, ...]:
+    def _amounts(self, proposal: Act, turn: Heard) -> tuple[int, ...]:
         """The amounts that the proposal names; those of the whole message if its sentence has none."""
-        named = _money(proposal) or turn.amounts
+        named = amounts_of(proposal) or turn.amounts
         return named if len(named) <= _MOST_AMOUNTS else ()
 
     # --- questions --------------------------------------------------------------------------------
 
-    def _answers(self, turn: _Turn, answered: bool) -> list[CustomerAct]:
+    def _answers(self, turn: Heard, answered: bool) -> list[CustomerAct]:
         """Give what was asked for; little by little if the customer is reserved."""
         replies: list[CustomerAct] = []
         reserved = self._persona.disclosure < 0.3
@@ -369,9 +370,9 @@ class ScriptedUser:
     def _names_other_item(self, act: Act) -> bool:
         """Whether a sentence is about an item or order of the customer's that they do not mean."""
         goal = self._goal
+        meant = {"title": goal.titles, "order_id": (goal.order_id, goal.true_order_id)}
         return any(
-            (value.kind == "title" and value.owner == "own" and value.value not in goal.titles)
-            or (value.kind == "order_id" and value.owner == "own" and value.value not in (goal.order_id, goal.true_order_id))
+            value.owner == "own" and value.kind in meant and value.value not in meant[value.kind]
             for value in act.values
         )
 
@@ -379,7 +380,7 @@ class ScriptedUser:
         self._agenda.patience -= 1
         return CustomerAct("refuse_transfer")
 
-    def _fallback(self, turn: _Turn) -> list[CustomerAct]:
+    def _fallback(self, turn: Heard) -> list[CustomerAct]:
         """Nothing in the message needs an answer, or nothing was understood."""
         agenda = self._agenda
         if not turn.kinds:
@@ -414,37 +415,3 @@ class ScriptedUser:
         repeated = any(count > 1 for count in self._agenda.asked.values())
         persona = self._persona.without_noise() if repeated else self._persona
         return self._wording.say(acts, self._stream, persona, self._scenario.split)
-
-
-class _Turn:
-    """One message of the agent, sorted."""
-
-    __slots__ = (
-        "amounts", "asked", "done", "grounds", "kinds", "mentions_fee", "proposal", "questions", "refused", "slots", "transfer",
-    )
-
-    def __init__(self, acts: Sequence[Act]) -> None:
-        self.kinds = {act.kind for act in acts}
-        self.asked = list(dict.fromkeys(act.slot for act in acts if act.kind == "ask" and act.slot))
-        self.slots = set(self.asked)
-        self.questions = [act for act in acts if act.kind == "ask" and act.slot == "confirmation"]
-        self.refused = "refuse" in self.kinds
-        self.grounds = {act.ground for act in acts if act.kind == "refuse" and act.ground}
-        self.transfer = "transfer" in self.kinds
-        self.done = {act.verb for act in acts if act.kind == "confirm_done" and act.verb}
-        self.proposal = _best_proposal(acts)
-        self.amounts = tuple(dict.fromkeys(cents for act in acts for cents in _money(act)))
-        self.mentions_fee = any(value.kind == "percent" for act in acts for value in act.values)
-
-
-def _best_proposal(acts: Sequence[Act]) -> Act | None:
-    """The proposal of a message, or the offer if it only offers."""
-    for kind in ("propose", "offer"):
-        found = [act for act in acts if act.kind == kind and act.verb]
-        if found:
-            return found[-1]
-    return None
-
-
-def _money(act: Act) -> tuple[int, ...]:
-    return tuple(dict.fromkeys(int(value.value) for value in act.values if value.kind == "money"))

@@ -99,7 +99,10 @@ def test_every_kind_and_every_end_occurs_in_train_and_refunds_are_about_half() -
 def test_no_single_reason_of_refusal_settles_more_than_a_twentieth_of_the_scenarios() -> None:
     scenarios = [FAMILY.draw("train", index, index // 2) for index in range(4000)]
     lone = Counter(
-        ground for s in scenarios if s.outcome.verdict == "refuse" and len(s.outcome.grounds) == 1 for ground in s.outcome.grounds[0]
+        ground
+        for s in scenarios
+        if s.outcome.verdict == "refuse" and len(s.outcome.grounds) == 1
+        for ground in s.outcome.grounds[0]
     )
     assert max(lone.values()) / 4000 <= 0.05
 

@@ -1,0 +1,1 @@
+"""How the shipped tiny agent was made: its tokenizer, its demonstrations, its training."""

@@ -1,0 +1,101 @@
+"""Make the tiny agent: ``python -m ss_baselines.tiny --out FOLDER``.
+
+It draws demonstrations, trains the tokenizer on some of them, clones the demonstrator and saves
+model, tokenizer and the settings. On one core it takes about half an hour.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, fields
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import Progress
+
+from ss_baselines.tiny.cloning import (
+    CloningConfig,
+    batches,
+    cloning_loss,
+    expected_steps,
+    learning_rate,
+    new_model,
+    optimizer_for,
+    tensors,
+)
+from ss_baselines.tiny.demonstrations import episodes
+from ss_baselines.tiny.tokenizer import train_tokenizer
+from ss_trainers.chat import ChatFormat
+
+CONSOLE = Console()
+
+
+def main() -> None:
+    """Read the settings from the command line and train."""
+    parser = argparse.ArgumentParser(description="Train the tiny agent.")
+    parser.add_argument("--out", type=Path, required=True, help="folder for model, tokenizer and settings")
+    parser.add_argument("--vocabulary", type=int, default=1280, help="number of tokens")
+    parser.add_argument("--tokenizer-episodes", type=int, default=1500, help="conversations to train the tokenizer on")
+    parser.add_argument("--threads", type=int, default=1)
+    for field in fields(CloningConfig):
+        parser.add_argument(f"--{field.name.replace('_', '-')}", type=type(field.default), default=field.default)
+    options = vars(parser.parse_args())
+    out, threads = options.pop("out"), options.pop("threads")
+    vocabulary, tokenizer_episodes = options.pop("vocabulary"), options.pop("tokenizer_episodes")
+    config = CloningConfig(**options)
+    torch.set_num_threads(threads)
+    CONSOLE.print(f"tokenizer of {vocabulary} tokens from {tokenizer_episodes} conversations")
+    tokenizer = train_tokenizer(texts(config.demonstrator, tokenizer_episodes), vocabulary)
+    model = new_model(tokenizer, config)
+    CONSOLE.print(f"{sum(p.numel() for p in model.parameters()):,} parameters, about {expected_steps(config)} steps")
+    train(model, ChatFormat(tokenizer), config)
+    out.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    settings = asdict(config) | {"vocabulary": vocabulary, "tokenizer_episodes": tokenizer_episodes}
+    (out / "training.json").write_text(json.dumps(settings, indent=2) + "\n")
+    CONSOLE.print(f"saved to {out}")
+
+
+def texts(demonstrator: str, count: int) -> Iterator[str]:
+    """Everything that is said, called and answered in some conversations."""
+    for number, (conversation, _) in enumerate(episodes(demonstrator, first_seed=500_000)):
+        if number == count:
+            return
+        for place, message in enumerate(conversation):
+            completion = conversation.completions.get(place)
+            yield completion.text if completion else str(message["content"])
+
+
+def train(model: torch.nn.Module, chat: ChatFormat, config: CloningConfig) -> None:
+    """Run through the demonstrations once."""
+    optimizer = optimizer_for(model, config)  # type: ignore[arg-type]
+    total = expected_steps(config)
+    started, tokens, smooth = time.process_time(), 0, None
+    model.train()
+    with Progress(console=CONSOLE) as progress:
+        task = progress.add_task("cloning", total=total)
+        for step, examples in enumerate(batches(chat, config)):
+            rate = learning_rate(min(step, total - 1), total, config.learning_rate)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            ids, weights = tensors(examples, int(chat.tokenizer.pad_token_id), config.read_weight)
+            loss = cloning_loss(model, ids, weights)  # type: ignore[arg-type]
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            tokens += ids.numel()
+            smooth = loss.item() if smooth is None else 0.98 * smooth + 0.02 * loss.item()
+            if step % 50 == 0:
+                speed = tokens / (time.process_time() - started)
+                progress.console.print(f"step {step:5d}  loss {smooth:.3f}  {speed:,.0f} tokens per CPU second")
+            progress.update(task, completed=step)
+
+
+if __name__ == "__main__":
+    main()

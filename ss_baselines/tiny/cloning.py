@@ -1,0 +1,129 @@
+"""Behaviour cloning of the tiny agent: cross-entropy on demonstrations, each seen once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from ss_baselines.tiny.demonstrations import Example, copy_drill, encode, episodes
+from ss_gym.streams import Stream
+from ss_trainers.chat import ChatFormat
+
+
+@dataclass(frozen=True, slots=True)
+class CloningConfig:
+    """How the tiny agent is trained.
+
+    Attributes:
+        demonstrator: name of the scripted agent that is imitated.
+        demonstrations: number of conversations, none of them twice.
+        batch_size: sequences a step.
+        learning_rate: peak of AdamW's rate; it warms up over 100 steps and falls linearly to zero
+            over the second half.
+        weight_decay: of the matrices.
+        drill_share: share of the sequences that are copy drills, during the first 60 % of the steps.
+        read_weight: weight in the loss of the tokens that the agent reads rather than writes.
+        hidden_size: width.
+        layers: number of layers.
+        seed: of the weights and of the order of things.
+    """
+
+    demonstrator: str = "demonstrator"
+    demonstrations: int = 16_000
+    batch_size: int = 16
+    learning_rate: float = 2.5e-3
+    weight_decay: float = 0.05
+    drill_share: float = 0.4
+    read_weight: float = 0.2
+    hidden_size: int = 160
+    layers: int = 4
+    seed: int = 0
+
+
+def new_model(tokenizer: PreTrainedTokenizerFast, config: CloningConfig) -> LlamaForCausalLM:
+    """A small Llama with random weights, for this tokenizer."""
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=config.hidden_size,
+            intermediate_size=3 * config.hidden_size,
+            num_hidden_layers=config.layers,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=4096,
+            tie_word_embeddings=True,
+            bos_token_id=None,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+    # Drawn again from a generator of our own: the constructor draws from the global one.
+    generator = torch.Generator().manual_seed(config.seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim >= 2:
+                parameter.normal_(0.0, 0.02, generator=generator)
+    return model
+
+
+def batches(chat: ChatFormat, config: CloningConfig) -> Iterator[list[Example]]:
+    """The training sequences, in batches of similar length."""
+    stream = Stream(config.seed, "cloning")
+    source = episodes(config.demonstrator, first_seed=1_000_000 * (config.seed + 1))
+    seen = 0
+    drilling_until = 0.6 * config.demonstrations
+    while seen < config.demonstrations:
+        pool: list[Example] = []
+        while len(pool) < 16 * config.batch_size:
+            conversation, _ = next(source)
+            seen += 1
+            pool.append(encode(conversation, chat))
+            if seen < drilling_until and stream.chance(config.drill_share / (1 - config.drill_share)):
+                pool.append(copy_drill(stream, conversation.system_prompt, chat))
+        pool.sort(key=lambda example: len(example.ids))
+        groups = [pool[i : i + config.batch_size] for i in range(0, len(pool), config.batch_size)]
+        yield from stream.sample(groups, len(groups))
+
+
+def tensors(examples: list[Example], pad_id: int, read_weight: float) -> tuple[Tensor, Tensor]:
+    """Right-padded ids (B, T) and the loss weight of predicting each of them (B, T)."""
+    length = max(len(example.ids) for example in examples)
+    ids = np.full((len(examples), length), pad_id, dtype=np.int64)
+    weights = np.zeros((len(examples), length), dtype=np.float32)
+    for row, example in enumerate(examples):
+        ids[row, : len(example.ids)] = example.ids
+        weights[row, : len(example.ids)] = np.where(example.own, 1.0, read_weight)
+    weights[:, 0] = 0.0
+    return torch.from_numpy(ids), torch.from_numpy(weights)
+
+
+def cloning_loss(model: LlamaForCausalLM, ids: Tensor, weights: Tensor) -> Tensor:
+    """Weighted mean of the next-token cross-entropy, in nats."""
+    logits = model(input_ids=ids[:, :-1], use_cache=False).logits  # (B, T-1, V); padding is on the right
+    losses = torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
+    return (losses * weights[:, 1:].flatten()).sum() / weights[:, 1:].sum()
+
+
+def learning_rate(step: int, total: int, peak: float) -> float:
+    """Linear warm-up over 100 steps, constant, linear decay to zero over the second half."""
+    return peak * min(1.0, (step + 1) / 100, 2 * (1 - step / total))
+
+
+def optimizer_for(model: LlamaForCausalLM, config: CloningConfig) -> torch.optim.AdamW:
+    """AdamW that decays matrices only."""
+    matrices = [p for p in model.parameters() if p.ndim >= 2]
+    others = [p for p in model.parameters() if p.ndim < 2]
+    groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98))
+
+
+def expected_steps(config: CloningConfig) -> int:
+    """How many steps the demonstrations and drills make, nearly."""
+    drills = 0.6 * config.demonstrations * config.drill_share / (1 - config.drill_share)
+    return math.ceil((config.demonstrations + drills) / config.batch_size)

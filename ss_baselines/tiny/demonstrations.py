@@ -1,0 +1,151 @@
+"""What the tiny agent imitates: conversations of an imperfect agent, and drills in copying ids."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import gymnasium
+
+from ss_baselines.agents import load_agent
+from ss_gym.agents.conversation import Conversation
+from ss_gym.streams import Stream
+from ss_gym.types import Completion
+from ss_trainers.chat import ChatFormat
+
+ENV_ID = "StateSet/Refund-v0"
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One sequence to imitate.
+
+    Attributes:
+        ids: token ids.
+        own: for each of them whether the agent wrote it.
+    """
+
+    ids: list[int]
+    own: list[bool]
+
+
+class ExampleWriter:
+    """Puts a sequence together from what the environment said and what the agent did."""
+
+    def __init__(self, chat: ChatFormat) -> None:
+        self._chat = chat
+        self.ids: list[int] = []
+        self.own: list[bool] = []
+
+    def read(self, *pieces: tuple[int, ...]) -> None:
+        """Append what the agent reads."""
+        for piece in pieces:
+            self.ids += piece
+            self.own += [False] * len(piece)
+
+    def write(self, text: str) -> None:
+        """Append what the agent writes."""
+        piece = self._chat.completion_ids(text)
+        self.ids += piece
+        self.own += [True] * len(piece)
+
+    def example(self) -> Example:
+        """The sequence so far."""
+        return Example(self.ids, self.own)
+
+
+def episodes(agent_name: str, first_seed: int) -> Iterator[tuple[Conversation, bool]]:
+    """Endless episodes of a scripted agent on train seeds, with whether each succeeded."""
+    env = gymnasium.make(ENV_ID, prompt="compact")
+    agent = load_agent(agent_name)
+    seed = first_seed
+    while True:
+        observation, info = env.reset(seed=seed)
+        conversation = Conversation.begin(observation, info)
+        ended = False
+        while not ended:
+            completion: Completion = agent.act([conversation])[0]
+            observation, _, terminated, truncated, info = env.step(completion.text)
+            conversation.record(completion, observation, info)
+            ended = terminated or truncated
+        yield conversation, bool(info["success"])
+        seed += 1
+
+
+def encode(conversation: Conversation, chat: ChatFormat) -> Example:
+    """A whole conversation as one sequence, exactly as a rollout would build it."""
+    writer = ExampleWriter(chat)
+    writer.read(chat.prompt_ids(conversation.system_prompt, conversation.tools))
+    place, opening = 1, True
+    while place < len(conversation):
+        stop = place
+        while stop < len(conversation) and conversation[stop]["role"] != "assistant":
+            stop += 1
+        if stop == len(conversation):
+            break  # what came after the agent's last action has no answer to learn
+        writer.read(*chat.message_ids(conversation[place:stop], opening=opening))
+        writer.write(conversation.completions[stop].text)
+        place, opening = stop + 1, False
+    return writer.example()
+
+
+def copy_drill(stream: Stream, prompt: str, chat: ChatFormat) -> Example:
+    """A made-up exchange whose answers are tool calls with ids that were just said.
+
+    Copying is what a small model learns last from conversations alone, since each of them holds
+    only a handful of ids.
+    """
+    writer = ExampleWriter(chat)
+    writer.read(chat.prompt_ids(prompt))
+    opening = True
+    for _ in range(3):
+        said, call = _exchange(stream)
+        writer.read(*chat.message_ids([{"role": "user", "content": said}], opening=opening))
+        writer.write(call)
+        opening = False
+    return writer.example()
+
+
+def tool_call(name: str, **arguments: object) -> str:
+    """A tool call as agents write it."""
+    return f"<tool_call>{_json({'name': name, 'arguments': arguments})}</tool_call>"
+
+
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+_FILLER = ("", "hi, ", "it's ", "sure: ", "here you go, ", "my details: ", "ok so ", "Yes, ")
+
+
+def _word(stream: Stream) -> str:
+    return "".join(stream.choice(_LETTERS) for _ in range(stream.between(3, 9)))
+
+
+def _exchange(stream: Stream) -> tuple[str, str]:
+    """Something said that holds ids, and the call that repeats them."""
+    order = str(stream.between(10_000, 89_999))
+    kind = stream.below(4)
+    if kind == 0:
+        joint = stream.choice((".", "_", ""))
+        tail = str(stream.between(1, 99)) if stream.chance(0.4) else ""
+        domain = stream.choice(("example.com", "mail.example", "inbox.example", "post.example"))
+        email = f"{_word(stream)}{joint}{_word(stream)}{tail}@{domain}"
+        area, end = ("".join(stream.choice(_LETTERS).upper() for _ in range(2)) for _ in range(2))
+        postal = f"{area}{stream.between(1, 9)} {stream.below(10)}{end}"
+        parts = [email, postal] if stream.chance(0.7) else [postal, email]
+        said = f"{stream.choice(_FILLER)}{parts[0]}{stream.choice((', ', ' and ', ' / ', '. '))}{parts[1]}"
+        return said, tool_call("verify_identity", email=email, postal_code=postal)
+    item, title = f"{order}-{stream.between(1, 3)}", f"{_word(stream)} {_word(stream)}"
+    if kind == 1:
+        said = f"{stream.choice(_FILLER)}order {'#' if stream.chance(0.4) else ''}{order} {title}"
+        return said, tool_call("get_order", order_id=order)
+    if kind == 2:
+        said = _json({"order_id": order, "item_id": item, "title": title})
+        return said, tool_call("quote_refund", order_id=order, item_ids=[item], reason="changed_mind")
+    payment, amount = f"{order}-P{stream.between(1, 2)}", f"{stream.between(5, 400)}.{stream.between(0, 99):02d}"
+    said = _json({"item_id": item, "refund": amount, "payment_id": payment})
+    paid = {"amount": amount, "payment_id": payment, "reason": "changed_mind"}
+    return said, tool_call("issue_refund", order_id=order, item_ids=[item], **paid)
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
