@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from typing import Any
 
@@ -12,7 +13,9 @@ import gymnasium as gym
 
 from ss_baselines.agents import Agent, load_agent
 from ss_baselines.report import EpisodeRecord, Evaluation
-from ss_gym.types import Message
+from ss_gym.agents.conversation import Conversation
+from ss_gym.scenarios import scenario_id
+from ss_gym.types import Completion
 
 
 class _Lane:
@@ -21,24 +24,23 @@ class _Lane:
     def __init__(self, env_id: str, env_kwargs: Mapping[str, Any], keep_messages: bool) -> None:
         self._env = gym.make(env_id, **env_kwargs)
         self._keep_messages = keep_messages
-        self.conversation: list[Message] = []
+        self.conversation = Conversation()
         self.place = 0
         self._reward = 0.0
         self._tool_errors = 0
 
-    def begin(self, place: int, scenario_id: str) -> None:
+    def begin(self, place: int, scenario: str) -> None:
         """Opens scenario number ``place``."""
-        _, info = self._env.reset(options={"scenario_id": scenario_id})
-        # A new list: agents know a conversation by the list that holds it.
-        self.conversation = [{"role": "system", "content": info["system_prompt"]}, *info["messages"]]
+        observation, info = self._env.reset(options={"scenario_id": scenario})
+        self.conversation = Conversation.begin(observation, info)
         self.place = place
         self._reward = 0.0
         self._tool_errors = 0
 
-    def step(self, action: str) -> EpisodeRecord | None:
+    def step(self, completion: Completion) -> EpisodeRecord | None:
         """Takes the action; gives the record if the episode ended with it."""
-        _, reward, terminated, truncated, info = self._env.step(action)
-        self.conversation += info["messages"]
+        observation, reward, terminated, truncated, info = self._env.step(completion.text)
+        self.conversation.record(completion, observation, info)
         self._reward += float(reward)
         self._tool_errors += sum(
             message["role"] == "tool" and message["content"].startswith('{"error"') for message in info["messages"]
@@ -67,13 +69,25 @@ class _Lane:
         self._env.close()
 
 
-def _run(
-    agent: Agent, env_id: str, env_kwargs: Mapping[str, Any], scenario_ids: Sequence[str], batch: int, keep_messages: bool
-) -> tuple[list[EpisodeRecord], float]:
+@dataclass(frozen=True)
+class _Job:
+    """The scenarios that one process plays."""
+
+    agent: Agent | str
+    env_id: str
+    env_kwargs: Mapping[str, Any]
+    scenario_ids: Sequence[str]
+    batch: int
+    keep_messages: bool
+
+
+def _play(job: _Job) -> tuple[list[EpisodeRecord], float]:
     """The records of the scenarios, in their order, and the seconds they took."""
-    lanes = [_Lane(env_id, env_kwargs, keep_messages) for _ in range(min(batch, len(scenario_ids)))]
+    agent = load_agent(job.agent) if isinstance(job.agent, str) else job.agent
+    width = min(job.batch, len(job.scenario_ids))
+    lanes = [_Lane(job.env_id, job.env_kwargs, job.keep_messages) for _ in range(width)]
     start = time.perf_counter()
-    waiting = iter(enumerate(scenario_ids))
+    waiting = iter(enumerate(job.scenario_ids))
     for lane in lanes:
         lane.begin(*next(waiting))
     records: dict[int, EpisodeRecord] = {}
@@ -81,7 +95,7 @@ def _run(
     while active:
         still_active = []
         for lane, completion in zip(active, agent.act([lane.conversation for lane in active]), strict=True):
-            record = lane.step(completion.text)
+            record = lane.step(completion)
             if record is not None:
                 records[lane.place] = record
                 following = next(waiting, None)
@@ -93,12 +107,18 @@ def _run(
     seconds = time.perf_counter() - start
     for lane in lanes:
         lane.close()
-    return [records[place] for place in range(len(scenario_ids))], seconds
+    return [records[place] for place in range(len(job.scenario_ids))], seconds
 
 
-def _run_named(job: tuple[Agent | str, str, Mapping[str, Any], Sequence[str], int, bool]) -> tuple[list[EpisodeRecord], float]:
-    agent, *rest = job
-    return _run(load_agent(agent) if isinstance(agent, str) else agent, *rest)
+def _play_all(job: _Job, workers: int) -> tuple[list[EpisodeRecord], float]:
+    """The same in several processes; the seconds are those of the slowest."""
+    size = -(-len(job.scenario_ids) // workers)
+    starts = range(0, len(job.scenario_ids), size)
+    jobs = [replace(job, scenario_ids=job.scenario_ids[start : start + size]) for start in starts]
+    # Spawned, not forked: a forked process inherits the locks of torch's threads.
+    with ProcessPoolExecutor(len(jobs), mp_context=get_context("spawn")) as pool:
+        parts = list(pool.map(_play, jobs))
+    return [record for records, _ in parts for record in records], max(seconds for _, seconds in parts)
 
 
 def _family(env_id: str, env_kwargs: Mapping[str, Any]) -> str:
@@ -155,23 +175,13 @@ def evaluate(
     if scenario_ids is None:
         count = episodes if episodes is not None else 2 * (pairs or 0)
         family = _family(env_id, kwargs)
-        scenario_ids = [f"{family}/{split}/{number:04d}" for number in range(count)]
+        scenario_ids = [scenario_id(family, split, number) for number in range(count)]
     else:
         split = ""
     if not scenario_ids:
         raise ValueError("there is nothing to evaluate: ask for at least one episode")
-    start = time.perf_counter()
-    if workers == 1:
-        records, seconds = _run_named((agent, env_id, kwargs, scenario_ids, batch, keep_messages))
-    else:
-        size = -(-len(scenario_ids) // workers)
-        chunks = [scenario_ids[begin : begin + size] for begin in range(0, len(scenario_ids), size)]
-        jobs = [(agent, env_id, kwargs, chunk, batch, keep_messages) for chunk in chunks]
-        # Spawned, not forked: a forked process inherits the locks of torch's threads.
-        with ProcessPoolExecutor(len(jobs), mp_context=get_context("spawn")) as pool:
-            results = list(pool.map(_run_named, jobs))
-        records = [record for part, _ in results for record in part]
-        seconds = max(part_seconds for _, part_seconds in results)
+    job = _Job(agent, env_id, kwargs, scenario_ids, batch, keep_messages)
+    records, seconds = _play(job) if workers == 1 else _play_all(job, workers)
     return Evaluation(
         agent=name or (agent if isinstance(agent, str) else type(agent).__name__),
         env_id=env_id,

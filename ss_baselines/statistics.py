@@ -53,13 +53,15 @@ def wilson(successes: float, trials: float) -> Estimate:
     return Estimate(share, low, high)
 
 
-def _cluster_sums(values: Sequence[float], clusters: Sequence[Hashable]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _cluster_sums(
+    values: Sequence[float], clusters: Sequence[Hashable]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Sum and size of each cluster, in order of first appearance: two ``(K,)`` arrays."""
     if len(values) != len(clusters) or not values:
         raise ValueError(f"need as many clusters as values and at least one, got {len(values)} and {len(clusters)}")
     index = {cluster: place for place, cluster in enumerate(dict.fromkeys(clusters))}
     places = np.fromiter((index[cluster] for cluster in clusters), dtype=np.intp, count=len(clusters))
-    sums = np.bincount(places, weights=np.asarray(values, dtype=np.float64), minlength=len(index))
+    sums = np.bincount(places, weights=np.asarray(values, dtype=np.float64), minlength=len(index)).astype(np.float64)
     sizes = np.bincount(places, minlength=len(index)).astype(np.float64)
     return sums, sizes
 
@@ -123,5 +125,7 @@ def paired_difference(
         seed: of the resampling.
     """
     if len(first) != len(second):
-        raise ValueError(f"a paired comparison needs the same scenarios on both sides, got {len(first)} and {len(second)}")
+        raise ValueError(
+            f"a paired comparison needs the same scenarios on both sides, got {len(first)} and {len(second)}"
+        )
     return mean([a - b for a, b in zip(first, second, strict=True)], clusters, resamples, seed)

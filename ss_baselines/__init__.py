@@ -1,0 +1,1 @@
+"""Scripted baselines, and the evaluation that every agent goes through."""

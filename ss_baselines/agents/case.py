@@ -1,0 +1,187 @@
+"""What a scripted agent knows about the conversation it is in, and nothing more."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+# Each parameter's name in the full prompt ("- refund_days: 5") and in the compact one ("| days 5").
+_PARAMETERS = {
+    "return_window_days": "return",
+    "credit_window_days": "credit",
+    "damage_window_days": "damage",
+    "restocking_fee_percent": "fee",
+    "transfer_limit": "limit",
+    "refund_days": "days",
+}
+
+
+def cents(text: str) -> int:
+    """Integer cents of an amount as the tools write it.
+
+    >>> cents("24.05")
+    2405
+    """
+    whole, _, part = text.partition(".")
+    return int(whole) * 100 + int(f"{part}00"[:2])
+
+
+def dollars(amount: int) -> str:
+    """An amount as the customer reads it.
+
+    >>> dollars(2405)
+    '$24.05'
+    """
+    return f"${amount // 100}.{amount % 100:02d}"
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The parameters of the written policy, read from the system prompt.
+
+    Attributes:
+        return_window_days: a change of mind is refunded up to this day after delivery.
+        credit_window_days: store credit instead up to this day.
+        damage_window_days: a fault is refunded up to this day.
+        restocking_fee_percent: kept from a change-of-mind refund of electronics.
+        transfer_limit: a refund above this many cents goes to a colleague.
+        refund_days: business days until the money arrives.
+    """
+
+    return_window_days: int
+    credit_window_days: int
+    damage_window_days: int
+    restocking_fee_percent: int
+    transfer_limit: int
+    refund_days: int
+
+    @classmethod
+    def from_prompt(cls, prompt: str) -> Terms:
+        """Reads the parameters from a full or a compact prompt.
+
+        Raises:
+            ValueError: if the prompt lacks one.
+        """
+        found = {}
+        for name, short in _PARAMETERS.items():
+            match = re.search(rf"^- {name}: ([\d.]+)|\| {short} ([\d.]+)", prompt, re.MULTILINE)
+            if match is None:
+                raise ValueError(f"the system prompt gives no {name}: a refund agent needs the policy's parameters")
+            found[name] = match[1] or match[2]
+        limit = cents(found.pop("transfer_limit"))
+        return cls(transfer_limit=limit, **{name: int(value) for name, value in found.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of an order; ``status`` is ordered, refunded, credited or exchanged."""
+
+    item_id: str
+    title: str
+    price: int
+    category: str
+    final_sale: bool
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An order as the tools show it; ``days`` since delivery is None before it.
+
+    ``payments`` holds how it was paid: (payment_id, method).
+    """
+
+    order_id: str
+    customer_id: str
+    status: str
+    lines: tuple[Line, ...]
+    payments: tuple[tuple[str, str], ...]
+    days: int | None = None
+    expected_on: str = ""
+
+    @classmethod
+    def from_tools(cls, order: Mapping[str, Any], facts: Mapping[str, Any], shipment: Mapping[str, Any]) -> Order:
+        """Puts together the results of get_order, check_return_eligibility and get_shipment."""
+        days = facts.get("days_since_delivery")
+        return cls(
+            order_id=order["order_id"],
+            customer_id=order["customer_id"],
+            status=order["status"],
+            lines=tuple(
+                Line(
+                    item["item_id"],
+                    item["title"],
+                    cents(item["price"]),
+                    item["category"],
+                    bool(item["final_sale"]),
+                    item["status"],
+                )
+                for item in order["items"]
+            ),
+            payments=tuple((payment["payment_id"], payment["method"]) for payment in order["payments"]),
+            days=None if days is None else int(days),
+            expected_on=shipment.get("expected_on") or "",
+        )
+
+
+@dataclass(slots=True)
+class Case:
+    """Everything that the customer said and the tools showed.
+
+    Attributes:
+        terms: the policy's parameters.
+        said: the customer's words about the request, lower case, for finding the items.
+        email: the customer's e-mail address; empty until told.
+        postal_code: likewise.
+        order_number: likewise.
+        reason: why they want the money back, one of the policy's reasons; empty until told.
+        hurried: whether the customer asked to be quick.
+        customer_id: the verified account; empty until then.
+        order: the order that the request is about.
+        wanted: the lines of it that the request is about.
+    """
+
+    terms: Terms
+    said: str = ""
+    email: str = ""
+    postal_code: str = ""
+    order_number: str = ""
+    reason: str = ""
+    hurried: bool = False
+    customer_id: str = ""
+    order: Order | None = None
+    wanted: tuple[Line, ...] = field(default=())
+
+    @property
+    def wanted_titles(self) -> str:
+        """The titles of the lines that the request is about; "order" while they are not known."""
+        return titles(self.wanted) or "order"
+
+    def lines_named(self, lines: tuple[Line, ...], said: str = "") -> tuple[Line, ...]:
+        """The lines that the customer named."""
+        found = named(said or self.said, [line.title for line in lines])
+        return tuple(line for line in lines if line.title in found)
+
+
+def titles(lines: Iterable[Line]) -> str:
+    """The titles of some lines, to stand after "the"."""
+    return " and the ".join(line.title for line in lines)
+
+
+def named(said: str, of_titles: Sequence[str]) -> set[str]:
+    """Which items some words, in lower case, speak of.
+
+    A title's last word will do ("the lamp") only where no title is there in full, since it may be
+    part of something else that was said.
+
+    >>> named("the lamp is broken", ["table lamp", "yoga mat"])
+    {'table lamp'}
+    >>> named("the box of my yoga mat was open", ["puzzle box", "yoga mat"])
+    {'yoga mat'}
+    """
+    full = {title for title in of_titles if title.lower() in said}
+    return full or {
+        title for title in of_titles if re.search(rf"\b{re.escape(title.lower().rpartition(' ')[2])}\b", said)
+    }

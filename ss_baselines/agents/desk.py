@@ -1,0 +1,96 @@
+"""The desk that a scripted agent works at: it speaks, calls tools, and keeps the case up to date.
+
+A dialogue is a generator: it yields an action and is sent the messages that came back, so it
+reads from top to bottom as the conversation goes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, TypeVar
+
+from ss_baselines.agents.case import Case
+from ss_baselines.agents.hearing import Heard, hear
+from ss_baselines.agents.phrasing import Phrasing
+from ss_gym.types import Message
+
+T = TypeVar("T")
+Moves = Generator[str, Sequence[Message], T]  # actions out, new messages in, T in the end
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def tool_call(name: str, **arguments: Any) -> str:
+    """A call in the action grammar.
+
+    >>> tool_call("get_order", order_id="48213")
+    '<tool_call>{"name":"get_order","arguments":{"order_id":"48213"}}</tool_call>'
+    """
+    return f"<tool_call>{_encode({'name': name, 'arguments': arguments})}</tool_call>"
+
+
+END_CONVERSATION = tool_call("end_conversation")
+
+
+class Desk:
+    """What the moves of a dialogue share.
+
+    Args:
+        case: what is known.
+        words: puts moves in words.
+        key: a number that stands for the conversation, for agents that draw lots.
+    """
+
+    __slots__ = ("case", "key", "words")
+
+    def __init__(self, case: Case, words: Phrasing, key: int = 0) -> None:
+        self.case = case
+        self.words = words
+        self.key = key
+
+    def say(self, text: str) -> Moves[Heard]:
+        """Speaks to the customer; gives what they answer."""
+        messages = yield text
+        return self.take_in(messages)
+
+    def call(self, *calls: str) -> Moves[list[dict[str, Any]]]:
+        """Calls tools in one action; gives their results, an error as ``{"error": ...}``."""
+        messages = yield "".join(calls)
+        return [json.loads(message["content"]) for message in messages if message["role"] == "tool"]
+
+    def take_in(self, messages: Sequence[Message]) -> Heard:
+        """Reads what the customer wrote, and notes the facts in it that were not known."""
+        heard = hear(" ".join([message["content"] for message in messages if message["role"] == "user"]))
+        case = self.case
+        case.email = heard.email or case.email
+        case.postal_code = heard.postal_code or case.postal_code
+        case.order_number = heard.order_number or case.order_number
+        case.reason = case.reason or heard.reason
+        case.said += f" {heard.text}"
+        case.hurried = case.hurried or heard.hurries
+        return heard
+
+
+class DialogueScript:
+    """A conversation that follows a dialogue.
+
+    Args:
+        dialogue: called with the first messages; gives the moves.
+    """
+
+    __slots__ = ("_dialogue", "_moves")
+
+    def __init__(self, dialogue: Callable[[Sequence[Message]], Moves[None]]) -> None:
+        self._dialogue = dialogue
+        self._moves: Moves[None] | None = None
+
+    def step(self, messages: Sequence[Message]) -> str:
+        """The next action; once the dialogue is over, every action ends the conversation."""
+        try:
+            if self._moves is None:
+                self._moves = self._dialogue(messages)
+                return next(self._moves)
+            return self._moves.send(messages)
+        except StopIteration:
+            return END_CONVERSATION

@@ -1,0 +1,409 @@
+"""The words of the scripted agents."""
+
+from __future__ import annotations
+
+from ss_baselines.agents.phrasing import Grammar
+
+_START = (
+    "",
+    "Thank you. ",
+    "Thanks. ",
+    "Of course. ",
+    "Certainly. ",
+    "Thanks for your message. ",
+    "Happy to help. ",
+    "I see. ",
+)
+_SORRY = (
+    "I'm sorry, but ",
+    "I am sorry, but ",
+    "Unfortunately, ",
+    "I'm afraid that ",
+    "Sorry, but ",
+    "I regret that ",
+    "Regrettably, ",
+    "I am really sorry, but ",
+)
+_REQUEST = (
+    "could you give me ",
+    "could you please give me ",
+    "can you tell me ",
+    "could you tell me ",
+    "would you please give me ",
+    "may I have ",
+    "could I have ",
+    "please tell me ",
+    "can I have ",
+    "I need ",
+)
+_ACCOUNT = ("of your account", "on your account", "for your account", "that your account has", "you have with us")
+_PURPOSE = (
+    "",
+    " It is for your protection.",
+    " I need it to find your account.",
+    " Then I can look into this for you.",
+    " That lets me open your account.",
+    " It keeps your account safe.",
+    " After that I can help you.",
+    " We always check this first.",
+)
+_CONSENT = (
+    "Shall I go ahead?",
+    "Do you agree?",
+    "Is that all right with you?",
+    "Would you like me to do that?",
+    "Is that OK for you?",
+    "May I go ahead?",
+    "Should I go ahead with this?",
+    "Are you happy with that?",
+)
+_LOOKED = (
+    "",
+    "I have looked at your order. ",
+    "I have checked the order. ",
+    "Thank you for waiting. ",
+    "I have the order here. ",
+    "I found the order. ",
+    "Let me explain. ",
+    "Thanks for the details. ",
+)
+_MORE = (
+    " Is there anything else I can do for you?",
+    " Can I help you with anything else?",
+    " Is there anything else?",
+    " Do you need anything else?",
+    " Let me know if you need anything else.",
+    " Is there anything else you need?",
+    " Anything else?",
+    " Can I do anything else for you?",
+)
+
+REFERENCE_GRAMMAR: Grammar = {
+    "ask_both": (
+        _START,
+        _REQUEST,
+        ("the e-mail address and the postal code ", "the email and the postal code ", "the e-mail and postal code "),
+        _ACCOUNT,
+        ("?",),
+        _PURPOSE,
+    ),
+    "ask_email": (
+        _START,
+        _REQUEST,
+        ("the e-mail address ", "the email address ", "the e-mail "),
+        _ACCOUNT,
+        ("?",),
+        _PURPOSE,
+    ),
+    "ask_postal_code": (
+        _START,
+        _REQUEST,
+        ("the postal code ", "the zip code ", "the postcode "),
+        _ACCOUNT,
+        ("?",),
+        _PURPOSE,
+    ),
+    "ask_again": (
+        _SORRY,
+        (
+            "these details do not match an account. ",
+            "that does not match our records. ",
+            "I could not match these details. ",
+        ),
+        ("Please check and give me ", "Could you check and give me ", "Could you please give me "),
+        ("the e-mail address and the postal code ", "the email and the postal code ", "the e-mail and postal code "),
+        ("again", "once more", "one more time"),
+        ("?",),
+    ),
+    "ask_order": (
+        _START,
+        _REQUEST,
+        ("the order number", "the number of the order", "your order number"),
+        ("?",),
+        _PURPOSE[:1],
+    ),
+    "ask_item": (
+        _START,
+        (
+            "Which item is it about: {titles}?",
+            "Which item do you mean: {titles}?",
+            "Which of these items is it: {titles}?",
+        ),
+    ),
+    "ask_reason": (
+        _START,
+        (
+            "Why would you like to return it",
+            "What is the reason for the return",
+            "What is the reason",
+            "May I ask the reason",
+        ),
+        (
+            ": did you change your mind, is it damaged or defective, was it the wrong item, or did it never arrive?",
+            ": a change of mind, damage, a defect, the wrong item, or did it not arrive?",
+            "? Is it damaged, defective, the wrong item, did it never arrive, or did you change your mind?",
+        ),
+    ),
+    "propose": (
+        _LOOKED,
+        (
+            "I can refund {amount} for the {titles} to {method}. ",
+            "For the {titles} I would refund {amount} to {method}. ",
+            "I can pay back {amount} for the {titles} to {method}. ",
+            "I would refund {amount} for your {titles} to {method}. ",
+            "The refund for the {titles} would be {amount}, paid to {method}. ",
+            "You would get a refund of {amount} for the {titles} to {method}. ",
+        ),
+        _CONSENT,
+    ),
+    "propose_split": (
+        _LOOKED,
+        (
+            "I can refund {amount} in total for the {titles}: {split}. ",
+            "For the {titles} I would refund {amount} in total: {split}. ",
+            "I would refund {amount} altogether for the {titles}: {split}. ",
+            "The refund for the {titles} would be {amount} in total: {split}. ",
+        ),
+        _CONSENT,
+    ),
+    "explain_fee": (
+        (
+            "There is a restocking fee of {percent} % on electronics, which is {fee}.",
+            "We keep a restocking fee of {percent} % ({fee}) on electronics.",
+            "For electronics a restocking fee of {percent} % applies, here {fee}.",
+            "Please note the restocking fee for electronics: {percent} %, which is {fee}.",
+        ),
+    ),
+    "same_method": (
+        (
+            "Refunds always go back to the way you paid, so I can't use another card.",
+            "The money can only go back to the payment that was used for the order.",
+            "I can only pay it back the way you paid.",
+        ),
+    ),
+    "refunded": (
+        (
+            "",
+            "Done. ",
+            "Thank you. ",
+            "That is done. ",
+            "All done. ",
+            "Thanks for confirming. ",
+            "Perfect. ",
+            "Great. ",
+        ),
+        (
+            "I have refunded {amount} for the {titles}. ",
+            "I've refunded {amount} for your {titles}. ",
+            "Your refund of {amount} for the {titles} has been issued. ",
+            "I have issued the refund of {amount} for the {titles}. ",
+            "I have just refunded {amount} for the {titles}. ",
+        ),
+        (
+            "The money takes {days} business days to arrive.",
+            "It takes {days} business days until the money arrives.",
+            "The money arrives within {days} business days.",
+            "Please allow {days} business days for the money to arrive.",
+            "You will have the money in {days} business days.",
+        ),
+        _MORE,
+    ),
+    "credited": (
+        (
+            "",
+            "Done. ",
+            "Thank you. ",
+            "That is done. ",
+            "All done. ",
+            "Thanks for confirming. ",
+            "Perfect. ",
+            "Great. ",
+        ),
+        (
+            "I have issued store credit of {amount} for the {titles}.",
+            "I have given you {amount} in store credit for the {titles}.",
+            "I've issued {amount} of store credit for the {titles}.",
+            "The store credit of {amount} for the {titles} has been issued.",
+        ),
+        _MORE,
+    ),
+    "exchanged": (
+        (
+            "",
+            "Done. ",
+            "Thank you. ",
+            "That is done. ",
+            "All done. ",
+            "Thanks for confirming. ",
+            "Perfect. ",
+            "Great. ",
+        ),
+        (
+            "I have exchanged the {titles} for {option}.",
+            "I've exchanged your {titles} for {option}.",
+            "The {titles} has been exchanged for {option}.",
+            "I have arranged the exchange of the {titles} for {option}.",
+        ),
+        _MORE,
+    ),
+    "offer_credit": (
+        (
+            "I can offer you store credit of {amount} instead. ",
+            "Instead, I can offer {amount} in store credit. ",
+            "What I can offer instead is store credit of {amount}. ",
+            "I could give you {amount} of store credit instead. ",
+            "As an alternative I can offer store credit of {amount}. ",
+        ),
+        (
+            "Would you like that?",
+            "Would you like the store credit?",
+            "Is that all right with you?",
+            "Shall I do that?",
+            "Do you agree?",
+        ),
+    ),
+    "offer_exchange": (
+        (
+            "I can offer you an exchange for another option instead: {options}. ",
+            "Instead, I can exchange it for another option: {options}. ",
+            "What I can offer instead is an exchange for {options}. ",
+            "As an alternative I can exchange it for {options}. ",
+        ),
+        (
+            "Which one would you like?",
+            "Which one would you prefer?",
+            "Which option would you like?",
+            "Would you like to exchange it?",
+        ),
+    ),
+    "refuse_window": (
+        _SORRY,
+        (
+            "the {titles} can't be refunded, because the return window of {window} days has passed.",
+            "I can't refund the {titles}: the return window of {window} days is over.",
+            "I cannot refund the {titles}, since it was delivered more than {window} days ago.",
+            "the {titles} cannot be refunded any more, as the return period of {window} days has ended.",
+            "it is too late to refund the {titles}: the return window is {window} days.",
+        ),
+    ),
+    "refuse_final_sale": (
+        _SORRY,
+        (
+            "the {titles} can't be refunded, because it was a final sale.",
+            "I can't refund the {titles}, since it was sold as final sale.",
+            "I cannot refund the {titles}: it is a final sale item.",
+            "final sale items like the {titles} can't be refunded.",
+        ),
+    ),
+    "refuse_already_refunded": (
+        _SORRY,
+        (
+            "the {titles} can't be refunded again, because it has already been refunded.",
+            "I can't refund the {titles} again: it was already refunded.",
+            "I cannot refund the {titles}, since it has been refunded before.",
+            "the {titles} was already refunded, so I can't refund it a second time.",
+        ),
+    ),
+    "refuse_gift_card_item": (
+        _SORRY,
+        (
+            "the {titles} can't be refunded, because gift cards are not refundable.",
+            "I can't refund the {titles}: gift cards are not refundable.",
+            "I cannot refund the {titles}, since gift cards can't be refunded.",
+        ),
+    ),
+    "refuse_not_delivered": (
+        _SORRY,
+        (
+            "I can't refund the {titles} yet, because it has not been delivered. It is expected on {date}.",
+            "the {titles} can't be refunded before it is delivered. The expected delivery date is {date}.",
+            "I cannot refund the {titles}: the order has not been delivered yet. Delivery is expected on {date}.",
+        ),
+    ),
+    "refuse_not_found": (
+        _SORRY,
+        (
+            "I can't find this order on your account, so I can't refund it.",
+            "I could not find such an order on your account, so a refund is not possible.",
+            "there is no such order on your account, so I cannot refund it.",
+            "I cannot refund it, because this order can't be found on your account.",
+        ),
+    ),
+    "refuse_not_verified": (
+        _SORRY,
+        (
+            "I can't help with a refund, because I could not verify you.",
+            "I cannot give you a refund, since I could not verify your identity.",
+            "without a successful verification I can't refund anything.",
+            "I can't refund it, because your details could not be verified.",
+        ),
+    ),
+    "nothing_done": (("All right, I have not changed anything.", "OK, then I will leave everything as it is."), _MORE),
+    "failed": (
+        ("I'm sorry, this did not work, so nothing was changed.", "I am sorry, the system refused this."),
+        _MORE,
+    ),
+}
+
+# Short and regular, so that a model of a million parameters can learn to speak like this. No
+# titles: the tiny agent would have to spell products that it has never seen.
+TERSE_GRAMMAR: Grammar = {
+    "ask_both": (
+        (
+            "What is your e-mail and postal code?",
+            "May I have your e-mail and postal code?",
+            "Please tell me your e-mail and postal code.",
+        ),
+    ),
+    "ask_email": (("What is your e-mail?", "May I have your e-mail?", "Please tell me your e-mail."),),
+    "ask_postal_code": (
+        ("What is your postal code?", "May I have your postal code?", "Please tell me your postal code."),
+    ),
+    "ask_again": (
+        ("That does not match. ", "I can't find that. "),
+        ("Please tell me your e-mail and postal code again.", "What is your e-mail and postal code?"),
+    ),
+    "ask_order": (("What is your order number?", "May I have the order number?"),),
+    "ask_item": (("Which item is it?", "Which item do you mean?"),),
+    "ask_reason": (("Why do you want to return it: change of mind, damaged, defective, wrong item or not received?",),),
+    "propose": (
+        ("I can refund {amount} to {method}. ", "I would refund {amount} to {method}. "),
+        ("Is that OK?", "Shall I go ahead?", "Do you agree?"),
+    ),
+    "propose_split": (
+        ("I can refund {amount} in total: {split}. ", "I would refund {amount} in total: {split}. "),
+        ("Is that OK?", "Shall I go ahead?", "Do you agree?"),
+    ),
+    "explain_fee": (("The restocking fee is {percent} %.", "We keep a restocking fee of {percent} %."),),
+    "same_method": (("I can only refund to the way you paid.",),),
+    "refunded": (
+        ("I have refunded {amount}. ", "I refunded {amount}. "),
+        ("It takes {days} business days. ", "The money arrives in {days} business days. "),
+        ("Anything else?", "Is there anything else?"),
+    ),
+    "credited": (("I have issued {amount} store credit. ",), ("Anything else?", "Is there anything else?")),
+    "exchanged": (("I have exchanged it for {option}. ",), ("Anything else?", "Is there anything else?")),
+    "offer_credit": (
+        ("I can give you {amount} store credit instead. ", "I can offer {amount} store credit instead. "),
+        ("Is that OK?", "Would you like that?"),
+    ),
+    "offer_exchange": (("I can exchange it for {options} instead. ",), ("Which one would you like?",)),
+    "refuse_window": (
+        (
+            "Sorry, I can't refund it: the return window is over.",
+            "Sorry, I can't refund it: the {window} days are over.",
+        ),
+    ),
+    "refuse_final_sale": (
+        ("Sorry, I can't refund it: it was a final sale.", "Sorry, final sale items can't be refunded."),
+    ),
+    "refuse_already_refunded": (("Sorry, I can't refund it: it was already refunded.",),),
+    "refuse_gift_card_item": (
+        ("Sorry, I can't refund it: gift cards are not refundable.", "Sorry, gift cards can't be refunded."),
+    ),
+    "refuse_not_delivered": (("Sorry, I can't refund it: it is not delivered yet. It is expected on {date}.",),),
+    "refuse_not_found": (("Sorry, I can't find this order on your account, so I can't refund it.",),),
+    "refuse_not_verified": (("Sorry, I can't refund it: I could not verify you.",),),
+    "nothing_done": (("OK, I have not changed anything. ",), ("Anything else?",)),
+    "failed": (("Sorry, that did not work. ",), ("Anything else?",)),
+}

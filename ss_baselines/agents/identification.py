@@ -1,0 +1,114 @@
+"""Who is asking, and about which order: the part of the dialogue before anything is decided."""
+
+from __future__ import annotations
+
+from ss_baselines.agents.case import Case, Order, named
+from ss_baselines.agents.desk import Desk, Moves, tool_call
+
+_MOST_QUESTIONS = 4  # for one thing, before the agent goes on without it
+_ATTEMPTS = 2
+
+
+def identify(desk: Desk) -> Moves[bool]:
+    """Verifies the customer, asking for e-mail and postal code; gives whether it worked.
+
+    A customer who has nothing else to offer after a mismatch is tried once more with the same
+    values, since the policy grants two attempts.
+    """
+    case = desk.case
+    for attempt in range(_ATTEMPTS):
+        if attempt:
+            yield from desk.say(desk.words("ask_again"))
+        for _ in range(_MOST_QUESTIONS):
+            if case.email and case.postal_code:
+                break
+            move = "ask_postal_code" if case.email else "ask_email" if case.postal_code else "ask_both"
+            yield from desk.say(desk.words(move))
+        if (yield from verify(desk)):
+            return True
+    return False
+
+
+def verify(desk: Desk) -> Moves[bool]:
+    """One attempt at verification with what is known."""
+    case = desk.case
+    call = tool_call("verify_identity", email=case.email, postal_code=case.postal_code)
+    [result] = yield from desk.call(call)
+    case.customer_id = result.get("customer_id", "") if result.get("verified") else ""
+    return bool(case.customer_id)
+
+
+def locate(desk: Desk, recover: bool = True, check_owner: bool = True) -> Moves[None]:
+    """Finds the order and the lines of it that the request is about, and reads them.
+
+    Args:
+        desk: whose case it is; ``case.order`` stays None if there is no such order.
+        recover: look for the item in the account's other orders where the number is wrong.
+        check_owner: take an order only if it is the verified customer's.
+    """
+    case = desk.case
+    if not case.order_number and not recover:
+        yield from desk.say(desk.words("ask_order"))
+    if case.order_number:
+        yield from read_order(desk, case.order_number, check_owner)
+    if recover and not _has_wanted(case):
+        yield from _search(desk, check_owner)
+    if case.order is not None and not case.wanted:
+        yield from _choose_lines(desk, case.order)
+
+
+def read_order(desk: Desk, order_id: str, check_owner: bool = True) -> Moves[None]:
+    """Reads an order, and its shipment where it is still on its way."""
+    case = desk.case
+    order, facts = yield from desk.call(
+        tool_call("get_order", order_id=order_id), tool_call("check_return_eligibility", order_id=order_id)
+    )
+    if "order_id" not in order or (check_owner and case.customer_id not in ("", order["customer_id"])):
+        return
+    shipment = {}
+    if order["status"] != "delivered":
+        [shipment] = yield from desk.call(tool_call("get_shipment", order_id=order_id))
+    case.order = Order.from_tools(order, facts, shipment)
+    case.wanted = case.lines_named(case.order.lines)
+
+
+def _has_wanted(case: Case) -> bool:
+    """Whether the order holds what the customer speaks of."""
+    return case.order is not None and bool(case.wanted)
+
+
+def _search(desk: Desk, check_owner: bool) -> Moves[None]:
+    """Looks through the customer's own orders for the item that they speak of."""
+    case = desk.case
+    [listing] = yield from desk.call(tool_call("list_orders", customer_id=case.customer_id))
+    orders = listing.get("orders", [])
+    wanted = named(case.said, [title for order in orders for title in order["items"]])
+    for order in orders:
+        if wanted.intersection(order["items"]):
+            yield from read_order(desk, order["order_id"], check_owner)
+            return
+
+
+def _choose_lines(desk: Desk, order: Order) -> Moves[None]:
+    """Settles which lines are meant, by asking where the order has several."""
+    case = desk.case
+    if len(order.lines) == 1:
+        case.wanted = order.lines
+        return
+    titles = ", ".join(line.title for line in order.lines)
+    for _ in range(_MOST_QUESTIONS):
+        heard = yield from desk.say(desk.words("ask_item", titles=titles))
+        case.wanted = case.lines_named(order.lines, heard.text)
+        if case.wanted:
+            return
+    case.wanted = order.lines
+
+
+def ask_reason(desk: Desk) -> Moves[None]:
+    """Settles why the customer wants the money back; a change of mind if they never say."""
+    case = desk.case
+    for _ in range(_MOST_QUESTIONS):
+        if case.reason:
+            return
+        yield from desk.say(desk.words("ask_reason"))
+    case.reason = "changed_mind"

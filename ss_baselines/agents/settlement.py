@@ -1,0 +1,253 @@
+"""What the customer gets: proposals, consent, writes, refusals and their alternatives."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ss_baselines.agents.case import Order, cents, dollars, titles
+from ss_baselines.agents.conduct import Conduct
+from ss_baselines.agents.desk import Desk, Moves, tool_call
+from ss_baselines.agents.hearing import Heard
+from ss_baselines.agents.judgement import Verdict
+
+_MOST_REPEATS = 6  # of one proposal or refusal, before the agent lets it rest
+
+
+@dataclass(frozen=True, slots=True)
+class Payout:
+    """A refund about to be made: the lines, and what goes back to each payment, in cents."""
+
+    order_id: str
+    titles: str
+    item_ids: list[str]
+    reason: str
+    total: int
+    fee: int
+    parts: tuple[tuple[str, str, int], ...]  # payment_id, method, cents
+
+
+def settle(desk: Desk, conduct: Conduct) -> Moves[None]:
+    """Decides the request and sees it through to its end."""
+    case = desk.case
+    ruling = conduct.judge(case)
+    if ruling.transfer:
+        yield from transfer(desk, ruling.transfer)
+        return
+    if ruling.ground or case.order is None:
+        yield from see_off(desk, grounds_in_words(desk, ruling.ground or "not_found", case.wanted_titles))
+        return
+    refunds = [verdict for verdict in ruling.verdicts if verdict.remedy == "refund"]
+    rest = [verdict for verdict in ruling.verdicts if verdict.remedy != "refund"]
+    if not refunds:
+        yield from make_do(desk, conduct, case.order, rest)
+        return
+    payout = yield from quote(desk, case.order, refunds)
+    if not conduct.keeps_fee(case):
+        payout = without_fee(payout)
+    if payout.total > case.terms.transfer_limit and conduct.heeds_limit(case):
+        yield from transfer(desk, "refund_over_limit")
+        return
+    yield from refund(desk, conduct, payout, rest)
+
+
+def transfer(desk: Desk, reason: str) -> Moves[None]:
+    """Hands the conversation to a colleague."""
+    summary = f"Request about {desk.case.wanted_titles}."
+    yield from desk.call(tool_call("transfer_to_human", reason=reason, summary=summary))
+
+
+def quote(desk: Desk, order: Order, verdicts: Sequence[Verdict]) -> Moves[Payout]:
+    """Asks the shop's back end what a refund of these lines comes to."""
+    item_ids = [verdict.line.item_id for verdict in verdicts]
+    reason = verdicts[0].reason
+    [amounts] = yield from desk.call(
+        tool_call("quote_refund", order_id=order.order_id, item_ids=item_ids, reason=reason)
+    )
+    return Payout(
+        order_id=order.order_id,
+        titles=_titles(verdicts),
+        item_ids=item_ids,
+        reason=reason,
+        total=cents(amounts["refund"]),
+        fee=cents(amounts["fee"]),
+        parts=tuple((part["payment_id"], part["method"], cents(part["amount"])) for part in amounts["split"]),
+    )
+
+
+def without_fee(payout: Payout) -> Payout:
+    """The same refund with the restocking fee given back, on top of its last part."""
+    *others, (payment_id, method, amount) = payout.parts
+    parts = (*others, (payment_id, method, amount + payout.fee))
+    return replace(payout, total=payout.total + payout.fee, fee=0, parts=parts)
+
+
+def refund(desk: Desk, conduct: Conduct, payout: Payout, rest: Sequence[Verdict] = ()) -> Moves[None]:
+    """Proposes a refund, makes it once the customer agrees, and tells what was done.
+
+    Args:
+        desk: whose case it is.
+        conduct: whether consent is asked for.
+        payout: the refund.
+        rest: lines of the same request that are not refunded; the proposal says why.
+    """
+    if conduct.asks_consent(desk.case):
+        refusal = "".join(f"{sentence} " for sentence in _refusals(desk, rest))
+        agreed = yield from _agree(desk, refusal, lambda: _proposal(desk, payout))
+        if not agreed:
+            yield from see_off(desk, lambda: desk.words("nothing_done"))
+            return
+    results = yield from desk.call(*(_issue(payout, payment_id, amount) for payment_id, _, amount in payout.parts))
+    if any("error" in result for result in results):
+        yield from see_off(desk, lambda: desk.words("failed"))
+        return
+    yield from see_off(desk, lambda: _report(desk, payout))
+
+
+def _proposal(desk: Desk, payout: Payout) -> str:
+    methods = " and ".join(f"{dollars(amount)} to {method}" for _, method, amount in payout.parts)
+    slots = {"titles": payout.titles, "amount": dollars(payout.total), "method": payout.parts[0][1], "split": methods}
+    move = "propose" if len(payout.parts) == 1 else "propose_split"
+    fee = ""
+    if payout.fee:
+        percent = str(desk.case.terms.restocking_fee_percent)
+        fee = desk.words("explain_fee", percent=percent, fee=dollars(payout.fee)) + " "
+    return fee + desk.words(move, **slots)
+
+
+def _agree(desk: Desk, first: str, proposal: Callable[[], str]) -> Moves[bool]:
+    """Proposes until the customer agrees; ``first`` goes before the first proposal only."""
+    text = first + proposal()
+    for _ in range(_MOST_REPEATS):
+        heard = yield from desk.say(text)
+        if heard.agrees:
+            return True
+        if heard.leaves:
+            return False
+        text = proposal()
+        if heard.wants_other_card:
+            text = f"{desk.words('same_method')} {text}"
+    return False
+
+
+def _issue(payout: Payout, payment_id: str, amount: int) -> str:
+    return tool_call(
+        "issue_refund",
+        order_id=payout.order_id,
+        item_ids=payout.item_ids,
+        amount=dollars(amount)[1:],
+        payment_id=payment_id,
+        reason=payout.reason,
+    )
+
+
+def _report(desk: Desk, payout: Payout) -> str:
+    days = str(desk.case.terms.refund_days)
+    return desk.words("refunded", titles=payout.titles, amount=dollars(payout.total), days=days)
+
+
+def make_do(desk: Desk, conduct: Conduct, order: Order, verdicts: Sequence[Verdict]) -> Moves[None]:
+    """Refuses the refund of these lines, and offers what they can get instead."""
+    refusal = " ".join(_refusals(desk, verdicts))
+    credits = [verdict for verdict in verdicts if verdict.remedy == "store_credit"]
+    swaps = [verdict for verdict in verdicts if verdict.remedy == "exchange"]
+    if conduct.offers_alternative(desk.case):
+        if credits and (yield from _credit(desk, order, refusal, credits)):
+            return
+        if swaps and (yield from _exchange(desk, refusal, swaps[0])):
+            return
+    yield from see_off(desk, lambda: " ".join(_refusals(desk, verdicts)))
+
+
+def _refusals(desk: Desk, verdicts: Sequence[Verdict]) -> list[str]:
+    """A sentence a ground, naming the lines that it stands against."""
+    grounds = dict.fromkeys(verdict.ground for verdict in verdicts)
+    by_ground = {ground: [verdict for verdict in verdicts if verdict.ground == ground] for ground in grounds}
+    return [grounds_in_words(desk, ground, _titles(lines))() for ground, lines in by_ground.items()]
+
+
+def grounds_in_words(desk: Desk, ground: str, titles: str) -> Callable[[], str]:
+    """Says why something is refused, in other words each time."""
+    case = desk.case
+    slots = {
+        "titles": titles or "it",
+        "window": str(case.terms.return_window_days),
+        "date": case.order.expected_on if case.order else "",
+        "number": case.order_number,
+    }
+    return lambda: desk.words(f"refuse_{ground}", **slots)
+
+
+def _credit(desk: Desk, order: Order, refusal: str, verdicts: Sequence[Verdict]) -> Moves[bool]:
+    """Offers store credit, and gives it if it is welcome; gives whether it was."""
+    total = sum(verdict.line.price for verdict in verdicts)
+    slots = {"titles": _titles(verdicts), "amount": dollars(total)}
+    text = f"{refusal} {desk.words('offer_credit', **slots)}"
+    for _ in range(_MOST_REPEATS):
+        heard = yield from desk.say(text)
+        if heard.takes_credit:
+            break
+        if heard.declines or heard.leaves:
+            return False
+        text = desk.words("offer_credit", **slots)
+    else:
+        return False
+    item_ids = [verdict.line.item_id for verdict in verdicts]
+    call = tool_call("issue_store_credit", order_id=order.order_id, item_ids=item_ids, amount=slots["amount"][1:])
+    [result] = yield from desk.call(call)
+    move = "failed" if "error" in result else "credited"
+    yield from see_off(desk, lambda: desk.words(move, **slots))
+    return True
+
+
+def _exchange(desk: Desk, refusal: str, verdict: Verdict) -> Moves[bool]:
+    """Offers an exchange for another option, and makes it if one is chosen; gives whether it was."""
+    line = verdict.line
+    [found] = yield from desk.call(tool_call("get_exchange_options", item_id=line.item_id))
+    options = {
+        option["option"]: option["variant_id"]
+        for option in found.get("options", ())
+        if option["in_stock"] and option["price"] == found["price"]
+    }
+    if not options:
+        return False
+    slots = {"titles": line.title, "options": " or ".join(options)}
+    text = f"{refusal} {desk.words('offer_exchange', **slots)}"
+    for _ in range(_MOST_REPEATS):
+        heard = yield from desk.say(text)
+        chosen = _chosen_option(heard, options)
+        if chosen:
+            break
+        if heard.declines or heard.leaves:
+            return False
+        text = desk.words("offer_exchange", **slots)
+    else:
+        return False
+    [result] = yield from desk.call(tool_call("create_exchange", item_id=line.item_id, variant_id=options[chosen]))
+    move = "failed" if "error" in result else "exchanged"
+    yield from see_off(desk, lambda: desk.words(move, titles=line.title, option=chosen))
+    return True
+
+
+def _chosen_option(heard: Heard, options: Mapping[str, Any]) -> str:
+    """The option that the customer names, or the only one there is if they agree."""
+    if heard.asks or heard.declines:
+        return ""
+    for option in sorted(options, key=len, reverse=True):
+        if re.search(rf"\b{re.escape(option.lower())}\b", heard.text):
+            return option
+    return next(iter(options)) if len(options) == 1 and heard.agrees else ""
+
+
+def see_off(desk: Desk, words: Callable[[], str]) -> Moves[None]:
+    """Says how the matter ended, again if there are questions, until the customer has no more."""
+    for _ in range(_MOST_REPEATS):
+        heard = yield from desk.say(words())
+        if heard.satisfied and not heard.asks:
+            return
+
+
+def _titles(verdicts: Sequence[Verdict]) -> str:
+    return titles(verdict.line for verdict in verdicts)
