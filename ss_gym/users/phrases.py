@@ -40,7 +40,8 @@ SOURCES: dict[str, tuple[str, ...]] = {
 
 ALONE = "alone"
 _TAGS = frozenset((*REGISTERS, ALONE))
-_CASE_SLOTS = ("reason", "remedy")
+
+CASE_SLOTS = ("reason", "remedy")  # they choose the words and are not said themselves
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ class Entry:
 
 def case_of(entries: Mapping[str, Entry], name: str, slots: Mapping[str, str]) -> str:
     """The entry that words an act or part: the one for the reason or remedy told, if there is one."""
-    for slot in _CASE_SLOTS:
+    for slot in CASE_SLOTS:
         case = f"{name}/{slots[slot]}" if slot in slots else name
         if case != name and case in entries:
             return case
@@ -173,15 +174,15 @@ class PhraseBook:
                 found = this
         assert found is not None
         if all(entry.name != name for entry in cases):
-            found = self._chosen_by_reason(name, found)
+            found = self._chosen_by_reason(name, cases[0].name, found)
         self._part_mentions[name] = found
         return found
 
-    def _chosen_by_reason(self, name: str, found: Mentions) -> Mentions:
+    def _chosen_by_reason(self, name: str, first: str, found: Mentions) -> Mentions:
         """A part that only has cases speaks of the reason, and must have a case for each."""
         for reason in REASONS:
             if f"{name}/{reason}" not in self.parts:
-                raise self._error(name, f"has no case '{name}/{reason}' and no entry of its own")
+                raise self._error(first, f"lacks its fellow '{name}/{reason}', and there is no '{name}' for the rest")
         return Mentions(found.needed | {"reason"}, found.possible | {"reason"})
 
     def _check_act(self, entry: Entry) -> None:

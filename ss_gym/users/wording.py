@@ -10,7 +10,7 @@ from ss_gym.streams import Stream
 from ss_gym.users.acts import CustomerAct
 from ss_gym.users.noise import add_noise, group_digits
 from ss_gym.users.persona import Persona
-from ss_gym.users.phrases import SOURCES, Line, PhraseBook, case_of
+from ss_gym.users.phrases import CASE_SLOTS, SOURCES, Line, PhraseBook, case_of
 from ss_gym.users.templates import Program, expand, specialise
 
 _FILE = "phrases.yaml"
@@ -229,13 +229,17 @@ def _appended(text: str, sentence: str, slots: Mapping[str, str], lowered: bool,
 
 def _capitalised(text: str, slots: Mapping[str, str], first: bool = True) -> str:
     """Starts each sentence with a capital, unless it starts with a value."""
-    if first and text[0].islower() and not any(value and text.startswith(value) for value in slots.values()):
+    if first and text[0].islower() and not _starts_with_value(text, slots):
         text = text[0].upper() + text[1:]
     for mark in _SENTENCE_ENDS:
         if mark in text:
             head, *rest = text.split(mark)
             text = mark.join([head, *[part[:1].upper() + part[1:] for part in rest]])
     return text
+
+
+def _starts_with_value(text: str, slots: Mapping[str, str]) -> bool:
+    return any(value and name not in CASE_SLOTS and text.startswith(value) for name, value in slots.items())
 
 
 def _is_plural(item: str) -> bool:
