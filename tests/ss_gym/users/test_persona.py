@@ -66,5 +66,5 @@ def test_a_persona_is_frozen() -> None:
 
 
 def test_an_unknown_split_is_named() -> None:
-    with pytest.raises(ValueError, match="unknown split 'valid'.*train, dev, test"):
+    with pytest.raises(ValueError, match=r"unknown split 'valid'.*train, dev, test"):
         draw_persona(Stream(1), "valid")

@@ -4,13 +4,16 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from ss_gym.commerce.records import REASONS
+from ss_gym.scenario_files import field_error, read_yaml
 from ss_gym.streams import Stream
 from ss_gym.users.acts import CustomerAct
 from ss_gym.users.persona import REGISTERS, Persona, draw_persona
+from ss_gym.users.phrases import PhraseBook
 from ss_gym.users.wording import Wording
 
 SPLITS = ("train", "dev", "test")
@@ -47,6 +50,7 @@ SIMPLE = (
     *("silence", "hurry", "tangent", "demand_card", "drop_card_demand", "nothing_else", "thanks", "bye_happy"),
     *("bye_unhappy", "give_up", "accept_transfer", "refuse_transfer"),
 )
+ERROR = partial(field_error, "refund", "phrases.yaml")
 PLAIN = Persona(verbosity=0.0)
 
 
@@ -154,7 +158,7 @@ def test_no_sentence_means_two_reasons(wording: Wording, kind: str) -> None:
 @pytest.mark.parametrize(
     ("reason", "clues"),
     [
-        ("changed_mind", "mind|want|need|use for|not for me|like|keen|regret|thoughts"),
+        ("changed_mind", "mind|want|need|use for|not for me|like|keen|regret|thoughts|against"),
         ("damaged", "damage|broke|torn"),
         ("wrong_item", "wrong|different|else|not what|another|never ordered|didn't order|not the one"),
         ("defective", "fault|defect|gave out|failed|apart"),
@@ -226,7 +230,7 @@ def test_equal_streams_give_equal_words(wording: Wording) -> None:
 
 
 def test_what_was_said_before_does_not_change_what_is_said_now() -> None:
-    fresh, used = (Wording(Wording.load("refund")._book) for _ in range(2))
+    fresh, used = (Wording(PhraseBook(read_yaml("refund", "phrases.yaml"), ERROR)) for _ in range(2))
     for act in ACTS:
         used.say([act], Stream(1), PLAIN, "test")
     for act in reversed(ACTS):
@@ -272,6 +276,13 @@ def test_wrong_requests_are_named(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         wording.say([CustomerAct(kind, slots)], Stream(1), PLAIN, split)
+
+
+def test_a_broken_file_is_reported_with_its_name_and_line() -> None:
+    document = read_yaml("refund", "phrases.yaml")
+    broken = document | {"acts": document["acts"] | {"thanks": document["acts"]["thanks"] | {"test": "(cheers"}}}
+    with pytest.raises(ValueError, match=r"refund/phrases.yaml, line \d+, field acts.thanks.test: .*'\(cheers'"):
+        PhraseBook(broken, ERROR)
 
 
 def test_an_unknown_family_has_no_wording() -> None:
