@@ -27,7 +27,7 @@ class LoraSettings:
     """
 
     rank: int = 16
-    alpha: float = 32.0
+    alpha: int = 32
     target_modules: str | tuple[str, ...] = "all-linear"
 
     def __post_init__(self) -> None:
@@ -66,7 +66,9 @@ class TrainingConfig:
         lora: train adapters instead of the model.
         device: where the model is trained, e.g. ``"cpu"`` or ``"cuda:0"``.
         threads: threads of one process for tensor arithmetic.
-        workers: processes that share the work; more than one needs ``device="cpu"``.
+        workers: processes that share the work; more than one needs ``device="cpu"``, and a script
+            whose main part stands under ``if __name__ == "__main__":``.
+        parallel_episodes: conversations that one process plays at once.
         output_dir: folder of metrics and checkpoints; nothing is written if None.
     """
 
@@ -93,6 +95,7 @@ class TrainingConfig:
     device: str = "cpu"
     threads: int = 1
     workers: int = 1
+    parallel_episodes: int = 64
     output_dir: str | None = None
 
     def __post_init__(self) -> None:
@@ -103,7 +106,7 @@ class TrainingConfig:
         """
         for name in (
             "iterations groups_per_iteration group_size epochs micro_batch_tokens max_new_tokens eval_episodes "
-            "threads workers"
+            "threads workers parallel_episodes"
         ).split():
             _require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
         for name in ("warmup_iterations", "weight_decay", "eval_every", "save_every"):

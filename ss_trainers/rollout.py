@@ -18,6 +18,7 @@ import gymnasium as gym
 from ss_gym.agents import Conversation
 from ss_gym.types import Completion, ConversationTurn, Message, MultiTurnTrajectory
 from ss_trainers.chat import EncodedConversation
+from ss_trainers.metrics import trajectory_metrics
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -53,6 +54,11 @@ class Rollouts:
 
     trajectories: tuple[MultiTurnTrajectory, ...]
     dropped: tuple[str, ...] = ()
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """What the trajectories tell; see :func:`ss_trainers.metrics.trajectory_metrics`."""
+        return trajectory_metrics(self.trajectories)
 
 
 class Player(Protocol):

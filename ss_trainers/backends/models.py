@@ -59,11 +59,11 @@ def load_model(location: str, device: str = "cpu") -> LoadedModel:
     """
     source = _source(location)
     if source.suffix == ".gguf" and source.is_file():
-        with _no_progress_bars():
+        with no_progress_bars():
             source = _converted(source)
     if source.is_dir() and (source / MANIFEST).is_file():
         read_manifest(source)
-    with _no_progress_bars():
+    with no_progress_bars():
         if (source / _ADAPTER).is_file():
             model, tokenizer = _load_adapter(source)
         else:
@@ -118,7 +118,7 @@ def _converted(file: Path) -> Path:
         model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
         # The weights are float32 by now, but the model still says that it is quantized.
-        model.hf_quantizer = None
+        del model.hf_quantizer
         del model.config.quantization_config
         with replaced_folder(folder) as partial:
             model.save_pretrained(partial)
@@ -127,15 +127,15 @@ def _converted(file: Path) -> Path:
 
 
 @contextmanager
-def _no_progress_bars() -> Iterator[None]:
+def no_progress_bars() -> Iterator[None]:
     """Keeps transformers from drawing on the terminal, where a run's own progress bar may be."""
     shown = is_progress_bar_enabled()
-    disable_progress_bar()
+    disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
         if shown:
-            enable_progress_bar()
+            enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def cache_folder() -> Path:

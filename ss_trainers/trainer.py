@@ -1,0 +1,377 @@
+"""The online loop: play episodes, score them, take a step, again."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec
+from rich.console import Console
+from torch import nn
+
+from ss_gym.agents import AgentConfig, MultiTurnAgent
+from ss_gym.agents.checkpoint import CheckpointError, write_manifest
+from ss_gym.streams import Stream
+from ss_trainers.algorithms.grpo import GRPO, GRPOConfig
+from ss_trainers.backends.models import TINY, load_model, no_progress_bars
+from ss_trainers.checkpoint import TrainerState, read_state, replaced_folder, write_state
+from ss_trainers.collate import collate, drop_nonfinite, split_by_length
+from ss_trainers.config import TrainingConfig, config_from_mapping
+from ss_trainers.distributed import Workers
+from ss_trainers.engine import Algorithm, EngineSetup
+from ss_trainers.interruption import undisturbed
+from ss_trainers.metrics import group_metrics, trajectory_metrics
+from ss_trainers.optimization import adamw, even_share, trainable_model
+from ss_trainers.reporter import Reporter
+from ss_trainers.rollout import Episode, Rollouts, TextEnv
+from ss_trainers.types import BatchCounts, TokenBatch, merge_metrics
+
+_LOGGER = logging.getLogger(__name__)
+
+Environment = str | EnvSpec | Callable[[], TextEnv]
+
+
+class Trainer:
+    """Trains a language model in a text environment, online.
+
+    One iteration plays ``groups_per_iteration`` scenarios, ``group_size`` attempts each, and takes
+    ``epochs`` optimizer steps on them. Scenarios, sampling noise and the learning rate follow from
+    the seed and the iteration alone, so a run that is resumed goes on exactly (on a processor)
+    where the checkpoint was made.
+
+    Args:
+        env: any Gymnasium environment whose observations and actions are strings: its id, its spec
+            or a function that makes one.
+        model: what to train, as in :func:`ss_trainers.backends.models.load_model`.
+        algorithm: what is minimised.
+        training: the engine's settings.
+        env_kwargs: keyword arguments of the environment, for an id or a spec.
+        console: where the progress bar is drawn; none if None.
+        resume_from: a checkpoint to go on from; ``model`` is then what training began with.
+
+    Attributes:
+        training: as above.
+        algorithm: as above.
+        iteration: iterations done.
+
+    Raises:
+        CheckpointError: if ``resume_from`` is missing or damaged.
+        FileNotFoundError: if there is no such model.
+        gymnasium.error.Error: if there is no such environment.
+    """
+
+    def __init__(
+        self,
+        env: Environment,
+        model: str,
+        algorithm: Algorithm,
+        training: TrainingConfig | None = None,
+        *,
+        env_kwargs: Mapping[str, Any] | None = None,
+        console: Console | None = None,
+        resume_from: str | Path | None = None,
+    ) -> None:
+        state = read_state(resume_from) if resume_from is not None else None
+        self.training = training or TrainingConfig()
+        self.algorithm = algorithm
+        self.iteration = state.iteration if state is not None else 0
+        self._environment = gym.spec(env) if isinstance(env, str) else env
+        self._env_kwargs = dict(env_kwargs or {})
+        self._base_model = model
+        self._console = console
+        self._workers: Workers | None = None
+        loaded = load_model(str(resume_from) if resume_from is not None else model, self.training.device)
+        self._loaded = trainable_model(loaded, self.training)
+        self._parameters = [parameter for parameter in self._loaded.model.parameters() if parameter.requires_grad]
+        self._optimizer = adamw(self._parameters, self.training)
+        if state is not None:
+            self._restore_optimizer(state, str(resume_from))
+
+    def step(self) -> dict[str, float]:
+        """Runs one iteration.
+
+        Returns:
+            its metrics by name.
+        """
+        with self._all_or_nothing():
+            return self._step()
+
+    def _step(self) -> dict[str, float]:
+        config, start = self.training, time.perf_counter()
+        rollouts = self._play(self._training_episodes(), config.temperature, "train")
+        played = time.perf_counter()
+        metrics = trajectory_metrics(rollouts.trajectories)
+        metrics["dropped_episodes"] = float(len(rollouts.dropped))
+        batch = self._batch(rollouts, metrics)
+        metrics["learning_rate"] = config.learning_rate_at(self.iteration)
+        if batch is None:
+            _LOGGER.warning("iteration %d has no episode to learn from", self.iteration + 1)
+            self.iteration += 1
+        else:
+            self._update(batch, metrics)
+        updated = time.perf_counter()
+        generated = metrics.get("tokens", 0.0) * len(rollouts.trajectories)
+        metrics["seconds/rollout"], metrics["seconds/update"] = played - start, updated - played
+        metrics["tokens_per_second/rollout"] = generated / (played - start)
+        if batch is not None:
+            trained = config.epochs * (int(batch.lengths.sum()) + len(batch.prefix))
+            metrics["tokens_per_second/update"] = trained / (updated - played)
+        return metrics
+
+    def train(self) -> dict[str, float]:
+        """Runs the iterations that are left, with evaluations, checkpoints and a progress bar.
+
+        Ctrl-C ends it after saving a checkpoint, from which the run can be resumed; the iteration
+        that was going on is then repeated.
+
+        Returns:
+            the metrics of the last iteration.
+
+        Raises:
+            KeyboardInterrupt: after Ctrl-C, once the checkpoint is saved.
+            CheckpointError: if a checkpoint could not be saved; the earlier one is intact.
+        """
+        config, metrics = self.training, dict[str, float]()
+        directory = Path(config.output_dir) if config.output_dir is not None else None
+        total = config.iterations
+        try:
+            with Reporter(directory, total=total, iteration=self.iteration, console=self._console) as reporter:
+                while self.iteration < total:
+                    metrics = self.step()
+                    if config.eval_every and self.iteration % config.eval_every == 0:
+                        measured = self.evaluate().metrics
+                        metrics |= {f"eval/{name}": value for name, value in measured.items()}
+                    reporter.report(self.iteration, metrics)
+                    if directory is not None and config.save_every and self.iteration % config.save_every == 0:
+                        self.save(directory / "checkpoint")
+        except KeyboardInterrupt:
+            if directory is not None:
+                self.save(directory / "checkpoint")
+                _LOGGER.warning("interrupted after iteration %d; saved %s", self.iteration, directory / "checkpoint")
+            raise
+        finally:
+            self.close()
+        if directory is not None:
+            self.save(directory / "checkpoint")
+        return metrics
+
+    def evaluate(
+        self, episodes: Sequence[Episode] | None = None, *, temperature: float | None = None, seed: int = 0
+    ) -> Rollouts:
+        """Plays episodes without learning from them.
+
+        Args:
+            episodes: what to play; by default ``eval_episodes`` seeds with ``eval_options``, always
+                the same ones.
+            temperature: of the sampling, 0 for greedy; that of training by default.
+            seed: of the sampling noise.
+        """
+        config = self.training
+        if episodes is None:
+            episodes = [Episode(number, config.eval_options, number) for number in range(config.eval_episodes)]
+        with self._all_or_nothing():
+            return self._play(episodes, config.temperature if temperature is None else temperature, f"evaluate {seed}")
+
+    def save(self, folder: str | Path) -> None:
+        """Writes a checkpoint, replacing the folder as a whole.
+
+        It holds the model in the form that transformers or ``peft`` read, the tokenizer, and what
+        ``resume`` needs.
+
+        Raises:
+            CheckpointError: if it cannot be written; what was there before is intact.
+        """
+        config = self.training
+        state = TrainerState(self.iteration, self._settings(), self._optimizer.state_dict())
+        agent = AgentConfig(
+            self._base_model, max_new_tokens=config.max_new_tokens, temperature=config.temperature, seed=config.seed
+        )
+        provenance = {
+            "algorithm": type(self.algorithm).__name__,
+            "base_model": self._base_model,
+            "iteration": self.iteration,
+            "training": self._settings(),
+        }
+        with undisturbed(), no_progress_bars(), replaced_folder(folder) as partial:
+            self._loaded.model.save_pretrained(partial)  # type: ignore[operator]
+            self._loaded.tokenizer.save_pretrained(partial)
+            write_state(partial, state)
+            write_manifest(partial, agent, provenance)
+
+    def agent(self) -> MultiTurnAgent:
+        """The agent as it is now; it goes on learning if training does."""
+        config = self.training
+        agent = AgentConfig(self._base_model, config.max_new_tokens, config.temperature, seed=config.seed)
+        return MultiTurnAgent(agent, self._running().engine.backend)
+
+    def close(self) -> None:
+        """Ends other processes and closes the environments; they start again when they are needed."""
+        if self._workers is not None:
+            self._workers.close()
+            self._workers = None
+
+    def _running(self) -> Workers:
+        if self._workers is None:
+            config = self.training
+            setup = EngineSetup(
+                environment=self._environment,
+                env_kwargs=self._env_kwargs,
+                algorithm=self.algorithm,
+                base_model=self._base_model,
+                parallel_episodes=config.parallel_episodes,
+                max_new_tokens=config.max_new_tokens,
+                max_context=config.max_context,
+                device=config.device,
+                threads=config.threads,
+            )
+            self._workers = Workers(setup, self._loaded, config.workers)
+        return self._workers
+
+    def _play(self, episodes: Sequence[Episode], temperature: float, purpose: str) -> Rollouts:
+        """Plays episodes with sampling noise that follows from the seed, the iteration and the purpose."""
+        noise = Stream(self.training.seed, "sampling", purpose, self.iteration)
+        seeds = [noise.bits() >> 1 for _ in range(self.training.workers)]
+        return self._running().play(episodes, temperature, seeds)
+
+    def _training_episodes(self) -> list[Episode]:
+        config = self.training
+        scenarios = Stream(config.seed, "scenario", self.iteration)
+        return [
+            Episode(seed, config.train_options, group)
+            for group in range(config.groups_per_iteration)
+            for seed in [scenarios.below(2**31)] * config.group_size
+        ]
+
+    def _batch(self, rollouts: Rollouts, metrics: dict[str, float]) -> TokenBatch | None:
+        """The episodes as tokens, with advantages; None if none is left to learn from."""
+        if not rollouts.trajectories:
+            return None
+        batch, nonfinite = drop_nonfinite(collate(rollouts.trajectories))
+        metrics["nonfinite_episodes"] = float(nonfinite)
+        if not len(batch):
+            return None
+        metrics |= group_metrics(batch.returns, batch.group_ids)
+        return replace(batch, advantages=self.algorithm.advantages(batch))
+
+    def _update(self, batch: TokenBatch, metrics: dict[str, float]) -> None:
+        """Takes the iteration's optimizer steps."""
+        config, workers, counts = self.training, self._running(), BatchCounts.of(batch)
+        micro_batches = split_by_length(batch, even_share(batch, config))
+        for group in self._optimizer.param_groups:
+            group["lr"] = metrics["learning_rate"]
+        with ExitStack() as stack:
+            for epoch in range(config.epochs):
+                self._optimizer.zero_grad()
+                outputs = workers.accumulate(micro_batches, counts, config.temperature)
+                norm = float(nn.utils.clip_grad_norm_(self._parameters, config.max_grad_norm))
+                if not math.isfinite(norm):
+                    raise FloatingPointError(
+                        f"the gradient of iteration {self.iteration + 1} is not finite; lower the learning rate"
+                    )
+                metrics |= merge_metrics(outputs) | {"gradient_norm": norm}
+                if epoch == 0:
+                    # From here to the end of the iteration the weights belong to no checkpoint.
+                    stack.enter_context(undisturbed())
+                self._optimizer.step()
+            workers.weights_changed()
+            self.iteration += 1
+
+    def _restore_optimizer(self, state: TrainerState, folder: str) -> None:
+        try:
+            self._optimizer.load_state_dict(dict(state.optimizer))
+        except (ValueError, KeyError) as error:
+            raise CheckpointError(f"the optimizer's state in '{folder}' does not fit the model: {error}") from error
+
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        """Ends the other processes if the block fails: they may be in the middle of their part."""
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
+
+    def _settings(self) -> dict[str, Any]:
+        spec = self._environment
+        return {
+            "env": spec.id if isinstance(spec, EnvSpec) else None,
+            "env_kwargs": self._env_kwargs,
+            "model": self._base_model,
+            "algorithm": type(self.algorithm).__name__,
+            "config": asdict(self.algorithm.config),
+            "training": asdict(self.training),
+        }
+
+
+class GRPOTrainer(Trainer):
+    """Trains with group-relative policy optimisation; see :class:`Trainer`.
+
+    Args:
+        env: any Gymnasium environment whose observations and actions are strings.
+        model: what to train.
+        config: the loss.
+        training: the engine's settings.
+        env_kwargs: keyword arguments of the environment, for an id or a spec.
+        console: where the progress bar is drawn; none if None.
+        resume_from: a checkpoint to go on from.
+    """
+
+    def __init__(
+        self,
+        env: Environment,
+        model: str = TINY,
+        config: GRPOConfig | None = None,
+        training: TrainingConfig | None = None,
+        *,
+        env_kwargs: Mapping[str, Any] | None = None,
+        console: Console | None = None,
+        resume_from: str | Path | None = None,
+    ) -> None:
+        super().__init__(
+            env, model, GRPO(config), training, env_kwargs=env_kwargs, console=console, resume_from=resume_from
+        )
+
+    @classmethod
+    def resume(
+        cls,
+        folder: str | Path,
+        *,
+        env: Environment | None = None,
+        training: Mapping[str, Any] | None = None,
+        console: Console | None = None,
+    ) -> GRPOTrainer:
+        """The trainer that saved a checkpoint, as it was then.
+
+        Args:
+            folder: the checkpoint.
+            env: the environment, for runs whose environment was not given by id.
+            training: settings of the engine that are to change, such as ``iterations``.
+            console: where the progress bar is drawn; none if None.
+
+        Raises:
+            CheckpointError: if the checkpoint is missing, damaged or another algorithm's, or does
+                not know its environment and ``env`` is not given.
+            ValueError: if ``training`` has an unknown or wrong setting.
+        """
+        settings = read_state(folder).settings
+        if settings["algorithm"] != GRPO.__name__:
+            raise CheckpointError(f"the checkpoint '{folder}' was made by {settings['algorithm']}, not by GRPO")
+        env = env if env is not None else settings["env"]
+        if env is None:
+            raise CheckpointError(f"the checkpoint '{folder}' does not name its environment: give it as env=…")
+        return cls(
+            env,
+            settings["model"],
+            config_from_mapping(GRPOConfig, settings["config"]),
+            config_from_mapping(TrainingConfig, {**settings["training"], **(training or {})}),
+            env_kwargs=settings["env_kwargs"],
+            console=console,
+            resume_from=folder,
+        )
