@@ -1,0 +1,339 @@
+"""From the features of segments to acts, and from acts of single sentences to those of a message."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from ss_gym.users import concepts as c
+from ss_gym.users.acts import Act, ActKind, Slot, Value
+from ss_gym.users.clauses import Segment
+
+_SLOTS: tuple[tuple[int, Slot], ...] = (
+    (c.S_ORDER, "order_id"),
+    (c.S_EMAIL, "email"),
+    (c.S_POSTAL, "postal_code"),
+    (c.S_NAME, "name"),
+    (c.S_ITEM, "item"),
+    (c.S_REASON, "reason"),
+    (c.S_PREFERENCE, "preference"),
+    (c.S_OTHER, "other"),
+)
+_SOCIAL: tuple[tuple[int, ActKind], ...] = (
+    (c.GREET, "greet"),
+    (c.SORRY, "apologise"),
+    (c.THANK, "thank"),
+    (c.WAIT, "wait"),
+    (c.BYE, "close"),
+)
+_SOCIAL_BITS = c.GREET | c.SORRY | c.THANK | c.WAIT | c.BYE
+_STRONG = (
+    (c.G_FINAL, "final_sale"),
+    (c.G_ALREADY, "already_refunded"),
+    (c.G_NOT_DELIVERED, "not_delivered"),
+    (c.G_GIFT, "gift_card_item"),
+    (c.G_NOT_FOUND, "not_found"),
+    (c.G_NOT_VERIFIED, "not_verified"),
+    (c.G_STOCK, "out_of_stock"),
+    (c.G_WINDOW, "window"),
+)
+_STRONG_BITS = (
+    c.G_FINAL | c.G_ALREADY | c.G_NOT_DELIVERED | c.G_GIFT | c.G_NOT_FOUND | c.G_NOT_VERIFIED | c.G_STOCK | c.G_WINDOW
+)
+_WEAK = (
+    (c.W_GIFT, "gift_card_item"),
+    (c.W_NOT_VERIFIED, "not_verified"),
+    (c.W_WINDOW, "window"),
+)
+_ASKS_CONSENT = c.CONSENT | c.TAG | c.CONFIRM | c.LIKE | c.S_RIGHT
+_PERSONAL = c.S_EMAIL | c.S_POSTAL | c.S_NAME
+
+
+class _Draft:
+    """An act that later sentences may still change.
+
+    Attributes:
+        evidence: a refusal that is only a stated fact ("it is final sale"), with no refusing verb.
+        general: a refusal of a whole class of items, such as a policy has.
+        alternative: an offer made as an alternative, which stays an offer beside its proposal.
+        announced: a remedy in the future, which is a proposal only if consent is asked for.
+    """
+
+    __slots__ = (
+        "alternative", "announced", "evidence", "general", "ground", "kind", "segment", "slot", "values", "verb",
+    )  # fmt: skip
+
+    def __init__(self, kind: ActKind, segment: Segment, verb: str = "", slot: Slot | str = "", ground: str = "") -> None:
+        self.kind: ActKind = kind
+        self.segment = segment
+        self.verb = verb
+        self.slot = slot
+        self.ground = ground
+        self.values = segment.values
+        self.evidence = False
+        self.general = False
+        self.alternative = False
+        self.announced = False
+
+
+class Interpretation:
+    """Turns the segments of one message into acts."""
+
+    __slots__ = ("_drafts", "_segments")
+
+    def __init__(self, segments: list[Segment], values: Sequence[tuple[int, Value]]) -> None:
+        self._segments = segments
+        self._drafts: list[_Draft] = []
+        if values:
+            for segment in segments:
+                segment.values = tuple([v for at, v in values if segment.start <= at < segment.end])
+                if segment.ago >= 0:
+                    segment.days_ago = next((int(v.value) for at, v in values if at == segment.ago and v.kind == "days"), -1)
+
+    def acts(self) -> tuple[Act, ...]:
+        """The acts of the message."""
+        leading = False
+        for segment in self._segments:
+            if not segment.item:
+                leading = False
+            self._read(segment, leading)
+            if segment.leads and (segment.bits | segment.asked) & c.ASK:
+                leading = True
+        drafts = self._drafts
+        if len(drafts) > 1:
+            self._settle_refusals()
+            self._settle_remedies()
+        return tuple(
+            [Act(d.kind, d.slot, d.verb, d.ground, d.values, d.segment.sentence) for d in self._drafts if d.kind != "drop"]
+        )
+
+    def _read(self, segment: Segment, leading: bool) -> None:
+        before = len(self._drafts)
+        features = segment.bits | segment.asked
+        if features & _SOCIAL_BITS:
+            for bit, kind in _SOCIAL:
+                if features & bit:
+                    self._drafts.append(_Draft(kind, segment))
+        if features & (c.HANDOVER | c.HUMAN) == c.HANDOVER | c.HUMAN:
+            self._drafts.append(_Draft("transfer", segment))
+        else:
+            self._read_remedies(segment, features)
+            self._read_refusal(segment)
+        self._read_asks(segment, features, leading)
+        if segment.values or (features & c.FACT and len(self._drafts) == before):
+            if not any(d.values is segment.values and d.kind not in ("greet", "thank", "apologise") for d in self._drafts[before:]):
+                self._drafts.append(_Draft("inform", segment))
+
+    # --- asks -------------------------------------------------------------------------------------
+
+    def _read_asks(self, segment: Segment, features: int, leading: bool) -> None:
+        if features & c.S_ELSE:
+            self._drafts.append(_Draft("ask", segment, slot="anything_else"))
+            return
+        slots = features & c.SLOTS or (segment.early if features & c.ASK else 0)
+        if not slots or not (features & (c.ASK | c.PLEASE) or segment.question or leading):
+            return
+        if slots & c.S_REASON and slots & ~c.S_REASON and not segment.question and not features & c.ASK:
+            slots &= ~c.S_REASON
+        for bit, slot in _SLOTS:
+            if slots & bit:
+                self._drafts.append(_Draft("ask", segment, slot=slot))
+
+    # --- remedies ---------------------------------------------------------------------------------
+
+    def _read_remedies(self, segment: Segment, features: int) -> None:
+        done = segment.bits >> c.DONE & c.REMEDY
+        if done:
+            self._read_done(segment, done)
+        possible = features >> c.POSSIBLE & c.REMEDY
+        verbs = _verbs(possible, features)
+        wants_consent = bool(features & _ASKS_CONSENT) or (segment.question and possible)
+        slots = features & c.SLOTS
+        if features & (c.CONSENT | c.TAG | c.LIKE | c.S_RIGHT) == 0 and slots:
+            wants_consent = False
+        if not wants_consent:
+            if verbs:
+                for verb in verbs:
+                    self._state(segment, verb, features)
+            elif features & c.REMEDY and not done and not features >> c.REFUSED & c.REMEDY and features & (c.MONEY | c.ALTERNATIVE):
+                for verb in _verbs(features & c.REMEDY & ~c.THING, features):
+                    self._state(segment, verb, features)
+            return
+        mentioned = verbs or _verbs(features & c.REMEDY & ~(c.THING | c.RETURN), features)
+        if features & c.LIKE and features & c.OR and len(mentioned) > 1 or slots & c.S_PREFERENCE:
+            for verb in mentioned:
+                self._state(segment, verb, features)
+            if not slots & c.S_PREFERENCE:
+                self._drafts.append(_Draft("ask", segment, slot="preference"))
+            return
+        if mentioned and not (mentioned == ["refund"] and not features & c.REFUND and not features & c.MONEY and self._pending()):
+            for verb in mentioned:
+                self._propose(segment, verb, features)
+            return
+        pending = self._pending()
+        if pending and not (slots and not features & (c.CONSENT | c.TAG)):
+            for draft in pending:
+                self._adopt(draft, segment)
+        elif features & (c.TAG | c.S_RIGHT | c.CONSENT | c.CONFIRM) and not slots and not features & c.S_ELSE:
+            self._drafts.append(_Draft("ask", segment, slot="confirmation"))
+
+    def _pending(self) -> list[_Draft]:
+        return [d for d in self._drafts if d.kind == "offer" or (d.kind == "inform" and d.verb)]
+
+    def _state(self, segment: Segment, verb: str, features: int) -> None:
+        by_agent = features & (c.FIRST | c.ABLE | c.ALTERNATIVE) and not features & c.BUSINESS or features & c.ABLE
+        general = features & c.GENERIC and not features & (c.MONEY | c.DEFINITE)
+        draft = _Draft("offer" if by_agent and not general else "inform", segment, verb)
+        if general:
+            draft.verb = ""
+        draft.alternative = bool(features & (c.ALTERNATIVE | c.INSTEAD))
+        draft.announced = not features & c.ABLE
+        self._drafts.append(draft)
+
+    def _propose(self, segment: Segment, verb: str, features: int) -> None:
+        draft = _Draft("propose", segment, verb)
+        for earlier in self._drafts:
+            if earlier.verb == verb and (earlier.kind == "offer" or earlier.kind == "inform"):
+                if not features & c.MONEY:
+                    draft.values = _joined(earlier.values, draft.values)
+                if not earlier.alternative:
+                    earlier.kind = "inform"
+                    earlier.verb = ""
+        if features & (c.ALTERNATIVE | c.INSTEAD):
+            self._drafts.append(_Draft("offer", segment, verb))
+        self._drafts.append(draft)
+
+    def _adopt(self, earlier: _Draft, segment: Segment) -> None:
+        """An earlier statement becomes the proposal that this segment asks consent for."""
+        draft = _Draft("propose", segment, earlier.verb)
+        draft.values = _joined(earlier.values, segment.values)
+        if not earlier.alternative:
+            earlier.kind = "inform"
+            earlier.verb = ""
+        self._drafts.append(draft)
+
+    def _read_done(self, segment: Segment, done: int) -> None:
+        bits = segment.bits
+        if not bits & c.ACTIVE and _is_earlier(segment):
+            draft = _Draft("refuse", segment, "refund", ground="already_refunded")
+            draft.evidence = True
+            self._drafts.append(draft)
+            return
+        for verb in _verbs(done, bits) or [""]:
+            draft = _Draft("confirm_done", segment, verb)
+            draft.announced = bool(bits & c.APPROVED)
+            self._drafts.append(draft)
+
+    # --- refusals ---------------------------------------------------------------------------------
+
+    def _read_refusal(self, segment: Segment) -> None:
+        bits = segment.bits
+        refused = bits >> c.REFUSED & c.REMEDY
+        grounds = self._grounds(segment, bool(refused))
+        if bits & c.G_METHOD and refused and not grounds:
+            return
+        if not refused and not grounds:
+            return
+        verb = (_verbs(refused, bits & c.REMEDY) or [""])[0] if refused else ""
+        for ground in grounds or [""]:
+            draft = _Draft("refuse", segment, verb, ground=ground)
+            draft.evidence = not refused
+            draft.general = bool(bits & c.GENERIC and not bits & (c.DEFINITE | c.ORDER))
+            self._drafts.append(draft)
+
+    def _grounds(self, segment: Segment, refused: bool) -> list[str]:
+        bits = segment.bits
+        if bits & c.OUTSIDE and bits & c.W_WINDOW and not bits & c.BUSINESS:
+            bits |= c.G_WINDOW
+        if bits & c.LOST:
+            bits |= c.G_NOT_FOUND if bits & c.ORDER or not bits & (c.ACCOUNT | _PERSONAL) else c.G_NOT_VERIFIED
+        if bits & c.UNMATCHED:
+            bits |= c.G_NOT_FOUND if bits & c.ORDER and not bits & _PERSONAL else c.G_NOT_VERIFIED
+        if bits & c.UNAVAILABLE and not bits & (c.REFUND | c.CREDIT | c.RETURN) and bits & c.W_STOCK:
+            bits |= c.G_STOCK
+        if refused and bits & c.AGAIN:
+            bits |= c.G_ALREADY
+        if 0 <= segment.days_ago and any(
+            v.kind == "days" and v.owner == "policy" and int(v.value) < segment.days_ago for v in segment.values
+        ):
+            bits |= c.G_WINDOW
+        if not bits & _STRONG_BITS:
+            if refused:
+                return [ground for bit, ground in _WEAK if bits & bit][:1]
+            return []
+        return [ground for bit, ground in _STRONG if bits & bit]
+
+    # --- the whole message ------------------------------------------------------------------------
+
+    def _settle_refusals(self) -> None:
+        """Joins refusals with their reasons; drops general ones beside a remedy, and conceded facts."""
+        drafts = self._drafts
+        granted = [d for d in drafts if d.kind in ("propose", "offer", "confirm_done") and d.verb == "refund"]
+        asks = any(d.kind == "ask" and d.slot not in ("anything_else", "confirmation") for d in drafts)
+        refusals = [d for d in drafts if d.kind == "refuse"]
+        for draft in refusals:
+            if draft.general and (granted or asks) or draft.ground == "not_verified" and asks and not draft.evidence:
+                draft.kind = "drop"
+            elif draft.evidence and draft.ground != "out_of_stock" and any(drafts.index(g) > drafts.index(draft) for g in granted):
+                draft.kind = "drop"
+        refusals = [d for d in refusals if d.kind == "refuse"]
+        reasons = [d for d in refusals if d.ground]
+        for draft in refusals:
+            if not draft.ground and reasons:
+                near = min(reasons, key=lambda d: abs(d.segment.sentence - draft.segment.sentence))
+                if near.evidence or len(refusals) == 2:
+                    near.verb = near.verb or draft.verb
+                    near.values = _joined(draft.values, near.values)
+                    near.evidence = False
+                    draft.kind = "drop"
+
+    def _settle_remedies(self) -> None:
+        """A remedy that is done is no longer offered; what was only approved is not done yet."""
+        drafts = self._drafts
+        proposed = {d.verb for d in drafts if d.kind == "propose"}
+        for draft in drafts:
+            if draft.kind == "confirm_done" and draft.announced and draft.verb in proposed:
+                draft.kind = "inform"
+                draft.verb = ""
+        done = {d.verb for d in drafts if d.kind == "confirm_done"}
+        for draft in drafts:
+            if draft.kind in ("offer", "inform") and draft.verb:
+                if draft.kind == "inform" or draft.verb in done:
+                    draft.kind = "inform"
+                    draft.verb = ""
+            elif draft.kind == "confirm_done" and not draft.verb and done != {""}:
+                draft.kind = "drop"
+
+
+def _verbs(remedy: int, features: int) -> list[str]:
+    """The remedies by name; "it" and "$20" are what the rest of the segment says they are."""
+    verbs = []
+    if remedy & (c.REFUND | c.RETURN):
+        verbs.append("refund")
+    if remedy & c.CREDIT:
+        verbs.append("store_credit")
+    if remedy & c.EXCHANGE:
+        verbs.append("exchange")
+    if remedy & c.THING and not verbs:
+        if features & c.CREDIT:
+            return ["store_credit"]
+        if features & c.CREDITED and not features & (c.CARD | c.BACK):
+            return ["store_credit"]
+        if features & c.EXCHANGE and not features & c.MONEY:
+            return ["exchange"]
+        if features & (c.REFUND | c.RETURN | c.MONEY | c.CARD):
+            return ["refund"]
+    return verbs
+
+
+def _is_earlier(segment: Segment) -> bool:
+    """Whether a completed action is one of the past, not one of just now."""
+    bits = segment.bits
+    if bits & c.ALREADY:
+        return True
+    if bits & (c.NOW | c.BUSINESS):
+        return False
+    return any(value.kind == "date" for value in segment.values)
+
+
+def _joined(first: Iterable[Value], second: Iterable[Value]) -> tuple[Value, ...]:
+    return tuple(dict.fromkeys((*first, *second)))

@@ -1,0 +1,113 @@
+"""What an agent's free text means: acts with typed values, sentence by sentence.
+
+Three steps: the text becomes tokens with typed values (``values``), one walk with the phrases of
+the lexicon sets the features of each segment (``handlers``), and here the features become acts;
+those of different sentences are then put together, since a proposal is often a statement and a
+question after it, and a refusal a sentence and its reason.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from ss_gym.users.acts import Act
+from ss_gym.users.clauses import Parser, Segment
+from ss_gym.users.handlers import HANDLERS
+from ss_gym.users.interpretation import Interpretation
+from ss_gym.users.lexicon import Lexicon, load_lexicon
+from ss_gym.users.values import Inventory, Stream
+
+_PUNCTUATION = {
+    ".": "stop", "?": "asks", "\n": "line", "\n-": "item", ",": "comma", "(": "comma", ")": "comma", "-": "comma",
+    ";": "hard", ":": "colon",
+}  # fmt: skip
+
+
+class Understanding:
+    """Reads what an agent says. Immutable: one object serves every environment of a process."""
+
+    __slots__ = ("_root", "_words")
+
+    def __init__(self, lexicon: Lexicon) -> None:
+        self._words = lexicon.words
+        self._root = _compiled(lexicon.root)
+        for mark, handler in _PUNCTUATION.items():
+            self._root[mark] = {"": (0, HANDLERS[handler], 0, 0)}
+
+    def read(self, text: str, inventory: Inventory) -> tuple[Act, ...]:
+        """The acts of one message, in order.
+
+        Args:
+            text: what the agent says to the customer.
+            inventory: this episode's values, which tell whose each value is.
+        """
+        stream = Stream(text, inventory, self._words)
+        segments = self._segments(stream)
+        return Interpretation(segments, stream.values).acts()
+
+    def _segments(self, stream: Stream) -> list[Segment]:
+        parser = Parser()
+        root = self._root
+        tokens = stream.tokens
+        position = 0
+        count = len(tokens)
+        while position < count:
+            node = root.get(tokens[position])
+            if node is None:
+                position += 1
+                continue
+            entry = node.get("")
+            end = position + 1
+            ahead = end
+            while ahead < count:
+                node = node.get(tokens[ahead])
+                if node is None:
+                    break
+                ahead += 1
+                longer = node.get("")
+                if longer is not None:
+                    entry = longer
+                    end = ahead
+            if entry is None:
+                position += 1
+                continue
+            always, handler, bits, negated = entry
+            parser.position = position
+            if always:
+                parser.clause |= always
+            if handler is not None:
+                handler(parser, bits, negated)
+            position = end
+        parser.position = count
+        parser.end_segment(question=False, new_sentence=True)
+        for position, bits in stream.marks:
+            _mark(parser.segments, position, bits)
+        return parser.segments
+
+
+def _mark(segments: list[Segment], position: int, bits: int) -> None:
+    for segment in segments:
+        if segment.start <= position <= segment.end:
+            segment.bits |= bits
+            return
+
+
+def _compiled(node: dict[str, Any]) -> dict[str, Any]:
+    """The trie with handlers instead of their names."""
+    compiled: dict[str, Any] = {}
+    for token, child in node.items():
+        if token:
+            compiled[token] = _compiled(child)
+        else:
+            handler = HANDLERS[child.handler] if child.handler else None
+            compiled[""] = (child.always, handler, child.bits, child.negated)
+    return compiled
+
+
+@cache
+def load_understanding() -> Understanding:
+    """The understanding of English, built once per process."""
+    text = files("ss_gym.users").joinpath("lexicon.yaml").read_text(encoding="utf-8")
+    return Understanding(load_lexicon(text))
