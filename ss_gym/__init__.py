@@ -12,6 +12,11 @@ from ss_gym.registration import register_environments
 
 if TYPE_CHECKING:
     from ss_gym.actions import parse_action as parse_action
+    from ss_gym.agents import AgentConfig as AgentConfig
+    from ss_gym.agents import Conversation as Conversation
+    from ss_gym.agents import MultiTurnAgent as MultiTurnAgent
+    from ss_gym.agents import load_agent_from_checkpoint as load_agent_from_checkpoint
+    from ss_gym.customer_service import CustomerServiceEnvironment as CustomerServiceEnvironment
     from ss_gym.environment import Conclusion as Conclusion
     from ss_gym.environment import Opening as Opening
     from ss_gym.environment import Response as Response
@@ -30,10 +35,14 @@ __version__ = "0.1.0"
 
 # Public name -> module that holds it.
 _EXPORTS = {
+    "AgentConfig": "ss_gym.agents",
     "Completion": "ss_gym.types",
     "Conclusion": "ss_gym.environment",
+    "Conversation": "ss_gym.agents",
     "ConversationTurn": "ss_gym.types",
+    "CustomerServiceEnvironment": "ss_gym.customer_service",
     "Money": "ss_gym.tools",
+    "MultiTurnAgent": "ss_gym.agents",
     "MultiTurnTrajectory": "ss_gym.types",
     "Opening": "ss_gym.environment",
     "Response": "ss_gym.environment",
@@ -42,6 +51,7 @@ _EXPORTS = {
     "ToolError": "ss_gym.tools",
     "Toolkit": "ss_gym.tools",
     "Utterance": "ss_gym.spaces",
+    "load_agent_from_checkpoint": "ss_gym.agents",
     "parse_action": "ss_gym.actions",
     "tool": "ss_gym.tools",
 }

@@ -27,7 +27,6 @@ _SPACE = " \t\n\r"
 _TOO_DEEP = "the JSON is nested too deeply"
 _FORM = '<tool_call>{"name": "...", "arguments": {...}}</tool_call>'
 _DEEPEST = 32
-_KEYS = frozenset(("name", "arguments"))
 
 # A chat API wants a name on every call, so a call that had none gets this one.
 UNREADABLE_CALL = "unreadable_call"
@@ -85,7 +84,8 @@ def parse_action(text: str, first_id: int = 0) -> ParsedAction:
             thoughts.append(text[position : end if end >= 0 else len(text)])
             position = end + len(_CLOSE_THINK) if end >= 0 else len(text)
     said.append(text[position:])
-    words = _spoken("".join(said))
+    words = "".join(said)
+    words = words and _spoken(words)
     thought = "\n".join(thoughts).strip()
     if calls:
         return ParsedAction(text, "", tuple(calls), words, thought)
@@ -156,19 +156,15 @@ def _read_call(value: Any, raw: str, call_id: str) -> ToolCall:
         return ToolCall(call_id, "", {}, raw, _explain(_TOO_DEEP))
     if not raw.isascii() or "\\u" in raw:
         raw, value = _SURROGATE.sub("\ufffd", raw), _scrub(value)
-    if type(value) is not dict:
-        return ToolCall(call_id, "", {}, raw, _explain("the block must hold one JSON object"))
-    name = value.get("name", "")
+    name = value.get("name") if type(value) is dict else None
+    if not isinstance(name, str) or not name:
+        return ToolCall(call_id, "", {}, raw, _explain('it must be one JSON object, whose "name" names a tool'))
     arguments = value.get("arguments", {})
-    if type(name) is not str or not name:
-        return ToolCall(call_id, "", {}, raw, _explain('"name" must be the name of a tool'))
     if type(arguments) is not dict:
         return ToolCall(call_id, name, {}, raw, _explain('"arguments" must be a JSON object'))
-    if value.keys() - _KEYS:
-        extra = min(value.keys() - _KEYS)
-        return ToolCall(
-            call_id, name, {}, raw, _explain(f'unexpected key "{extra[:40]}" beside "name" and "arguments"')
-        )
+    if len(value) > 1 + ("arguments" in value):
+        extra = min(key for key in value if key not in ("name", "arguments"))
+        return ToolCall(call_id, name, {}, raw, _explain(f'unexpected key "{extra[:40]}"'))
     return ToolCall(call_id, name, arguments, raw)
 
 

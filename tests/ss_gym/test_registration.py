@@ -1,5 +1,7 @@
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import gymnasium
 import pytest
@@ -35,6 +37,12 @@ def test_gymnasium_finds_the_ids_through_the_module_prefix():
     assert run(code).strip() == "StateSet/Refund-v0"
 
 
+def test_type_checkers_are_told_the_same_names_as_the_interpreter():
+    source = Path(ss_gym.__file__).read_text()
+    told = re.findall(r"^    from (\S+) import (\w+) as \2$", source, re.MULTILINE)
+    assert {name: module for module, name in told} == ss_gym._EXPORTS
+
+
 @pytest.mark.parametrize("name", ss_gym.__all__)
 def test_every_public_name_resolves(name):
     assert getattr(ss_gym, name) is not None
@@ -44,3 +52,8 @@ def test_every_public_name_resolves(name):
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = ss_gym.nothing
+
+
+def test_importing_the_package_is_quick():
+    code = "import time; start = time.process_time(); import ss_gym; print(time.process_time() - start)"
+    assert min(float(run(code)) for _ in range(3)) < 0.6
