@@ -70,9 +70,9 @@ def parse_yaml(text: str, source: str) -> Any:
     try:
         return yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f", line {mark.line + 1}" if mark else ""
-        raise ValueError(f"{source}{where}: {error.problem or error.context}") from error
+        where = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        context = f" ({error.context}, line {error.context_mark.line + 1})" if error.context_mark else ""
+        raise ValueError(f"{source}{where}: {error.problem}{context}") from error
     except yaml.YAMLError as error:
         raise ValueError(f"{source}: {error}") from error
 
@@ -91,7 +91,8 @@ def field_error(family: str, name: str, field: Sequence[str | int], problem: str
     """
     label = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in field).lstrip(".")
     line = line_of(read_text(family, name), field)
-    return ValueError(f"{family}/{name}, line {line}, field {label}: {problem}")
+    where = f", field {label}" if label else ""
+    return ValueError(f"{family}/{name}, line {line}{where}: {problem}")
 
 
 def line_of(text: str, field: Sequence[str | int]) -> int:

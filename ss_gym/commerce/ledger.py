@@ -76,6 +76,7 @@ def issue_refund(
     """
     order = _delivered_order(store, order_id)
     items = items_of(order, item_ids)
+    refundable = [_refundable_cents(store, item) for item in items]
     payment = next((p for p in order.payments if p.payment_id == payment_id), None)
     if payment is None:
         known = ", ".join(p.payment_id for p in order.payments)
@@ -83,7 +84,6 @@ def issue_refund(
     left = payment.amount_cents - payment.refunded_cents
     if cents > left:
         raise ToolError(f"payment {payment_id} has {dollars(left)} left to refund, not {dollars(cents)}")
-    refundable = [_refundable_cents(store, item) for item in items]
     _require_amount(cents, sum(refundable))
     refund_id = store.next_id("R")
     store.execute(

@@ -7,14 +7,16 @@ copied into every connection. An episode is a transaction on top of them that is
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, TypeVar
 
 from ss_gym.commerce import background, journal
 from ss_gym.commerce.catalogue import load_catalogue
 from ss_gym.commerce.records import Effect, ItemFacts, OrderFacts, PaymentFacts, Verb, World
+
+T = TypeVar("T")
 
 _COLUMNS = {
     "customers": 3,
@@ -57,6 +59,8 @@ class Store:
         self.split = split
         self.today = ""
         self._numbers: dict[str, int] = {}
+        # An agent asks about the same order several times between two writes.
+        self._facts: dict[str, OrderFacts | None] = {}
         # An application may make an environment in one thread and step it in another.
         self._connection = sqlite3.connect(
             ":memory:", isolation_level=None, check_same_thread=False, cached_statements=256
@@ -89,6 +93,28 @@ class Store:
         journal.arm(self._connection)
         self.today = today
         self._numbers.clear()
+        self._facts.clear()
+
+    def atomically(self, write: Callable[..., T], *arguments: Any, **keywords: Any) -> T:
+        """Calls a function that writes; if it raises, nothing has changed.
+
+        Args:
+            write: the function.
+            *arguments: its arguments.
+            **keywords: its keyword arguments.
+
+        Returns:
+            What the function returns.
+        """
+        self.execute("SAVEPOINT write")
+        try:
+            return write(*arguments, **keywords)
+        except BaseException:
+            self.execute("ROLLBACK TO write")
+            raise
+        finally:
+            self.execute("RELEASE write")
+            self._facts.clear()
 
     def close(self) -> None:
         """Frees the database; the store can't be used after."""
@@ -100,6 +126,11 @@ class Store:
 
     def order_facts(self, order_id: str) -> OrderFacts | None:
         """An order as the policy engine sees it, or None if there is none."""
+        if order_id not in self._facts:
+            self._facts[order_id] = self._read_order(order_id)
+        return self._facts[order_id]
+
+    def _read_order(self, order_id: str) -> OrderFacts | None:
         execute = self.execute
         head = execute(_ORDER, (order_id,)).fetchone()
         if head is None:

@@ -47,21 +47,10 @@ class CommerceToolkit(Toolkit):
         Raises:
             ToolError: when the tool refuses, or an argument is text that no database can hold.
         """
-        if tool.kind == "read":
-            return self._run(tool, arguments)
-        self._store.execute("SAVEPOINT tool")
         try:
-            result = self._run(tool, arguments)
-        except BaseException:
-            self._store.execute("ROLLBACK TO tool")
-            raise
-        finally:
-            self._store.execute("RELEASE tool")
-        return result
-
-    def _run(self, tool: Tool, arguments: dict[str, Any]) -> Any:
-        try:
-            return tool.function(self, **arguments)
+            if tool.kind == "read":
+                return tool.function(self, **arguments)
+            return self._store.atomically(tool.function, self, **arguments)
         except UnicodeEncodeError:
             # JSON can escape half of a surrogate pair, which UTF-8 can't hold.
             raise ToolError(f"{tool.name}: an argument holds a character that is not valid Unicode") from None
