@@ -90,9 +90,9 @@ def test_each_entry_keeps_about_a_third_of_its_templates_for_the_test() -> None:
         assert counts["dev"] >= 1, found.name
         assert 0.25 <= counts["test"] / total <= 0.45, (found.name, counts)
         assert counts["train"] / total >= 0.4, (found.name, counts)
-    total = {block: sum(len(found.blocks[block]) for found in entries()) for block in BLOCKS}
-    assert total["test"] / sum(total.values()) == pytest.approx(0.3, abs=0.03)
-    assert total["dev"] / sum(total.values()) == pytest.approx(0.1, abs=0.03)
+    overall = {block: sum(len(found.blocks[block]) for found in entries()) for block in BLOCKS}
+    assert overall["test"] / sum(overall.values()) == pytest.approx(0.3, abs=0.03)
+    assert overall["dev"] / sum(overall.values()) == pytest.approx(0.1, abs=0.03)
 
 
 def test_acts_have_at_least_ten_templates_and_reasons_twenty() -> None:
