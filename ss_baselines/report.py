@@ -104,8 +104,12 @@ class Evaluation:
 
     @cached_property
     def breaches(self) -> dict[str, int]:
-        """How many episodes had each critical breach, the most frequent first."""
-        counts = Counter(breach for episode in self.episodes for breach in set(episode.critical))
+        """How many episodes had each kind of critical breach, the most frequent first.
+
+        The audit writes "kind: details"; the details, such as ids and amounts, are left out.
+        """
+        kinds = ({breach.partition(":")[0] for breach in episode.critical} for episode in self.episodes)
+        counts = Counter(kind for found in kinds for kind in found)
         return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
 
     @property

@@ -25,16 +25,16 @@ _SORRY = (
     "I am really sorry, but ",
 )
 _REQUEST = (
-    "could you give me ",
-    "could you please give me ",
-    "can you tell me ",
-    "could you tell me ",
-    "would you please give me ",
-    "may I have ",
-    "could I have ",
-    "please tell me ",
-    "can I have ",
-    "I need ",
+    "Could you give me ",
+    "Could you please give me ",
+    "Can you tell me ",
+    "Could you tell me ",
+    "Would you please give me ",
+    "May I have ",
+    "Could I have ",
+    "Would you tell me ",
+    "Can I have ",
+    "Can you please give me ",
 )
 _ACCOUNT = ("of your account", "on your account", "for your account", "that your account has", "you have with us")
 _PURPOSE = (
@@ -264,16 +264,17 @@ REFERENCE_GRAMMAR: Grammar = {
     ),
     "offer_exchange": (
         (
-            "I can offer you an exchange for another option instead: {options}. ",
-            "Instead, I can exchange it for another option: {options}. ",
-            "What I can offer instead is an exchange for {options}. ",
-            "As an alternative I can exchange it for {options}. ",
+            "I can offer you to exchange the {titles} for another option instead: {options}. ",
+            "Instead, I can exchange the {titles} for another option: {options}. ",
+            "What I can offer instead is to exchange the {titles} for {options}. ",
+            "As an alternative I can exchange the {titles} for {options}. ",
+            "I could exchange the {titles} for another option: {options}. ",
         ),
         (
             "Which one would you like?",
             "Which one would you prefer?",
             "Which option would you like?",
-            "Would you like to exchange it?",
+            "Would you like that?",
         ),
     ),
     "refuse_window": (

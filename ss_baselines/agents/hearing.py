@@ -16,7 +16,7 @@ def _any(*patterns: str) -> re.Pattern[str]:
     return re.compile(rf"\b(?:{'|'.join(patterns)})\b")
 
 
-_DOES_NOT = r"(?:do(?:es)?|did|ha(?:s|ve)|is|are)n'?t"
+_DOES_NOT = r"(?:do(?:es)?|did|ha(?:s|ve|d)|is|are|wo|ca|could|would)n'?t"
 
 # Tried in this order: "it is not damaged, I changed my mind" is a change of mind. What none of them
 # finds is asked for again; what one finds wrongly would decide the case, so they err on the safe side.
@@ -94,7 +94,7 @@ _NEGATIVE = _any(
     "instead",
     "pass on",
     r"keep (?:\w+ )?store",
-    r"\w+n'?t",
+    _DOES_NOT,
     "other card",
     "new card",
 )
@@ -124,6 +124,7 @@ _AFFIRMATIVE = _any(
 )
 _TAKES = _any("take", "then", "works", "make it", "settle", "live with", "accept", "give me", "will do", "happy")
 _YES = re.compile(r"^(?:yes|yeah|yep|yup)\b|\byes\W*$")
+_QUESTION = re.compile(r"[^.!?]*\?")
 _OTHER_CARD = _any("(?:other|another|different|new) (?:card|one)", "card i didn'?t")
 _GOODBYE = _any(
     "bye", "goodbye", "see you", "have a (?:nice|good|great)", "take care", "so long", "i'm (?:off|out|done)", "give up"
@@ -175,25 +176,32 @@ class Heard:
         return "?" in self.text
 
     @property
+    def statements(self) -> str:
+        """The message without its questions."""
+        return _QUESTION.sub("", self.text).strip() if "?" in self.text else self.text
+
+    @property
     def agrees(self) -> bool:
-        """Whether it is a yes, with nothing against it."""
-        if "?" in self.text or _OTHER_CARD.search(self.text):
+        """Whether it holds a yes, with nothing against it."""
+        if self.wants_other_card:
             return False
-        if _YES.search(self.text):
+        statements = self.statements
+        if _YES.search(statements):
             return True
-        return _AFFIRMATIVE.search(self.text) is not None and _NEGATIVE.search(self.text) is None
+        return _AFFIRMATIVE.search(statements) is not None and _NEGATIVE.search(statements) is None
 
     @property
     def takes_credit(self) -> bool:
         """Whether it accepts an offer of store credit."""
-        if self.asks or _NEGATIVE.search(self.text):
+        statements = self.statements
+        if _NEGATIVE.search(statements):
             return False
-        return self.agrees or ("credit" in self.text and _TAKES.search(self.text) is not None)
+        return self.agrees or ("credit" in statements and _TAKES.search(statements) is not None)
 
     @property
     def declines(self) -> bool:
         """Whether it says no to what was offered."""
-        return not self.asks and not self.agrees and _NEGATIVE.search(self.text) is not None
+        return not self.agrees and _NEGATIVE.search(self.statements) is not None
 
     @property
     def wants_other_card(self) -> bool:

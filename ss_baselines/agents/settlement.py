@@ -93,17 +93,14 @@ def refund(desk: Desk, conduct: Conduct, payout: Payout, rest: Sequence[Verdict]
         payout: the refund.
         rest: lines of the same request that are not refunded; the proposal says why.
     """
-    if conduct.asks_consent(desk.case):
-        refusal = "".join(f"{sentence} " for sentence in _refusals(desk, rest))
-        agreed = yield from _agree(desk, refusal, lambda: _proposal(desk, payout))
-        if not agreed:
-            yield from see_off(desk, lambda: desk.words("nothing_done"))
-            return
+    if conduct.asks_consent(desk.case) and not (yield from _agree(desk, payout, rest)):
+        yield from see_off(desk, lambda: desk.words("nothing_done"))
+        return
     results = yield from desk.call(*(_issue(payout, payment_id, amount) for payment_id, _, amount in payout.parts))
     if any("error" in result for result in results):
         yield from see_off(desk, lambda: desk.words("failed"))
         return
-    yield from see_off(desk, lambda: _report(desk, payout))
+    yield from see_off(desk, lambda: _report(desk, payout), lambda: _refusal(desk, rest))
 
 
 def _proposal(desk: Desk, payout: Payout) -> str:
@@ -117,18 +114,20 @@ def _proposal(desk: Desk, payout: Payout) -> str:
     return fee + desk.words(move, **slots)
 
 
-def _agree(desk: Desk, first: str, proposal: Callable[[], str]) -> Moves[bool]:
-    """Proposes until the customer agrees; ``first`` goes before the first proposal only."""
-    text = first + proposal()
+def _agree(desk: Desk, payout: Payout, rest: Sequence[Verdict]) -> Moves[bool]:
+    """Proposes until the customer agrees; gives whether they did."""
+    text = f"{_refusal(desk, rest)} {_proposal(desk, payout)}".lstrip()
     for _ in range(_MOST_REPEATS):
         heard = yield from desk.say(text)
         if heard.agrees:
             return True
         if heard.leaves:
             return False
-        text = proposal()
+        text = _proposal(desk, payout)
         if heard.wants_other_card:
             text = f"{desk.words('same_method')} {text}"
+        elif heard.asks:
+            text = f"{_refusal(desk, rest)} {text}".lstrip()
     return False
 
 
@@ -150,22 +149,21 @@ def _report(desk: Desk, payout: Payout) -> str:
 
 def make_do(desk: Desk, conduct: Conduct, order: Order, verdicts: Sequence[Verdict]) -> Moves[None]:
     """Refuses the refund of these lines, and offers what they can get instead."""
-    refusal = " ".join(_refusals(desk, verdicts))
     credits = [verdict for verdict in verdicts if verdict.remedy == "store_credit"]
     swaps = [verdict for verdict in verdicts if verdict.remedy == "exchange"]
     if conduct.offers_alternative(desk.case):
-        if credits and (yield from _credit(desk, order, refusal, credits)):
+        if credits and (yield from _credit(desk, order, credits, verdicts)):
             return
-        if swaps and (yield from _exchange(desk, refusal, swaps[0])):
+        if swaps and (yield from _exchange(desk, swaps[0], verdicts)):
             return
-    yield from see_off(desk, lambda: " ".join(_refusals(desk, verdicts)))
+    yield from see_off(desk, lambda: _refusal(desk, verdicts))
 
 
-def _refusals(desk: Desk, verdicts: Sequence[Verdict]) -> list[str]:
-    """A sentence a ground, naming the lines that it stands against."""
+def _refusal(desk: Desk, verdicts: Sequence[Verdict]) -> str:
+    """A sentence a ground, naming the lines that it stands against; empty if nothing is refused."""
     grounds = dict.fromkeys(verdict.ground for verdict in verdicts)
     by_ground = {ground: [verdict for verdict in verdicts if verdict.ground == ground] for ground in grounds}
-    return [grounds_in_words(desk, ground, _titles(lines))() for ground, lines in by_ground.items()]
+    return " ".join([grounds_in_words(desk, ground, _titles(lines))() for ground, lines in by_ground.items()])
 
 
 def grounds_in_words(desk: Desk, ground: str, titles: str) -> Callable[[], str]:
@@ -180,18 +178,16 @@ def grounds_in_words(desk: Desk, ground: str, titles: str) -> Callable[[], str]:
     return lambda: desk.words(f"refuse_{ground}", **slots)
 
 
-def _credit(desk: Desk, order: Order, refusal: str, verdicts: Sequence[Verdict]) -> Moves[bool]:
-    """Offers store credit, and gives it if it is welcome; gives whether it was."""
+def _credit(desk: Desk, order: Order, verdicts: Sequence[Verdict], refused: Sequence[Verdict]) -> Moves[bool]:
+    """Offers store credit, and issues it if it is welcome; gives whether it was."""
     total = sum(verdict.line.price for verdict in verdicts)
     slots = {"titles": _titles(verdicts), "amount": dollars(total)}
-    text = f"{refusal} {desk.words('offer_credit', **slots)}"
     for _ in range(_MOST_REPEATS):
-        heard = yield from desk.say(text)
+        heard = yield from desk.say(f"{_refusal(desk, refused)} {desk.words('offer_credit', **slots)}")
         if heard.takes_credit:
             break
         if heard.declines or heard.leaves:
             return False
-        text = desk.words("offer_credit", **slots)
     else:
         return False
     item_ids = [verdict.line.item_id for verdict in verdicts]
@@ -202,7 +198,7 @@ def _credit(desk: Desk, order: Order, refusal: str, verdicts: Sequence[Verdict])
     return True
 
 
-def _exchange(desk: Desk, refusal: str, verdict: Verdict) -> Moves[bool]:
+def _exchange(desk: Desk, verdict: Verdict, refused: Sequence[Verdict]) -> Moves[bool]:
     """Offers an exchange for another option, and makes it if one is chosen; gives whether it was."""
     line = verdict.line
     [found] = yield from desk.call(tool_call("get_exchange_options", item_id=line.item_id))
@@ -214,15 +210,13 @@ def _exchange(desk: Desk, refusal: str, verdict: Verdict) -> Moves[bool]:
     if not options:
         return False
     slots = {"titles": line.title, "options": " or ".join(options)}
-    text = f"{refusal} {desk.words('offer_exchange', **slots)}"
     for _ in range(_MOST_REPEATS):
-        heard = yield from desk.say(text)
+        heard = yield from desk.say(f"{_refusal(desk, refused)} {desk.words('offer_exchange', **slots)}")
         chosen = _chosen_option(heard, options)
         if chosen:
             break
         if heard.declines or heard.leaves:
             return False
-        text = desk.words("offer_exchange", **slots)
     else:
         return False
     [result] = yield from desk.call(tool_call("create_exchange", item_id=line.item_id, variant_id=options[chosen]))
@@ -233,20 +227,28 @@ def _exchange(desk: Desk, refusal: str, verdict: Verdict) -> Moves[bool]:
 
 def _chosen_option(heard: Heard, options: Mapping[str, Any]) -> str:
     """The option that the customer names, or the only one there is if they agree."""
-    if heard.asks or heard.declines:
+    if heard.declines:
         return ""
     for option in sorted(options, key=len, reverse=True):
-        if re.search(rf"\b{re.escape(option.lower())}\b", heard.text):
+        if re.search(rf"\b{re.escape(option.lower())}\b", heard.statements):
             return option
     return next(iter(options)) if len(options) == 1 and heard.agrees else ""
 
 
-def see_off(desk: Desk, words: Callable[[], str]) -> Moves[None]:
-    """Says how the matter ended, again if there are questions, until the customer has no more."""
+def see_off(desk: Desk, words: Callable[[], str], reasons: Callable[[], str] = str) -> Moves[None]:
+    """Says how the matter ended, again as long as there are questions.
+
+    Args:
+        desk: whose case it is.
+        words: says how it ended.
+        reasons: what to add if the customer asks why.
+    """
+    text = words()
     for _ in range(_MOST_REPEATS):
-        heard = yield from desk.say(words())
+        heard = yield from desk.say(text)
         if heard.satisfied and not heard.asks:
             return
+        text = f"{reasons()} {words()}".lstrip()
 
 
 def _titles(verdicts: Sequence[Verdict]) -> str:
