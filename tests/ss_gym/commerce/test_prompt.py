@@ -83,7 +83,7 @@ def test_the_compact_prompt_is_one_short_line(rules: Rules) -> None:
 def test_every_topic_is_a_section_with_its_values(rules: Rules) -> None:
     for topic in get_args(Topic):
         text = policy_section("refund", topic, rules, "2025-03-14")
-        assert re.match(r"\d+\. |Take each", text)
+        assert re.match(r"\d+\. |Decide each", text)
     assert "up to day return_window_days (30)" in policy_section("refund", "eligibility", rules, "2025-03-14")
     assert list(sections("refund")) == ["", *(t.capitalize() for t in get_args(Topic)), "Today"]
 
