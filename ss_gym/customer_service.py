@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from ss_gym.commerce.prompt import compact_prompt, full_prompt
+from ss_gym.commerce.prompt import compact_prompt, fixed_part, varying_part
 from ss_gym.commerce.store import Store
 from ss_gym.commerce.toolkit import CommerceToolkit
 from ss_gym.environment import Conclusion, Opening, Response, TextEnvironment
@@ -69,6 +69,8 @@ class CustomerServiceEnvironment(TextEnvironment):
         self.prompt = prompt
         self._wording = Wording.load(family)
         self._understanding = load_understanding()
+        self._tools = tuple(tool.schema for tool in CommerceToolkit.tools.values())
+        self._fixed_prompt = fixed_part(family, self._tools, max_turns, max_steps) if prompt == "full" else ""
         self._stores: dict[str, Store] = {}
 
     @property
@@ -99,7 +101,7 @@ class CustomerServiceEnvironment(TextEnvironment):
         return Opening(
             messages=({"role": "user", "content": self._user.open()},),
             system_prompt=self._system_prompt(scenario),
-            tools=self._toolkit.schemas,
+            tools=self._tools,
             info={"scenario_id": scenario.id, "pair_id": scenario.pair_id},
         )
 
@@ -120,8 +122,7 @@ class CustomerServiceEnvironment(TextEnvironment):
     def _system_prompt(self, scenario: Scenario) -> str:
         if self.prompt == "compact":
             return compact_prompt(self.family, scenario.rules, scenario.today)
-        tools = self._toolkit.schemas
-        return full_prompt(self.family, scenario.rules, scenario.today, tools, self.max_turns, self.max_steps)
+        return self._fixed_prompt + varying_part(self.family, scenario.rules, scenario.today)
 
     def _choose(self, seed: int, options: Mapping[str, Any]) -> Scenario:
         if "scenario_id" in options:

@@ -6,7 +6,6 @@ is a shared prefix for a language model's cache.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -65,8 +64,7 @@ def full_prompt(
         max_turns: how often the agent may speak.
         max_steps: how many actions the agent may take.
     """
-    fixed = _fixed_prompt(family, tuple(json.dumps(tool) for tool in tools), max_turns, max_steps)
-    return fixed + sections(family)[_TODAY].format_map(parameters(rules, today))
+    return fixed_part(family, tools, max_turns, max_steps) + varying_part(family, rules, today)
 
 
 def compact_prompt(family: str, rules: Rules, today: str) -> str:
@@ -112,11 +110,16 @@ def sections(family: str) -> Mapping[str, str]:
     return dict(zip(names, parts, strict=True))
 
 
-@cache
-def _fixed_prompt(family: str, tools: tuple[str, ...], max_turns: int, max_steps: int) -> str:
+def fixed_part(family: str, tools: Sequence[Mapping[str, Any]], max_turns: int, max_steps: int) -> str:
+    """What the full prompt of every episode begins with: policy, how to act, tools and limits."""
     policy = "".join(part for name, part in sections(family).items() if name != _TODAY)
-    lines = "\n".join(signature(json.loads(tool)) for tool in tools)
+    lines = "\n".join(map(signature, tools))
     return policy + _HOW_TO_ACT.format(max_turns=max_turns, max_steps=max_steps, tools=lines)
+
+
+def varying_part(family: str, rules: Rules, today: str) -> str:
+    """What the full prompt ends with: the scenario's date and parameters."""
+    return sections(family)[_TODAY].format_map(parameters(rules, today))
 
 
 def signature(tool: Mapping[str, Any]) -> str:

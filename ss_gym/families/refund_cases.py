@@ -11,6 +11,8 @@ from ss_gym.commerce.records import Reason, Rules
 from ss_gym.streams import Stream
 
 FAULTS: tuple[Reason, ...] = ("damaged", "wrong_item", "defective")
+# What can be defective: things that do something.
+_WORKING = frozenset(("electronics", "kitchen", "toys"))
 
 
 class UnsuitableCase(Exception):
@@ -88,7 +90,8 @@ def with_exchange(case: Case) -> None:
 
 def faulty(case: Case) -> None:
     """The item came damaged, defective or wrong."""
-    case.reason = case.stream.choice(FAULTS)
+    works = case.order.lines[case.wanted[0]].category in _WORKING
+    case.reason = case.stream.choice(FAULTS if works else FAULTS[:2])
 
 
 def faulty_final_sale(case: Case) -> None:

@@ -107,8 +107,11 @@ class ScriptedUser:
             effects: what has changed in the account so far.
         """
         turn = Heard(acts)
-        if self._outcome.effects and self._outcome.effects <= effects:
-            return self._after_success(turn)
+        if self._outcome.effects and self._outcome.effects <= effects and (question := self._open_question()):
+            return UserReply(self._say([question]))
+        if self._is_settled(effects):
+            goodbye = CustomerAct("nothing_else" if "anything_else" in turn.slots else "thanks")
+            return UserReply(self._say([goodbye, CustomerAct("bye_happy")]), (), "satisfied")
         replies: list[CustomerAct] = []
         consents: tuple[Consent, ...] = ()
         if turn.transfer and self._outcome.verdict == "transfer":
@@ -135,14 +138,19 @@ class ScriptedUser:
 
     # --- the thing is done ------------------------------------------------------------------------
 
-    def _after_success(self, turn: Heard) -> UserReply:
-        """Ask for what has not been told, once each; then leave."""
+    def _is_settled(self, effects: frozenset[Effect]) -> bool:
+        """Whether the account shows all that the customer can get, or a remedy for every item.
+
+        Customers do not know the policy: they are as content with a remedy that was not due.
+        """
+        due = self._outcome.effects
+        return bool(due and due <= effects) or self._items <= {effect[1] for effect in effects if effect[0] == "item"}
+
+    def _open_question(self) -> CustomerAct | None:
+        """What is still to be told when all is done; each is asked for once."""
         if not self._told.refusal_grounded() and self._first("ask_why"):
-            return UserReply(self._say([CustomerAct("ask_why")]))
-        if question := self._missing_fact():
-            return UserReply(self._say([question]))
-        acts = [CustomerAct("nothing_else")] if "anything_else" in turn.slots else [CustomerAct("thanks")]
-        return UserReply(self._say([*acts, CustomerAct("bye_happy")]), (), "satisfied")
+            return CustomerAct("ask_why")
+        return self._missing_fact()
 
     def _missing_fact(self) -> CustomerAct | None:
         for fact in self._told.missing_facts():
@@ -287,7 +295,9 @@ class ScriptedUser:
             return [CustomerAct("decline_exchange")], ()
         self._agenda.pending = None
         self._agenda.agreed = True
-        return [CustomerAct("accept_exchange", {"option": option})], (Consent("exchange", self._items, 0),)
+        return [CustomerAct("accept_exchange", {"option": option, "item": self._item_text})], (
+            Consent("exchange", self._items, 0),
+        )
 
     def _why_not_a_refund(self, proposal: Act) -> tuple[list[CustomerAct], tuple[Consent, ...]]:
         """An alternative is offered before the refund was refused for a reason."""
@@ -352,7 +362,8 @@ class ScriptedUser:
         if slot == "item":
             return CustomerAct("give_item", {"item": self._item_text})
         if slot == "reason":
-            return CustomerAct("give_reason" if times == 1 else "plain_reason", {"reason": goal.reason})
+            kind = "give_reason" if times == 1 else "plain_reason"
+            return CustomerAct(kind, {"reason": goal.reason, "item": self._item_text})
         if slot == "preference":
             return self._preference()
         return CustomerAct("no_fact")
