@@ -5,7 +5,7 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ss_gym.commerce.policy import FAULT_REASONS, days_between, decide, restocking_fee, split_refund
@@ -214,6 +214,7 @@ rule_sets = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(items, rule_sets, st.sampled_from(REASONS), st.integers(0, 160), st.floats(0, 1), st.booleans())
 def test_whatever_the_request_the_money_adds_up(found, rules, reason, day, share, stocked):
     facts = order(*found)
@@ -236,6 +237,7 @@ def test_whatever_the_request_the_money_adds_up(found, rules, reason, day, share
     assert not (decision.transfer or decision.ground) or (decision.items, decision.split) == ((), ())
 
 
+@settings(deadline=None)
 @given(prices, st.integers(0, 100))
 def test_a_fee_is_the_nearest_cent_and_never_more_than_the_price(price, percent):
     fee = restocking_fee(price, percent)
@@ -243,6 +245,7 @@ def test_a_fee_is_the_nearest_cent_and_never_more_than_the_price(price, percent)
     assert -50 < 100 * fee - price * percent <= 50
 
 
+@settings(deadline=None)
 @given(items, rule_sets, st.sampled_from(REASONS), st.integers(0, 160))
 def test_waiting_never_makes_a_remedy_better(found, rules, reason, day):
     worth = {"refund": 3, "exchange": 2, "store_credit": 1, "none": 0}
