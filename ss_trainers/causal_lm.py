@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from torch import Tensor, nn
@@ -14,8 +15,9 @@ def underlying(model: nn.Module) -> PreTrainedModel:
     Raises:
         TypeError: it is neither a transformers model nor a ``peft`` model around one.
     """
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    if not isinstance(inner, PreTrainedModel) or inner.get_output_embeddings() is None:
+    wrapper: Any = model
+    inner = wrapper.get_base_model() if hasattr(model, "get_base_model") else model
+    if not isinstance(inner, PreTrainedModel) or head_of(inner) is None:
         raise TypeError(
             f"{type(model).__name__} is not a Hugging Face causal language model "
             "(a transformers model with a language-model head, or a peft model around one)"
@@ -23,16 +25,20 @@ def underlying(model: nn.Module) -> PreTrainedModel:
     return inner
 
 
-def decoder_of(model: PreTrainedModel) -> nn.Module:
+def decoder_of(model: Any) -> Any:
     """The part that turns token ids into hidden states, without the language-model head."""
-    decoder: nn.Module = model.get_decoder()
-    return decoder
+    return model.get_decoder()
+
+
+def head_of(model: Any) -> Any:
+    """The language-model head, the module that turns hidden states into logits; None without one."""
+    return model.get_output_embeddings()
 
 
 def logits_of(model: PreTrainedModel, hidden: Tensor) -> Tensor:
     """Logits (..., V) of hidden states (..., D), as the model's own forward computes them."""
     config: Any = model.config
-    logits: Tensor = model.get_output_embeddings()(hidden)
+    logits: Tensor = head_of(model)(hidden)
     # Three families change the logits after the head; each names its constant in the config.
     if getattr(config, "logit_scale", None) is not None:  # Cohere
         logits = logits * config.logit_scale
@@ -60,6 +66,11 @@ def reuses_keys_and_values(model: PreTrainedModel, length: int) -> bool:
 
 
 def context_length(model: PreTrainedModel) -> int:
-    """The most tokens that the model can attend to, from its config."""
+    """The most tokens that the model can attend to, from its config; ``sys.maxsize`` if it has no limit."""
     config: Any = model.config.get_text_config(decoder=True)
-    return int(config.max_position_embeddings)
+    return int(getattr(config, "max_position_embeddings", None) or sys.maxsize)
+
+
+def checkpoints_gradients(model: PreTrainedModel) -> bool:
+    """Whether layers throw their activations, and with them any cache, away in training."""
+    return model.training and any(getattr(module, "gradient_checkpointing", False) for module in model.modules())

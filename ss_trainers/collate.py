@@ -85,7 +85,8 @@ class _Row:
                 self.rewards.append(turn.reward)
 
 
-def _common_prefix(prompts: Sequence[Sequence[int]]) -> Sequence[int]:
+def _common_prefix(prompts: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    # What the first and the last in lexicographic order have in common, all have.
     first, last = min(prompts), max(prompts)
     for position, (one, other) in enumerate(zip(first, last, strict=False)):
         if one != other:

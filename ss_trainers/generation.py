@@ -243,12 +243,17 @@ class Generator:
     def weights_changed(self) -> None:
         """Forget everything that was computed with the old weights.
 
+        After it, the generator does to the bit what a new one would do with the same draws: call
+        it before a rollout that must be repeatable whatever was generated before.
+
         Raises:
             RuntimeError: sessions are open: their keys and values are the old weights'.
         """
         if self._open:
             raise RuntimeError(f"{len(self._open)} sessions are open: close them before the weights change")
         self._prompts.clear()
+        self._free.clear()
+        self._slots = itertools.count()
         self._decoder.forget()
 
     def _next_tokens(self) -> tuple[list[Session], list[list[int]]]:

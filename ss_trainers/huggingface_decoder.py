@@ -84,8 +84,9 @@ class HuggingFaceDecoder:
         self._cache.reserve(max(slots) + 1, span)
         self._cache.select(slots, positions.to(device), span)
         unseen = torch.arange(span) > positions[:, None, :, None]
-        bias = torch.zeros(unseen.shape, dtype=self._model.dtype).masked_fill_(unseen, torch.finfo(self._model.dtype).min)
-        output: Any = causal_lm.decoder_of(self._model)(
+        lowest = torch.finfo(self._model.dtype).min
+        bias = torch.zeros(unseen.shape, dtype=self._model.dtype).masked_fill_(unseen, lowest)
+        output = causal_lm.decoder_of(self._model)(
             input_ids=torch.tensor([[*ids, *[ids[-1]] * (width - len(ids))] for ids in tokens], device=device),
             attention_mask=bias.to(device),
             # Positions of padding may lie beyond the model's table.
@@ -99,7 +100,7 @@ class HuggingFaceDecoder:
         return causal_lm.logits_of(self._model, output.last_hidden_state[torch.arange(len(slots)), last])
 
 
-class _SlotCache(Cache):  # type: ignore[misc]
+class _SlotCache(Cache):
     """A transformers cache whose rows are chosen per call among more slots than the batch has."""
 
     def __init__(self) -> None:
@@ -124,7 +125,7 @@ class _SlotCache(Cache):  # type: ignore[misc]
         self._slots = None if in_order else torch.tensor(slots, device=positions.device)
         self._rows, self._positions, self._span = len(slots), positions, span
 
-    def update(  # type: ignore[override]
+    def update(
         self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:
         """Write the new keys and values of a layer; give back all of the chosen rows."""

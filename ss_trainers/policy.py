@@ -8,7 +8,9 @@ in the backward pass, so logits of more than one chunk never exist at a time.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -39,13 +41,14 @@ class LanguagePolicy:
     def __init__(self, model: nn.Module) -> None:
         self.model = model.eval()
         self._inner = causal_lm.underlying(model)
-        self._decoder: Any = causal_lm.decoder_of(self._inner)
+        self._decoder = causal_lm.decoder_of(self._inner)
+        self._prompt: _EncodedPrompt | None = None
 
     def logprobs(self, batch: TokenBatch, temperature: float = 1.0) -> Tensor:
         """Log-probabilities of the action tokens, differentiable in the model's parameters.
 
         Args:
-            batch: on the model's device.
+            batch: on the model's device, with at least one row.
             temperature: the one that the tokens were sampled with; greater than 0.
 
         Returns:
@@ -60,13 +63,41 @@ class LanguagePolicy:
         if not temperature > 0:
             raise ValueError(f"temperature must be above 0, not {temperature}")
         rows, columns = batch.action_mask.nonzero(as_tuple=True)
-        result = batch.behavior_logprobs.new_zeros(batch.action_mask.shape, dtype=self._inner.dtype)
-        if not len(rows):
-            # Connected to the parameters, so that a batch without actions has gradient 0.
-            return result + 0.0 * self._inner.get_output_embeddings().weight.flatten()[0]
         hidden = self._hidden(batch)[rows, columns - 1]
         scores = self._score(hidden, batch.input_ids[rows, columns], temperature)
-        return result.index_put((rows, columns), scores)
+        return scores.new_zeros(batch.action_mask.shape).index_put((rows, columns), scores)
+
+    @contextmanager
+    def prompt_encoded_once(self, micro_batches: Sequence[TokenBatch]) -> Iterator[None]:
+        """Within it, ``logprobs`` of these micro-batches encode their shared prompt no more.
+
+        The prompt goes through the model on entry. What each ``backward`` inside sends to the
+        prompt's keys and values adds up there, and goes on to the parameters on exit::
+
+            with policy.prompt_encoded_once(micro_batches):
+                for batch in micro_batches:
+                    algorithm.loss(batch, policy.logprobs(batch), counts).loss.backward()
+
+        Gradients are complete only after the block. If it raises, the prompt's share is dropped.
+        Scores without gradients (of a reference with its adapters off, say) encode the prompt
+        anew. Without a shared prompt, or for a model that can't reuse it, nothing changes.
+        """
+        prefix = micro_batches[0].prefix if micro_batches else torch.empty(0)
+        longest = len(prefix) + max((batch.input_ids.shape[1] for batch in micro_batches), default=0)
+        if not len(prefix) or not causal_lm.reuses_keys_and_values(self._inner, longest):
+            yield
+            return
+        encoded = self._encode(prefix)
+        self._prompt = _EncodedPrompt(prefix, [(_leaf(keys), _leaf(values)) for keys, values in encoded])
+        leaves = [tensor for layer in self._prompt.layers for tensor in layer]
+        try:
+            yield
+        finally:
+            self._prompt = None
+        sources = [tensor for layer in encoded for tensor in layer]
+        used = [(source, leaf.grad) for source, leaf in zip(sources, leaves, strict=True) if leaf.grad is not None]
+        if used:
+            torch.autograd.backward([source for source, _ in used], [gradient for _, gradient in used])
 
     def _hidden(self, batch: TokenBatch) -> Tensor:
         """Hidden states (B, T, D) of the rows, after the shared prompt."""
@@ -77,37 +108,55 @@ class LanguagePolicy:
                 f"the longest sequence has {shared + width} tokens, but the model's context is {limit}: "
                 "sample with max_context, or drop the longest trajectories"
             )
-        # Neither pass needs a padding mask: padding is on the right, where no action looks.
+        # No pass needs a padding mask: padding is on the right, where no action looks.
         if not shared:
             hidden: Tensor = self._decoder(input_ids=batch.input_ids, use_cache=False).last_hidden_state
             return hidden
-        prompt = batch.prefix[None]
         if not causal_lm.reuses_keys_and_values(self._inner, shared + width):
-            whole = torch.cat([prompt.expand(rows, -1), batch.input_ids], 1)
+            whole = torch.cat([batch.prefix.expand(rows, -1), batch.input_ids], 1)
             hidden = self._decoder(input_ids=whole, use_cache=False).last_hidden_state
             return hidden[:, shared:]
-        if self._inner.is_gradient_checkpointing and self._inner.training:
+        prompt = self._prompt if torch.is_grad_enabled() else None
+        known = prompt is not None and torch.equal(prompt.ids, batch.prefix)
+        cache = DynamicCache()
+        for index, (keys, values) in enumerate(prompt.layers if prompt and known else self._encode(batch.prefix)):
+            cache.update(keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1), index)
+        hidden = self._decoder(input_ids=batch.input_ids, past_key_values=cache, use_cache=True).last_hidden_state
+        return hidden
+
+    def _encode(self, prompt: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Keys and values (1, KV, P, d) of each layer, differentiable."""
+        if causal_lm.checkpoints_gradients(self._inner):
             raise RuntimeError(
                 "transformers drops the key-value cache under gradient checkpointing, and the shared prompt needs it: "
                 "call model.gradient_checkpointing_disable(), or collate with share_prefix=False"
             )
-        cache = self._decoder(input_ids=prompt, past_key_values=DynamicCache(), use_cache=True).past_key_values
-        for layer in cache.layers:
-            layer.keys, layer.values = layer.keys.expand(rows, -1, -1, -1), layer.values.expand(rows, -1, -1, -1)
-        hidden = self._decoder(input_ids=batch.input_ids, past_key_values=cache, use_cache=True).last_hidden_state
-        return hidden
+        cache = self._decoder(input_ids=prompt[None], past_key_values=DynamicCache(), use_cache=True).past_key_values
+        return [(layer.keys, layer.values) for layer in cache.layers]
 
     def _score(self, hidden: Tensor, targets: Tensor, temperature: float) -> Tensor:
         """Log-probabilities (N,) of targets (N,) given hidden states (N, D)."""
 
         def chunk_scores(states: Tensor, ids: Tensor) -> Tensor:
-            logits = causal_lm.logits_of(self._inner, states) / temperature
-            return logits.gather(-1, ids[:, None])[:, 0] - logits.logsumexp(-1)
+            logits = causal_lm.logits_of(self._inner, states)
+            logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+            if temperature != 1.0:
+                logits = logits / temperature
+            return logits.log_softmax(-1).gather(-1, ids[:, None])[:, 0]
 
-        vocabulary = self._inner.get_output_embeddings().weight.shape[0]
-        size = max(1, _MAX_LOGITS // vocabulary)
-        if len(hidden) <= size or not torch.is_grad_enabled():
-            chunks = zip(hidden.split(size), targets.split(size), strict=True)
-            return torch.cat([chunk_scores(states, ids) for states, ids in chunks])
-        chunks = zip(hidden.split(size), targets.split(size), strict=True)
+        size = max(1, _MAX_LOGITS // causal_lm.head_of(self._inner).weight.shape[0])
+        chunks = list(zip(torch.split(hidden, size), torch.split(targets, size), strict=True))
+        if len(chunks) == 1:
+            return chunk_scores(*chunks[0])
         return torch.cat([checkpoint(chunk_scores, states, ids, use_reentrant=False) for states, ids in chunks])
+
+
+@dataclass(frozen=True, slots=True)
+class _EncodedPrompt:
+    ids: Tensor  # (P,)
+    layers: list[tuple[Tensor, Tensor]]  # keys and values (1, KV, P, d), leaves that collect gradients
+
+
+def _leaf(tensor: Tensor) -> Tensor:
+    # Adapters on some of the projections leave the keys or values of the first layer without gradient.
+    return tensor.detach().requires_grad_(tensor.requires_grad)

@@ -65,7 +65,9 @@ def constant_length(values: Tensor, action_mask: Tensor, max_length: int, normal
     Returns:
         scalar.
     """
-    return _total(values, action_mask).sum() / (_divisor(len(values) if normalizer is None else normalizer) * max_length)
+    return _total(values, action_mask).sum() / (
+        _divisor(len(values) if normalizer is None else normalizer) * max_length
+    )
 
 
 def _total(values: Tensor, action_mask: Tensor) -> Tensor:
