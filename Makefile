@@ -30,14 +30,15 @@ help:
 # torch goes first and alone, so that nothing that depends on it can choose another build.
 .venv/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(PIP) install -c constraints.txt "$(TORCH)" 2>/dev/null || \
+	@echo "Setting up .venv; this happens once and takes a few minutes."
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(PIP) install -c constraints.txt "$(TORCH)" 2>/dev/null || \
 		$(PIP) install -c constraints.txt --extra-index-url $(TORCH_INDEX) "$(TORCH)"
-	$(PIP) install -c constraints.txt -e ".[train,dev]"
+	@$(PIP) install -c constraints.txt -e ".[train,dev]"
 	@touch $@
 
 .venv/.installed-docs: .venv/.installed
-	$(PIP) install -c constraints.txt -e ".[docs]"
+	@$(PIP) install -c constraints.txt -e ".[docs]"
 	@touch $@
 
 demo: .venv/.installed

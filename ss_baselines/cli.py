@@ -37,7 +37,7 @@ class _Group(TyperGroup):
         debug = "--debug" in words
         words = [word for word in words if word != "--debug"]
         try:
-            code = super().main(words, prog_name or "stateset-agents", complete_var, standalone_mode=False, **extra)
+            code = super().main(words, "stateset-agents", complete_var, standalone_mode=False, **extra)
         except typer.Abort:
             typer.echo("stopped", err=True)
             sys.exit(130)
@@ -171,6 +171,30 @@ def evaluate(
         answer_message(name, message, heat, seed)
     else:
         run_evaluation(EvaluateOptions(env_id, name, episodes, split, json_file, heat, prompt, batch, seed))
+
+
+@app.command(cls=_OptionalBoolean)
+def train(
+    env_id: Annotated[str, typer.Option("--env", help=f"The environment's id; {DEFAULT_ENV} by default.")] = "",
+    algorithm: Annotated[str, typer.Option(help="How to train; grpo by default.")] = "",
+    model: Annotated[str, typer.Option(help="What to train: tiny (the default), a folder or a hub id.")] = "",
+    config: Annotated[Path | None, typer.Option(help="Settings in YAML; --dry-run prints them all.")] = None,
+    dry_run: Annotated[str, typer.Option(metavar="[true|false]", help="Print the settings, train nothing.")] = "false",
+    save: Annotated[Path | None, typer.Option(help="The run's folder: checkpoint and metrics.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder.")] = None,
+    prompt: PromptOption = "",
+    stub: Annotated[bool, typer.Option("--stub", help="Only play some episodes with a stub agent.")] = False,
+) -> None:
+    """Train a language model online; Ctrl-C saves, and --resume goes on."""
+    from ss_baselines.commands.train import TrainOptions, run_stub, run_training
+
+    if dry_run.lower() not in ("true", "false"):
+        raise typer.BadParameter(f"--dry-run takes true or false, not '{dry_run}'")
+    if stub:
+        run_stub(env_id or DEFAULT_ENV)
+    else:
+        dry = dry_run.lower() == "true"
+        run_training(TrainOptions(env_id, algorithm, model, prompt, config, dry, save, resume))
 
 
 def main() -> None:

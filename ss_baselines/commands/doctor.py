@@ -41,14 +41,16 @@ def run_doctor(env_id: str) -> None:
     Raises:
         ValueError: if a check found something that has to be mended.
     """
-    table = Table("check", "found", "what to do", title=f"{DISTRIBUTION} {package_version()}", title_justify="left")
+    table = Table(title=f"{DISTRIBUTION} {package_version()}", title_justify="left")
+    for column in ("check", "found", "what to do"):
+        table.add_column(column, overflow="fold")
     problems = 0
     for check in _checks(env_id):
         problems += bool(check.advice)
         table.add_row(check.name, check.found, check.advice or "[green]fine[/green]")
     Console().print(table)
     if problems:
-        raise ValueError(f"{problems} of the checks above need attention")
+        raise ValueError(f"checks that need attention, see above: {problems}")
 
 
 def _checks(env_id: str) -> Iterator[Check]:

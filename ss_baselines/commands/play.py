@@ -10,12 +10,11 @@ from difflib import get_close_matches
 from typing import Any
 
 from rich.console import Console
-from rich.markdown import Markdown
 from rich.panel import Panel
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
-from ss_baselines.commands.envs import make_environment
+from ss_baselines.commands.envs import environment_keywords, make_environment
 from ss_gym.types import Message
 
 HELP = """\
@@ -56,7 +55,7 @@ class TypingError(ValueError):
 def play_episode(options: PlayOptions) -> None:
     """Plays one episode with the person at the terminal as the agent."""
     console = Console(highlight=False)
-    env = make_environment(options.env_id, options.prompt)
+    env = make_environment(options.env_id, **environment_keywords(options.prompt))
     choice = {"scenario_id": options.scenario} if options.scenario else {"split": options.split}
     _, info = env.reset(seed=options.seed, options=choice)
     session = _Session(console, info["system_prompt"], info["tools"])
@@ -116,11 +115,11 @@ class _Session:
 
     def show_policy(self) -> None:
         """The instructions that an agent gets as its system prompt."""
-        self._console.print(Panel(Markdown(self._system_prompt), title="instructions", title_align="left"))
+        self._console.print(Panel(Text(self._system_prompt), title="instructions", title_align="left"))
 
     def show_tools(self) -> None:
         """Every tool with its arguments; those in brackets may be left out."""
-        table = Table("tool", "arguments", "what it does")
+        table = Table(Column("tool", no_wrap=True), "arguments", "what it does")
         for name, function in self._tools.items():
             required = function["parameters"].get("required", ())
             names = [key if key in required else f"[{key}]" for key in function["parameters"]["properties"]]
@@ -159,8 +158,10 @@ def _plain(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, Mapping):
         return "\n".join(f"{key}: {_plain(inner)}" for key, inner in value.items()) or "-"
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return "\n".join(_plain(inner) for inner in value) or "-"
+    if isinstance(value, (list, tuple)):
+        parts = [_plain(inner) for inner in value]
+        nested = any(isinstance(inner, (list, tuple)) for inner in value)
+        return ("\n" if nested or any(" " in part for part in parts) else " ").join(parts) or "-"
     return str(value)
 
 

@@ -1,0 +1,74 @@
+"""``stateset-agents evaluate``: an agent on scenarios, as a table and as JSON."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from ss_baselines.commands.agents import accustomed_prompt, choose_agent, load_model
+from ss_baselines.commands.envs import check_environment_id, environment_keywords
+from ss_baselines.evaluate import evaluate
+from ss_baselines.report import evaluation_table
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluateOptions:
+    """What to evaluate, and on what.
+
+    Attributes:
+        env_id: the environment.
+        agent: a scripted agent's name, ``tiny``, the folder of a checkpoint, a run or a model, or
+            ``SCHEME://…``.
+        episodes: how many scenarios of the split, from the first.
+        split: train, dev or test.
+        json_file: where the numbers and every episode are written; None for nowhere.
+        temperature: of sampling, for models, 0 for the likeliest token; None keeps what the
+            checkpoint says, or 1.
+        prompt: ``full`` or ``compact``; empty for what the model was trained with.
+        batch: conversations at once.
+        seed: of sampling, for models.
+    """
+
+    env_id: str
+    agent: str
+    episodes: int
+    split: str
+    json_file: Path | None
+    temperature: float | None
+    prompt: str
+    batch: int
+    seed: int
+
+
+def run_evaluation(options: EvaluateOptions) -> None:
+    """Plays the scenarios, prints the table and writes the JSON file."""
+    check_environment_id(options.env_id)
+    if options.json_file is not None:
+        # Before the work, so that a wrong path does not cost the result of an hour.
+        options.json_file.parent.mkdir(parents=True, exist_ok=True)
+        options.json_file.touch()
+    status = Console(stderr=True)
+    with status.status(f"{options.episodes} episodes of {options.env_id}, split {options.split} …"):
+        result = evaluate(
+            choose_agent(options.agent, options.temperature, options.seed),
+            options.env_id,
+            options.split,
+            episodes=options.episodes,
+            name=options.agent,
+            batch=options.batch,
+            env_kwargs=environment_keywords(options.prompt or accustomed_prompt(options.agent)),
+        )
+    Console().print(evaluation_table([result]))
+    if options.json_file is not None:
+        options.json_file.write_text(result.to_json() + "\n", encoding="utf-8")
+        status.print(f"written: {options.json_file}", markup=False)
+
+
+def answer_message(agent: str, message: str, temperature: float | None, seed: int) -> None:
+    """Prints what a model answers to one message of a customer."""
+    model = load_model(agent, temperature, seed)
+    reply = asyncio.run(model.generate_response([{"role": "user", "content": message}]))
+    Console().print(reply, markup=False, highlight=False, soft_wrap=True)

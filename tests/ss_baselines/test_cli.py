@@ -1,0 +1,309 @@
+"""The command line, mostly in this process, and once as the installed command."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from ss_baselines.cli import app, sane_threads, set_thread_environment
+from ss_baselines.commands.failures import one_line
+from ss_baselines.commands.play import TypingError, tool_action
+from tests.ss_trainers.tiny_model import save_tiny
+from tests.ss_trainers.toy_env import register
+
+ENV = "StateSet/Refund-v0"
+SCENARIO = "refund/dev/0002"
+
+
+def invoke(*words: str, typed: str = "") -> Result:
+    return CliRunner().invoke(app, list(words), input=typed)
+
+
+def assert_one_line_error(result: Result, *fragments: str) -> None:
+    """Exit code 2, one line on stderr that holds the fragments, and no traceback."""
+    assert result.exit_code == 2, result.output
+    (line,) = result.stderr.strip().splitlines()
+    assert line.startswith("error: ")
+    for fragment in fragments:
+        assert fragment in line
+
+
+def test_version_is_one_line() -> None:
+    result = invoke("version")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("stateset-gym ")
+
+
+def test_without_a_command_the_help_is_shown() -> None:
+    result = invoke()
+    assert result.exit_code == 0
+    for command in ("version", "doctor", "envs", "play", "evaluate", "train"):
+        assert command in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "fragments"),
+    [
+        (["evalute"], ["evalute", "--help"]),
+        (["evaluate", "--episode", "3"], ["--episodes", "stateset-agents evaluate --help"]),
+        (["evaluate"], ["--agent", "--checkpoint"]),
+        (["evaluate", "--agent", "reference", "--episodes", "0"], ["--episodes"]),
+        (["evaluate", "--agent", "tiny", "--greedy", "--temperature", "0.5"], ["exclude each other"]),
+        (["evaluate", "--agent", "refrence"], ["refrence", "reference"]),
+        (["evaluate", "--agent", "reference", "--split", "devv"], ["devv"]),
+        (["evaluate", "--agent", "./no/such/folder"], ["no/such/folder"]),
+        (["evaluate", "--agent", "reference", "--env", "StateSet/Refnd-v0"], ["did you mean StateSet/Refund-v0?"]),
+        (["play", "CartPole"], ["CartPole", ENV]),
+        (["play", ENV, "--scenario", "refund/dev/xx"], ["refund/dev/xx"]),
+        (["train", "--algorithm", "grppo"], ["grppo", "grpo"]),
+        (["train", "--config", "no-such.yaml"], ["no-such.yaml"]),
+    ],
+)
+def test_an_error_is_one_line_that_says_what_to_do(words: list[str], fragments: list[str]) -> None:
+    assert_one_line_error(invoke(*words), *fragments)
+
+
+def test_debug_shows_the_traceback_wherever_it_stands() -> None:
+    for words in (["--debug", "play", "CartPole"], ["play", "CartPole", "--debug"]):
+        result = invoke(*words)
+        assert isinstance(result.exception, ValueError)
+
+
+def test_an_unexpected_error_names_its_type_and_points_to_debug() -> None:
+    assert one_line(IndexError("list index\nout of range")) == (
+        "unexpected IndexError: list index out of range; add --debug to see where"
+    )
+
+
+def test_a_missing_package_names_the_extra() -> None:
+    error = ModuleNotFoundError("No module named 'torch._C'", name="torch._C")
+    assert one_line(error) == "this needs the package 'torch._C': pip install 'stateset-gym[train]'"
+
+
+def test_at_least_one_thread_and_never_more_than_half_of_the_cores() -> None:
+    assert 1 <= sane_threads() <= max(1, (os.cpu_count() or 1) // 2)
+
+
+def test_doctor_finds_a_working_installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = invoke("doctor")
+    assert result.exit_code == 0, result.output
+    for word in ("gymnasium", "extras", "OMP_WAIT_POLICY", "can be written", "steps/s"):
+        assert word in " ".join(result.stdout.split())
+
+
+def test_envs_lists_limits_and_splits() -> None:
+    result = invoke("envs")
+    assert result.exit_code == 0
+    (row,) = [line for line in result.stdout.splitlines() if ENV in line]
+    assert "12" in row
+    assert "40" in row
+    assert "endless" in row
+
+
+def play(*lines: str) -> Result:
+    return invoke("play", ENV, "--scenario", SCENARIO, typed="".join(f"{line}\n" for line in lines))
+
+
+def test_a_person_can_call_tools_talk_and_sees_the_audit() -> None:
+    result = play(
+        "/tools",
+        "/tool verify_identity email=nobody@example.com postal_code='10 115'",
+        "Could you tell me your order number?",
+        "/tool end_conversation",
+    )
+    assert result.exit_code == 0, result.output
+    assert "issue_refund" in result.stdout
+    assert '"verified":false' in result.stdout
+    assert "customer>" in result.stdout
+    audit = result.stdout.partition("audit")[2]
+    assert SCENARIO in audit
+    assert "no" in audit
+    assert "reward" in audit
+
+
+def test_a_line_that_cannot_be_understood_costs_nothing() -> None:
+    result = play("/tol get_order", "/tool", "/tool get_ordr order_id=1", "/tool get_order 1", "", "/quit")
+    assert result.exit_code == 0
+    assert "did you mean /tool?" in result.stdout
+    assert "say which tool" in result.stdout
+    assert "did you mean get_order?" in result.stdout
+    assert "is not key=value" in result.stdout
+    assert "tool>" not in result.stdout
+    assert "not scored" in result.stdout
+
+
+def test_the_end_of_the_input_leaves_the_episode() -> None:
+    result = play("/help")
+    assert result.exit_code == 0
+    assert "not scored" in result.stdout
+
+
+TOOLS = {
+    "issue_refund": {
+        "parameters": {
+            "properties": {
+                "order_id": {"type": "string"},
+                "item_ids": {"type": "array", "items": {"type": "string"}},
+                "count": {"type": "integer"},
+                "share": {"type": "number"},
+                "express": {"type": "boolean"},
+                "note": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+            }
+        }
+    }
+}
+
+
+def test_typed_arguments_follow_the_tools_schema() -> None:
+    action = tool_action(
+        "issue_refund order_id=48213 item_ids=48213-1,48213-2 count=2 share=0.5 express=true note='as agreed'", TOOLS
+    )
+    call = json.loads(action.removeprefix("<tool_call>").removesuffix("</tool_call>"))
+    assert call == {
+        "name": "issue_refund",
+        "arguments": {
+            "order_id": "48213",
+            "item_ids": ["48213-1", "48213-2"],
+            "count": 2,
+            "share": 0.5,
+            "express": True,
+            "note": "as agreed",
+        },
+    }
+
+
+def test_a_value_of_the_wrong_type_is_left_for_the_environment_to_judge() -> None:
+    assert '"count": "two"' in tool_action("issue_refund count=two", TOOLS)
+
+
+def test_an_open_quotation_mark_is_told() -> None:
+    with pytest.raises(TypingError, match="quotation mark"):
+        tool_action("issue_refund note='as agreed", TOOLS)
+
+
+def test_evaluate_prints_a_table_and_writes_json(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "result.json"
+    result = invoke("evaluate", "--agent", "reference", "--episodes", "6", "--split", "dev", "--json", str(file))
+    assert result.exit_code == 0, result.output
+    for word in ("success", "pair", "reward", "turns", "tool errors", "steps/s"):
+        assert word in result.stdout
+    written = json.loads(file.read_text(encoding="utf-8"))
+    assert written["episodes"] == 6
+    assert written["success"]["value"] == 1.0
+
+
+def test_a_model_answers_one_message() -> None:
+    result = invoke("evaluate", "--checkpoint", "stub://demo", "--message", "Hello")
+    assert result.exit_code == 0, result.output
+    assert "Hello" in result.stdout
+
+
+def test_threads_are_set_before_torch_unless_the_user_has_set_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY")
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    set_thread_environment()
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+    assert os.environ["OMP_NUM_THREADS"] == "3"
+
+
+def test_the_installed_command_works_outside_the_checkout_and_exits_with_2_on_errors(tmp_path: Path) -> None:
+    command = Path(sys.executable).parent / "stateset-agents"
+    good = subprocess.run([command, "envs"], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert good.returncode == 0, good.stderr
+    assert ENV in good.stdout
+    bad = subprocess.run([command, "play", "Nope-v0"], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert bad.returncode == 2
+    assert "Traceback" not in bad.stderr
+    assert len(bad.stderr.strip().splitlines()) == 1
+
+
+def test_a_dry_run_prints_settings_that_are_a_config_file(tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text("model: tiny\ntraining:\n  iterations: 7\n", encoding="utf-8")
+    first = invoke("train", "--config", str(file), "--dry-run")
+    assert first.exit_code == 0, first.output
+    assert yaml.safe_load(first.stdout)["training"]["iterations"] == 7
+    assert yaml.safe_load(first.stdout)["env_kwargs"] == {"prompt": "compact"}
+    file.write_text(first.stdout, encoding="utf-8")
+    second = invoke("train", "--config", str(file), "--dry-run", "true")
+    assert second.stdout == first.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "fragments"),
+    [
+        ("trainig: {}", ["trainig", "did you mean 'training'?"]),
+        ("training:\n  iteration: 3", ["iteration", "did you mean 'iterations'?"]),
+        ("training:\n  iterations: many", ["iterations"]),
+        ("config:\n  clip_hgh: 0.3", ["clip_hgh", "did you mean 'clip_high'?"]),
+        ("config: [1", ["line"]),
+        ("env: StateSet/Refnd-v0", ["did you mean StateSet/Refund-v0?"]),
+        ("training:\n  iterations: 1", ["say where to save", "--save"]),
+    ],
+)
+def test_a_faulty_config_file_is_one_line_that_says_what_to_do(text: str, fragments: list[str], tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text(text, encoding="utf-8")
+    assert_one_line_error(invoke("train", "--config", str(file)), *fragments)
+
+
+def test_dry_run_takes_nothing_but_true_and_false() -> None:
+    assert_one_line_error(invoke("train", "--dry-run", "maybe"), "true or false", "maybe")
+
+
+def test_the_stub_plays_and_says_that_nothing_was_trained() -> None:
+    result = invoke("train", "--stub")
+    assert result.exit_code == 0, result.output
+    assert "stub://demo" in result.stdout
+    assert "nothing was trained" in result.stderr
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A config file, and the folder of a run of one iteration in an environment of a third party."""
+    folder = tmp_path_factory.mktemp("run")
+    settings = {
+        "env": register(),
+        "model": str(save_tiny(folder / "model")),
+        "training": {"iterations": 1, "groups_per_iteration": 1, "group_size": 2, "max_new_tokens": 4},
+    }
+    config = folder / "run.yaml"
+    config.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    result = invoke("train", "--config", str(config), "--dry-run", "false", "--save", str(folder / "out"))
+    assert result.exit_code == 0, result.output
+    assert str(folder / "out" / "checkpoint") in result.stderr.replace("\n", "")
+    return config, folder / "out"
+
+
+def test_a_run_is_saved_with_its_metrics_and_answers(trained: tuple[Path, Path]) -> None:
+    _, run = trained
+    assert len((run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()) == 1
+    assert invoke("evaluate", "--checkpoint", str(run), "--message", "Hello").exit_code == 0
+
+
+def test_a_run_is_not_overwritten(trained: tuple[Path, Path]) -> None:
+    config, run = trained
+    assert_one_line_error(invoke("train", "--config", str(config), "--save", str(run)), "--resume", str(run))
+
+
+def test_a_finished_run_goes_on_only_with_more_iterations(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    _, run = trained
+    assert_one_line_error(invoke("train", "--resume", str(run)), "training.iterations")
+    more = tmp_path / "more.yaml"
+    more.write_text("training:\n  iterations: 2\n", encoding="utf-8")
+    result = invoke("train", "--resume", str(run), "--config", str(more))
+    assert result.exit_code == 0, result.output
+    assert len((run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()) == 2
+
+
+def test_what_the_checkpoint_decides_cannot_be_given_again(trained: tuple[Path, Path]) -> None:
+    _, run = trained
+    assert_one_line_error(invoke("train", "--resume", str(run), "--model", "tiny"), "--resume takes")
