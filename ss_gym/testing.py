@@ -40,7 +40,6 @@ _MALFORMED = (
 )
 _ODD = ("", " ", "\x00\x1b[2J", "\ud800", "🙂" * 50, "مرحبا ‮abc", "<think>", "</think>", "{}", "<", "$" * 200)
 _WORDS = ("Hello, how can I help?", "What is your e-mail address?", "One moment, please.", "Goodbye.")
-# A mixture in which nothing comes in a fixed rhythm.
 DEFAULT_ACTIONS = (*_WORDS, *_ODD[:4], *_MALFORMED[:5], *_WORDS[::-1], *_ODD[4:])
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from ss_gym.environment import Conclusion, Opening, Response, TextEnvironment
 from ss_gym.streams import Stream
-from ss_gym.tools import Toolkit, ToolError, tool
+from ss_gym.tools import ToolError, Toolkit, tool
 from ss_gym.types import ParsedAction
 
 MODULE = __name__
