@@ -63,6 +63,8 @@ def load_model(location: str, device: str = "cpu") -> LoadedModel:
             source = _converted(source)
     if source.is_dir() and (source / MANIFEST).is_file():
         read_manifest(source)
+    if location == TINY and not source.is_dir():
+        raise FileNotFoundError(f"the tiny model is missing from this installation: there is no folder '{source}'")
     with no_progress_bars():
         if (source / _ADAPTER).is_file():
             model, tokenizer = _load_adapter(source)
