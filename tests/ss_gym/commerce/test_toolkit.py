@@ -305,6 +305,12 @@ def test_an_exchange_that_can_not_be_changes_nothing(
     assert store.effects() == frozenset()
 
 
+def test_the_last_unit_goes_to_one_customer(store: Store, call: Call) -> None:
+    store.execute("UPDATE inventory SET quantity = 1 WHERE variant_id = 'V5'")
+    assert value(call("create_exchange", item_id="48213-2", variant_id="V5"))["option"] == "medium"
+    assert "out of stock" in refusal(call("create_exchange", item_id="51900-1", variant_id="V5"))
+
+
 def test_an_exchange_is_at_the_same_price(store: Store, call: Call) -> None:
     cheap, dear = store.rows(
         "SELECT variant_id FROM variants JOIN products USING (product_id) "
