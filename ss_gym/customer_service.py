@@ -119,6 +119,13 @@ class CustomerServiceEnvironment(TextEnvironment):
         success, audit = self._audit.conclude(self._effects, self._ended_by)
         return Conclusion(self._audit.take_terms(), success, audit)
 
+    def close(self) -> None:
+        """Free the databases."""
+        for store in self._stores.values():
+            store.close()
+        self._stores.clear()
+        super().close()
+
     def _system_prompt(self, scenario: Scenario) -> str:
         if self.prompt == "compact":
             return compact_prompt(self.family, scenario.rules, scenario.today)

@@ -58,6 +58,7 @@ class OrderDraft:
         gift_card_cents: what a gift card paid; the rest was paid by ``method``.
         method: kind and label of the other payment.
         carrier: who ships it.
+        note: what somebody wrote on the order; empty if nobody did.
     """
 
     order_id: str
@@ -69,6 +70,7 @@ class OrderDraft:
     gift_card_cents: int
     method: tuple[str, str]
     carrier: str
+    note: str = ""
 
     def total_cents(self) -> int:
         """The price of all lines."""
@@ -187,11 +189,13 @@ class WorldDraft:
         Args:
             known: facts of one of the orders, if they have been taken already.
         """
-        items, methods, orders, payments, refunds, shipments = [], [], [], [], [], []
+        items, methods, notes, orders, payments, refunds, shipments = [], [], [], [], [], [], []
         for order in self.orders:
             order_id = order.order_id
             facts = known if known is not None and known.order_id == order_id else order.facts(self.today)
             shipped = order.shipped_day(self.today)
+            if order.note:
+                notes.append((f"{order_id}-N", order_id, order.note, day(shipped - 1)))
             orders.append((order_id, facts.customer_id, day(shipped - 1), facts.status))
             for item in facts.items:
                 items.append(
@@ -227,6 +231,7 @@ class WorldDraft:
             shipments=tuple(shipments),
             payments=tuple(payments),
             refunds=tuple(refunds),
+            notes=tuple(notes),
         )
 
 

@@ -97,6 +97,7 @@ class World(NamedTuple):
     payments: tuple[tuple[str, str, str, int], ...]  # payment_id, order_id, payment_method_id, amount_cents
     refunds: tuple[tuple[str, str, str, int, str, str], ...]
     # refund_id, order_id, payment_id, amount_cents, reason, created_on
+    notes: tuple[tuple[str, str, str, str], ...] = ()  # note_id, order_id, text, created_on
 
 
 # One normalised change that a tool made, compared as a set with what was acceptable:

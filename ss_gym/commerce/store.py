@@ -27,6 +27,7 @@ _COLUMNS = {
     "shipments": 6,
     "payments": 4,
     "refunds": 6,
+    "notes": 4,
 }
 _WORLD = tuple(f"INSERT INTO {table} VALUES ({','.join('?' * _COLUMNS[table])})" for table in World._fields)
 

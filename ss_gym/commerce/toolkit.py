@@ -88,7 +88,7 @@ class CommerceToolkit(Toolkit):
 
     @tool(kind="read")
     def get_order(self, order_id: str) -> dict[str, Any]:
-        """Get an order with its items, payments and refunds.
+        """Get an order with its items, payments, refunds and, if there are any, notes.
 
         Args:
             order_id: five digits, such as "12345".
@@ -102,7 +102,8 @@ class CommerceToolkit(Toolkit):
             "WHERE order_id = ? ORDER BY created_on, refund_id",
             order_id,
         )
-        return {
+        notes = self._store.rows("SELECT text FROM notes WHERE order_id = ? ORDER BY created_on, note_id", order_id)
+        found = {
             "order_id": order_id,
             "customer_id": order.customer_id,
             "status": order.status,
@@ -114,6 +115,9 @@ class CommerceToolkit(Toolkit):
             ],
             "refunds": [{"payment_id": a, "amount": dollars(b), "date": c} for a, b, c in refunds],
         }
+        if notes:
+            found["notes"] = [text for (text,) in notes]
+        return found
 
     @tool(kind="read")
     def list_orders(self, customer_id: str) -> dict[str, Any]:

@@ -20,6 +20,8 @@ from ss_gym.scenario_files import read_yaml
 from ss_gym.scenarios import Customer, Goal, Scenario, scenario_id
 from ss_gym.streams import Stream
 
+# Share of the orders with a note on them.
+_NOTED = 0.08
 # Kinds whose customer must give the right number, since the account holds nothing to find it by.
 _NUMBER_GIVEN = frozenset(("foreign_order", "missing_order", "wrong_number"))
 
@@ -36,6 +38,7 @@ class RefundFamily:
             split: tuple(date.fromisoformat(text).toordinal() for text in bounds)
             for split, bounds in parameters["today"].items()
         }
+        self._notes: list[str] = parameters["notes"]
         weights: Mapping[str, float] = parameters["kinds"]
         unknown = set(weights) ^ {kind.name for kind in KINDS}
         if unknown:
@@ -115,6 +118,7 @@ class RefundFamily:
         window = rules.return_window_days
         days = window if stream.chance(0.2) else stream.between(1, window)
         order = draw_order(stream, str(ids[0]), customer, _lines(stream, catalogue), days)
+        order.note = stream.choice(self._notes) if stream.chance(_NOTED) else ""
         draft.orders.append(order)
         if stream.chance(0.5) or kind.name == "missing_order":
             titles = {line.title for line in order.lines}
