@@ -168,13 +168,13 @@ def evaluate(
             it asks for at least one episode, or if ``workers`` or ``batch`` is less than 1.
     """
     kwargs = dict(env_kwargs or {})
-    if sum(choice is not None for choice in (episodes, pairs, scenario_ids)) != 1:
-        raise ValueError("give exactly one of episodes, pairs and scenario_ids")
     if workers < 1 or batch < 1:
         raise ValueError(f"workers and batch must be at least 1, got {workers} and {batch}")
+    if sum(choice is not None for choice in (episodes, pairs, scenario_ids)) != 1:
+        raise ValueError("give exactly one of episodes, pairs and scenario_ids")
     if scenario_ids is None:
         count = episodes if episodes is not None else 2 * (pairs or 0)
-        family = _family(env_id, kwargs)
+        family = _family(env_id, kwargs) if count > 0 else ""
         scenario_ids = [scenario_id(family, split, number) for number in range(count)]
     else:
         split = ""

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-# Each parameter's name in the full prompt ("- refund_days: 5") and in the compact one ("| days 5").
-_PARAMETERS = {
+# The fields of Terms as the full prompt ("- refund_days: 5") and the compact one ("| days 5") call them.
+_FIELDS = {
     "return_window_days": "return",
     "credit_window_days": "credit",
     "damage_window_days": "damage",
@@ -16,6 +16,8 @@ _PARAMETERS = {
     "transfer_limit": "limit",
     "refund_days": "days",
 }
+_PARAMETER = re.compile(r"(?:- |\| )(\w+):? ([\d.]+)")
+_PARAMETERS_AT_END = 400  # characters that surely hold them, a small part of a full prompt
 
 
 def cents(text: str) -> int:
@@ -64,14 +66,14 @@ class Terms:
         Raises:
             ValueError: if the prompt lacks one.
         """
-        found = {}
-        for name, short in _PARAMETERS.items():
-            match = re.search(rf"^- {name}: ([\d.]+)|\| {short} ([\d.]+)", prompt, re.MULTILINE)
-            if match is None:
+        found = dict(_PARAMETER.findall(prompt[-_PARAMETERS_AT_END:]))
+        values = {}
+        for name, short in _FIELDS.items():
+            value = found.get(name) or found.get(short)
+            if value is None:
                 raise ValueError(f"the system prompt gives no {name}: a refund agent needs the policy's parameters")
-            found[name] = match[1] or match[2]
-        limit = cents(found.pop("transfer_limit"))
-        return cls(transfer_limit=limit, **{name: int(value) for name, value in found.items()})
+            values[name] = cents(value) if name == "transfer_limit" else int(value)
+        return cls(**values)
 
 
 @dataclass(frozen=True, slots=True)

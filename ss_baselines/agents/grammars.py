@@ -67,6 +67,27 @@ _LOOKED = (
     "Let me explain. ",
     "Thanks for the details. ",
 )
+_CHECKED = (
+    "",
+    "Thank you for waiting. ",
+    "I have looked into this. ",
+    "I have checked this for you. ",
+    "Thank you for the details. ",
+    "I understand. ",
+    "I see. ",
+    "Thanks for your patience. ",
+)
+_REGRET = (
+    "",
+    " I hope you understand.",
+    " Thank you for your understanding.",
+    " I wish I had better news.",
+    " I know this is not what you hoped for.",
+    " I hope this explains it.",
+    " Please bear with me.",
+    " I am sorry about that.",
+)
+_DONE = ("", "Done. ", "Thank you. ", "That is done. ", "All done. ", "Thanks for confirming. ", "Perfect. ", "Great. ")
 _MORE = (
     " Is there anything else I can do for you?",
     " Can I help you with anything else?",
@@ -142,6 +163,13 @@ REFERENCE_GRAMMAR: Grammar = {
             ": did you change your mind, is it damaged or defective, was it the wrong item, or did it never arrive?",
             ": a change of mind, damage, a defect, the wrong item, or did it not arrive?",
             "? Is it damaged, defective, the wrong item, did it never arrive, or did you change your mind?",
+        ),
+        (
+            "",
+            " It decides what I can do for you.",
+            " I need this for the request.",
+            " A few words are enough.",
+            " Just so that I know.",
         ),
     ),
     "propose": (
@@ -278,6 +306,7 @@ REFERENCE_GRAMMAR: Grammar = {
         ),
     ),
     "refuse_window": (
+        _CHECKED,
         _SORRY,
         (
             "the {titles} can't be refunded, because the return window of {window} days has passed.",
@@ -286,8 +315,10 @@ REFERENCE_GRAMMAR: Grammar = {
             "the {titles} cannot be refunded any more, as the return period of {window} days has ended.",
             "it is too late to refund the {titles}: the return window is {window} days.",
         ),
+        _REGRET,
     ),
     "refuse_final_sale": (
+        _CHECKED,
         _SORRY,
         (
             "the {titles} can't be refunded, because it was a final sale.",
@@ -295,8 +326,10 @@ REFERENCE_GRAMMAR: Grammar = {
             "I cannot refund the {titles}: it is a final sale item.",
             "final sale items like the {titles} can't be refunded.",
         ),
+        _REGRET,
     ),
     "refuse_already_refunded": (
+        _CHECKED,
         _SORRY,
         (
             "the {titles} can't be refunded again, because it has already been refunded.",
@@ -304,24 +337,30 @@ REFERENCE_GRAMMAR: Grammar = {
             "I cannot refund the {titles}, since it has been refunded before.",
             "the {titles} was already refunded, so I can't refund it a second time.",
         ),
+        _REGRET,
     ),
     "refuse_gift_card_item": (
+        _CHECKED,
         _SORRY,
         (
             "the {titles} can't be refunded, because gift cards are not refundable.",
             "I can't refund the {titles}: gift cards are not refundable.",
             "I cannot refund the {titles}, since gift cards can't be refunded.",
         ),
+        _REGRET,
     ),
     "refuse_not_delivered": (
+        _CHECKED,
         _SORRY,
         (
             "I can't refund the {titles} yet, because it has not been delivered. It is expected on {date}.",
             "the {titles} can't be refunded before it is delivered. The expected delivery date is {date}.",
             "I cannot refund the {titles}: the order has not been delivered yet. Delivery is expected on {date}.",
         ),
+        _REGRET,
     ),
     "refuse_not_found": (
+        _CHECKED,
         _SORRY,
         (
             "I can't find this order on your account, so I can't refund it.",
@@ -329,8 +368,10 @@ REFERENCE_GRAMMAR: Grammar = {
             "there is no such order on your account, so I cannot refund it.",
             "I cannot refund it, because this order can't be found on your account.",
         ),
+        _REGRET,
     ),
     "refuse_not_verified": (
+        _CHECKED,
         _SORRY,
         (
             "I can't help with a refund, because I could not verify you.",
@@ -338,6 +379,7 @@ REFERENCE_GRAMMAR: Grammar = {
             "without a successful verification I can't refund anything.",
             "I can't refund it, because your details could not be verified.",
         ),
+        _REGRET,
     ),
     "nothing_done": (("All right, I have not changed anything.", "OK, then I will leave everything as it is."), _MORE),
     "failed": (

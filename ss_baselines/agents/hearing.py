@@ -124,6 +124,8 @@ _AFFIRMATIVE = _any(
 )
 _TAKES = _any("take", "then", "works", "make it", "settle", "live with", "accept", "give me", "will do", "happy")
 _YES = re.compile(r"^(?:yes|yeah|yep|yup)\b|\byes\W*$")
+_ALTERNATIVE = _any("credit", r"exchang\w*", r"swap\w*", "another one", "different one", "want that", "a no", "say no")
+_SENTENCE_END = re.compile(r"[.!?\n]+\s*")
 _QUESTION = re.compile(r"[^.!?]*\?")
 _OTHER_CARD = _any("(?:other|another|different|new) (?:card|one)", "card i didn'?t")
 _GOODBYE = _any(
@@ -192,16 +194,22 @@ class Heard:
 
     @property
     def takes_credit(self) -> bool:
-        """Whether it accepts an offer of store credit."""
-        statements = self.statements
-        if _NEGATIVE.search(statements):
-            return False
-        return self.agrees or ("credit" in statements and _TAKES.search(statements) is not None)
+        """Whether it accepts an offer of store credit, if only after a sigh ("I can't believe it. Credit then.")."""
+        if self.agrees:
+            return True
+        return any(
+            "credit" in sentence
+            and (_TAKES.search(sentence) or _AFFIRMATIVE.search(sentence))
+            and not _NEGATIVE.search(sentence)
+            for sentence in _SENTENCE_END.split(self.statements)
+        )
 
     @property
     def declines(self) -> bool:
-        """Whether it says no to what was offered."""
-        return not self.agrees and _NEGATIVE.search(self.statements) is not None
+        """Whether it says no to an alternative, and not just that it would rather have the money."""
+        if self.agrees or not _NEGATIVE.search(self.statements):
+            return False
+        return _ALTERNATIVE.search(self.text) is not None or self.text.startswith("no")
 
     @property
     def wants_other_card(self) -> bool:

@@ -45,6 +45,9 @@ def settle(desk: Desk, conduct: Conduct) -> Moves[None]:
         yield from make_do(desk, conduct, case.order, rest)
         return
     payout = yield from quote(desk, case.order, refunds)
+    if payout is None:
+        yield from see_off(desk, lambda: desk.words("failed"))
+        return
     if not conduct.keeps_fee(case):
         payout = without_fee(payout)
     if payout.total > case.terms.transfer_limit and conduct.heeds_limit(case):
@@ -59,13 +62,15 @@ def transfer(desk: Desk, reason: str) -> Moves[None]:
     yield from desk.call(tool_call("transfer_to_human", reason=reason, summary=summary))
 
 
-def quote(desk: Desk, order: Order, verdicts: Sequence[Verdict]) -> Moves[Payout]:
-    """Asks the shop's back end what a refund of these lines comes to."""
+def quote(desk: Desk, order: Order, verdicts: Sequence[Verdict]) -> Moves[Payout | None]:
+    """Asks the shop's back end what a refund of these lines comes to; None if it won't tell."""
     item_ids = [verdict.line.item_id for verdict in verdicts]
     reason = verdicts[0].reason
     [amounts] = yield from desk.call(
         tool_call("quote_refund", order_id=order.order_id, item_ids=item_ids, reason=reason)
     )
+    if "error" in amounts:
+        return None
     return Payout(
         order_id=order.order_id,
         titles=_titles(verdicts),

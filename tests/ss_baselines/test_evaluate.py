@@ -1,0 +1,89 @@
+"""The evaluation loop on the real environment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from ss_baselines.agents import AGENTS, Agent, load_agent
+from ss_baselines.evaluate import evaluate
+from ss_gym.types import Completion, Message
+
+ENV = "StateSet/Refund-v0"
+
+
+def outcomes(**options: object) -> list[tuple[str, bool, float, int]]:
+    result = evaluate("demonstrator", ENV, "dev", **options)  # type: ignore[arg-type]
+    return [(e.scenario_id, e.success, e.reward, e.steps) for e in result.episodes]
+
+
+def test_pairs_are_a_scenario_and_its_twin() -> None:
+    result = evaluate("instant_closer", ENV, "dev", pairs=3)
+    assert [e.scenario_id for e in result.episodes] == [f"refund/dev/{number:04d}" for number in range(6)]
+    assert [e.pair_id for e in result.episodes[::2]] == [e.pair_id for e in result.episodes[1::2]]
+    assert len({e.pair_id for e in result.episodes}) == 3
+    assert result.split == "dev"
+
+
+def test_the_outcome_does_not_depend_on_batch_or_workers() -> None:
+    one = outcomes(episodes=10, batch=1)
+    assert one == outcomes(episodes=10, batch=7)
+    assert one == outcomes(episodes=10, batch=4, workers=2)
+
+
+def test_scenarios_can_be_named() -> None:
+    wanted = ["refund/test/0007", "refund/train/123456"]
+    result = evaluate("silent", ENV, scenario_ids=wanted)
+    assert [e.scenario_id for e in result.episodes] == wanted
+    assert result.split == ""
+
+
+def test_conversations_are_kept_only_when_asked_for() -> None:
+    assert evaluate("silent", ENV, episodes=1).episodes[0].messages == ()
+    messages = evaluate("silent", ENV, episodes=1, keep_messages=True).episodes[0].messages
+    assert [message["role"] for message in messages[:3]] == ["system", "user", "assistant"]
+
+
+def test_environment_keywords_are_passed_on() -> None:
+    result = evaluate("silent", ENV, episodes=1, env_kwargs={"prompt": "compact", "max_turns": 2}, keep_messages=True)
+    episode = result.episodes[0]
+    assert len(episode.messages[0]["content"]) < 200
+    assert episode.turns == 2
+    assert episode.truncated
+
+
+def test_tool_errors_are_counted() -> None:
+    class Fumbler:
+        def act(self, conversations: Sequence[Sequence[Message]]) -> list[Completion]:
+            actions = ("<tool_call>{</tool_call>", '<tool_call>{"name":"end_conversation","arguments":{}}</tool_call>')
+            return [Completion(actions[len(conversation) > 2]) for conversation in conversations]
+
+    result = evaluate(Fumbler(), ENV, episodes=2)
+    assert [e.tool_errors for e in result.episodes] == [1, 1]
+    assert result.agent == "Fumbler"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "exactly one of"),
+        ({"episodes": 2, "pairs": 1}, "exactly one of"),
+        ({"episodes": 0}, "at least one episode"),
+        ({"episodes": 2, "batch": 0}, "at least 1"),
+    ],
+)
+def test_wrong_requests_are_refused(options: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        evaluate("silent", ENV, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_every_baseline_can_be_loaded_and_acts(name: str) -> None:
+    agent: Agent = load_agent(name)
+    assert evaluate(agent, ENV, episodes=2, batch=2, name=name).agent == name
+
+
+def test_a_misspelt_baseline_is_told_the_nearest() -> None:
+    with pytest.raises(ValueError, match="did you mean 'reference'"):
+        load_agent("referense")
