@@ -62,7 +62,7 @@ def test_killed_between_the_renames_the_earlier_one_is_found_and_then_replaced(t
 
 def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(CheckpointError, match="could not save the checkpoint .*file/ckpt"):
+    with pytest.raises(CheckpointError, match=r"could not save the checkpoint .*file/ckpt"):
         write(tmp_path / "file" / "ckpt", "new")
 
 
@@ -141,5 +141,5 @@ def test_a_missing_state_is_named(tmp_path):
 def test_a_damaged_state_is_named(tmp_path, name):
     write_state(tmp_path, TrainerState(3, {}, optimizer_after_a_step().state_dict()))
     (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:-40])
-    with pytest.raises(CheckpointError, match="the training state in .* is damaged"):
+    with pytest.raises(CheckpointError, match=r"the training state in .* is damaged"):
         read_state(tmp_path)

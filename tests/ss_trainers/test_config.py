@@ -82,7 +82,7 @@ def test_a_broken_file_is_named_with_its_line(tmp_path, content, message):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no config file at .*run"):
+    with pytest.raises(FileNotFoundError, match=r"no config file at .*run"):
         read_yaml(tmp_path / "run.yaml")
 
 
