@@ -14,13 +14,14 @@ OTHER_NOUN = 1 << 200
 
 _GROUNDS = (
     c.G_WINDOW | c.G_FINAL | c.G_ALREADY | c.G_NOT_DELIVERED | c.G_GIFT | c.G_NOT_FOUND | c.G_NOT_VERIFIED | c.G_STOCK
-    | c.G_METHOD | c.LOST | c.UNMATCHED | c.UNAVAILABLE | c.OUTSIDE
+    | c.LOST | c.UNMATCHED | c.OUTSIDE
 )  # fmt: skip
-# What a condition ("once I have refunded") or somebody else's words ("you said …") do not assert.
-_ASSERTED = _GROUNDS | c.REMEDY << c.DONE | c.REMEDY << c.REFUSED | c.ACTIVE | c.PAST | c.STATE | c.CONSENT | c.BYE
+# What a condition ("once I have refunded") does not assert.
+_CONDITIONAL = _GROUNDS | c.REMEDY << c.DONE | c.REMEDY << c.REFUSED | c.ACTIVE | c.STATE | c.BYE
 ALL = -1
-UNASSERTED = ~(_ASSERTED & ~c.CONSENT)
-REPORTED = ~_ASSERTED
+UNASSERTED = ~_CONDITIONAL
+# Nor do somebody else's words ("you said that …"), which ask for nothing either.
+REPORTED = ~(_CONDITIONAL | c.CONSENT | c.REMEDY << c.POSSIBLE)
 
 
 class Segment:
@@ -31,14 +32,18 @@ class Segment:
         start, end: token positions.
         bits: features of what is stated.
         asked: features of what is in question.
+        question: whether it ends in a question mark.
         item: whether it is a line of a list.
         leads: whether it ends in a colon, so that a list may follow.
         early: slots named before the words that ask.
         ago: position of the days in "45 days ago"; -1 if there are none.
+        days_ago: those days.
         values: the typed values in it.
     """
 
-    __slots__ = ("ago", "asked", "bits", "days_ago", "early", "end", "item", "leads", "question", "sentence", "start", "values")
+    __slots__ = (
+        "ago", "asked", "bits", "days_ago", "early", "end", "item", "leads", "question", "sentence", "start", "values",
+    )  # fmt: skip
 
     def __init__(self, sentence: int, start: int, item: bool) -> None:
         self.sentence = sentence
@@ -56,34 +61,49 @@ class Segment:
 
 
 class Parser:
-    """The state of a walk through one message."""
+    """The state of a walk through one message.
+
+    Attributes:
+        tokens: the message's tokens; ``position`` is where the current phrase starts, and
+            ``following`` where it ends.
+        clause: features of the clause being read.
+        aux, subject, negated, able: the verb group being read.
+        head: the remedy that the clause is about so far, or ``OTHER_NOUN``.
+        pending: a completed action whose object is still to come: "I have issued …".
+        asking: whether what is read is in question.
+        mask: the features that may be set now.
+    """
 
     __slots__ = (
-        "able", "asking", "aux", "claimed", "clause", "clause_start", "colon", "condition", "early", "head", "mask", "negated", "pending", "segment",
-        "segments", "sentence", "subject", "position",
+        "able", "asking", "aux", "claimed", "clause", "clause_start", "colon", "condition", "ellipsis", "following",
+        "head", "mask", "negated", "pending", "position", "segment", "segments", "sentence", "sticky", "subject",
+        "tokens",
     )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, tokens: list[str]) -> None:
+        self.tokens = tokens
         self.segments: list[Segment] = []
         self.sentence = 0
         self.position = 0
+        self.following = 0
         self.colon = -1
-        self._open(False)
+        self._open(0, False)
 
-    def _open(self, item: bool) -> None:
-        self.segment = Segment(self.sentence, self.position, item)
+    def _open(self, start: int, item: bool) -> None:
+        self.segment = Segment(self.sentence, start, item)
         self.clause = 0
-        self.clause_start = self.position
+        self.clause_start = start
         self.aux = NONE
         self.subject = NOBODY
         self.negated = False
+        self.sticky = False
         self.able = False
         self.head = 0
+        self.ellipsis = 0
         self.pending = False
         self.asking = False
         self.condition = 0
         self.claimed = False
-        self.early = 0
         self.mask = ALL
 
     def end_clause(self) -> None:
@@ -93,8 +113,10 @@ class Parser:
         else:
             self.segment.bits |= self.clause
         self.clause = 0
-        self.head = 0
+        self.ellipsis = 0
         self.pending = False
+        if self.sticky:
+            self.negated = self.sticky = False
         if self.condition:
             self.condition = 0
             self.mask = REPORTED if self.claimed else ALL
@@ -111,10 +133,19 @@ class Parser:
             self.segments.append(segment)
             if new_sentence:
                 self.sentence += 1
-        self.position += 1
-        self._open(item)
-        self.position -= 1
+        self._open(self.following, item)
 
-    def remedy(self, verb: int, strength: int, flags: int = 0) -> None:
-        """Notes a remedy verb, or what the clause's head names, in the given strength."""
+    def note(self, verb: int, strength: int, flags: int = 0) -> None:
+        """Notes a remedy in the given strength."""
         self.clause |= ((verb << strength) | flags) & self.mask
+
+    def next_is(self, words: frozenset[str]) -> bool:
+        """Whether the token after the current phrase is one of ``words``."""
+        return self.following < len(self.tokens) and self.tokens[self.following] in words
+
+    def reset(self) -> None:
+        """Forgets the verb group: a new one begins."""
+        self.aux = NONE
+        self.negated = False
+        self.sticky = False
+        self.subject = NOBODY

@@ -41,10 +41,10 @@ _STRONG_BITS = (
 )
 _WEAK = (
     (c.W_GIFT, "gift_card_item"),
+    (c.W_NOT_DELIVERED, "not_delivered"),
     (c.W_NOT_VERIFIED, "not_verified"),
     (c.W_WINDOW, "window"),
 )
-_ASKS_CONSENT = c.CONSENT | c.TAG | c.CONFIRM | c.LIKE | c.S_RIGHT
 _PERSONAL = c.S_EMAIL | c.S_POSTAL | c.S_NAME
 
 
@@ -87,7 +87,7 @@ class Interpretation:
             for segment in segments:
                 segment.values = tuple([v for at, v in values if segment.start <= at < segment.end])
                 if segment.ago >= 0:
-                    segment.days_ago = next((int(v.value) for at, v in values if at == segment.ago and v.kind == "days"), -1)
+                    segment.days_ago = next((int(v.value) for at, v in values if at >= segment.ago and v.kind == "days"), -1)
 
     def acts(self) -> tuple[Act, ...]:
         """The acts of the message."""
@@ -99,7 +99,7 @@ class Interpretation:
             if segment.leads and (segment.bits | segment.asked) & c.ASK:
                 leading = True
         drafts = self._drafts
-        if len(drafts) > 1:
+        if drafts:
             self._settle_refusals()
             self._settle_remedies()
         return tuple(
@@ -107,86 +107,87 @@ class Interpretation:
         )
 
     def _read(self, segment: Segment, leading: bool) -> None:
-        before = len(self._drafts)
+        drafts = self._drafts
         features = segment.bits | segment.asked
         if features & _SOCIAL_BITS:
             for bit, kind in _SOCIAL:
                 if features & bit:
-                    self._drafts.append(_Draft(kind, segment))
-        if features & (c.HANDOVER | c.HUMAN) == c.HANDOVER | c.HUMAN:
-            self._drafts.append(_Draft("transfer", segment))
+                    drafts.append(_Draft(kind, segment))
+        before = len(drafts)
+        slots = self._read_asks(segment, features, leading)
+        if features & c.HANDOVER and features & c.HUMAN and not slots:
+            drafts.append(_Draft("transfer", segment))
         else:
-            self._read_remedies(segment, features)
+            self._read_remedies(segment, features, slots)
             self._read_refusal(segment)
-        self._read_asks(segment, features, leading)
-        if segment.values or (features & c.FACT and len(self._drafts) == before):
-            if not any(d.values is segment.values and d.kind not in ("greet", "thank", "apologise") for d in self._drafts[before:]):
-                self._drafts.append(_Draft("inform", segment))
+        if len(drafts) == before and (segment.values or features & c.FACT):
+            drafts.append(_Draft("inform", segment))
 
     # --- asks -------------------------------------------------------------------------------------
 
-    def _read_asks(self, segment: Segment, features: int, leading: bool) -> None:
+    def _read_asks(self, segment: Segment, features: int, leading: bool) -> int:
+        """Notes the slots that are asked for, and gives their bits."""
         if features & c.S_ELSE:
             self._drafts.append(_Draft("ask", segment, slot="anything_else"))
-            return
-        slots = features & c.SLOTS or (segment.early if features & c.ASK else 0)
-        if not slots or not (features & (c.ASK | c.PLEASE) or segment.question or leading):
-            return
-        if slots & c.S_REASON and slots & ~c.S_REASON and not segment.question and not features & c.ASK:
-            slots &= ~c.S_REASON
+        slots = features & c.SLOTS or (segment.early if features & c.ASK or segment.question else 0)
+        if not slots or not (features & (c.ASK | c.PLEASE | c.CONFIRM) or segment.question or leading):
+            return features & c.S_ELSE
         for bit, slot in _SLOTS:
             if slots & bit:
                 self._drafts.append(_Draft("ask", segment, slot=slot))
+        return slots
 
     # --- remedies ---------------------------------------------------------------------------------
 
-    def _read_remedies(self, segment: Segment, features: int) -> None:
+    def _read_remedies(self, segment: Segment, features: int, slots: int) -> None:
         done = segment.bits >> c.DONE & c.REMEDY
         if done:
             self._read_done(segment, done)
-        possible = features >> c.POSSIBLE & c.REMEDY
-        verbs = _verbs(possible, features)
-        wants_consent = bool(features & _ASKS_CONSENT) or (segment.question and possible)
-        slots = features & c.SLOTS
-        if features & (c.CONSENT | c.TAG | c.LIKE | c.S_RIGHT) == 0 and slots:
-            wants_consent = False
-        if not wants_consent:
-            if verbs:
-                for verb in verbs:
-                    self._state(segment, verb, features)
-            elif features & c.REMEDY and not done and not features >> c.REFUSED & c.REMEDY and features & (c.MONEY | c.ALTERNATIVE):
-                for verb in _verbs(features & c.REMEDY & ~c.THING, features):
-                    self._state(segment, verb, features)
+        possible = _verbs(features >> c.POSSIBLE & c.REMEDY, features)
+        if not _asks_consent(segment, features, bool(possible), slots):
+            self._read_statement(segment, features, possible, bool(done), slots)
             return
-        mentioned = verbs or _verbs(features & c.REMEDY & ~(c.THING | c.RETURN), features)
-        if features & c.LIKE and features & c.OR and len(mentioned) > 1 or slots & c.S_PREFERENCE:
-            for verb in mentioned:
-                self._state(segment, verb, features)
+        mentioned = possible or _verbs(features & c.REMEDY & ~(c.THING | c.RETURN), features)
+        if slots & c.S_PREFERENCE or (features & c.LIKE and features & c.OR and len(mentioned) > 1):
+            if features & c.MONEY:
+                for verb in mentioned:
+                    self._state(segment, verb, features)
             if not slots & c.S_PREFERENCE:
                 self._drafts.append(_Draft("ask", segment, slot="preference"))
             return
-        if mentioned and not (mentioned == ["refund"] and not features & c.REFUND and not features & c.MONEY and self._pending()):
+        only_return = not features & (c.REFUND | c.CREDIT | c.EXCHANGE | c.MONEY)
+        if features & c.S_RIGHT and not features & c.MONEY:
+            mentioned = []
+        pending = self._pending()
+        if mentioned and not only_return:
             for verb in mentioned:
                 self._propose(segment, verb, features)
-            return
-        pending = self._pending()
-        if pending and not (slots and not features & (c.CONSENT | c.TAG)):
+        elif pending:
             for draft in pending:
                 self._adopt(draft, segment)
-        elif features & (c.TAG | c.S_RIGHT | c.CONSENT | c.CONFIRM) and not slots and not features & c.S_ELSE:
+        else:
             self._drafts.append(_Draft("ask", segment, slot="confirmation"))
+
+    def _read_statement(self, segment: Segment, features: int, possible: list[str], done: bool, slots: int) -> None:
+        """Remedies that are possible or announced, or whose amount is told."""
+        if features & c.ONLY and features & (c.W_WINDOW | c.WITHIN | _STRONG_BITS | c.W_NOT_DELIVERED):
+            return
+        verbs = possible
+        if not verbs and not done and not features >> c.REFUSED & c.REMEDY and features & (c.MONEY | c.ALTERNATIVE):
+            verbs = _verbs(features & c.REMEDY & ~c.THING, features)
+        if slots & ~c.S_PREFERENCE:
+            return
+        for verb in verbs:
+            self._state(segment, verb, features)
 
     def _pending(self) -> list[_Draft]:
         return [d for d in self._drafts if d.kind == "offer" or (d.kind == "inform" and d.verb)]
 
     def _state(self, segment: Segment, verb: str, features: int) -> None:
-        by_agent = features & (c.FIRST | c.ABLE | c.ALTERNATIVE) and not features & c.BUSINESS or features & c.ABLE
         general = features & c.GENERIC and not features & (c.MONEY | c.DEFINITE)
-        draft = _Draft("offer" if by_agent and not general else "inform", segment, verb)
-        if general:
-            draft.verb = ""
+        told = features & (c.ABLE | c.ALTERNATIVE) or (features & c.FIRST and not features & c.BUSINESS)
+        draft = _Draft("offer" if told and not general else "inform", segment, "" if general else verb)
         draft.alternative = bool(features & (c.ALTERNATIVE | c.INSTEAD))
-        draft.announced = not features & c.ABLE
         self._drafts.append(draft)
 
     def _propose(self, segment: Segment, verb: str, features: int) -> None:
@@ -213,10 +214,12 @@ class Interpretation:
 
     def _read_done(self, segment: Segment, done: int) -> None:
         bits = segment.bits
-        if not bits & c.ACTIVE and _is_earlier(segment):
+        if _is_earlier(segment):
             draft = _Draft("refuse", segment, "refund", ground="already_refunded")
             draft.evidence = True
             self._drafts.append(draft)
+            return
+        if bits & c.STATE and bits & c.GENERIC and not bits & (c.MONEY | c.ACTIVE | c.DEFINITE):
             return
         for verb in _verbs(done, bits) or [""]:
             draft = _Draft("confirm_done", segment, verb)
@@ -228,9 +231,11 @@ class Interpretation:
     def _read_refusal(self, segment: Segment) -> None:
         bits = segment.bits
         refused = bits >> c.REFUSED & c.REMEDY
+        if bits & c.ONLY and bits & c.W_NOT_DELIVERED:  # "I can only refund it once it has arrived"
+            refused |= bits >> c.POSSIBLE & c.REMEDY
         grounds = self._grounds(segment, bool(refused))
-        if bits & c.G_METHOD and refused and not grounds:
-            return
+        if bits & c.METHOD and refused and not grounds:
+            return  # not the refund is refused, but another way of payment
         if not refused and not grounds:
             return
         verb = (_verbs(refused, bits & c.REMEDY) or [""])[0] if refused else ""
@@ -245,11 +250,11 @@ class Interpretation:
         if bits & c.OUTSIDE and bits & c.W_WINDOW and not bits & c.BUSINESS:
             bits |= c.G_WINDOW
         if bits & c.LOST:
-            bits |= c.G_NOT_FOUND if bits & c.ORDER or not bits & (c.ACCOUNT | _PERSONAL) else c.G_NOT_VERIFIED
+            order = bits & (c.ORDER | c.S_ORDER) or not bits & (c.ACCOUNT | _PERSONAL)
+            bits |= c.G_NOT_FOUND if order else c.G_NOT_VERIFIED
         if bits & c.UNMATCHED:
-            bits |= c.G_NOT_FOUND if bits & c.ORDER and not bits & _PERSONAL else c.G_NOT_VERIFIED
-        if bits & c.UNAVAILABLE and not bits & (c.REFUND | c.CREDIT | c.RETURN) and bits & c.W_STOCK:
-            bits |= c.G_STOCK
+            order = bits & (c.ORDER | c.S_ORDER) and not bits & _PERSONAL
+            bits |= c.G_NOT_FOUND if order else c.G_NOT_VERIFIED
         if refused and bits & c.AGAIN:
             bits |= c.G_ALREADY
         if 0 <= segment.days_ago and any(
@@ -269,13 +274,17 @@ class Interpretation:
         drafts = self._drafts
         granted = [d for d in drafts if d.kind in ("propose", "offer", "confirm_done") and d.verb == "refund"]
         asks = any(d.kind == "ask" and d.slot not in ("anything_else", "confirmation") for d in drafts)
+        asks_who = any(d.slot in ("email", "postal_code", "name") for d in drafts)
         refusals = [d for d in drafts if d.kind == "refuse"]
         for draft in refusals:
-            if draft.general and (granted or asks) or draft.ground == "not_verified" and asks and not draft.evidence:
+            if draft.general and (granted or asks) or draft.ground == "not_verified" and asks_who:
                 draft.kind = "drop"
             elif draft.evidence and draft.ground != "out_of_stock" and any(drafts.index(g) > drafts.index(draft) for g in granted):
                 draft.kind = "drop"
         refusals = [d for d in refusals if d.kind == "refuse"]
+        if self._is_late():
+            for draft in refusals:
+                draft.ground = draft.ground or "window"
         reasons = [d for d in refusals if d.ground]
         for draft in refusals:
             if not draft.ground and reasons:
@@ -285,6 +294,16 @@ class Interpretation:
                     near.values = _joined(draft.values, near.values)
                     near.evidence = False
                     draft.kind = "drop"
+
+    def _is_late(self) -> bool:
+        """Whether "45 days ago" and a shorter window of the policy are told, in whatever sentences."""
+        ago = max((segment.days_ago for segment in self._segments), default=-1)
+        return any(
+            value.kind == "days" and value.owner == "policy" and int(value.value) < ago
+            for segment in self._segments
+            if segment.bits & c.W_WINDOW and not segment.bits & c.BUSINESS
+            for value in segment.values
+        )
 
     def _settle_remedies(self) -> None:
         """A remedy that is done is no longer offered; what was only approved is not done yet."""
@@ -325,14 +344,28 @@ def _verbs(remedy: int, features: int) -> list[str]:
     return verbs
 
 
+def _asks_consent(segment: Segment, features: int, possible: bool, slots: int) -> bool:
+    """Whether a segment asks the customer for a yes."""
+    if features & (c.CONSENT | c.TAG):
+        return True
+    if slots & ~c.S_PREFERENCE:
+        return False
+    if features & (c.CONFIRM | c.LIKE | c.S_RIGHT):
+        return True
+    if segment.question and (possible or segment.asked & c.FINE):
+        return True
+    return bool(features & c.WISH and (possible or features & c.ASK))
+
+
 def _is_earlier(segment: Segment) -> bool:
     """Whether a completed action is one of the past, not one of just now."""
     bits = segment.bits
-    if bits & c.ALREADY:
+    dated = any(value.kind == "date" for value in segment.values)
+    if bits & c.RECEIVED and not bits & c.NOW:
         return True
-    if bits & (c.NOW | c.BUSINESS):
-        return False
-    return any(value.kind == "date" for value in segment.values)
+    if bits & c.ALREADY:
+        return dated or not bits & c.ACTIVE or not bits & c.MONEY
+    return dated and not bits & (c.NOW | c.BUSINESS | c.ACTIVE)
 
 
 def _joined(first: Iterable[Value], second: Iterable[Value]) -> tuple[Value, ...]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import reduce
 from itertools import product
+from operator import or_
 from typing import Any, NamedTuple
 
 import yaml
@@ -66,26 +68,30 @@ class Lexicon:
         for heading, pattern in data["phrases"].items():
             handler, bits, negated = _heading(heading)
             for phrase in expand(_substitute(pattern, macros)):
-                self._add(self._normalised(phrase), handler, bits, negated)
+                self._add(phrase, handler, bits, negated)
 
     def _normalised(self, phrase: tuple[str, ...]) -> Iterator[str]:
         for token in phrase:
             word = self.words.get(token, token)
+            if isinstance(word, int):
+                raise ValueError(f"the phrase {' '.join(phrase)!r} has {token!r}, which is left out of texts")
             if isinstance(word, tuple):
                 yield from word
-            elif isinstance(word, str):
+            else:
                 yield word
 
-    def _add(self, phrase: Iterator[str], handler: str, bits: int, negated: int) -> None:
+    def _add(self, phrase: tuple[str, ...], handler: str, bits: int, negated: int) -> None:
         node = self.root
-        for token in phrase:
+        for token in self._normalised(phrase):
             node = node.setdefault(token, {})
         if node is self.root:
-            return
+            raise ValueError(f"an empty phrase under {handler!r}")
         old: Entry = node.get("", Entry("", 0, 0, 0))
         if handler == "always":
             node[""] = old._replace(always=old.always | bits)
-        elif not old.handler:
+        elif old.handler and old[:3] != (handler, bits, negated):
+            raise ValueError(f"the phrase {' '.join(phrase)!r} is under {handler!r} and under {old.handler!r}")
+        else:
             node[""] = Entry(handler, bits, negated, old.always)
 
 
@@ -108,7 +114,7 @@ def _heading(heading: str) -> tuple[str, int, int]:
 
 
 def _bits(names: list[str]) -> int:
-    return sum(BITS[name] for name in names)
+    return reduce(or_, (BITS[name] for name in names if name != "-"), 0)
 
 
 def _substitute(pattern: str, macros: Mapping[str, str]) -> str:

@@ -48,9 +48,9 @@ class Understanding:
         return Interpretation(segments, stream.values).acts()
 
     def _segments(self, stream: Stream) -> list[Segment]:
-        parser = Parser()
-        root = self._root
         tokens = stream.tokens
+        parser = Parser(tokens)
+        root = self._root
         position = 0
         count = len(tokens)
         while position < count:
@@ -75,12 +75,13 @@ class Understanding:
                 continue
             always, handler, bits, negated = entry
             parser.position = position
+            parser.following = end
             if always:
                 parser.clause |= always
             if handler is not None:
                 handler(parser, bits, negated)
             position = end
-        parser.position = count
+        parser.position = parser.following = count
         parser.end_segment(question=False, new_sentence=True)
         for position, bits in stream.marks:
             _mark(parser.segments, position, bits)
