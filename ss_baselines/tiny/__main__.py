@@ -85,7 +85,7 @@ def train(model: torch.nn.Module, chat: ChatFormat, config: CloningConfig) -> No
                 group["lr"] = rate
             ids, weights = tensors(examples, int(chat.tokenizer.pad_token_id), config.read_weight)
             loss = cloning_loss(model, ids, weights)  # type: ignore[arg-type]
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from ss_gym.commerce.records import Verb
+
 ActKind = Literal[
     "greet",
     "ask",  # for a slot
@@ -92,6 +94,6 @@ class Consent:
         amount_cents: the total that was proposed; 0 for an exchange.
     """
 
-    verb: str
+    verb: Verb
     items: frozenset[str]
     amount_cents: int

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ss_gym.commerce.records import Effect
+from ss_gym.commerce.records import Effect, Verb
 from ss_gym.scenarios import Scenario
 from ss_gym.streams import Stream
 from ss_gym.users.acts import Act, Consent, CustomerAct
@@ -307,7 +307,7 @@ class ScriptedUser:
         self._agenda.patience -= 1
         return [CustomerAct("prefer", {"remedy": "refund"})], ()
 
-    def _agree(self, verb: str, amounts: Sequence[int]) -> tuple[list[CustomerAct], tuple[Consent, ...]]:
+    def _agree(self, verb: Verb, amounts: Sequence[int]) -> tuple[list[CustomerAct], tuple[Consent, ...]]:
         self._agenda.pending = None
         self._agenda.agreed = True
         consents = tuple(Consent(verb, self._items, amount) for amount in amounts)
