@@ -9,6 +9,7 @@ from ss_gym.commerce.prompt import compact_prompt, fixed_part, varying_part
 from ss_gym.commerce.store import Store
 from ss_gym.commerce.toolkit import CommerceToolkit
 from ss_gym.environment import Conclusion, Opening, Response, TextEnvironment
+from ss_gym.families import load_family
 from ss_gym.families.splits import load_scenario, split_size
 from ss_gym.rewards.outcome import OutcomeAudit
 from ss_gym.scenarios import SPLITS, Scenario, parse_scenario_id
@@ -64,7 +65,7 @@ class CustomerServiceEnvironment(TextEnvironment):
         )
         if prompt not in ("full", "compact"):
             raise ValueError(f"unknown prompt {prompt!r}: choose 'full' or 'compact'")
-        self.family = family
+        self.family = load_family(family).name
         self.split = _checked_split(split)
         self.prompt = prompt
         self._wording = Wording.load(family)
