@@ -215,11 +215,11 @@ class ScriptedUser:
             return False, [CustomerAct("push_back")]
         if self._first("ask_alternative"):
             return False, [CustomerAct("ask_alternative")]
-        if question := self._missing_fact():
-            return False, [question]
         if self._outcome.effects:  # an alternative is due, and was not offered
             agenda.patience -= 2
             return False, [CustomerAct("push_back")]
+        if question := self._missing_fact():
+            return False, [question]
         return True, [CustomerAct("accept_refusal"), CustomerAct("bye_unhappy")]
 
     # --- proposals --------------------------------------------------------------------------------
