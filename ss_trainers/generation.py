@@ -282,6 +282,7 @@ class Generator:
 
     def _sample(self, logits: Tensor) -> tuple[list[int], list[float]]:
         greedy = self.settings.temperature == 0
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         logprobs = torch.log_softmax(logits if greedy else logits / self.settings.temperature, -1)
         if greedy:
             chosen = logprobs.argmax(-1)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-# Fields laid out as (B, T) or (B, K): they are cut to the longest row that is left by `select`.
+# Fields laid out as (B, T): `select` cuts them to the longest row that is left.
 _TOKEN_FIELDS = (
     "input_ids",
     "action_mask",

@@ -75,6 +75,14 @@ def test_logprobs_of_interleaved_conversations_equal_a_fresh_forward_pass(make, 
     assert worst_difference(model, said, replies, temperature=0.7) <= limit
 
 
+@pytest.mark.parametrize("native", [True, False])
+def test_a_half_precision_model_reports_logprobs_in_single_precision(native):
+    model = llama(torch.bfloat16)
+    said, replies = play(make_generator(model, native), random.Random(1), count=3)
+    assert worst_difference(model.float(), said, replies) <= 0.5
+    assert any(abs(value * 2**10 % 1) > 0 for own in replies for _, reply in own for value in reply.logprobs)
+
+
 def test_the_decoder_is_ours_for_llama_and_transformers_for_the_rest():
     assert isinstance(make_generator(llama())._decoder, LlamaDecoder)
     assert isinstance(make_generator(gpt2())._decoder, HuggingFaceDecoder)
