@@ -23,6 +23,8 @@ _VERBS_AFTER = frozenset(
     "qualify bought received ordered paid asked like will've not".split()
 )
 _ENDS = frozenset([".", "?", ",", ":", "\n", "\n-", ")", "<money>", "to", "for", "of"])
+_COMMA = frozenset(",")
+_PRONOUNS = (["i"], ["we"], ["you"])
 _QUESTION = frozenset("?")
 
 # --- the verb group -------------------------------------------------------------------------------
@@ -82,7 +84,7 @@ def _perfect(p: Parser, bits: int, negated: int) -> None:
 
 
 def _been(p: Parser, bits: int, negated: int) -> None:
-    if p.aux == PERFECT:
+    if p.aux in (PERFECT, IS):  # "'s been" is read as "is been"
         p.aux = PASSIVE
 
 
@@ -197,6 +199,9 @@ def _colon(p: Parser, bits: int, negated: int) -> None:
 
 
 def _hard(p: Parser, bits: int, negated: int) -> None:
+    aside = p.position > p.segment.start and p.tokens[p.position - 1] == "," and p.next_is(_COMMA)
+    if aside and p.tokens[p.following + 1 : p.following + 2] not in _PRONOUNS:  # "the rug, however, is"
+        return
     p.end_segment(question=False, new_sentence=False)
 
 
@@ -375,6 +380,14 @@ def _act(p: Parser, bits: int, negated: int) -> None:
         p.aux = DO
 
 
+def _help(p: Parser, bits: int, negated: int) -> None:
+    """ "help with", "look into" a refund: no promise of one."""
+    if p.negated and p.aux == MODAL:
+        p.note(c.THING, c.REFUSED)
+    elif not p.negated:
+        p.reset()
+
+
 def _eligible(p: Parser, bits: int, negated: int) -> None:
     verb = p.head & c.REMEDY
     if p.negated:
@@ -535,9 +548,11 @@ def _question(p: Parser, bits: int, negated: int) -> None:
     """ "is it", "has your": a question at the start of a clause, else just a verb group."""
     if p.position == p.clause_start:
         p.asking = True
+    elif p.aux in (DO, MODAL):  # "we don't have that"
+        return
+    p.reset()
     p.subject = IT
     p.aux = DO
-    p.negated = False
 
 
 # --- flags ----------------------------------------------------------------------------------------
@@ -568,6 +583,8 @@ def _received(p: Parser, bits: int, negated: int) -> None:
     elif p.subject == YOU and p.aux in (PERFECT, NONE):
         p.pending = True
         p.clause |= c.RECEIVED
+        if bits:  # the refund is part of the phrase: "you had a refund"
+            _remedy(p, bits, 0)
 
 
 def _final(p: Parser, bits: int, negated: int) -> None:

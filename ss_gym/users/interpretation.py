@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import reduce
+from operator import or_
 
 from ss_gym.users import concepts as c
 from ss_gym.users.acts import Act, ActKind, Slot, Value
@@ -46,6 +48,9 @@ _WEAK = (
     (c.W_WINDOW, "window"),
 )
 _PERSONAL = c.S_EMAIL | c.S_POSTAL | c.S_NAME
+
+
+_FACTS = c.FACT | c.CARD | c.ORDER | c.ACCOUNT
 
 
 class _Draft:
@@ -120,7 +125,7 @@ class Interpretation:
         else:
             self._read_remedies(segment, features, slots)
             self._read_refusal(segment)
-        if len(drafts) == before and (segment.values or features & c.FACT):
+        if len(drafts) == before and (segment.values or features & _FACTS):
             drafts.append(_Draft("inform", segment))
 
     # --- asks -------------------------------------------------------------------------------------
@@ -130,6 +135,10 @@ class Interpretation:
         if features & c.S_ELSE:
             self._drafts.append(_Draft("ask", segment, slot="anything_else"))
         slots = features & c.SLOTS or (segment.early if features & c.ASK or segment.question else 0)
+        if slots == c.S_REASON and features & c.S_RIGHT:  # "you changed your mind, is that right?"
+            slots = 0
+        elif slots & c.S_PREFERENCE and features & (c.REFUND | c.RETURN) and not features & (c.CREDIT | c.EXCHANGE):
+            slots = slots & ~c.S_PREFERENCE | c.S_ITEM  # "which one would you like to return?"
         if not slots or not (features & (c.ASK | c.PLEASE | c.CONFIRM) or segment.question or leading):
             return features & c.S_ELSE
         for bit, slot in _SLOTS:
@@ -141,9 +150,12 @@ class Interpretation:
 
     def _read_remedies(self, segment: Segment, features: int, slots: int) -> None:
         done = segment.bits >> c.DONE & c.REMEDY
-        if done:
+        possible_bits = features >> c.POSSIBLE & c.REMEDY
+        if done and segment.question and features & (c.S_RIGHT | c.TAG) and not features & c.ACTIVE:
+            possible_bits |= done  # "so that's $20 refunded to your card, correct?"
+        elif done:
             self._read_done(segment, done)
-        possible = _verbs(features >> c.POSSIBLE & c.REMEDY, features)
+        possible = _verbs(possible_bits, features)
         if not _asks_consent(segment, features, bool(possible), slots):
             self._read_statement(segment, features, possible, bool(done), slots)
             return
@@ -165,8 +177,23 @@ class Interpretation:
         elif pending:
             for draft in pending:
                 self._adopt(draft, segment)
+        elif not any(draft.kind == "propose" for draft in self._drafts):
+            self._ask_confirmation(segment, features)
+
+    def _ask_confirmation(self, segment: Segment, features: int) -> None:
+        """A yes is wanted, and no remedy was named; an amount told before is one of a refund."""
+        amounts = [s for s in self._segments if s.sentence <= segment.sentence and (s.bits | s.asked) & c.MONEY]
+        if amounts and features & (c.CONSENT | c.TAG | c.FINE):
+            mentions = reduce(or_, (s.bits | s.asked for s in amounts))
+            for verb in _verbs(c.THING, mentions):
+                draft = _Draft("propose", segment, verb)
+                for amount in amounts:
+                    draft.values = _joined(amount.values, draft.values)
+                self._drafts.append(draft)
         else:
-            self._drafts.append(_Draft("ask", segment, slot="confirmation"))
+            titles = sum(value.kind == "title" for value in segment.values)
+            either = segment.question and features & c.OR and titles > 1
+            self._drafts.append(_Draft("ask", segment, slot="item" if either else "confirmation"))
 
     def _read_statement(self, segment: Segment, features: int, possible: list[str], done: bool, slots: int) -> None:
         """Remedies that are possible or announced, or whose amount is told."""
@@ -185,6 +212,7 @@ class Interpretation:
 
     def _state(self, segment: Segment, verb: str, features: int) -> None:
         general = features & c.GENERIC and not features & (c.MONEY | c.DEFINITE)
+        general |= not features & (c.REFUND | c.CREDIT | c.EXCHANGE | c.MONEY)  # "you can return it"
         told = features & (c.ABLE | c.ALTERNATIVE) or (features & c.FIRST and not features & c.BUSINESS)
         draft = _Draft("offer" if told and not general else "inform", segment, "" if general else verb)
         draft.alternative = bool(features & (c.ALTERNATIVE | c.INSTEAD))
@@ -255,14 +283,16 @@ class Interpretation:
         if bits & c.UNMATCHED:
             order = bits & (c.ORDER | c.S_ORDER) and not bits & _PERSONAL
             bits |= c.G_NOT_FOUND if order else c.G_NOT_VERIFIED
-        if refused and bits & c.AGAIN:
+        if bits & c.VERIFY and bits & c.FAILED:
+            bits |= c.G_NOT_VERIFIED
+        if refused and bits & c.AGAIN and not bits & _STRONG_BITS:
             bits |= c.G_ALREADY
         if 0 <= segment.days_ago and any(
             v.kind == "days" and v.owner == "policy" and int(v.value) < segment.days_ago for v in segment.values
         ):
             bits |= c.G_WINDOW
         if not bits & _STRONG_BITS:
-            if refused:
+            if refused and not self._is_late():
                 return [ground for bit, ground in _WEAK if bits & bit][:1]
             return []
         return [ground for bit, ground in _STRONG if bits & bit]
@@ -310,7 +340,7 @@ class Interpretation:
         drafts = self._drafts
         proposed = {d.verb for d in drafts if d.kind == "propose"}
         for draft in drafts:
-            if draft.kind == "confirm_done" and draft.announced and draft.verb in proposed:
+            if draft.kind == "confirm_done" and proposed and (not draft.verb or draft.announced and draft.verb in proposed):
                 draft.kind = "inform"
                 draft.verb = ""
         done = {d.verb for d in drafts if d.kind == "confirm_done"}

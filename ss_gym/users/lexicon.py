@@ -26,7 +26,7 @@ _IRREGULAR = {
     "shan't": "shall not", "ain't": "is not", "dont": "do not", "doesnt": "does not", "didnt": "did not",
     "isnt": "is not", "wasnt": "was not", "hasnt": "has not", "havent": "have not", "couldnt": "could not",
     "wouldnt": "would not", "ive": "i have", "im": "i am", "youre": "you are", "weve": "we have", "youve": "you have",
-    "let's": "let us", "lets": "let us", "unable": "not able", "y'all": "you", "gonna": "going to", "wanna": "want to",
+    "lets": "let us", "unable": "not able", "y'all": "you", "gonna": "going to", "wanna": "want to",
     "thats": "that is", "whats": "what is", "theres": "there is", "id": "id",
 }  # fmt: skip
 
@@ -99,7 +99,7 @@ def _contractions() -> Iterator[tuple[str, tuple[str, ...]]]:
     for pronoun in _PRONOUNS:
         for ending, word in _CONTRACTED.items():
             yield pronoun + ending, (pronoun, word)
-        yield pronoun + "'s", (pronoun, "is")
+    yield "'s", ("is",)
     for verb in _NEGATED:
         yield verb + "n't", (verb, "not")
     for word, words in _IRREGULAR.items():

@@ -15,8 +15,8 @@ from ss_gym.users.acts import Owner, Value, ValueKind
 Key = tuple[ValueKind, int | str]
 Words = Mapping[str, int | str | tuple[str, ...]]
 
-_WORD = r"[a-z]+(?:'[a-z]+|\d[a-z\d]*(?:-p?\d+)*)?"
-_NUMBER = r"[$£€] ?\d[\d,]*(?:\.\d+)?|#?\d+(?:[-/.,]p?\d+)*[a-z]*"
+_WORD = r"'s\b|[a-z]+(?:'(?!s\b)[a-z]+|\d[a-z\d]*(?:-p?\d+)*)?"
+_NUMBER = r"[$£€] ?\d[\d,]*(?:\.\d+)?|#?\d+(?:[-/.,]p?\d+)*[a-z]*|#"
 _LINE = r"\n\s*(?:(?:[-*•]+|\d{1,2}[.)])\s)?"
 _MARK = r"\.(?=[\s\"')\]*_]|$)|[!?]+|[,;:()%@]|(?<= )-+(?= )"
 _TOKENS = re.compile(f"{_WORD}|{_NUMBER}|{_LINE}|{_MARK}").findall
@@ -160,7 +160,7 @@ class Stream:
                     continue
             word = words.get(token)
             if word is None:
-                if token < "a":
+                if token < "a" and token != "'s":
                     position = self._number(position)
                     continue
                 tokens.append(token)
@@ -225,6 +225,9 @@ class Stream:
         if first == "@":
             if self._mails:
                 self._add("email", self._mails.pop(0), "<email>")
+            return position + 1
+        if token == "#":
+            self.tokens.append("number")
             return position + 1
         if first == "#" or first.isdigit():
             return self._digits(token.lstrip("#"), position)
