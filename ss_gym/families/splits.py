@@ -7,10 +7,11 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
+from pathlib import Path
 from typing import Any
 
 from ss_gym.families import load_family
-from ss_gym.scenario_files import read_text
+from ss_gym.scenario_files import folder, read_text, read_yaml
 from ss_gym.scenarios import Scenario
 from ss_gym.streams import Stream
 
@@ -81,28 +82,37 @@ def digest(*scenarios: Scenario) -> str:
     return blake2b(text.encode(), digest_size=8).hexdigest()
 
 
-def freeze(family: str, kinds: dict[str, float], pairs: int) -> dict[str, list[dict[str, Any]]]:
-    """Draw the frozen lists of a family; run once, when a version of the environment is made.
+def write_frozen_lists(family: str, pairs: int = 300) -> Path:
+    """Draw and write ``splits.json`` of a family; run once, when a version of the environment is made.
+
+    The lists hold the kinds of case in the proportions of ``family.yaml``.
 
     Args:
         family: the family's name.
-        kinds: weight of each kind of case; the lists hold them in these proportions.
         pairs: length of each list.
 
     Returns:
-        the content of ``splits.json``.
+        the file that was written.
     """
-    drawn = load_family(family)
-    lists: dict[str, list[dict[str, Any]]] = {}
-    for split in ("dev", "test"):
-        stream = Stream(family, split, "freeze")
-        order = stream.sample(_proportional(kinds, pairs), pairs)
-        lists[split] = []
-        for position, kind in enumerate(order):
-            seed = stream.below(2**40)
-            twins = [drawn.draw(split, 2 * position + member, seed, kind) for member in (0, 1)]
-            lists[split].append({"seed": seed, "kind": kind, "digest": digest(*twins)})
-    return lists
+    kinds: dict[str, float] = read_yaml(family, "family.yaml")["kinds"]
+    lists = {split: _drawn_list(family, split, kinds, pairs) for split in ("dev", "test")}
+    # A line a pair, so that a change of one is a change of one line.
+    blocks = [f'"{split}": [\n' + ",\n".join(map(json.dumps, entries)) + "\n]" for split, entries in lists.items()]
+    target = folder() / family / "splits.json"
+    partial = target.with_suffix(".json.partial")
+    partial.write_text("{\n" + ",\n".join(blocks) + "\n}\n", encoding="utf-8")
+    partial.replace(target)
+    return target
+
+
+def _drawn_list(family: str, split: str, kinds: dict[str, float], pairs: int) -> list[dict[str, Any]]:
+    drawn, stream = load_family(family), Stream(family, split, "freeze")
+    entries = []
+    for position, kind in enumerate(stream.sample(_proportional(kinds, pairs), pairs)):
+        seed = stream.below(2**40)
+        twins = [drawn.draw(split, 2 * position + member, seed, kind) for member in (0, 1)]
+        entries.append({"seed": seed, "kind": kind, "digest": digest(*twins)})
+    return entries
 
 
 def _proportional(kinds: dict[str, float], count: int) -> list[str]:
