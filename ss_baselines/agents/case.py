@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -172,18 +172,26 @@ def titles(lines: Iterable[Line]) -> str:
     return " and the ".join(line.title for line in lines)
 
 
-def named(said: str, of_titles: Sequence[str]) -> set[str]:
+# What may follow "the lamp" for it to be the lamp, and not the lamp shade.
+_AFTER_NOUN = (
+    r"(?=$|[.,;:!?)\n]| (?:and|or|from|in|of|that|which|is|was|has|are|were|have|i|you|please|because|since|as)\b)"
+)
+
+
+def named(said: str, of_titles: Iterable[str]) -> set[str]:
     """Which items some words, in lower case, speak of.
 
-    A title's last word will do ("the lamp") only where no title is there in full, since it may be
-    part of something else that was said.
+    A title's last word will do ("the lamp") where no title is there in full.
 
     >>> named("the lamp is broken", ["table lamp", "yoga mat"])
     {'table lamp'}
-    >>> named("the box of my yoga mat was open", ["puzzle box", "yoga mat"])
-    {'yoga mat'}
+    >>> named("i don't need the board game", ["cutting board", "yoga mat"])
+    set()
     """
-    full = {title for title in of_titles if title.lower() in said}
-    return full or {
-        title for title in of_titles if re.search(rf"\b{re.escape(title.lower().rpartition(' ')[2])}\b", said)
-    }
+    titles = set(of_titles)
+    full = {title for title in titles if title.lower() in said}
+    return full or {title for title in titles if _speaks_of(said, title.lower().rpartition(" ")[2])}
+
+
+def _speaks_of(said: str, noun: str) -> bool:
+    return noun in said and re.search(rf"\b(?:the|my|this|that) {re.escape(noun)}{_AFTER_NOUN}", said) is not None

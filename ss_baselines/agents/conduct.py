@@ -27,9 +27,10 @@ class Conduct:
 
     Attributes:
         judge: what each line gets.
+        wants_postal_code: whether an e-mail alone is not enough to know who it is.
         insists_on_identity: whether it stops where the customer could not be verified.
         checks_owner: whether an order must be the verified customer's.
-        looks_for_order: whether it searches the account where the number is wrong or missing.
+        doubts_number: whether it searches the account where the number that was told leads nowhere.
         asks_consent: whether the customer is asked before a refund is made.
         keeps_fee: whether the restocking fee is kept.
         heeds_limit: whether a refund above the limit goes to a colleague.
@@ -37,9 +38,10 @@ class Conduct:
     """
 
     judge: Judge = judge_by_policy
+    wants_postal_code: Habit = always
     insists_on_identity: Habit = always
     checks_owner: Habit = always
-    looks_for_order: Habit = always
+    doubts_number: Habit = always
     asks_consent: Habit = always
     keeps_fee: Habit = always
     heeds_limit: Habit = always

@@ -13,6 +13,8 @@ from ss_baselines.agents.identification import ask_reason, identify, locate, rea
 from ss_baselines.agents.judgement import Ruling, Verdict
 from ss_baselines.agents.settlement import grounds_in_words, see_off, settle, transfer
 
+_CAREFUL = Conduct()
+
 
 def grant_everything(case: Case) -> Ruling:
     """A full refund of every line that was asked for."""
@@ -22,28 +24,29 @@ def grant_everything(case: Case) -> Ruling:
 def _grant(desk: Desk) -> Moves[None]:
     """Verifies, asks, and grants; never lets a rule stand in the way."""
     case = desk.case
-    yield from identify(desk)
-    yield from locate(desk, check_owner=False)
+    conduct = Conduct(judge=grant_everything, checks_owner=never, heeds_limit=never)
+    yield from identify(desk, conduct)
+    yield from locate(desk, conduct)
     while case.order is None:
         case.order_number = ""
         yield from desk.say(desk.words("ask_order"))
         if case.order_number:
             yield from read_order(desk, case.order_number, check_owner=False)
     yield from ask_reason(desk)
-    yield from settle(desk, Conduct(judge=grant_everything, heeds_limit=never))
+    yield from settle(desk, conduct)
 
 
 def _refuse(desk: Desk, ground: str) -> Moves[None]:
     """Verifies, reads the order, and refuses for the same reason whatever it found."""
-    yield from identify(desk)
-    yield from locate(desk)
+    yield from identify(desk, _CAREFUL)
+    yield from locate(desk, _CAREFUL)
     yield from see_off(desk, grounds_in_words(desk, ground, desk.case.wanted_titles))
 
 
 def _transfer(desk: Desk, reason: str) -> Moves[None]:
     """Verifies, reads the order, and hands over whatever it found."""
-    yield from identify(desk)
-    yield from locate(desk)
+    yield from identify(desk, _CAREFUL)
+    yield from locate(desk, _CAREFUL)
     yield from transfer(desk, reason)
 
 

@@ -29,6 +29,7 @@ LAPSES: Mapping[str, float] = MappingProxyType(
         "forgets_fee": 0.6,
         "forgets_limit": 0.6,
         "forgets_owner": 0.5,  # does not look whose order it is
+        "trusts_email": 0.6,  # takes an e-mail for proof where the customer gave only that
         "trusts_stranger": 0.5,  # goes on after two failed verifications
         "distrusts_late_fault": 0.5,  # a fault after the return window is refused as too late
         "refunds_lost_parcel": 0.5,  # instead of handing a delivery dispute over
@@ -57,6 +58,7 @@ class _Lapses:
         """How the clerk works today."""
         return Conduct(
             judge=self.judge,
+            wants_postal_code=self.avoids("trusts_email"),
             insists_on_identity=self.avoids("trusts_stranger"),
             checks_owner=self.avoids("forgets_owner"),
             asks_consent=lambda case: not (case.hurried and self.has("hurries_along")),

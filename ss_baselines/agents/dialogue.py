@@ -56,10 +56,10 @@ class DialogueAgent(ScriptedAgent):
 def serve(desk: Desk, conduct: Conduct) -> Moves[None]:
     """The whole conversation: who, which order, why, and then what they get."""
     case = desk.case
-    if not (yield from identify(desk)) and conduct.insists_on_identity(case):
+    if not (yield from identify(desk, conduct)) and conduct.insists_on_identity(case):
         yield from see_off(desk, grounds_in_words(desk, "not_verified", ""))
         return
-    yield from locate(desk, conduct.looks_for_order(case), conduct.checks_owner(case))
+    yield from locate(desk, conduct)
     if case.order is not None:
         yield from ask_reason(desk)
     yield from settle(desk, conduct)

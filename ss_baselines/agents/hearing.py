@@ -117,7 +117,7 @@ _AFFIRMATIVE = _any(
     "happy with",
     "right",
     "do it",
-    "it is",
+    r"it is(?=\W*$)",
     "yup",
     "agreed",
     "correct",
@@ -125,8 +125,8 @@ _AFFIRMATIVE = _any(
 _TAKES = _any("take", "then", "works", "make it", "settle", "live with", "accept", "give me", "will do", "happy")
 _YES = re.compile(r"^(?:yes|yeah|yep|yup)\b|\byes\W*$")
 _ALTERNATIVE = _any("credit", r"exchang\w*", r"swap\w*", "another one", "different one", "want that", "a no", "say no")
-_SENTENCE_END = re.compile(r"[.!?\n]+\s*")
-_QUESTION = re.compile(r"[^.!?]*\?")
+_SENTENCE_END = re.compile(r"(?:[!?\n]|\.(?!\d))+\s*")
+_QUESTION = re.compile(r"(?:[^.!?]|\.(?=\d))*\?")
 _OTHER_CARD = _any("(?:other|another|different|new) (?:card|one)", "card i didn'?t")
 _GOODBYE = _any(
     "bye", "goodbye", "see you", "have a (?:nice|good|great)", "take care", "so long", "i'm (?:off|out|done)", "give up"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from ss_baselines.agents.case import Case, Order, named
+from ss_baselines.agents.case import Order, named
+from ss_baselines.agents.conduct import Conduct
 from ss_baselines.agents.desk import Desk, Moves, tool_call
 
 _MOST_QUESTIONS = 4  # for one thing, before the agent goes on without it
 _ATTEMPTS = 2
 
 
-def identify(desk: Desk) -> Moves[bool]:
+def identify(desk: Desk, conduct: Conduct) -> Moves[bool]:
     """Verifies the customer, asking for e-mail and postal code; gives whether it worked.
 
     A customer who has nothing else to offer after a mismatch is tried once more with the same
@@ -19,14 +20,24 @@ def identify(desk: Desk) -> Moves[bool]:
     for attempt in range(_ATTEMPTS):
         if attempt:
             yield from desk.say(desk.words("ask_again"))
-        for _ in range(_MOST_QUESTIONS):
+        for question in range(_MOST_QUESTIONS):
             if case.email and case.postal_code:
                 break
+            if question and case.email and not conduct.wants_postal_code(case):
+                return (yield from _trust_email(desk))
             move = "ask_postal_code" if case.email else "ask_email" if case.postal_code else "ask_both"
             yield from desk.say(desk.words(move))
         if (yield from verify(desk)):
             return True
     return False
+
+
+def _trust_email(desk: Desk) -> Moves[bool]:
+    """Takes whoever knows an account's e-mail for its owner."""
+    case = desk.case
+    [found] = yield from desk.call(tool_call("find_customer", email=case.email))
+    case.customer_id = found.get("customer_id", "")
+    return bool(case.customer_id)
 
 
 def verify(desk: Desk) -> Moves[bool]:
@@ -38,20 +49,17 @@ def verify(desk: Desk) -> Moves[bool]:
     return bool(case.customer_id)
 
 
-def locate(desk: Desk, recover: bool = True, check_owner: bool = True) -> Moves[None]:
+def locate(desk: Desk, conduct: Conduct) -> Moves[None]:
     """Finds the order and the lines of it that the request is about, and reads them.
 
-    Args:
-        desk: whose case it is; ``case.order`` stays None if there is no such order.
-        recover: look for the item in the account's other orders where the number is wrong.
-        check_owner: take an order only if it is the verified customer's.
+    ``case.order`` stays None if there is no such order on the account.
     """
     case = desk.case
-    if not case.order_number and not recover:
-        yield from desk.say(desk.words("ask_order"))
-    if case.order_number:
-        yield from read_order(desk, case.order_number, check_owner)
-    if recover and not _has_wanted(case):
+    check_owner = conduct.checks_owner(case)
+    number = case.order_number
+    if number:
+        yield from read_order(desk, number, check_owner)
+    if not case.wanted and (not number or conduct.doubts_number(case)):
         yield from _search(desk, check_owner)
     if case.order is not None and not case.wanted:
         yield from _choose_lines(desk, case.order)
@@ -72,21 +80,22 @@ def read_order(desk: Desk, order_id: str, check_owner: bool = True) -> Moves[Non
     case.wanted = case.lines_named(case.order.lines)
 
 
-def _has_wanted(case: Case) -> bool:
-    """Whether the order holds what the customer speaks of."""
-    return case.order is not None and bool(case.wanted)
-
-
 def _search(desk: Desk, check_owner: bool) -> Moves[None]:
-    """Looks through the customer's own orders for the item that they speak of."""
+    """Looks through the customer's own orders for the item that they speak of.
+
+    Where several hold it, the customer is asked for the number.
+    """
     case = desk.case
     [listing] = yield from desk.call(tool_call("list_orders", customer_id=case.customer_id))
     orders = listing.get("orders", [])
     wanted = named(case.said, [title for order in orders for title in order["items"]])
-    for order in orders:
-        if wanted.intersection(order["items"]):
-            yield from read_order(desk, order["order_id"], check_owner)
-            return
+    found = [order["order_id"] for order in orders if wanted.intersection(order["items"])]
+    if len(found) > 1 and case.order_number not in found:
+        yield from desk.say(desk.words("ask_order"))
+    if case.order_number in found:
+        yield from read_order(desk, case.order_number, check_owner)
+    elif found:
+        yield from read_order(desk, found[0], check_owner)
 
 
 def _choose_lines(desk: Desk, order: Order) -> Moves[None]:

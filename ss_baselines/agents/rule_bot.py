@@ -17,5 +17,5 @@ class RuleBot(DialogueAgent):
     """
 
     def __init__(self) -> None:
-        conduct = Conduct(looks_for_order=never, offers_alternative=never)
+        conduct = Conduct(doubts_number=never, offers_alternative=never)
         super().__init__(partial(serve, conduct=conduct), REFERENCE_GRAMMAR)

@@ -98,14 +98,18 @@ def refund(desk: Desk, conduct: Conduct, payout: Payout, rest: Sequence[Verdict]
         payout: the refund.
         rest: lines of the same request that are not refunded; the proposal says why.
     """
-    if conduct.asks_consent(desk.case) and not (yield from _agree(desk, payout, rest)):
-        yield from see_off(desk, lambda: desk.words("nothing_done"))
-        return
+    asked = False
+    if conduct.asks_consent(desk.case):
+        answer = yield from _ask_consent(desk, payout, rest)
+        if answer is None:
+            yield from see_off(desk, lambda: desk.words("nothing_done"))
+            return
+        asked = answer.asks
     results = yield from desk.call(*(_issue(payout, payment_id, amount) for payment_id, _, amount in payout.parts))
     if any("error" in result for result in results):
         yield from see_off(desk, lambda: desk.words("failed"))
         return
-    yield from see_off(desk, lambda: _report(desk, payout), lambda: _refusal(desk, rest))
+    yield from see_off(desk, lambda: _report(desk, payout), lambda: _refusal(desk, rest), asked)
 
 
 def _proposal(desk: Desk, payout: Payout) -> str:
@@ -119,21 +123,21 @@ def _proposal(desk: Desk, payout: Payout) -> str:
     return fee + desk.words(move, **slots)
 
 
-def _agree(desk: Desk, payout: Payout, rest: Sequence[Verdict]) -> Moves[bool]:
-    """Proposes until the customer agrees; gives whether they did."""
+def _ask_consent(desk: Desk, payout: Payout, rest: Sequence[Verdict]) -> Moves[Heard | None]:
+    """Proposes until the customer agrees; gives the message that agrees, or None."""
     text = f"{_refusal(desk, rest)} {_proposal(desk, payout)}".lstrip()
     for _ in range(_MOST_REPEATS):
         heard = yield from desk.say(text)
         if heard.agrees:
-            return True
+            return heard
         if heard.leaves:
-            return False
+            return None
         text = _proposal(desk, payout)
         if heard.wants_other_card:
             text = f"{desk.words('same_method')} {text}"
         elif heard.asks:
             text = f"{_refusal(desk, rest)} {text}".lstrip()
-    return False
+    return None
 
 
 def _issue(payout: Payout, payment_id: str, amount: int) -> str:
@@ -240,20 +244,20 @@ def _chosen_option(heard: Heard, options: Mapping[str, Any]) -> str:
     return next(iter(options)) if len(options) == 1 and heard.agrees else ""
 
 
-def see_off(desk: Desk, words: Callable[[], str], reasons: Callable[[], str] = str) -> Moves[None]:
+def see_off(desk: Desk, words: Callable[[], str], reasons: Callable[[], str] = str, asked: bool = False) -> Moves[None]:
     """Says how the matter ended, again as long as there are questions.
 
     Args:
         desk: whose case it is.
         words: says how it ended.
-        reasons: what to add if the customer asks why.
+        reasons: what goes before it if the customer asks why.
+        asked: whether they have asked already.
     """
-    text = words()
     for _ in range(_MOST_REPEATS):
-        heard = yield from desk.say(text)
+        heard = yield from desk.say(f"{reasons() if asked else ''} {words()}".lstrip())
         if heard.satisfied and not heard.asks:
             return
-        text = f"{reasons()} {words()}".lstrip()
+        asked = True
 
 
 def _titles(verdicts: Sequence[Verdict]) -> str:

@@ -62,6 +62,7 @@ def test_agreement(text: str) -> None:
         "yes, but on my other card",
         "I don't think that's right",
         "are you sure?",
+        "May I ask why it is less than $112.50?",
         "that's wrong, I paid $20.00",
     ],
 )
