@@ -54,7 +54,7 @@ lint: .venv/.installed
 	$(BIN)/lint-imports --no-logo
 
 bench: .venv/.installed
-	$(BIN)/python tests/benchmarks/run.py
+	$(BIN)/python -m tests.benchmarks.run
 
 docs: .venv/.installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict -f docs/mkdocs.yml

@@ -1,0 +1,149 @@
+"""How fast and how large the environments are.
+
+Actions are recorded beforehand, in another process, by the reference agent with wordings that
+never repeat. So no cache of this process has seen them, and the agent's own time is not measured.
+Replaying them on the same seeds gives the same episodes, tools, customer and reward included.
+"""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import NamedTuple
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import AutoresetMode
+
+ENV_ID = "StateSet/Refund-v0"
+
+
+class Script(NamedTuple):
+    """An episode's seed, its actions, and whether they succeeded."""
+
+    seed: int
+    actions: tuple[str, ...]
+    success: bool
+
+
+def rows(episodes: int) -> Iterator[tuple[str, str]]:
+    """What is measured, and the figure with its unit."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        scripts = pool.submit(record, episodes).result()
+    steps = sum(len(script.actions) for script in scripts)
+    solved = sum(script.success for script in scripts)
+    yield "episodes, solved, steps, distinct actions", f"{episodes:,}, {solved:,}, {steps:,}, {distinct(scripts):.1%}"
+    yield "gym.make, resets included", f"{steps / single(scripts):,.0f} steps per CPU second"
+    yield "gym.make_vec of 64, resets included", f"{steps / batched(scripts, 64):,.0f} steps per CPU second"
+    yield "reset with a seed and a new scenario", f"{1e6 * resets(range(10**6, 10**6 + episodes)):,.0f} CPU µs"
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        yield "memory of an environment, of 1,000", f"{pool.submit(memory, 1_000).result() / 1e3:,.0f} kB"
+    yield "import gymnasium", f"{import_seconds('gymnasium'):.2f} s"
+    yield "import ss_gym, gymnasium included", f"{import_seconds('ss_gym'):.2f} s"
+
+
+def record(episodes: int) -> list[Script]:
+    """Plays the first seeds with the reference agent."""
+    from ss_baselines.agents.reference import ReferenceAgent
+
+    agent, env = ReferenceAgent(never_repeat=True), gym.make(ENV_ID)
+    scripts = []
+    for seed in range(episodes):
+        _, info = env.reset(seed=seed)
+        conversation = [{"role": "system", "content": info["system_prompt"]}, *info["messages"]]
+        actions: list[str] = []
+        ended = False
+        while not ended:
+            actions.append(agent.act([conversation])[0].text)
+            _, _, terminated, truncated, info = env.step(actions[-1])
+            conversation += info["messages"]
+            ended = terminated or truncated
+        scripts.append(Script(seed, tuple(actions), info["success"]))
+    return scripts
+
+
+def distinct(scripts: Sequence[Script]) -> float:
+    """Number of different actions over number of actions."""
+    actions = [action for script in scripts for action in script.actions]
+    return len(set(actions)) / len(actions)
+
+
+def single(scripts: Sequence[Script]) -> float:
+    """CPU seconds to play the scripts one after the other.
+
+    Raises:
+        RuntimeError: if an episode did not end as it did when it was recorded.
+    """
+    env = gym.make(ENV_ID)
+    env.reset(seed=10**9)
+    ends = []
+    start = time.process_time()
+    for script in scripts:
+        env.reset(seed=script.seed)
+        for action in script.actions:
+            _, _, _, _, info = env.step(action)
+        ends.append(info["success"])
+    seconds = time.process_time() - start
+    if ends != [script.success for script in scripts]:
+        raise RuntimeError("a replayed episode ended otherwise than when it was recorded")
+    return seconds
+
+
+def batched(scripts: Sequence[Script], num_envs: int) -> float:
+    """CPU seconds to play the scripts in a vector environment that resets what has finished."""
+    envs = gym.make_vec(ENV_ID, num_envs=num_envs, autoreset_mode=AutoresetMode.DISABLED)
+    envs.reset(seed=10**9)
+    waiting = deque(scripts)
+    left: list[deque[str]] = [deque() for _ in range(num_envs)]
+    start = time.process_time()
+    while waiting or any(left):
+        idle = np.array([not actions for actions in left])
+        seeds: list[int | None] = [None] * num_envs
+        for row in np.flatnonzero(idle):
+            if waiting:
+                script = waiting.popleft()
+                seeds[row] = script.seed
+                left[row].extend(script.actions)
+        mask = np.array([seed is not None for seed in seeds])
+        if mask.any():
+            envs.reset(seed=seeds, options={"reset_mask": mask})
+        envs.step([actions.popleft() if actions else "" for actions in left])
+    return time.process_time() - start
+
+
+def resets(seeds: Sequence[int]) -> float:
+    """CPU seconds of a reset, on average."""
+    env = gym.make(ENV_ID)
+    env.reset(seed=10**9)
+    start = time.process_time()
+    for seed in seeds:
+        env.reset(seed=seed)
+    return (time.process_time() - start) / len(seeds)
+
+
+def memory(count: int) -> float:
+    """Bytes that one of ``count`` environments takes, each in an episode; of a fresh process."""
+    first = gym.make(ENV_ID)
+    first.reset(seed=0)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    envs = [gym.make(ENV_ID) for _ in range(count)]
+    for seed, env in enumerate(envs):
+        env.reset(seed=seed)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * unit / count
+
+
+def import_seconds(module: str) -> float:
+    """Seconds to import a module in a fresh process: the best of five."""
+    script = f"import time; start = time.perf_counter(); import {module}; print(time.perf_counter() - start)"
+    times = [
+        float(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout)
+        for _ in range(5)
+    ]
+    return min(times)

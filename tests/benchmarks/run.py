@@ -1,0 +1,43 @@
+"""``make bench``: measures this machine and prints a table.
+
+    python -m tests.benchmarks.run [--episodes 2000] [--model tiny]
+
+Times are CPU seconds of one process with one thread, unless a row says otherwise: what else runs
+on the machine disturbs them less than wall-clock time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+# Before torch is loaded: spinning threads slow each other down on shared cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.benchmarks import environments, learning
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure the environments and the trainer on this machine.")
+    parser.add_argument("--episodes", type=int, default=2_000, help="episodes of the environment's measurement")
+    parser.add_argument("--conversations", type=int, default=128, help="episodes that the language model plays")
+    parser.add_argument("--model", default="tiny", help="the language model; empty to leave it out")
+    options = parser.parse_args()
+    console = Console()
+    table = Table("measured", "figure", title="StateSet Gym benchmarks", title_justify="left")
+    with console.status("measuring …"):
+        for name, figure in environments.rows(options.episodes):
+            table.add_row(name, figure)
+        if options.model:
+            table.add_section()
+            for name, figure in learning.rows(options.model, options.conversations):
+                table.add_row(name, figure)
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()
