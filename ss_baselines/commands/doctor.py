@@ -79,8 +79,15 @@ def _extras() -> str:
         name = re.match(r"[A-Za-z0-9._-]+", requirement)
         if extra and name:
             needed.setdefault(extra[1], []).append(name[0])
-    missing = {extra: [name for name in names if _version_or_dash(name) == "-"] for extra, names in needed.items()}
-    return ", ".join(f"{extra}: {'lacks ' + ' '.join(names) if names else 'yes'}" for extra, names in missing.items())
+    return ", ".join(f"{extra}: {_completeness(names)}" for extra, names in sorted(needed.items()))
+
+
+def _completeness(names: list[str]) -> str:
+    """Whether all of the distributions are installed, none, or which are missing."""
+    missing = [name for name in names if _version_or_dash(name) == "-"]
+    if len(missing) == len(names):
+        return "no"
+    return f"lacks {' '.join(missing)}" if missing else "yes"
 
 
 def _devices() -> str:
