@@ -6,7 +6,7 @@ from ss_gym.users import concepts as c
 from ss_gym.users.acts import Value
 
 # Auxiliaries of the verb group being read.
-NONE, PERFECT, PASSIVE, WAS, IS, MODAL, PROGRESSIVE, DO = range(8)
+NONE, PERFECT, PASSIVE, WAS, IS, ARE, MODAL, PROGRESSIVE, DO = range(9)
 # Subjects.
 NOBODY, ME, YOU, IT = range(4)
 # Head of the clause when it is a noun that is no remedy, such as "order".

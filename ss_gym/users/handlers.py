@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from ss_gym.users import concepts as c
 from ss_gym.users.clauses import (
-    ALL, DO, IS, IT, ME, MODAL, NOBODY, NONE, OTHER_NOUN, PASSIVE, PERFECT, PROGRESSIVE, REPORTED, UNASSERTED, WAS, YOU,
+    ALL, ARE, DO, IS, IT, ME, MODAL, NOBODY, NONE, OTHER_NOUN, PASSIVE, PERFECT, PROGRESSIVE, REPORTED, UNASSERTED, WAS, YOU,
     Parser,
 )  # fmt: skip
 
@@ -67,6 +67,7 @@ def _finite(p: Parser, aux: int) -> None:
     if p.ellipsis:  # "the refund issued to you will": no statement of its own
         p.clause &= ~p.ellipsis
         p.ellipsis = 0
+    p.clause |= c.FACT
     p.aux = aux
     if p.sticky:
         p.sticky = False
@@ -96,13 +97,17 @@ def _is(p: Parser, bits: int, negated: int) -> None:
     _finite(p, IS)
 
 
+def _are(p: Parser, bits: int, negated: int) -> None:
+    _finite(p, ARE)
+
+
 def _be(p: Parser, bits: int, negated: int) -> None:
     if p.aux == NONE:
         p.aux = MODAL
 
 
 def _being(p: Parser, bits: int, negated: int) -> None:
-    if p.aux in (IS, WAS):
+    if p.aux in (IS, ARE, WAS):
         p.aux = PROGRESSIVE
 
 
@@ -130,7 +135,7 @@ def _modal(p: Parser, able: bool) -> None:
 
 
 def _entitled(p: Parser, bits: int, negated: int) -> None:
-    if p.aux in (IS, MODAL, DO, NONE):
+    if p.aux in (IS, ARE, MODAL, DO, NONE):
         p.aux = MODAL
         p.able = True
 
@@ -152,7 +157,7 @@ def _decline(p: Parser, bits: int, negated: int) -> None:
 
 
 def _declined(p: Parser, bits: int, negated: int) -> None:
-    if not p.negated and p.aux in (PASSIVE, WAS, IS, MODAL):
+    if not p.negated and p.aux in (PASSIVE, WAS, IS, ARE, MODAL):
         p.note(p.head & c.REMEDY or c.THING, c.REFUSED)
 
 
@@ -278,14 +283,14 @@ def _completed(p: Parser, verb: int) -> None:
     """Notes what a past participle says of ``verb`` with the auxiliaries before it."""
     aux = p.aux
     if p.negated:
-        if aux in (MODAL, IS, DO):
+        if aux in (MODAL, IS, ARE, DO):
             p.note(verb, c.REFUSED)
     elif aux == MODAL:
         _possible(p, verb)
     elif aux in (PASSIVE, WAS):
         p.note(verb, c.DONE)
-    elif aux == IS:
-        p.note(verb, c.DONE, c.STATE)
+    elif aux == IS:  # done only with "now", else what is always done
+        p.note(verb, c.DONE, c.HABIT)
     elif p.subject != YOU and (aux == PERFECT or (aux == NONE and p.subject == ME)):
         p.note(verb, c.DONE, c.ACTIVE)
 
@@ -299,22 +304,28 @@ def _credited(p: Parser, bits: int, negated: int) -> None:
 def _light(p: Parser, bits: int, negated: int) -> None:
     """ "issued", "processed": what was issued is the object to come, or the clause's head."""
     verb = p.head & c.REMEDY
+    if not verb and p.subject == IT and p.head != OTHER_NOUN and p.aux in (PASSIVE, MODAL):
+        _completed(p, c.THING)  # "it has been processed"
+    elif verb and p.aux == NONE and p.subject == NOBODY and not p.negated and p.next_is(_ENDS):
+        p.ellipsis = (verb << c.DONE | c.STATE) & ~p.clause  # "Refund issued: $20"
+        p.note(verb, c.DONE, c.STATE)
+    elif p.aux == NONE and p.position == p.clause_start and p.next_is(_ENDS) and not verb:
+        p.note(c.THING, c.DONE, c.STATE)  # "Done!"
+    else:
+        _soft_light(p, bits, negated)
+
+
+def _soft_light(p: Parser, bits: int, negated: int) -> None:
+    """ "made", "added": completed only with a remedy as subject or object."""
+    verb = p.head & c.REMEDY
     aux = p.aux
-    if aux in (PASSIVE, WAS, IS, MODAL):
+    if aux in (PASSIVE, WAS, IS, ARE, MODAL):
         if verb:
             _completed(p, verb)
-        elif p.subject == IT and p.head != OTHER_NOUN:
-            _completed(p, c.THING)
         elif p.subject == YOU and aux in (PASSIVE, WAS):  # "you have been given $20"
             p.pending = not p.negated
     elif aux == NONE and p.subject != ME:
-        if p.negated:
-            return
-        if verb and p.subject == NOBODY and p.next_is(_ENDS):  # "Refund issued: $20"
-            p.ellipsis = (verb << c.DONE | c.STATE) & ~p.clause
-            p.note(verb, c.DONE, c.STATE)
-        elif p.position == p.segment.start:  # "Issued a refund of $20"
-            p.pending = True
+        p.pending = p.position == p.segment.start and not p.negated  # "Issued a refund of $20"
     elif not p.negated and p.subject != YOU:
         p.pending = True
 
@@ -323,7 +334,7 @@ def _returned(p: Parser, bits: int, negated: int) -> None:
     """ "returned", "sent": of money a refund, of goods what the customer does."""
     if p.head & (c.THING | c.REFUND):
         _completed(p, c.THING)
-    elif p.aux == MODAL or (p.negated and p.aux in (IS, DO)):
+    elif p.aux == MODAL or (p.negated and p.aux in (IS, ARE, DO)):
         _completed(p, c.RETURN)
     elif p.aux in (PERFECT, NONE) and p.subject == ME and not p.negated:
         p.pending = True
@@ -357,6 +368,8 @@ def _complete(p: Parser, bits: int, negated: int) -> None:
     if p.negated or p.aux in (MODAL, DO, PROGRESSIVE):
         if p.negated and p.aux == MODAL:
             p.note(c.THING, c.REFUSED)
+    elif p.aux == PERFECT and p.subject == ME:
+        p.pending = True
     elif verb & ~c.THING and p.aux in (IS, NONE, PASSIVE, WAS):
         p.note(verb, c.DONE, c.STATE)
     elif p.position == p.clause_start or p.subject == IT or (p.subject == ME and p.aux == IS):
@@ -392,10 +405,10 @@ def _eligible(p: Parser, bits: int, negated: int) -> None:
     verb = p.head & c.REMEDY
     if p.negated:
         p.note(verb or c.THING, c.REFUSED)
-    elif verb and p.aux in (IS, MODAL):
+    elif verb and p.aux in (IS, ARE, MODAL):
         p.able = True
         _possible(p, verb)
-    if p.aux in (IS, NONE, DO):
+    if p.aux in (IS, ARE, NONE, DO):
         p.aux = MODAL
         p.able = True
 
@@ -411,7 +424,7 @@ def _refundable(p: Parser, bits: int, negated: int) -> None:
     p.clause |= bits
     if p.negated:
         p.note(bits, c.REFUSED)
-    elif p.aux in (IS, MODAL):
+    elif p.aux in (IS, ARE, MODAL):
         p.note(bits, c.POSSIBLE, c.ABLE)
 
 
@@ -422,6 +435,12 @@ def _refused(p: Parser, bits: int, negated: int) -> None:
         p.note(bits, c.REFUSED)
     p.head = bits
     p.negated = p.sticky = True
+
+
+def _request(p: Parser, bits: int, negated: int) -> None:
+    """ "return request": not itself a remedy, but one when it is processed."""
+    p.head = bits
+    p.pending = False
 
 
 def _money(p: Parser, bits: int, negated: int) -> None:
@@ -439,6 +458,8 @@ def _noun(p: Parser, bits: int, negated: int) -> None:
 
 def _clears(p: Parser, bits: int, negated: int) -> None:
     p.pending = False
+    if p.negated:  # "I can't provide any details": no remedy is refused
+        p.clause &= ~(c.THING << c.REFUSED)
     if not p.head:
         p.head = OTHER_NOUN
 
@@ -513,7 +534,7 @@ def _like(p: Parser, bits: int, negated: int) -> None:
 
 
 def _ask(p: Parser, bits: int, negated: int) -> None:
-    if p.negated and p.aux in (DO, IS):  # "I don't need your e-mail"
+    if p.negated and p.aux in (DO, IS, ARE):  # "I don't need your e-mail"
         return
     segment = p.segment
     if not (p.clause | segment.bits | segment.asked) & c.ASK:
@@ -589,7 +610,7 @@ def _received(p: Parser, bits: int, negated: int) -> None:
 
 def _final(p: Parser, bits: int, negated: int) -> None:
     """ "final sale": denied only by "is not", since "we don't refund final sale items" states it."""
-    p.clause |= (negated if p.negated and p.aux in (IS, WAS, NONE) else bits) & p.mask
+    p.clause |= (negated if p.negated and p.aux in (IS, ARE, WAS, NONE) else bits) & p.mask
 
 
 def _still_processing(p: Parser, bits: int, negated: int) -> None:
@@ -598,14 +619,15 @@ def _still_processing(p: Parser, bits: int, negated: int) -> None:
 
 
 def _find(p: Parser, bits: int, negated: int) -> None:
-    _flag(p, bits, negated)
+    if p.subject != YOU or not p.negated:
+        _flag(p, bits, negated)
     if not p.negated:
         p.reset()
 
 
 def _belongs(p: Parser, bits: int, negated: int) -> None:
     """ "on your account": where an order is not, or where a credit now is."""
-    if p.negated and p.aux in (IS, DO):
+    if p.negated and p.aux in (IS, ARE, DO):
         p.clause |= negated & p.mask
     elif p.aux == IS and p.head & (c.CREDIT | c.THING) and not p.negated:
         p.note(p.head & c.REMEDY, c.DONE, c.STATE)

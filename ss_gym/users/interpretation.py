@@ -50,7 +50,7 @@ _WEAK = (
 _PERSONAL = c.S_EMAIL | c.S_POSTAL | c.S_NAME
 
 
-_FACTS = c.FACT | c.CARD | c.ORDER | c.ACCOUNT
+_FACTS = c.REMEDY | c.FACT | c.CARD | c.ORDER | c.ACCOUNT
 
 
 class _Draft:
@@ -120,13 +120,17 @@ class Interpretation:
                     drafts.append(_Draft(kind, segment))
         before = len(drafts)
         slots = self._read_asks(segment, features, leading)
-        if features & c.HANDOVER and features & c.HUMAN and not slots:
+        if features & c.HANDOVER and features & c.HUMAN and not slots & ~c.S_ELSE:
+            del drafts[before:]
             drafts.append(_Draft("transfer", segment))
         else:
             self._read_remedies(segment, features, slots)
             self._read_refusal(segment)
-        if len(drafts) == before and (segment.values or features & _FACTS):
-            drafts.append(_Draft("inform", segment))
+        if len(drafts) == before:
+            if segment.question and features & c.ASK:
+                drafts.append(_Draft("ask", segment, slot="other"))
+            elif segment.values or segment.bits & _FACTS:
+                drafts.append(_Draft("inform", segment))
 
     # --- asks -------------------------------------------------------------------------------------
 
@@ -190,13 +194,17 @@ class Interpretation:
                 for amount in amounts:
                     draft.values = _joined(amount.values, draft.values)
                 self._drafts.append(draft)
-        else:
+        elif features & (c.CONSENT | c.CONFIRM | c.S_RIGHT | c.LIKE) or segment.question:
             titles = sum(value.kind == "title" for value in segment.values)
             either = segment.question and features & c.OR and titles > 1
             self._drafts.append(_Draft("ask", segment, slot="item" if either else "confirmation"))
 
     def _read_statement(self, segment: Segment, features: int, possible: list[str], done: bool, slots: int) -> None:
         """Remedies that are possible or announced, or whose amount is told."""
+        if features & c.ASK and not features & (c.MONEY | c.FIRST):
+            return
+        if features & c.ONLY and not features & c.MONEY and features & (c.CARD | c.METHOD):
+            return  # "only to the original payment method"
         if features & c.ONLY and features & (c.W_WINDOW | c.WITHIN | _STRONG_BITS | c.W_NOT_DELIVERED):
             return
         verbs = possible
@@ -246,6 +254,8 @@ class Interpretation:
             draft = _Draft("refuse", segment, "refund", ground="already_refunded")
             draft.evidence = True
             self._drafts.append(draft)
+            return
+        if bits & c.HABIT and not bits & (c.NOW | c.STATE | c.ACTIVE):
             return
         if bits & c.STATE and bits & c.GENERIC and not bits & (c.MONEY | c.ACTIVE | c.DEFINITE):
             return
