@@ -130,11 +130,8 @@ class OutcomeAudit:
     def hear(self, acts: Sequence[Act], effects: frozenset[Effect]) -> None:
         """A message of the agent to the customer."""
         record = self._record
-        verbs_done = {str(effect[0]) for effect in effects}
-        if any("already_refunded" in allowed for allowed in self._outcome.grounds):
-            verbs_done.add("refund")  # a refund there is, of an earlier day
         for act in acts:
-            if act.kind == "confirm_done" and act.verb and act.verb not in verbs_done:
+            if act.kind == "confirm_done" and act.verb and self._is_false(act, effects):
                 record.false_claims.append(act.verb)
                 self.penalise("false_claim")
             for value in act.values:
@@ -185,6 +182,18 @@ class OutcomeAudit:
             "missing_effects": sorted(outcome.effects - effects, key=repr),
         }
         return success, audit
+
+    def _is_false(self, claim: Act, effects: frozenset[Effect]) -> bool:
+        """Whether nothing was done that the claim can be about."""
+        if claim.verb in {effect[0] for effect in effects}:
+            return False
+        if any("already_refunded" in allowed for allowed in self._outcome.grounds):
+            return False  # something was done, on an earlier day
+        # "We have credited $20 to your card" is a refund, whatever the verb: the amount tells.
+        paid = {effect[2] for effect in effects if effect[0] in ("refund", "store_credit")}
+        paid.add(_total(effects, "refund"))
+        amounts = {value.value for value in claim.values if value.kind == "money"}
+        return not amounts or not amounts <= paid
 
     def _breach(self, what: str) -> None:
         self._record.critical.append(what)

@@ -123,7 +123,7 @@ class ScriptedUser:
             if ended:
                 return UserReply(self._say(more), (), "refusal_accepted")
             replies += more
-        proposal = turn.proposal or self._resumed(turn)
+        proposal = turn.proposal or self._resumed(turn) or self._implied(turn)
         if proposal is not None:
             more, consents = self._weigh(proposal, turn)
             replies += more
@@ -232,6 +232,12 @@ class ScriptedUser:
         if pending.verb != "refund" and not self._told.refusal_grounded():
             return None
         return pending
+
+    def _implied(self, turn: Heard) -> Act | None:
+        """A question for a yes beside an amount: what else could it be about than the remedy at hand?"""
+        if not turn.amounts or "confirmation" not in turn.slots:
+            return None
+        return Act("propose", verb="store_credit" if self._refusal_stands() else "refund")
 
     def _weigh(self, proposal: Act, turn: Heard) -> tuple[list[CustomerAct], tuple[Consent, ...]]:
         """Answer a proposed remedy."""

@@ -33,7 +33,7 @@ class Told:
 
     def hear(self, acts: Sequence[Act]) -> None:
         """Take in one message of the agent."""
-        grounds = {act.ground for act in acts if act.kind == "refuse" and act.ground}
+        grounds = {act.ground or self._implied_ground(acts) for act in acts if act.kind == "refuse"} - {""}
         if self._cannot_find:
             grounds.discard("not_found")
         if grounds:
@@ -43,6 +43,11 @@ class Told:
             for act in acts:
                 if act.values:
                     self._weigh(fact, act)
+
+    def _implied_ground(self, acts: Sequence[Act]) -> str:
+        """A refusal that names the days of the return window, however it is worded, is for the window."""
+        window = ("days", self._scenario.rules.return_window_days)
+        return "window" if any(value[:2] == window for act in acts for value in act.values) else ""
 
     def _weigh(self, fact: Fact, act: Act) -> None:
         values = [value for value in act.values if value.kind == fact.kind]

@@ -284,3 +284,23 @@ def test_claiming_another_amount_takes_the_right_one_back() -> None:
     assert fact not in told.missing_facts()
     told.hear([Act("confirm_done", verb="refund", values=(Value("money", 1, "unknown"),))])
     assert fact in told.missing_facts()
+
+
+def test_calling_a_refund_a_credit_is_no_false_claim_if_the_amount_is_the_one_paid() -> None:
+    e = episode("final_sale")
+    e.verify()
+    e.agree()
+    e.write_due()
+    paid = e.scenario.outcome.consents[0].amount_cents
+    e.say(Act("confirm_done", verb="store_credit", values=(Value("money", paid, "own"),)))
+    assert e.audit.take_terms() == {}
+    e.say(Act("confirm_done", verb="store_credit", values=(Value("money", paid + 1, "unknown"),)))
+    assert e.audit.take_terms() == {"false_claim": -0.5}
+
+
+def test_a_refusal_that_names_the_days_of_the_window_is_for_the_window_however_worded() -> None:
+    scenario = FAMILY.draw("train", 7, 3, "window_late")
+    told = Told(scenario)
+    days = Value("days", scenario.rules.return_window_days, "policy")
+    told.hear([Act("refuse", verb="refund", values=(days,))])
+    assert told.refusal_grounded()
