@@ -19,10 +19,11 @@ from ss_gym.users.clauses import (
 Handler = Callable[[Parser, int, int], None]
 
 _VERBS_AFTER = frozenset(
-    "is are was were has have had will would can could may might should shall must do does did 'll get got want need "
-    "qualify bought received ordered paid asked like will've not".split()
+    "is are was were has have had will would can could may might should shall must do does did get got want need "
+    "qualify bought received ordered paid asked verified gave mentioned arrived came".split()
 )
 _ENDS = frozenset([".", "?", ",", ":", "\n", "\n-", ")", "<money>", "to", "for", "of"])
+_OBJECTS = frozenset(["<money>", "<title>"])
 _COMMA = frozenset(",")
 _PRONOUNS = (["i"], ["we"], ["you"])
 _QUESTION = frozenset("?")
@@ -46,7 +47,8 @@ def _you(p: Parser, bits: int, negated: int) -> None:
 def _it(p: Parser, bits: int, negated: int) -> None:
     if p.pending and not p.next_is(_VERBS_AFTER):  # "I have processed it"
         p.pending = False
-        p.note(c.THING, c.DONE, c.ACTIVE)
+        if p.subject != YOU:
+            p.note(c.THING, c.DONE, c.ACTIVE)
     elif p.aux == NONE or p.next_is(_VERBS_AFTER):
         _subject(p, IT)
 
@@ -257,6 +259,8 @@ def _remedy(p: Parser, bits: int, negated: int) -> None:
         p.note(bits, c.DONE, c.ACTIVE)
     elif p.aux == MODAL:
         _possible(p, bits)
+    elif p.aux in (WAS, PASSIVE) and p.subject == IT:  # "there was a refund"
+        p.clause |= c.EXISTED & p.mask
     p.pending = False
 
 
@@ -272,7 +276,8 @@ def _possible(p: Parser, verb: int) -> None:
 def _participle(p: Parser, bits: int, negated: int) -> None:
     """ "refunded", "exchanged": the verb itself names the remedy."""
     p.clause |= bits
-    if p.aux == NONE and p.subject == NOBODY and p.position == p.segment.start:  # "Refunded $20 to your card."
+    alone = p.aux == NONE and p.subject == NOBODY
+    if alone and (p.position == p.segment.start or (p.position == p.clause_start and p.next_is(_OBJECTS))):
         p.note(bits, c.DONE, c.STATE)
         return
     _completed(p, bits)
@@ -507,6 +512,8 @@ def _fine(p: Parser, bits: int, negated: int) -> None:
 def _wish(p: Parser, bits: int, negated: int) -> None:
     if p.condition and p.subject == YOU:
         p.clause |= c.WISH
+    elif p.subject == ME:  # "I would like your order number"
+        _ask(p, bits, negated)
     if p.aux == NONE:
         p.aux = MODAL
         p.able = False
@@ -608,9 +615,19 @@ def _received(p: Parser, bits: int, negated: int) -> None:
             _remedy(p, bits, 0)
 
 
+def _ran_out(p: Parser, bits: int, negated: int) -> None:
+    p.clause |= (c.G_STOCK if p.subject == ME else c.OUTSIDE) & p.mask
+
+
+def _approval(p: Parser, bits: int, negated: int) -> None:
+    """ "your consent": wanted, unless the agent has it."""
+    if p.aux not in (PERFECT, PASSIVE, WAS):
+        _tag(p, bits, negated)
+
+
 def _final(p: Parser, bits: int, negated: int) -> None:
     """ "final sale": denied only by "is not", since "we don't refund final sale items" states it."""
-    p.clause |= (negated if p.negated and p.aux in (IS, ARE, WAS, NONE) else bits) & p.mask
+    p.clause |= (negated if p.negated and not p.sticky and p.aux in (IS, ARE, WAS, NONE) else bits) & p.mask
 
 
 def _still_processing(p: Parser, bits: int, negated: int) -> None:

@@ -128,7 +128,7 @@ class Interpretation:
             self._read_refusal(segment)
         if len(drafts) == before:
             if segment.question and features & c.ASK:
-                drafts.append(_Draft("ask", segment, slot="other"))
+                self._ask_unnamed(segment)
             elif segment.values or segment.bits & _FACTS:
                 drafts.append(_Draft("inform", segment))
 
@@ -149,6 +149,14 @@ class Interpretation:
             if slots & bit:
                 self._drafts.append(_Draft("ask", segment, slot=slot))
         return slots
+
+    def _ask_unnamed(self, segment: Segment) -> None:
+        """ "Could you share it?": what the sentence before named, or else something unknown."""
+        index = self._segments.index(segment)
+        slots = self._segments[index - 1].bits & c.SLOTS if index else 0
+        named = [slot for bit, slot in _SLOTS if slots & bit]
+        for slot in named or ["other"]:
+            self._drafts.append(_Draft("ask", segment, slot=slot))
 
     # --- remedies ---------------------------------------------------------------------------------
 
@@ -220,6 +228,7 @@ class Interpretation:
 
     def _state(self, segment: Segment, verb: str, features: int) -> None:
         general = features & c.GENERIC and not features & (c.MONEY | c.DEFINITE)
+        general |= features & c.W_NOT_DELIVERED
         general |= not features & (c.REFUND | c.CREDIT | c.EXCHANGE | c.MONEY)  # "you can return it"
         told = features & (c.ABLE | c.ALTERNATIVE) or (features & c.FIRST and not features & c.BUSINESS)
         draft = _Draft("offer" if told and not general else "inform", segment, "" if general else verb)
@@ -293,6 +302,8 @@ class Interpretation:
         if bits & c.UNMATCHED:
             order = bits & (c.ORDER | c.S_ORDER) and not bits & _PERSONAL
             bits |= c.G_NOT_FOUND if order else c.G_NOT_VERIFIED
+        if bits & c.EXISTED and (bits & c.ALREADY or any(value.kind == "date" for value in segment.values)):
+            bits |= c.G_ALREADY
         if bits & c.VERIFY and bits & c.FAILED:
             bits |= c.G_NOT_VERIFIED
         if refused and bits & c.AGAIN and not bits & _STRONG_BITS:
@@ -312,7 +323,12 @@ class Interpretation:
     def _settle_refusals(self) -> None:
         """Joins refusals with their reasons; drops general ones beside a remedy, and conceded facts."""
         drafts = self._drafts
-        granted = [d for d in drafts if d.kind in ("propose", "offer", "confirm_done") and d.verb == "refund"]
+        granted = [
+            d
+            for d in drafts
+            if d.verb == "refund"
+            and (d.kind in ("propose", "confirm_done") or (d.kind == "offer" and d.segment.bits & (c.MONEY | c.FIRST)))
+        ]
         asks = any(d.kind == "ask" and d.slot not in ("anything_else", "confirmation") for d in drafts)
         asks_who = any(d.slot in ("email", "postal_code", "name") for d in drafts)
         refusals = [d for d in drafts if d.kind == "refuse"]
@@ -325,6 +341,10 @@ class Interpretation:
         if self._is_late():
             for draft in refusals:
                 draft.ground = draft.ground or "window"
+            if not refusals and not granted:
+                ago = next(segment for segment in self._segments if segment.days_ago >= 0)
+                refusals.append(_Draft("refuse", ago, ground="window"))
+                drafts.append(refusals[0])
         reasons = [d for d in refusals if d.ground]
         for draft in refusals:
             if not draft.ground and reasons:
@@ -390,7 +410,9 @@ def _asks_consent(segment: Segment, features: int, possible: bool, slots: int) -
         return True
     if slots & ~c.S_PREFERENCE:
         return False
-    if features & (c.CONFIRM | c.LIKE | c.S_RIGHT):
+    if features & (c.CONFIRM | c.LIKE | c.S_RIGHT) or (features & c.FINE and features & c.PLEASE):
+        return True
+    if segment.question and segment.asked & (c.REFUND | c.CREDIT) and segment.asked & c.MONEY:
         return True
     if segment.question and (possible or segment.asked & c.FINE):
         return True

@@ -54,7 +54,7 @@ def cases(name: str) -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(
-    ("expected", "text"), [*cases("understanding_cases.yaml"), *cases("understanding_messages.yaml")]
+    ("expected", "text"), [case for name in ("cases", "messages", "wordings") for case in cases(f"understanding_{name}.yaml")]
 )
 def test_a_sentence_gives_the_acts_of_its_key(expected: str, text: str) -> None:
     wanted = {part.strip() for part in expected.split("+")}
