@@ -8,9 +8,9 @@ from ss_baselines.agents.case import Case
 from ss_baselines.agents.conduct import Conduct, never
 from ss_baselines.agents.desk import Desk, Moves
 from ss_baselines.agents.dialogue import DialogueAgent
-from ss_baselines.agents.grammars import REFERENCE_GRAMMAR
 from ss_baselines.agents.identification import ask_reason, identify, locate, read_order
 from ss_baselines.agents.judgement import Ruling, Verdict
+from ss_baselines.agents.reference_grammar import REFERENCE_GRAMMAR
 from ss_baselines.agents.settlement import grounds_in_words, see_off, settle, transfer
 
 _CAREFUL = Conduct()

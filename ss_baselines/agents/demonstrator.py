@@ -16,8 +16,8 @@ from ss_baselines.agents.case import Case
 from ss_baselines.agents.conduct import Conduct, Habit
 from ss_baselines.agents.desk import Desk, Moves
 from ss_baselines.agents.dialogue import DialogueAgent, serve
-from ss_baselines.agents.grammars import TERSE_GRAMMAR
 from ss_baselines.agents.judgement import FAULTS, Ruling, Verdict, judge_by_policy
+from ss_baselines.agents.terse_grammar import TERSE_GRAMMAR
 from ss_gym.streams import Stream
 
 # How often the clerk goes wrong where the situation arises.

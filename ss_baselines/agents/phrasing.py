@@ -28,7 +28,7 @@ class Phrasing:
         self._numbers: dict[str, int] = {}
 
     def __call__(self, move: str, **slots: str) -> str:
-        """One way to make a move.
+        """One way to make a move, with a capital at its beginning.
 
         Raises:
             KeyError: if the grammar lacks the move or a slot is not given.
@@ -42,6 +42,7 @@ class Phrasing:
             number, place = divmod(number, len(part))
             chosen.append(part[place])
         text = "".join(chosen)
+        text = text[0].upper() + text[1:]
         return text.format(**slots) if slots else text
 
 

@@ -6,7 +6,7 @@ from functools import partial
 
 from ss_baselines.agents.conduct import Conduct, never
 from ss_baselines.agents.dialogue import DialogueAgent, serve
-from ss_baselines.agents.grammars import REFERENCE_GRAMMAR
+from ss_baselines.agents.reference_grammar import REFERENCE_GRAMMAR
 
 
 class RuleBot(DialogueAgent):

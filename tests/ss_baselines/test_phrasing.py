@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ss_baselines.agents.grammars import REFERENCE_GRAMMAR, TERSE_GRAMMAR
 from ss_baselines.agents.phrasing import Phrasing, count_sentences
+from ss_baselines.agents.reference_grammar import REFERENCE_GRAMMAR
+from ss_baselines.agents.terse_grammar import TERSE_GRAMMAR
 
 SMALL = {"greet": (("Hi", "Hello", "Hey"), (", ", "! "), ("{name}.", "dear {name}."))}
 
@@ -28,7 +29,7 @@ def test_no_sentence_comes_twice_before_all_have_been_said(start: int) -> None:
 def test_moves_are_walked_through_independently() -> None:
     grammar = {"a": (("1", "2"),), "b": (("x", "y"),)}
     words = Phrasing(grammar)
-    assert {words("a"), words("b"), words("a"), words("b")} == {"1", "2", "x", "y"}
+    assert {words("a"), words("b"), words("a"), words("b")} == {"1", "2", "X", "Y"}
 
 
 @pytest.mark.parametrize("grammar", [REFERENCE_GRAMMAR, TERSE_GRAMMAR], ids=["reference", "terse"])

@@ -1,4 +1,4 @@
-"""The words of the scripted agents."""
+"""The words of the reference agent: a few thousand sentences a move."""
 
 from __future__ import annotations
 
@@ -46,6 +46,8 @@ _PURPOSE = (
     " It keeps your account safe.",
     " After that I can help you.",
     " We always check this first.",
+    " Then we can begin.",
+    " That is all I need to find your account.",
 )
 _CONSENT = (
     "Shall I go ahead?",
@@ -56,16 +58,6 @@ _CONSENT = (
     "May I go ahead?",
     "Should I go ahead with this?",
     "Are you happy with that?",
-)
-_LOOKED = (
-    "",
-    "I have looked at your order. ",
-    "I have checked the order. ",
-    "Thank you for waiting. ",
-    "I have the order here. ",
-    "I found the order. ",
-    "Let me explain. ",
-    "Thanks for the details. ",
 )
 _CHECKED = (
     "",
@@ -88,6 +80,16 @@ _REGRET = (
     " I am sorry about that.",
 )
 _DONE = ("", "Done. ", "Thank you. ", "That is done. ", "All done. ", "Thanks for confirming. ", "Perfect. ", "Great. ")
+_FOUND = (
+    "",
+    "I have found your order. ",
+    "I have the order here. ",
+    "I found the order. ",
+    "I have looked at your order. ",
+    "I have checked the order. ",
+    "The order is in front of me. ",
+    "I see the order here. ",
+)
 _MORE = (
     " Is there anything else I can do for you?",
     " Can I help you with anything else?",
@@ -153,6 +155,7 @@ REFERENCE_GRAMMAR: Grammar = {
     ),
     "ask_reason": (
         _START,
+        _FOUND,
         (
             "Why would you like to return it",
             "What is the reason for the return",
@@ -162,6 +165,7 @@ REFERENCE_GRAMMAR: Grammar = {
         (
             ": did you change your mind, is it damaged or defective, was it the wrong item, or did it never arrive?",
             ": a change of mind, damage, a defect, the wrong item, or did it not arrive?",
+            ": is it damaged or defective, the wrong item, did it not arrive, or did you change your mind?",
             "? Is it damaged, defective, the wrong item, did it never arrive, or did you change your mind?",
         ),
         (
@@ -173,19 +177,20 @@ REFERENCE_GRAMMAR: Grammar = {
         ),
     ),
     "propose": (
-        _LOOKED,
+        _FOUND,
         (
             "I can refund {amount} for the {titles} to {method}. ",
             "For the {titles} I would refund {amount} to {method}. ",
             "I can pay back {amount} for the {titles} to {method}. ",
             "I would refund {amount} for your {titles} to {method}. ",
+            "I could refund {amount} for the {titles} to {method}. ",
             "The refund for the {titles} would be {amount}, paid to {method}. ",
             "You would get a refund of {amount} for the {titles} to {method}. ",
         ),
         _CONSENT,
     ),
     "propose_split": (
-        _LOOKED,
+        _FOUND,
         (
             "I can refund {amount} in total for the {titles}: {split}. ",
             "For the {titles} I would refund {amount} in total: {split}. ",
@@ -195,19 +200,23 @@ REFERENCE_GRAMMAR: Grammar = {
         _CONSENT,
     ),
     "explain_fee": (
+        ("", "First the fee: ", "One thing first: ", "As for the price: ", "Before we go on: "),
         (
-            "There is a restocking fee of {percent} % on electronics, which is {fee}.",
-            "We keep a restocking fee of {percent} % ({fee}) on electronics.",
-            "For electronics a restocking fee of {percent} % applies, here {fee}.",
-            "Please note the restocking fee for electronics: {percent} %, which is {fee}.",
+            "there is a restocking fee of {percent} % on electronics, which is {fee}.",
+            "we keep a restocking fee of {percent} % ({fee}) on electronics.",
+            "for electronics a restocking fee of {percent} % applies, here {fee}.",
+            "please note the restocking fee for electronics: {percent} %, which is {fee}.",
         ),
+        ("", " That is our policy.", " It is the same for every customer.", " It covers our costs."),
     ),
     "same_method": (
+        _CHECKED,
         (
             "Refunds always go back to the way you paid, so I can't use another card.",
             "The money can only go back to the payment that was used for the order.",
             "I can only pay it back the way you paid.",
         ),
+        ("", " That is our policy.", " It is the same for every customer.", " It keeps your money safe."),
     ),
     "refunded": (
         (
@@ -386,67 +395,4 @@ REFERENCE_GRAMMAR: Grammar = {
         ("I'm sorry, this did not work, so nothing was changed.", "I am sorry, the system refused this."),
         _MORE,
     ),
-}
-
-# Short and regular, so that a model of a million parameters can learn to speak like this. No
-# titles: the tiny agent would have to spell products that it has never seen.
-TERSE_GRAMMAR: Grammar = {
-    "ask_both": (
-        (
-            "What is your e-mail and postal code?",
-            "May I have your e-mail and postal code?",
-            "Please tell me your e-mail and postal code.",
-        ),
-    ),
-    "ask_email": (("What is your e-mail?", "May I have your e-mail?", "Please tell me your e-mail."),),
-    "ask_postal_code": (
-        ("What is your postal code?", "May I have your postal code?", "Please tell me your postal code."),
-    ),
-    "ask_again": (
-        ("That does not match. ", "I can't find that. "),
-        ("Please tell me your e-mail and postal code again.", "What is your e-mail and postal code?"),
-    ),
-    "ask_order": (("What is your order number?", "May I have the order number?"),),
-    "ask_item": (("Which item is it?", "Which item do you mean?"),),
-    "ask_reason": (("Why do you want to return it: change of mind, damaged, defective, wrong item or not received?",),),
-    "propose": (
-        ("I can refund {amount} to {method}. ", "I would refund {amount} to {method}. "),
-        ("Is that OK?", "Shall I go ahead?", "Do you agree?"),
-    ),
-    "propose_split": (
-        ("I can refund {amount} in total: {split}. ", "I would refund {amount} in total: {split}. "),
-        ("Is that OK?", "Shall I go ahead?", "Do you agree?"),
-    ),
-    "explain_fee": (("The restocking fee is {percent} %.", "We keep a restocking fee of {percent} %."),),
-    "same_method": (("I can only refund to the way you paid.",),),
-    "refunded": (
-        ("I have refunded {amount}. ", "I refunded {amount}. "),
-        ("It takes {days} business days. ", "The money arrives in {days} business days. "),
-        ("Anything else?", "Is there anything else?"),
-    ),
-    "credited": (("I have issued {amount} store credit. ",), ("Anything else?", "Is there anything else?")),
-    "exchanged": (("I have exchanged it for {option}. ",), ("Anything else?", "Is there anything else?")),
-    "offer_credit": (
-        ("I can give you {amount} store credit instead. ", "I can offer {amount} store credit instead. "),
-        ("Is that OK?", "Would you like that?"),
-    ),
-    "offer_exchange": (("I can exchange it for {options} instead. ",), ("Which one would you like?",)),
-    "refuse_window": (
-        (
-            "Sorry, I can't refund it: the return window is over.",
-            "Sorry, I can't refund it: the {window} days are over.",
-        ),
-    ),
-    "refuse_final_sale": (
-        ("Sorry, I can't refund it: it was a final sale.", "Sorry, final sale items can't be refunded."),
-    ),
-    "refuse_already_refunded": (("Sorry, I can't refund it: it was already refunded.",),),
-    "refuse_gift_card_item": (
-        ("Sorry, I can't refund it: gift cards are not refundable.", "Sorry, gift cards can't be refunded."),
-    ),
-    "refuse_not_delivered": (("Sorry, I can't refund it: it is not delivered yet. It is expected on {date}.",),),
-    "refuse_not_found": (("Sorry, I can't find this order on your account, so I can't refund it.",),),
-    "refuse_not_verified": (("Sorry, I can't refund it: I could not verify you.",),),
-    "nothing_done": (("OK, I have not changed anything. ",), ("Anything else?",)),
-    "failed": (("Sorry, that did not work. ",), ("Anything else?",)),
 }
