@@ -24,6 +24,9 @@ UNASSERTED = ~_CONDITIONAL
 REPORTED = ~(_CONDITIONAL | c.CONSENT | c.REMEDY << c.POSSIBLE)
 
 
+_REMEDIES = {"refund": c.REFUND | c.RETURN, "store_credit": c.CREDIT, "exchange": c.EXCHANGE}
+
+
 class Segment:
     """A sentence, or a part of it that stands apart.
 
@@ -39,10 +42,12 @@ class Segment:
         ago: position of the days in "45 days ago"; -1 if there are none.
         days_ago: those days.
         values: the typed values in it.
+        mentions: ``(token position, remedy bits)`` of the remedies named in it.
     """
 
     __slots__ = (
-        "ago", "asked", "bits", "days_ago", "early", "end", "item", "leads", "question", "sentence", "start", "values",
+        "ago", "asked", "bits", "days_ago", "early", "end", "item", "leads", "mentions", "placed", "question",
+        "sentence", "start", "values",
     )  # fmt: skip
 
     def __init__(self, sentence: int, start: int, item: bool) -> None:
@@ -58,6 +63,49 @@ class Segment:
         self.ago = -1
         self.days_ago = -1
         self.values: tuple[Value, ...] = ()
+        self.placed: list[tuple[int, Value]] = []
+        self.mentions: list[tuple[int, int]] = []
+
+    def take(self, placed: list[tuple[int, Value]]) -> None:
+        """Keeps the values, with their positions, that stand in this segment."""
+        self.placed = placed
+        self.values = tuple([value for _, value in placed])
+        if self.ago >= 0:
+            for at, value in placed:
+                if at >= self.ago and value.kind == "days":
+                    self.days_ago = int(value.value)
+                    break
+
+    def is_late(self, days: int) -> bool:
+        """Whether it tells days of the policy that are fewer than ``days``."""
+        if not self.bits & c.BUSINESS:
+            for value in self.values:
+                if value.kind == "days" and value.owner == "policy" and int(value.value) < days:
+                    return True
+        return False
+
+    def is_dated(self) -> bool:
+        """Whether it names a date."""
+        for value in self.values:
+            if value.kind == "date":
+                return True
+        return False
+
+    def values_of(self, verb: str) -> tuple[Value, ...]:
+        """The values that go with a remedy: of several amounts and titles, those nearest to it."""
+        if len(self.mentions) < 2 or len(self.placed) < 2:
+            return self.values
+        own = _REMEDIES[verb]
+        if not any(bits & ~own for _, bits in self.mentions):
+            return self.values
+        kinds = [value.kind for value in self.values]
+        return tuple(
+            value
+            for at, value in self.placed
+            if value.kind not in ("money", "title")
+            or kinds.count(value.kind) < 2
+            or min(self.mentions, key=lambda mention: abs(mention[0] - at))[1] & own
+        )
 
 
 class Parser:

@@ -252,6 +252,7 @@ def _remedy(p: Parser, bits: int, negated: int) -> None:
     """A remedy named by a noun or a plain verb."""
     p.clause |= bits
     p.head = bits
+    p.segment.mentions.append((p.position, bits))
     if p.negated:
         if p.aux not in (PERFECT, PASSIVE, WAS):
             p.note(bits, c.REFUSED)

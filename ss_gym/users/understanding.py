@@ -14,10 +14,14 @@ from typing import Any
 
 from ss_gym.users.acts import Act
 from ss_gym.users.clauses import Parser, Segment
-from ss_gym.users.handlers import HANDLERS
+from ss_gym.users.handlers import HANDLERS, Handler
 from ss_gym.users.interpretation import Interpretation
-from ss_gym.users.lexicon import Lexicon, load_lexicon
+from ss_gym.users.lexicon import Entry, Lexicon, load_lexicon
 from ss_gym.users.values import Inventory, Stream
+
+# What a phrase does: the features it always sets, its handler and the two arguments of that.
+_Action = tuple[int, Handler | None, int, int]
+_Node = tuple[_Action | None, dict[str, "_Node"] | None]
 
 _PUNCTUATION = {
     ".": "stop", "?": "asks", "\n": "line", "\n-": "item", ",": "comma", "(": "comma", ")": "comma", "-": "comma",
@@ -34,7 +38,7 @@ class Understanding:
         self._words = lexicon.words
         self._root = _compiled(lexicon.root)
         for mark, handler in _PUNCTUATION.items():
-            self._root[mark] = {"": (0, HANDLERS[handler], 0, 0)}
+            self._root[mark] = ((0, HANDLERS[handler], 0, 0), None)
 
     def read(self, text: str, inventory: Inventory) -> tuple[Act, ...]:
         """The acts of one message, in order.
@@ -55,26 +59,24 @@ class Understanding:
         count = len(tokens)
         while position < count:
             node = root.get(tokens[position])
+            position += 1
             if node is None:
-                position += 1
                 continue
-            entry = node.get("")
-            end = position + 1
-            ahead = end
-            while ahead < count:
-                node = node.get(tokens[ahead])
+            entry, children = node
+            end = ahead = position
+            while children is not None and ahead < count:
+                node = children.get(tokens[ahead])
                 if node is None:
                     break
+                longer, children = node
                 ahead += 1
-                longer = node.get("")
                 if longer is not None:
                     entry = longer
                     end = ahead
             if entry is None:
-                position += 1
                 continue
             always, handler, bits, negated = entry
-            parser.position = position
+            parser.position = position - 1
             parser.following = end
             if always:
                 parser.clause |= always
@@ -95,15 +97,14 @@ def _mark(segments: list[Segment], position: int, bits: int) -> None:
             return
 
 
-def _compiled(node: dict[str, Any]) -> dict[str, Any]:
-    """The trie with handlers instead of their names."""
-    compiled: dict[str, Any] = {}
-    for token, child in node.items():
+def _compiled(trie: dict[str, Any]) -> dict[str, _Node]:
+    """The children of a trie's node, with handlers instead of their names."""
+    compiled: dict[str, _Node] = {}
+    for token, child in trie.items():
         if token:
-            compiled[token] = _compiled(child)
-        else:
-            handler = HANDLERS[child.handler] if child.handler else None
-            compiled[""] = (child.always, handler, child.bits, child.negated)
+            entry: Entry | None = child.get("")
+            action = (entry.always, HANDLERS.get(entry.handler), entry.bits, entry.negated) if entry else None
+            compiled[token] = (action, _compiled(child) or None)
     return compiled
 
 

@@ -15,15 +15,13 @@ from ss_gym.users.acts import Owner, Value, ValueKind
 Key = tuple[ValueKind, int | str]
 Words = Mapping[str, int | str | tuple[str, ...]]
 
-_WORD = r"'s\b|[a-z]+(?:'(?!s\b)[a-z]+|\d[a-z\d]*(?:-p?\d+)*)?"
-_NUMBER = r"[$£€] ?\d[\d,]*(?:\.\d+)?|#?\d+(?:[-/.,]p?\d+)*[a-z]*|#"
-_LINE = r"\n\s*(?:(?:[-*•]+|\d{1,2}[.)])\s)?"
-_MARK = r"\.(?=[\s\"')\]*_]|$)|[!?]+|[,;:()%@]|(?<= )-+(?= )"
-_TOKENS = re.compile(f"{_WORD}|{_NUMBER}|{_LINE}|{_MARK}").findall
+_WORD = r"[a-z]+(?:'(?!s\b)[a-z]+|\d[a-z\d]*(?:-p?\d+)*)?"
+_NUMBER = r"[$£€] ?\d[\d,]*(?:\.\d+)?|#?\d+(?:[-/.,]p?\d+)*[a-z]*"
+_MARK = r"'s\b|[!?]+|\.(?=[\s\"')\]*_]|$)|\n\s*(?:(?:[-*•]+|\d{1,2}[.)])\s)?|(?<= )-+(?= )"
+_TOKENS = re.compile(rf" *({_WORD}|[,;:()%@]|{_NUMBER}|#|{_MARK})").findall
 _MAIL = re.compile(r"[a-z\d][\w.+-]*@[a-z\d-]+(?:\.[a-z\d-]+)+")
-# A line that goes on in lower case is wrapped, not a new sentence; "no. 48213" ends no sentence.
+# A line that goes on in lower case is wrapped, not a new sentence.
 _WRAPPED = re.compile(r"(?<=[A-Za-z\d,$])[ \t]*\n(?=[a-z])")
-_ABBREVIATED = re.compile(r"\b(no|nr|approx|mr|mrs|ms|dr|st|e\.g|i\.e|incl)\.(?=,? ?[#\da-z(])")
 _TYPOGRAPHY = str.maketrans(
     dict.fromkeys("’‘´", "'")
     | dict.fromkeys("“”", '"')
@@ -54,6 +52,8 @@ VALUE_WORDS = frozenset(_MONTHS) | frozenset(_COUNTS)
 _CURRENCIES = frozenset(["dollars", "dollar", "usd", "bucks", "euros", "euro", "eur", "pounds", "gbp"])
 _DAY_UNITS = {"day": 1, "days": 1, "week": 7, "weeks": 7}
 _BUSINESS = frozenset(["business", "working", "banking", "bank", "work"])
+_ABBREVIATIONS = frozenset(["no", "nr", "approx", "incl", "st"])
+_DIGITS = frozenset("#$0123456789")
 _SIGNS = frozenset("$£€")
 _DETERMINERS = frozenset(["the", "your", "this", "that", "a", "an", "both", "and"])
 _TEXT_KINDS = frozenset(["name", "city", "title", "postal_code", "customer_id"])
@@ -137,8 +137,6 @@ class Stream:
         if "@" in text:
             self._mails = _MAIL.findall(text)
             text = _MAIL.sub("@", text)
-        if ". " in text and "." in text:
-            text = _ABBREVIATED.sub(r"\1", text)
         self._inventory = inventory
         self._raw = raw = _TOKENS(text)
         self.tokens: list[str] = []
@@ -231,8 +229,17 @@ class Stream:
             return position + 1
         if first == "#" or first.isdigit():
             return self._digits(token.lstrip("#"), position)
-        self.tokens.append(_mark(token))
+        if first != "." or not self._is_abbreviation(position):
+            self.tokens.append(_mark(token))
         return position + 1
+
+    def _is_abbreviation(self, position: int) -> bool:
+        """Whether the full stop at ``position`` ends no sentence: "no. 48213", "e.g. a scarf"."""
+        tokens = self.tokens
+        if tokens[-2:] in (["e", "g"], ["i", "e"]):
+            del tokens[-2:]
+            return True
+        return bool(tokens) and tokens[-1] in _ABBREVIATIONS and self._next(position + 1)[:1] in _DIGITS
 
     def _digits(self, token: str, position: int) -> int:
         raw_next = self._next(position + 1)

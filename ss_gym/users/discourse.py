@@ -1,0 +1,141 @@
+"""From the acts of single sentences to those of a message."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ss_gym.users import concepts as c
+from ss_gym.users.acts import Act, ActKind, Value
+from ss_gym.users.clauses import Segment
+
+# Marks of a draft.
+EVIDENCE = 1  # a refusal that is only a stated fact ("it is final sale"), without a refusing verb
+GENERAL = 2  # a refusal of a whole class of items, as a policy has it
+ALTERNATIVE = 4  # an offer made as an alternative, which stays an offer beside its proposal
+APPROVED = 8  # done only in the sense that it is approved
+
+_CLOSING_SLOTS = frozenset(["anything_else", "confirmation"])
+_PERSONAL_SLOTS = frozenset(["email", "postal_code", "name"])
+
+
+class Draft:
+    """An act that later sentences may still change."""
+
+    __slots__ = ("ground", "kind", "marks", "segment", "slot", "values", "verb")
+
+    def __init__(self, kind: ActKind, segment: Segment, verb: str = "", slot: str = "", ground: str = "", marks: int = 0) -> None:
+        self.kind: ActKind = kind
+        self.segment = segment
+        self.verb = verb
+        self.slot = slot
+        self.ground = ground
+        self.marks = marks
+        self.values = segment.values
+
+    def act(self) -> Act:
+        """The finished act."""
+        return Act(self.kind, self.slot, self.verb, self.ground, self.values, self.segment.sentence)  # type: ignore[arg-type]
+
+    def demote(self) -> None:
+        """Keeps only the values: what was offered is proposed or done elsewhere in the message."""
+        self.kind = "inform"
+        self.verb = ""
+
+
+def settled(drafts: list[Draft], segments: list[Segment], late: bool) -> list[Draft]:
+    """The drafts of a message after they have been weighed against each other.
+
+    Args:
+        drafts: in order.
+        segments: of the message.
+        late: whether the message tells days since delivery beyond a window.
+    """
+    kinds = {draft.kind for draft in drafts}
+    if late and "refuse" not in kinds and not _granted(drafts):
+        ago = next(segment for segment in segments if segment.days_ago >= 0)
+        drafts.append(Draft("refuse", ago, ground="window", marks=EVIDENCE))
+        kinds.add("refuse")
+    if "refuse" in kinds:
+        drafts = _kept_refusals(drafts)
+        drafts = _with_reasons(drafts, late)
+    if "confirm_done" in kinds:
+        drafts = _claims(drafts)
+    for draft in drafts:
+        if draft.kind == "inform":
+            draft.verb = ""
+    return drafts
+
+
+def _granted(drafts: list[Draft]) -> list[Draft]:
+    """What gives the customer a refund."""
+    return [
+        draft
+        for draft in drafts
+        if draft.verb == "refund"
+        and (
+            draft.kind in ("propose", "confirm_done")
+            or (draft.kind == "offer" and draft.segment.bits & (c.MONEY | c.FIRST))
+        )
+    ]
+
+
+def _kept_refusals(drafts: list[Draft]) -> list[Draft]:
+    """Drops general refusals beside a refund or a question, and facts that are conceded."""
+    granted = _granted(drafts)
+    asked = {draft.slot for draft in drafts if draft.kind == "ask"}
+    asks = bool(asked - _CLOSING_SLOTS)
+    last_grant = drafts.index(granted[-1]) if granted else -1
+    kept = []
+    for index, draft in enumerate(drafts):
+        if draft.kind == "refuse":
+            if draft.marks & GENERAL and (granted or asks):
+                continue
+            if draft.ground == "not_verified" and asked & _PERSONAL_SLOTS:
+                continue  # another attempt
+            if draft.marks & EVIDENCE and draft.ground != "out_of_stock" and index < last_grant:
+                continue  # "it is final sale, but as it is damaged I can refund it"
+        kept.append(draft)
+    return kept
+
+
+def _with_reasons(drafts: list[Draft], late: bool) -> list[Draft]:
+    """Joins a refusal without a reason to the reason told in a sentence near it."""
+    refusals = [draft for draft in drafts if draft.kind == "refuse"]
+    if late:
+        for draft in refusals:
+            draft.ground = draft.ground or "window"
+    reasons = [draft for draft in refusals if draft.ground]
+    if not reasons or len(reasons) == len(refusals):
+        return drafts
+    joined = set()
+    for draft in refusals:
+        if not draft.ground:
+            sentence = draft.segment.sentence
+            near = min(reasons, key=lambda reason: abs(reason.segment.sentence - sentence))
+            if near.marks & EVIDENCE or len(refusals) == 2:
+                near.verb = near.verb or draft.verb
+                near.values = joined_values(draft.values, near.values)
+                near.marks &= ~EVIDENCE
+                joined.add(id(draft))
+    return [draft for draft in drafts if id(draft) not in joined]
+
+
+def _claims(drafts: list[Draft]) -> list[Draft]:
+    """A remedy that is done is no longer offered; what is proposed and only approved is not done."""
+    proposed = {draft.verb for draft in drafts if draft.kind == "propose"}
+    for draft in drafts:
+        if draft.kind == "confirm_done" and proposed:
+            if not draft.verb or (draft.marks & APPROVED and draft.verb in proposed):
+                draft.demote()
+    done = {draft.verb for draft in drafts if draft.kind == "confirm_done"}
+    for draft in drafts:
+        if draft.kind == "offer" and draft.verb in done:
+            draft.demote()
+    if done - {""}:
+        return [draft for draft in drafts if draft.kind != "confirm_done" or draft.verb]
+    return drafts
+
+
+def joined_values(first: Iterable[Value], second: Iterable[Value]) -> tuple[Value, ...]:
+    """Both, each value once."""
+    return tuple(dict.fromkeys((*first, *second)))

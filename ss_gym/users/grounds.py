@@ -1,0 +1,68 @@
+"""Why a refund is refused: from the features of a segment to the grounds that they tell."""
+
+from __future__ import annotations
+
+from ss_gym.users import concepts as c
+from ss_gym.users.clauses import Segment
+
+_STRONG = (
+    (c.G_FINAL, "final_sale"),
+    (c.G_ALREADY, "already_refunded"),
+    (c.G_NOT_DELIVERED, "not_delivered"),
+    (c.G_GIFT, "gift_card_item"),
+    (c.G_NOT_FOUND, "not_found"),
+    (c.G_NOT_VERIFIED, "not_verified"),
+    (c.G_STOCK, "out_of_stock"),
+    (c.G_WINDOW, "window"),
+)
+STRONG_BITS = (
+    c.G_FINAL | c.G_ALREADY | c.G_NOT_DELIVERED | c.G_GIFT | c.G_NOT_FOUND | c.G_NOT_VERIFIED | c.G_STOCK | c.G_WINDOW
+)
+# What only explains a refusal that is there.
+_WEAK = (
+    (c.W_GIFT, "gift_card_item"),
+    (c.W_NOT_DELIVERED, "not_delivered"),
+    (c.W_NOT_VERIFIED, "not_verified"),
+    (c.W_WINDOW, "window"),
+)
+_PERSONAL = c.S_EMAIL | c.S_POSTAL | c.S_NAME
+_ORDER = c.ORDER | c.S_ORDER
+# Without any of these a segment that refuses nothing tells no ground.
+HINTS = STRONG_BITS | c.OUTSIDE | c.LOST | c.UNMATCHED | c.EXISTED | c.FAILED
+
+
+def grounds_of(segment: Segment, refused: bool, late: bool) -> list[str]:
+    """The grounds that a segment tells, in a fixed order.
+
+    Args:
+        segment: a segment with its features.
+        refused: whether it has a refusing verb; else only facts stated of this case count.
+        late: whether the message tells days beyond a window.
+    """
+    bits = segment.bits
+    bits |= _combined(segment, bits)
+    if not bits & STRONG_BITS:
+        if refused and bits & c.AGAIN:
+            return ["already_refunded"]
+        if refused and not late:
+            return [ground for bit, ground in _WEAK if bits & bit][:1]
+        return []
+    return [ground for bit, ground in _STRONG if bits & bit]
+
+
+def _combined(segment: Segment, bits: int) -> int:
+    """Grounds that two features make together."""
+    found = 0
+    if bits & c.OUTSIDE and bits & c.W_WINDOW and not bits & c.BUSINESS:
+        found |= c.G_WINDOW
+    if bits & c.LOST:
+        found |= c.G_NOT_FOUND if bits & _ORDER or not bits & (c.ACCOUNT | _PERSONAL) else c.G_NOT_VERIFIED
+    if bits & c.UNMATCHED:
+        found |= c.G_NOT_FOUND if bits & _ORDER and not bits & _PERSONAL else c.G_NOT_VERIFIED
+    if bits & c.VERIFY and bits & c.FAILED:
+        found |= c.G_NOT_VERIFIED
+    if bits & c.EXISTED and (bits & c.ALREADY or segment.is_dated()):
+        found |= c.G_ALREADY
+    if segment.days_ago >= 0 and segment.is_late(segment.days_ago):
+        found |= c.G_WINDOW
+    return found
