@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from ss_gym.types import Completion, Message
 
@@ -61,6 +61,10 @@ class ScriptedAgent:
     def act(self, conversations: Sequence[Sequence[Message]]) -> list[Completion]:
         """The next action of each conversation."""
         return [Completion(text=self._advance(conversation)) for conversation in conversations]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickles without the conversations that are going on, which are generators in the middle."""
+        return {**self.__dict__, "_open": OrderedDict()}
 
     def _advance(self, conversation: Sequence[Message]) -> str:
         key = id(conversation)

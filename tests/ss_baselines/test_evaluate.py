@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Sequence
 
 import pytest
@@ -79,9 +80,12 @@ def test_wrong_requests_are_refused(options: dict[str, int], message: str) -> No
 
 
 @pytest.mark.parametrize("name", AGENTS)
-def test_every_baseline_can_be_loaded_and_acts(name: str) -> None:
+def test_every_baseline_acts_and_pickles_in_the_middle_of_its_conversations(name: str) -> None:
     agent: Agent = load_agent(name)
-    assert evaluate(agent, ENV, episodes=2, batch=2, name=name).agent == name
+    first = evaluate(agent, ENV, episodes=2, name=name)
+    again = evaluate(pickle.loads(pickle.dumps(agent)), ENV, episodes=2, name=name)
+    assert first.agent == name
+    assert again.episodes == first.episodes
 
 
 def test_a_misspelt_baseline_is_told_the_nearest() -> None:
