@@ -92,10 +92,18 @@ def _kept_refusals(drafts: list[Draft]) -> list[Draft]:
                 continue
             if draft.ground == "not_verified" and asked & _PERSONAL_SLOTS:
                 continue  # another attempt
-            if draft.marks & EVIDENCE and draft.ground != "out_of_stock" and index < last_grant:
+            conceded = draft.marks & EVIDENCE and draft.ground != "out_of_stock" and index < last_grant
+            if conceded and not _about_another(draft, granted):
                 continue  # "it is final sale, but as it is damaged I can refund it"
         kept.append(draft)
     return kept
+
+
+def _about_another(refusal: Draft, granted: list[Draft]) -> bool:
+    """Whether a refusal names an item beside the one that is refunded."""
+    refused = {value.value for value in refusal.values if value.kind == "title"}
+    given = {value.value for draft in granted for value in draft.values if value.kind == "title"}
+    return len(refused) > 1 or bool(given and refused - given)
 
 
 def _with_reasons(drafts: list[Draft], late: bool) -> list[Draft]:

@@ -260,6 +260,8 @@ def _remedy(p: Parser, bits: int, negated: int) -> None:
         p.note(bits, c.DONE, c.ACTIVE)
     elif p.aux == MODAL:
         _possible(p, bits)
+    elif p.aux == PERFECT and p.subject == YOU:  # "you now have $20 in store credit"
+        p.clause |= c.OWNED
     elif p.aux in (WAS, PASSIVE) and p.subject == IT:  # "there was a refund"
         p.clause |= c.EXISTED & p.mask
     p.pending = False
@@ -499,11 +501,17 @@ def _tag(p: Parser, bits: int, negated: int) -> None:
     p.pending = False
 
 
+def _agree(p: Parser, bits: int, negated: int) -> None:
+    """ "accept", "proceed": a refusal if the agent can't."""
+    if p.negated and p.aux in (MODAL, DO):
+        p.note(p.head & c.REMEDY or c.THING, c.REFUSED)
+    else:
+        _fine(p, bits, negated)
+
+
 def _fine(p: Parser, bits: int, negated: int) -> None:
-    """ "okay", "agree", "proceed": an answer is wanted if it is asked, or in "if you agree"."""
+    """ "okay", "agree": an answer is wanted if it is asked, or in "if you agree"."""
     if p.negated:
-        if p.aux in (MODAL, DO):
-            p.note(p.head & c.REMEDY or c.THING, c.REFUSED)
         return
     p.clause |= c.FINE
     if p.condition and p.subject in (IT, YOU):

@@ -127,7 +127,9 @@ class Interpretation:
     def _ask_unnamed(self, segment: Segment) -> None:
         """ "Could you share it?": what the sentence before named, or else something unknown."""
         index = self._segments.index(segment)
-        self._ask(segment, (self._segments[index - 1].bits & c.SLOTS if index else 0) or c.S_OTHER)
+        before = self._segments[index - 1].bits & c.SLOTS if index else 0
+        number = c.S_ORDER if segment.asked & c.ORDER else c.S_OTHER  # "could you check the number?"
+        self._ask(segment, before or number)
 
     def _ask_preference(self, segment: Segment, features: int, slots: int, mentioned: list[str]) -> None:
         """ "Would you prefer a refund or store credit?"."""
@@ -155,6 +157,8 @@ class Interpretation:
 
     def _read_remedies(self, segment: Segment, features: int, slots: int) -> None:
         done = segment.bits >> c.DONE & c.REMEDY
+        if features & c.OWNED and features & c.NOW and features & c.MONEY:
+            done |= features & c.CREDIT
         possible_bits = features >> c.POSSIBLE & c.REMEDY
         if done and segment.question and features & (c.S_RIGHT | c.TAG) and not features & c.ACTIVE:
             possible_bits |= done  # "so that's $20 refunded to your card, correct?"
@@ -290,7 +294,8 @@ def _asks_consent(segment: Segment, features: int, possible: bool, slots: int) -
         return True
     if segment.question:
         asked = segment.asked
-        if possible or asked & c.FINE or (asked & (c.REFUND | c.CREDIT) and asked & c.MONEY):
+        settled_already = features & (c.REMEDY << c.DONE | c.REMEDY << c.REFUSED)
+        if possible or asked & c.FINE or (features & (c.REFUND | c.CREDIT) and features & c.MONEY and not settled_already):
             return True
     return bool(features & c.WISH and (possible or features & c.ASK))
 

@@ -266,6 +266,10 @@ class Stream:
         after = self._measure(number, position + 1)
         if after:
             return after
+        if self.tokens and self.tokens[-1] == "day":  # "up to day 30"
+            self.tokens.pop()
+            self._add("days", number, "<day>")
+            return position + 1
         following = self._next(position + 1)
         if following in _MONTHS and number <= 31 and number:
             return self._day_first(number, position + 1)
