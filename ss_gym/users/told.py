@@ -15,9 +15,26 @@ class Told:
     A fact counts when its value stands in a sentence to the customer. A reason counts when a
     refusal names only reasons that are true: a message that also names a false one voids what
     was said before it, so listing every reason there is tells nothing.
+
+    Attributes:
+        facts: the required facts that were told.
+        grounds: the true reasons that were told.
+        false_grounds: the false ones; an agent that tries one reason after another is found out by them.
+        wrong_ground: whether the last refusal with a reason named a false one.
+        misremembered: whether the customer has the order number wrong.
     """
 
-    __slots__ = ("_allowed", "_cannot_find", "_scenario", "_split", "facts", "grounds", "misremembered", "wrong_ground")
+    __slots__ = (
+        "_allowed",
+        "_cannot_find",
+        "_scenario",
+        "_split",
+        "facts",
+        "false_grounds",
+        "grounds",
+        "misremembered",
+        "wrong_ground",
+    )
 
     def __init__(self, scenario: Scenario) -> None:
         self._scenario = scenario
@@ -25,6 +42,7 @@ class Told:
         self._split = {effect[2] for effect in scenario.outcome.effects if effect[0] == "refund"}
         self.facts: set[Fact] = set()
         self.grounds: set[str] = set()
+        self.false_grounds: set[str] = set()
         self.wrong_ground = False
         goal = scenario.goal
         self.misremembered = bool(goal.order_id and goal.true_order_id and goal.order_id != goal.true_order_id)
@@ -37,6 +55,7 @@ class Told:
         if self._cannot_find:
             grounds.discard("not_found")
         if grounds:
+            self.false_grounds |= grounds - self._allowed
             self.wrong_ground = not grounds <= self._allowed
             self.grounds = set() if self.wrong_ground else self.grounds | grounds
         for fact in self._scenario.outcome.facts:
@@ -47,7 +66,11 @@ class Told:
     def _implied_ground(self, acts: Sequence[Act]) -> str:
         """A refusal that names the days of the return window, however it is worded, is for the window."""
         window = ("days", self._scenario.rules.return_window_days)
-        return "window" if any(value[:2] == window for act in acts for value in act.values) else ""
+        return (
+            "window"
+            if "window" in self._allowed and any(value[:2] == window for act in acts for value in act.values)
+            else ""
+        )
 
     def _weigh(self, fact: Fact, act: Act) -> None:
         values = [value for value in act.values if value.kind == fact.kind]

@@ -208,7 +208,16 @@ def test_no_reason_a_false_reason_or_all_reasons_at_once_tell_nothing(grounds: t
     e.verify()
     e.say(*refused(*grounds))
     assert not e.end("agent")[0]
-    assert set(e.report["failed"]) == {"facts"}
+    assert set(e.report["failed"]) == ({"facts", "claims"} if grounds else {"facts"})
+
+
+def test_a_false_reason_is_not_mended_by_the_true_one_later() -> None:
+    e = episode("final_sale", twin=True)
+    e.verify()
+    e.say(*refused("window"))
+    e.say(*refused("final_sale"))
+    assert not e.end("refusal_accepted")[0]
+    assert e.report["failed"] == {"claims": "gave a reason that is not true: window"}
 
 
 def test_a_refusal_needs_a_look_at_the_order() -> None:
