@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ss_gym.users import concepts as c
 from ss_gym.users.acts import Value
 
@@ -197,3 +199,15 @@ class Parser:
         self.negated = False
         self.sticky = False
         self.subject = NOBODY
+
+
+Handler = Callable[[Parser, int, int], None]
+
+
+class Handlers(dict[str, Handler]):
+    """Handlers by the name that the lexicon's headings use; a decorator that adds one."""
+
+    def __call__(self, handler: Handler) -> Handler:
+        """Adds a function under its own name, without a final underscore."""
+        self[handler.__name__.rstrip("_")] = handler
+        return handler

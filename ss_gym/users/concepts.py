@@ -2,8 +2,6 @@
 
 The five remedy bits come first, because each exists in four strengths: mentioned, possible or
 announced (``POSSIBLE``), refused (``REFUSED``) and done (``DONE``). A strength is a left shift.
-``G_`` is a ground stated of this very case, ``W_`` a weaker hint that counts only next to a refusal,
-``S_`` a slot.
 """
 
 from __future__ import annotations
@@ -19,22 +17,38 @@ POSSIBLE = 5
 REFUSED = 10
 DONE = 15
 
-# fmt: off
-(
-    ACTIVE, PAST, STATE, APPROVED, FIRST, ABLE,
-    ALREADY, AGAIN, NOW, ONLY, INSTEAD, PLEASE,
-    CONSENT, TAG, CONFIRM, LIKE, ASK, FINE, WISH, OR,
-    S_ORDER, S_EMAIL, S_POSTAL, S_NAME, S_ITEM, S_REASON, S_PREFERENCE, S_OTHER, S_ELSE, S_RIGHT,
-    G_WINDOW, G_FINAL, G_ALREADY, G_NOT_DELIVERED, G_GIFT, G_NOT_FOUND, G_NOT_VERIFIED, G_STOCK,
-    W_WINDOW, W_FINAL, W_ALREADY, W_NOT_DELIVERED, W_GIFT, W_NOT_VERIFIED, W_STOCK, HABIT, RECEIVED, EXISTED, OWNED, VERIFY, FAILED,
-    LOST, UNMATCHED, METHOD, ORDER, ACCOUNT, CARD, BACK, MONEY, AGO, BUSINESS,
-    HANDOVER, HUMAN, SORRY, WAIT, THANK, GREET, BYE,
-    GENERIC, DEFINITE, ALTERNATIVE, FACT, WITHIN, OUTSIDE, CREDITED,
-) = (1 << bit for bit in range(20, 95))
-# fmt: on
+# How a remedy is done or possible: by "I"; as a state; only as a habit ("is paid"); only approved;
+# announced by "I"; with "can".
+ACTIVE, STATE, HABIT, APPROVED, FIRST, ABLE = (1 << bit for bit in range(20, 26))
+# A refund or credit that the customer had ("received"), that was ("there was"), that they have now.
+RECEIVED, EXISTED, OWNED = (1 << bit for bit in range(26, 29))
+# Adverbs and the like.
+ALREADY, AGAIN, NOW, ONLY, INSTEAD, PLEASE, OR = (1 << bit for bit in range(29, 36))
+# What asks: "shall I"; "reply yes"; "confirm"; "would you like"; "could you tell me"; "okay";
+# "if you like".
+CONSENT, TAG, CONFIRM, LIKE, ASK, FINE, WISH = (1 << bit for bit in range(36, 43))
+# What can be asked for; S_RIGHT is "is that right?".
+S_ORDER, S_EMAIL, S_POSTAL, S_NAME, S_ITEM, S_REASON, S_PREFERENCE, S_OTHER = (1 << bit for bit in range(43, 51))
+S_ELSE, S_RIGHT = 1 << 51, 1 << 52
+# Grounds stated of this very case.
+G_WINDOW, G_FINAL, G_ALREADY, G_NOT_DELIVERED, G_GIFT, G_NOT_FOUND, G_NOT_VERIFIED, G_STOCK = (
+    1 << bit for bit in range(53, 61)
+)
+# Hints at a ground, which count only next to a refusal.
+W_WINDOW, W_NOT_DELIVERED, W_GIFT, W_NOT_VERIFIED = (1 << bit for bit in range(61, 65))
+# Parts of a ground: not found; does not match; beyond a limit; within it; verification; failed; other ways to pay.
+LOST, UNMATCHED, OUTSIDE, WITHIN, VERIFY, FAILED, METHOD = (1 << bit for bit in range(65, 72))
+# Things that are talked about; CREDITED is "credit" with its goal still to be told.
+ORDER, ACCOUNT, CARD, BACK, MONEY, BUSINESS, CREDITED = (1 << bit for bit in range(72, 79))
+HANDOVER, HUMAN, SORRY, WAIT, THANK, GREET, BYE = (1 << bit for bit in range(79, 86))
+# About all items; about this one; as an alternative; a plain statement.
+GENERIC, DEFINITE, ALTERNATIVE, FACT = (1 << bit for bit in range(86, 90))
 
-SLOTS = (
-    S_ORDER | S_EMAIL | S_POSTAL | S_NAME | S_ITEM | S_REASON | S_PREFERENCE | S_OTHER
-)  # fmt: skip
+SLOTS = S_ORDER | S_EMAIL | S_POSTAL | S_NAME | S_ITEM | S_REASON | S_PREFERENCE | S_OTHER
 
-BITS: dict[str, int] = {name: value for name, value in globals().items() if name.isupper() and isinstance(value, int)}
+# The names that the lexicon uses.
+BITS: dict[str, int] = {
+    name: value
+    for name, value in globals().items()
+    if name.isupper() and isinstance(value, int) and name not in ("POSSIBLE", "REFUSED", "DONE", "REMEDY", "SLOTS")
+}

@@ -23,7 +23,9 @@ class Draft:
 
     __slots__ = ("ground", "kind", "marks", "segment", "slot", "values", "verb")
 
-    def __init__(self, kind: ActKind, segment: Segment, verb: str = "", slot: str = "", ground: str = "", marks: int = 0) -> None:
+    def __init__(
+        self, kind: ActKind, segment: Segment, verb: str = "", slot: str = "", ground: str = "", marks: int = 0
+    ) -> None:
         self.kind: ActKind = kind
         self.segment = segment
         self.verb = verb

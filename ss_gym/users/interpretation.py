@@ -125,14 +125,14 @@ class Interpretation:
         self._drafts += [Draft("ask", segment, slot=slot) for bit, slot in _SLOTS if slots & bit]
 
     def _ask_unnamed(self, segment: Segment) -> None:
-        """ "Could you share it?": what the sentence before named, or else something unknown."""
+        """Asks for what the sentence before named ("could you share it?"), or else something unknown."""
         index = self._segments.index(segment)
         before = self._segments[index - 1].bits & c.SLOTS if index else 0
         number = c.S_ORDER if segment.asked & c.ORDER else c.S_OTHER  # "could you check the number?"
         self._ask(segment, before or number)
 
     def _ask_preference(self, segment: Segment, features: int, slots: int, mentioned: list[str]) -> None:
-        """ "Would you prefer a refund or store credit?"."""
+        """Asks "would you prefer a refund or store credit?"."""
         if features & c.MONEY:
             for verb in mentioned:
                 self._state(segment, verb, features)
@@ -203,7 +203,7 @@ class Interpretation:
 
     def _state(self, segment: Segment, verb: str, features: int) -> None:
         general = (
-            features & c.GENERIC and not features & (c.MONEY | c.DEFINITE)
+            (features & c.GENERIC and not features & (c.MONEY | c.DEFINITE))
             or features & c.W_NOT_DELIVERED
             or not features & (_NAMED | c.MONEY)  # "you can return it"
         )
@@ -295,7 +295,11 @@ def _asks_consent(segment: Segment, features: int, possible: bool, slots: int) -
     if segment.question:
         asked = segment.asked
         settled_already = features & (c.REMEDY << c.DONE | c.REMEDY << c.REFUSED)
-        if possible or asked & c.FINE or (features & (c.REFUND | c.CREDIT) and features & c.MONEY and not settled_already):
+        if (
+            possible
+            or asked & c.FINE
+            or (features & (c.REFUND | c.CREDIT) and features & c.MONEY and not settled_already)
+        ):
             return True
     return bool(features & c.WISH and (possible or features & c.ASK))
 

@@ -13,8 +13,8 @@ from importlib.resources import files
 from typing import Any
 
 from ss_gym.users.acts import Act
-from ss_gym.users.clauses import Parser, Segment
-from ss_gym.users.handlers import HANDLERS, Handler
+from ss_gym.users.clauses import Handler, Parser, Segment
+from ss_gym.users.handlers import HANDLERS
 from ss_gym.users.interpretation import Interpretation
 from ss_gym.users.lexicon import Entry, Lexicon, load_lexicon
 from ss_gym.users.values import Inventory, Stream

@@ -399,7 +399,7 @@ class Stream:
 
 
 def _mark(token: str) -> str:
-    """A punctuation mark in one spelling: "?!" is "?", a new line is "\\n", or "\\n-" before a list item."""
+    r"""A punctuation mark in one spelling: "?!" is "?", a new line is "\\n", or "\\n-" before a list item."""
     first = token[0]
     if first in "!?":
         return "?" if "?" in token else "."
