@@ -137,6 +137,13 @@ def returned(p: Parser, bits: int, negated: int) -> None:
 
 
 @handlers
+def goes(p: Parser, bits: int, negated: int) -> None:
+    """Reads "goes back": money that is to be paid back."""
+    if p.head & (c.THING | c.REFUND) and not p.negated:
+        _possible(p, c.THING)
+
+
+@handlers
 def went(p: Parser, bits: int, negated: int) -> None:
     """Reads "went through", of a remedy before it."""
     if p.head & c.REMEDY and not p.negated and p.aux in (PERFECT, NONE):

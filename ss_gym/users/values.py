@@ -16,7 +16,7 @@ Key = tuple[ValueKind, int | str]
 Words = Mapping[str, int | str | tuple[str, ...]]
 
 _WORD = r"[a-z]+(?:'(?!s\b)[a-z]+|\d[a-z\d]*(?:-p?\d+)*)?"
-_NUMBER = r"[$£€] ?\d[\d,]*(?:\.\d+)?|#?\d+(?:[-/.,]p?\d+)*[a-z]*"
+_NUMBER = r"\$ ?\d[\d,]*(?:\.\d+)?|#?\d+(?:[-/.,]p?\d+)*[a-z]*"
 _MARK = r"'s\b|[!?]+|\.(?=[\s\"')\]*_]|$)|\n\s*(?:(?:[-*•]+|\d{1,2}[.)])\s)?|(?<= )-+(?= )"
 _TOKENS = re.compile(rf" *({_WORD}|[,;:()%@]|{_NUMBER}|#|{_MARK})").findall
 _MAIL = re.compile(r"[a-z\d][\w.+-]*@[a-z\d-]+(?:\.[a-z\d-]+)+")
@@ -54,7 +54,7 @@ _DAY_UNITS = {"day": 1, "days": 1, "week": 7, "weeks": 7}
 _BUSINESS = frozenset(["business", "working", "banking", "bank", "work"])
 _ABBREVIATIONS = frozenset(["no", "nr", "approx", "incl", "st"])
 _DIGITS = frozenset("#$0123456789")
-_SIGNS = frozenset("$£€")
+_AMOUNTS = frozenset(["refund", "refunding", "refunded", "amount", "total", "sum", "credit"])
 _DETERMINERS = frozenset(["the", "your", "this", "that", "a", "an", "both", "and"])
 _TEXT_KINDS = frozenset(["name", "city", "title", "postal_code", "customer_id"])
 
@@ -217,7 +217,7 @@ class Stream:
         """Reads the value or mark at ``position``, which does not start with a letter."""
         token = self._raw[position]
         first = token[0]
-        if first in _SIGNS:
+        if first == "$":
             self._add("money", _cents(token[1:]), "<money>")
             return position + 1
         if first == "@":
@@ -284,11 +284,15 @@ class Stream:
         if self.tokens and self.tokens[-1] in _CURRENCIES:
             self.tokens.pop()
             self._add("money", number * 100, "<money>")
-        elif ("money", number * 100) in self._inventory.own:
+        elif self._names_amount() and ("money", number * 100) in self._inventory.own:
             self._add("money", number * 100, "<money>")
         else:
             self.tokens.append("<n>")
         return position + 1
+
+    def _names_amount(self) -> bool:
+        """Whether the words before are such as "a refund of"."""
+        return not _AMOUNTS.isdisjoint(self.tokens[-2:])
 
     def _names_order(self) -> bool:
         return bool(self.tokens) and self.tokens[-1] in ("order", "number", "id")

@@ -42,7 +42,9 @@ def gist(acts: tuple[Act, ...], keep: frozenset[str] | set[str] = frozenset()) -
         if act.kind in SOCIAL and act.kind not in keep or (act.kind == "offer" and act.verb in proposed):
             continue
         detail = {"ask": act.slot, "refuse": act.ground}.get(act.kind, act.verb)
-        found.add(f"{act.kind}({detail})" if act.kind in ("ask", "refuse", "propose", "offer", "confirm_done") else act.kind)
+        found.add(
+            f"{act.kind}({detail})" if act.kind in ("ask", "refuse", "propose", "offer", "confirm_done") else act.kind
+        )
     return found
 
 
@@ -54,7 +56,8 @@ def cases(name: str) -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(
-    ("expected", "text"), [case for name in ("cases", "messages", "wordings") for case in cases(f"understanding_{name}.yaml")]
+    ("expected", "text"),
+    [case for name in ("cases", "messages", "wordings") for case in cases(f"understanding_{name}.yaml")],
 )
 def test_a_sentence_gives_the_acts_of_its_key(expected: str, text: str) -> None:
     wanted = {part.strip() for part in expected.split("+")}
@@ -65,3 +68,20 @@ def test_a_sentence_gives_the_acts_of_its_key(expected: str, text: str) -> None:
         assert got - wanted <= SOCIAL | {"ask(anything_else)"}
     else:
         assert got == wanted
+
+
+def test_sentences_of_a_language_model_agent_are_understood_as_people_labelled_them() -> None:
+    """tau-bench's assistant; an act is right if one of the readings that people allow has it."""
+    right = wrong = missed = silent = total = 0
+    nobody = Inventory(set())
+    for key, text in cases("tau_bench_sentences.yaml"):
+        readings = [set[str]() if r.strip() == "none" else {a.strip() for a in r.split("+")} for r in key.split("/")]
+        acts = read(text, nobody)
+        got = gist(acts)
+        best = max(readings, key=lambda reading: len(reading & got) - len(reading ^ got))
+        right, wrong, missed = right + len(best & got), wrong + len(got - best), missed + len(best - got)
+        silent, total = silent + (not acts), total + 1
+    assert total == 140
+    assert right / (right + wrong) >= 0.92
+    assert right / (right + missed) >= 0.95
+    assert silent / total < 0.03
