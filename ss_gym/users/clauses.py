@@ -22,6 +22,8 @@ _GROUNDS = (
 _CONDITIONAL = _GROUNDS | c.REMEDY << c.DONE | c.REMEDY << c.REFUSED | c.ACTIVE | c.STATE | c.BYE
 ALL = -1
 UNASSERTED = ~_CONDITIONAL
+# "Whether I can refund it" leaves open even that.
+UNKNOWN = ~(_CONDITIONAL | c.REMEDY << c.POSSIBLE)
 # Nor do somebody else's words ("you said that …"), which ask for nothing either.
 REPORTED = ~(_CONDITIONAL | c.CONSENT | c.REMEDY << c.POSSIBLE)
 

@@ -183,7 +183,7 @@ class Interpretation:
             self._propose(segment, verb, features)
         for draft in pending:
             self._adopt(draft, segment)
-        if not mentioned and not pending and not any(draft.kind == "propose" for draft in self._drafts):
+        if not mentioned and not pending and not slots and not any(draft.kind == "propose" for draft in self._drafts):
             self._ask_confirmation(segment, features)
 
     def _read_statement(self, segment: Segment, features: int, possible: list[str], done: bool) -> None:

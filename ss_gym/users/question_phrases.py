@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ss_gym.users import concepts as c
-from ss_gym.users.clauses import ARE, DO, IS, IT, ME, MODAL, NONE, PASSIVE, PERFECT, WAS, YOU, Handlers, Parser
+from ss_gym.users.clauses import ARE, DO, IS, IT, ME, MODAL, NOBODY, NONE, PASSIVE, PERFECT, WAS, YOU, Handlers, Parser
 from ss_gym.users.remedy_phrases import act, remedy
 
 _QUESTION = frozenset("?")
@@ -121,7 +121,8 @@ def tell(p: Parser, bits: int, negated: int) -> None:
 @handlers
 def need(p: Parser, bits: int, negated: int) -> None:
     """Reads "I need": asks; "if you need" offers."""
-    if p.subject == ME and not p.negated:
+    first = p.subject == NOBODY and p.position == p.segment.start
+    if (p.subject == ME or first) and not p.negated:
         ask(p, bits, negated)
     elif p.aux == NONE and p.condition and p.subject == YOU:
         p.clause |= c.WISH
@@ -166,7 +167,8 @@ def weak(p: Parser, bits: int, negated: int) -> None:
 @handlers
 def ago(p: Parser, bits: int, negated: int) -> None:
     """Reads "45 days ago"."""
-    p.segment.ago = p.position
+    if p.segment.ago < 0:
+        p.segment.ago = p.position
     p.clause |= c.W_WINDOW
 
 

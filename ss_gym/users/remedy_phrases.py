@@ -75,7 +75,7 @@ def _completed(p: Parser, verb: int) -> None:
     """Notes what a past participle says of ``verb`` with the auxiliaries before it."""
     aux = p.aux
     if p.negated:
-        if aux in (MODAL, IS, ARE, DO):
+        if aux in (MODAL, ARE, DO):
             p.note(verb, c.REFUSED)
     elif aux == MODAL:
         _possible(p, verb)
@@ -146,8 +146,9 @@ def goes(p: Parser, bits: int, negated: int) -> None:
 @handlers
 def went(p: Parser, bits: int, negated: int) -> None:
     """Reads "went through", of a remedy before it."""
-    if p.head & c.REMEDY and not p.negated and p.aux in (PERFECT, NONE):
-        p.note(p.head & c.REMEDY, c.DONE, c.STATE)
+    verb = p.head & c.REMEDY or (c.THING if p.subject == IT else 0)
+    if verb and not p.negated and p.aux in (PERFECT, NONE, IS):
+        p.note(verb, c.DONE, c.STATE)
 
 
 @handlers

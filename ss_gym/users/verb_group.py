@@ -17,6 +17,7 @@ from ss_gym.users.clauses import (
     PROGRESSIVE,
     REPORTED,
     UNASSERTED,
+    UNKNOWN,
     WAS,
     YOU,
     Handlers,
@@ -216,6 +217,13 @@ def condition(p: Parser, bits: int, negated: int) -> None:
 
 
 @handlers
+def whether(p: Parser, bits: int, negated: int) -> None:
+    """Reads "whether": what follows is not even possible yet."""
+    condition(p, bits, negated)
+    p.mask &= UNKNOWN
+
+
+@handlers
 def concede(p: Parser, bits: int, negated: int) -> None:
     """Reads "although": masked only behind the remedy that it limits."""
     stated = (p.clause | p.segment.bits) & (c.REMEDY << c.POSSIBLE | c.REMEDY << c.DONE)
@@ -296,6 +304,8 @@ def item(p: Parser, bits: int, negated: int) -> None:
 def claim(p: Parser, bits: int, negated: int) -> None:
     """Reads "you said that", "I understand that": somebody else's words."""
     p.clause |= bits
+    if p.head:  # "the refund you asked for": only a relative clause
+        return
     p.claimed = True
     p.mask &= REPORTED
     p.reset()

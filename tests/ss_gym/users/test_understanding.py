@@ -39,7 +39,7 @@ def gist(acts: tuple[Act, ...], keep: frozenset[str] | set[str] = frozenset()) -
     proposed = {act.verb for act in acts if act.kind == "propose"}
     found = set()
     for act in acts:
-        if act.kind in SOCIAL and act.kind not in keep or (act.kind == "offer" and act.verb in proposed):
+        if (act.kind in SOCIAL and act.kind not in keep) or (act.kind == "offer" and act.verb in proposed):
             continue
         detail = {"ask": act.slot, "refuse": act.ground}.get(act.kind, act.verb)
         found.add(
