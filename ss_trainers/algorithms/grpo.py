@@ -25,7 +25,9 @@ class GRPOConfig:
         clip_high: how far it may rise above 1; 0.28 is DAPO's "clip-higher".
         advantage_scale: ``"std"`` divides by the group's standard deviation, ``"none"`` does not.
         unbiased_std: use G - 1 instead of G in that standard deviation.
-        std_epsilon: added to the standard deviation.
+        std_floor: the least that deviations are divided by. Rewards of these environments carry
+            penalties of a hundredth for length; without a floor they would be unit advantages in
+            a group of successes.
         aggregation: how token losses become one number: ``"token_mean"`` (every token of the batch
             weighs the same), ``"sequence_mean"`` (every sequence does, as in the paper) or
             ``"constant"`` (divide by B * max_length).
@@ -39,7 +41,7 @@ class GRPOConfig:
     clip_high: float = 0.2
     advantage_scale: Literal["std", "none"] = "std"
     unbiased_std: bool = False
-    std_epsilon: float = 1e-6
+    std_floor: float = 0.1
     aggregation: Literal["token_mean", "sequence_mean", "constant"] = "token_mean"
     max_length: int | None = None
     kl_coefficient: float = 0.0
@@ -59,7 +61,7 @@ class GRPOConfig:
             raise ValueError('GRPOConfig.max_length belongs to aggregation="constant": give both or neither')
         if self.max_length is not None and self.max_length < 1:
             raise ValueError(f"GRPOConfig.max_length must be at least 1 token, not {self.max_length}")
-        for name in ("clip_low", "clip_high", "std_epsilon", "kl_coefficient"):
+        for name in ("clip_low", "clip_high", "std_floor", "kl_coefficient"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"GRPOConfig.{name} must not be negative, but is {getattr(self, name)}")
 
@@ -92,7 +94,7 @@ class GRPO:
         """The group-relative advantage of each row on its action tokens: (B, T), 0 elsewhere."""
         config = self.config
         relative = advantages.group_relative(
-            batch.returns, batch.group_ids, config.advantage_scale, config.unbiased_std, config.std_epsilon
+            batch.returns, batch.group_ids, config.advantage_scale, config.unbiased_std, config.std_floor
         )
         return relative.to(batch.behavior_logprobs.dtype)[:, None] * batch.action_mask
 

@@ -32,7 +32,7 @@ def naive_loss(model, given, config, reference):
         advantage = returns[number] - mean
         if config.advantage_scale == "std":
             squares = sum((value - mean) ** 2 for value in group)
-            advantage /= math.sqrt(squares / (len(group) - config.unbiased_std)) + config.std_epsilon
+            advantage /= max(math.sqrt(squares / (len(group) - config.unbiased_std)), config.std_floor)
         ids = [*one.prompt_ids, *(token for turn in one.turns for token in turn.token_ids)]
         logprobs = (model(torch.tensor([ids])).logits[0].double() / TEMPERATURE).log_softmax(-1)
         with torch.no_grad():

@@ -18,7 +18,7 @@ def batches(draw):
     return torch.tensor(returns, dtype=torch.float64), torch.tensor(groups)
 
 
-def by_hand(returns, groups, scale, unbiased, epsilon):
+def by_hand(returns, groups, scale, unbiased, std_floor):
     result = []
     for value, group in zip(returns, groups, strict=True):
         members = [other for other, at in zip(returns, groups, strict=True) if at == group]
@@ -27,7 +27,8 @@ def by_hand(returns, groups, scale, unbiased, epsilon):
             result.append(0.0)
             continue
         squares = sum((member - mean) ** 2 for member in members)
-        spread = (squares / (len(members) - 1 if unbiased else len(members))) ** 0.5 + epsilon
+        spread = (squares / (len(members) - 1 if unbiased else len(members))) ** 0.5
+        spread = max(spread, std_floor)
         result.append((value - mean) / (spread if scale == "std" else 1.0))
     return torch.tensor(result, dtype=torch.float64)
 
@@ -41,12 +42,8 @@ def by_hand(returns, groups, scale, unbiased, epsilon):
     ],
 )
 def test_one_success_of_four(settings, expected):
-    advantages = group_relative(ONE_OF_FOUR, ONE_GROUP, epsilon=0.0, **settings)
+    advantages = group_relative(ONE_OF_FOUR, ONE_GROUP, std_floor=0.0, **settings)
     assert advantages.tolist() == pytest.approx(expected, abs=1e-12)
-
-
-def test_epsilon_is_added_to_the_standard_deviation():
-    assert group_relative(ONE_OF_FOUR, ONE_GROUP, epsilon=1.0)[0].item() == pytest.approx(0.75 / (0.1875**0.5 + 1))
 
 
 @given(batches(), st.sampled_from(["std", "none"]), st.booleans())
@@ -69,8 +66,8 @@ def test_sums_to_zero_in_each_group(batch):
 def test_with_std_is_invariant_to_positive_affine_maps(batch, factor, shift):
     # Whole numbers, so that the map neither creates nor removes a difference by rounding.
     returns, groups = batch[0].round(), batch[1]
-    mapped = group_relative(returns * factor + shift, groups, epsilon=0.0)
-    torch.testing.assert_close(mapped, group_relative(returns, groups, epsilon=0.0), rtol=1e-6, atol=1e-6)
+    mapped = group_relative(returns * factor + shift, groups, std_floor=0.0)
+    torch.testing.assert_close(mapped, group_relative(returns, groups, std_floor=0.0), rtol=1e-6, atol=1e-6)
 
 
 @given(batches(), FINITE)
@@ -101,7 +98,7 @@ def test_another_group_changes_nothing(batch, other):
 @given(FINITE, st.integers(1, 9), st.sampled_from(["std", "none"]), st.booleans())
 def test_equal_returns_give_exactly_zero(value, size, scale, unbiased):
     returns = torch.full((size,), value, dtype=torch.float64) / 3
-    advantages = group_relative(returns, torch.ones(size, dtype=torch.int64), scale, unbiased, epsilon=0.0)
+    advantages = group_relative(returns, torch.ones(size, dtype=torch.int64), scale, unbiased, std_floor=0.0)
     assert advantages.tolist() == [0.0] * size
 
 
@@ -109,9 +106,17 @@ def test_equal_returns_give_exactly_zero(value, size, scale, unbiased):
 def test_a_return_that_is_not_finite_gets_zero_and_leaves_its_group(bad):
     returns = torch.tensor([1.0, bad, 0.0, bad], dtype=torch.float64)
     groups = torch.tensor([5, 5, 5, 6])
-    advantages = group_relative(returns, groups, epsilon=0.0)
+    advantages = group_relative(returns, groups, std_floor=0.0)
     assert advantages.tolist() == pytest.approx([1.0, 0.0, -1.0, 0.0])
 
 
 def test_an_empty_batch_has_no_advantages():
     assert group_relative(torch.zeros(0), torch.zeros(0, dtype=torch.int64)).shape == (0,)
+
+
+def test_a_floor_of_the_deviation_keeps_small_differences_small() -> None:
+    returns = torch.tensor([1.0, 0.99, 1.0, 0.99], dtype=torch.float64)
+    groups = torch.zeros(4, dtype=torch.int64)
+    # The mean is 0.995 and the deviation 0.005: divided by it, penalties of 0.01 would be advantages of 1.
+    assert group_relative(returns, groups).tolist() == pytest.approx([1, -1, 1, -1])
+    assert group_relative(returns, groups, std_floor=0.1).tolist() == pytest.approx([0.05, -0.05, 0.05, -0.05])
