@@ -16,22 +16,28 @@ from pathlib import Path
 import torch
 from rich.console import Console
 from rich.progress import Progress
+from transformers import LlamaForCausalLM
 
 from ss_baselines.tiny.cloning import (
     CloningConfig,
     batches,
     cloning_loss,
     expected_steps,
-    learning_rate,
     new_model,
-    optimizer_for,
+    optimizers_for,
+    rate_factor,
+    take_step,
     tensors,
 )
-from ss_baselines.tiny.demonstrations import episodes
+from ss_baselines.tiny.demonstrations import copy_drill, episodes
 from ss_baselines.tiny.tokenizer import train_tokenizer
+from ss_gym.commerce.prompt import compact_prompt
+from ss_gym.commerce.records import Rules
+from ss_gym.streams import Stream
 from ss_trainers.chat import ChatFormat
 
 CONSOLE = Console()
+PROMPT = compact_prompt("refund", Rules(30, 45, 60, 10, 30000, 5), "2024-06-01")
 
 
 def main() -> None:
@@ -71,29 +77,26 @@ def texts(demonstrator: str, count: int) -> Iterator[str]:
             yield completion.text if completion else str(message["content"])
 
 
-def train(model: torch.nn.Module, chat: ChatFormat, config: CloningConfig) -> None:
+def train(model: LlamaForCausalLM, chat: ChatFormat, config: CloningConfig) -> None:
     """Run through the demonstrations once."""
-    optimizer = optimizer_for(model, config)  # type: ignore[arg-type]
-    total = expected_steps(config)
+    optimizers, total = optimizers_for(model, config), expected_steps(config)
+    pad_id = int(chat.tokenizer.pad_token_id)
+    drills = [copy_drill(Stream(number, "drills"), PROMPT, chat) for number in range(8)]
     started, tokens, smooth = time.process_time(), 0, None
     model.train()
     with Progress(console=CONSOLE) as progress:
         task = progress.add_task("cloning", total=total)
         for step, examples in enumerate(batches(chat, config)):
-            rate = learning_rate(min(step, total - 1), total, config.learning_rate)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            ids, weights = tensors(examples, int(chat.tokenizer.pad_token_id), config.read_weight)
-            loss = cloning_loss(model, ids, weights)  # type: ignore[arg-type]
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+            ids, weights = tensors(examples, pad_id, config.read_weight)
+            loss = take_step(model, optimizers, rate_factor(min(step, total - 1), total), ids, weights)
             tokens += ids.numel()
-            smooth = loss.item() if smooth is None else 0.98 * smooth + 0.02 * loss.item()
-            if step % 50 == 0:
+            smooth = loss if smooth is None else 0.98 * smooth + 0.02 * loss
+            if step % 100 == 0:
                 speed = tokens / (time.process_time() - started)
-                progress.console.print(f"step {step:5d}  loss {smooth:.3f}  {speed:,.0f} tokens per CPU second")
+                with torch.no_grad():
+                    copying = cloning_loss(model, *tensors(drills, pad_id, 0.0)).item()
+                figures = f"loss {smooth:.3f}  of copying {copying:.3f}  {speed:,.0f} tokens per CPU second"
+                progress.console.print(f"step {step:5d}  {figures}")
             progress.update(task, completed=step)
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from ss_baselines.tiny.demonstrations import Example, copy_drill, encode, episodes
+from ss_baselines.tiny.muon import Muon
 from ss_gym.streams import Stream
 from ss_trainers.chat import ChatFormat
 
@@ -24,9 +25,9 @@ class CloningConfig:
         demonstrator: name of the scripted agent that is imitated.
         demonstrations: number of conversations, none of them twice.
         batch_size: sequences a step.
-        learning_rate: peak of AdamW's rate; it warms up over 100 steps and falls linearly to zero
-            over the second half.
-        weight_decay: of the matrices.
+        learning_rate: of Muon on the matrices, at its highest; both rates warm up over 100 steps and
+            fall linearly to zero over the second half.
+        other_learning_rate: of AdamW on the embeddings and norms, at its highest.
         drill_share: share of the sequences that are copy drills, during the first 60 % of the steps.
         read_weight: weight in the loss of the tokens that the agent reads rather than writes.
         hidden_size: width.
@@ -35,13 +36,13 @@ class CloningConfig:
     """
 
     demonstrator: str = "demonstrator"
-    demonstrations: int = 16_000
-    batch_size: int = 16
-    learning_rate: float = 2.5e-3
-    weight_decay: float = 0.05
-    drill_share: float = 0.4
+    demonstrations: int = 8_000
+    batch_size: int = 8
+    learning_rate: float = 3e-3
+    other_learning_rate: float = 2e-3
+    drill_share: float = 0.45
     read_weight: float = 0.2
-    hidden_size: int = 160
+    hidden_size: int = 128
     layers: int = 4
     seed: int = 0
 
@@ -110,17 +111,33 @@ def cloning_loss(model: LlamaForCausalLM, ids: Tensor, weights: Tensor) -> Tenso
     return (losses * weights[:, 1:].flatten()).sum() / weights[:, 1:].sum()
 
 
-def learning_rate(step: int, total: int, peak: float) -> float:
+def rate_factor(step: int, total: int) -> float:
     """Linear warm-up over 100 steps, constant, linear decay to zero over the second half."""
-    return peak * min(1.0, (step + 1) / 100, 2 * (1 - step / total))
+    return min(1.0, (step + 1) / 100, 2 * (1 - step / total))
 
 
-def optimizer_for(model: LlamaForCausalLM, config: CloningConfig) -> torch.optim.AdamW:
-    """AdamW that decays matrices only."""
-    matrices = [p for p in model.parameters() if p.ndim >= 2]
-    others = [p for p in model.parameters() if p.ndim < 2]
-    groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98))
+def optimizers_for(model: LlamaForCausalLM, config: CloningConfig) -> tuple[torch.optim.Optimizer, ...]:
+    """Muon for the matrices between the embeddings, AdamW for the rest."""
+    matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
+    others = [p for name, p in model.named_parameters() if p.ndim != 2 or "embed" in name]
+    adamw = torch.optim.AdamW(others, lr=config.other_learning_rate, betas=(0.9, 0.98), weight_decay=0.0)
+    return Muon(matrices, lr=config.learning_rate), adamw
+
+
+def take_step(
+    model: LlamaForCausalLM, optimizers: tuple[torch.optim.Optimizer, ...], factor: float, ids: Tensor, weights: Tensor
+) -> float:
+    """One step of cloning at a factor of the optimizers' own learning rates; the loss before it, in nats."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = factor * group.setdefault("highest_lr", group["lr"])
+    loss = cloning_loss(model, ids, weights)
+    loss.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    for optimizer in optimizers:
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+    return loss.item()
 
 
 def expected_steps(config: CloningConfig) -> int:

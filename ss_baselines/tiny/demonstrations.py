@@ -99,7 +99,7 @@ def copy_drill(stream: Stream, prompt: str, chat: ChatFormat) -> Example:
     writer = ExampleWriter(chat)
     writer.read(chat.prompt_ids(prompt))
     opening = True
-    for _ in range(3):
+    for _ in range(8):
         said, call = _exchange(stream)
         writer.read(*chat.message_ids([{"role": "user", "content": said}], opening=opening))
         writer.write(call)
@@ -127,7 +127,7 @@ def _exchange(stream: Stream) -> tuple[str, str]:
     if kind == 0:
         joint = stream.choice((".", "_", ""))
         tail = str(stream.between(1, 99)) if stream.chance(0.4) else ""
-        domain = stream.choice(("example.com", "mail.example", "inbox.example", "post.example"))
+        domain = f"{_word(stream)}.{stream.choice(('com', 'org', 'example'))}"
         email = f"{_word(stream)}{joint}{_word(stream)}{tail}@{domain}"
         area, end = ("".join(stream.choice(_LETTERS).upper() for _ in range(2)) for _ in range(2))
         postal = f"{area}{stream.between(1, 9)} {stream.below(10)}{end}"

@@ -1,0 +1,65 @@
+"""The calls that users rely on, as they write them."""
+
+import asyncio
+from pathlib import Path
+
+import gymnasium as gym
+
+from ss_gym import AgentConfig, MultiTurnAgent, load_agent_from_checkpoint
+from ss_trainers import GRPOConfig, GRPOTrainer, TrainingConfig
+
+
+def test_an_environment_is_made_stepped_and_batched_as_any_other() -> None:
+    env = gym.make("StateSet/Refund-v0")
+    observation, info = env.reset(seed=7)
+    assert isinstance(observation, str) and info["system_prompt"] and info["tools"]
+    observation, reward, terminated, truncated, info = env.step("Could you tell me your e-mail and postal code?")
+    assert isinstance(observation, str) and isinstance(reward, float)
+    assert (terminated, truncated) == (False, False)
+    envs = gym.make_vec("StateSet/Refund-v0", num_envs=64)
+    observations, _ = envs.reset(seed=7)
+    assert len(observations) == 64
+    envs.close()
+
+
+def test_an_environment_is_made_by_its_module_too() -> None:
+    assert gym.make("ss_gym:StateSet/Refund-v0").reset(seed=7)[0]
+
+
+def test_an_agent_of_the_stub_backend_answers() -> None:
+    async def talk() -> str:
+        agent = MultiTurnAgent(AgentConfig(model_name="stub://demo", max_new_tokens=128, temperature=0.7))
+        await agent.initialize()
+        return await agent.generate_response([{"role": "user", "content": "Hi!"}], context={"conversation_id": "c1"})
+
+    assert asyncio.run(talk())
+
+
+def test_the_tiny_agent_answers_a_customer() -> None:
+    async def talk() -> str:
+        agent = MultiTurnAgent(AgentConfig(model_name="tiny", temperature=0.7))
+        await agent.initialize()
+        env = gym.make("StateSet/Refund-v0", prompt="compact")
+        _, info = env.reset(seed=7)
+        return await agent.generate_response([{"role": "system", "content": info["system_prompt"]}, *info["messages"]])
+
+    assert "e-mail" in asyncio.run(talk()).lower() or "<tool_call>" in asyncio.run(talk())
+
+
+def test_a_trainer_trains_saves_and_its_agent_is_loaded_again(tmp_path: Path) -> None:
+    trainer = GRPOTrainer(
+        env="StateSet/Refund-v0",
+        model="tiny",
+        config=GRPOConfig(),
+        training=TrainingConfig(iterations=1, groups_per_iteration=1, group_size=2, max_new_tokens=48),
+        env_kwargs={"prompt": "compact"},
+    )
+    metrics = trainer.train()
+    assert 0 <= metrics["success"] <= 1
+    trainer.save(tmp_path / "refund_agent")
+
+    async def talk() -> str:
+        agent = await load_agent_from_checkpoint(str(tmp_path / "refund_agent"))
+        return await agent.generate_response([{"role": "user", "content": "I want a refund for order 12345."}])
+
+    assert asyncio.run(talk())
