@@ -27,6 +27,8 @@ ALREADY, AGAIN, NOW, ONLY, INSTEAD, PLEASE, OR = (1 << bit for bit in range(29, 
 # What asks: "shall I"; "reply yes"; "confirm"; "would you like"; "could you tell me"; "okay";
 # "if you like".
 CONSENT, TAG, CONFIRM, LIKE, ASK, FINE, WISH = (1 << bit for bit in range(36, 43))
+# "I need to".
+NEEDED = 1 << 90
 # What can be asked for; S_RIGHT is "is that right?".
 S_ORDER, S_EMAIL, S_POSTAL, S_NAME, S_ITEM, S_REASON, S_PREFERENCE, S_OTHER = (1 << bit for bit in range(43, 51))
 S_ELSE, S_RIGHT = 1 << 51, 1 << 52

@@ -34,6 +34,8 @@ _FACTS = c.REMEDY | c.FACT | c.CARD | c.ORDER | c.ACCOUNT
 _NAMED = c.REFUND | c.CREDIT | c.EXCHANGE
 _STRENGTHS = c.REMEDY << c.POSSIBLE | c.REMEDY << c.REFUSED | c.REMEDY << c.DONE
 _CONSENT = c.CONSENT | c.TAG | c.CONFIRM | c.LIKE | c.S_RIGHT | c.WISH | c.FINE
+_PERSONAL = c.S_EMAIL | c.S_POSTAL | c.S_NAME
+_TO_VERIFY = c.NEEDED | c.VERIFY
 _HANDOVER = c.HANDOVER | c.HUMAN
 
 
@@ -116,7 +118,11 @@ class Interpretation:
             slots = 0
         elif slots & c.S_PREFERENCE and features & (c.REFUND | c.RETURN) and not features & (c.CREDIT | c.EXCHANGE):
             slots = (slots & ~c.S_PREFERENCE) | c.S_ITEM  # "which one would you like to return?"
-        if not slots or not (features & (c.ASK | c.PLEASE | c.CONFIRM) or segment.question or leading):
+        if not (features & (c.ASK | c.PLEASE | c.CONFIRM) or segment.question or leading):
+            # "I need to verify your e-mail" asks for it, too.
+            slots = slots & _PERSONAL if features & _PERSONAL = c.S_EMAIL | c.S_POSTAL | c.S_NAME
+_TO_VERIFY == _TO_VERIFY else 0
+        if not slots:
             return features & c.S_ELSE
         self._ask(segment, slots)
         return slots

@@ -175,7 +175,8 @@ def ago(p: Parser, bits: int, negated: int) -> None:
 @handlers
 def arrive(p: Parser, bits: int, negated: int) -> None:
     """Reads "delivered": only its negation tells something."""
-    if p.negated and p.subject != ME:
+    stated = p.aux != NONE or p.subject != NOBODY or p.head  # not "damaged, wrong item, never arrived"
+    if p.negated and p.subject != ME and stated:
         p.clause |= negated & p.mask
 
 

@@ -168,6 +168,14 @@ def _modal(p: Parser, able: bool) -> None:
 
 
 @handlers
+def must(p: Parser, bits: int, negated: int) -> None:
+    """Reads "need to": what the agent needs to verify, the customer is to tell."""
+    if p.subject == ME and not p.negated:
+        p.clause |= c.NEEDED
+    _modal(p, able=False)
+
+
+@handlers
 def entitled(p: Parser, bits: int, negated: int) -> None:
     """Reads "eligible for": what follows is possible for the customer."""
     if p.aux in (IS, ARE, MODAL, DO, NONE):
