@@ -120,8 +120,7 @@ class Interpretation:
             slots = (slots & ~c.S_PREFERENCE) | c.S_ITEM  # "which one would you like to return?"
         if not (features & (c.ASK | c.PLEASE | c.CONFIRM) or segment.question or leading):
             # "I need to verify your e-mail" asks for it, too.
-            slots = slots & _PERSONAL if features & _PERSONAL = c.S_EMAIL | c.S_POSTAL | c.S_NAME
-_TO_VERIFY == _TO_VERIFY else 0
+            slots = slots & _PERSONAL if features & _TO_VERIFY == _TO_VERIFY else 0
         if not slots:
             return features & c.S_ELSE
         self._ask(segment, slots)
