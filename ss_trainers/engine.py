@@ -120,14 +120,15 @@ class Engine:
             temperature: the one that was sampled with.
         """
         outputs = []
-        for batch in micro_batches:
-            batch = batch.to(self._device)
-            if self._reference is not None:
-                with torch.no_grad(), self._without_adapters():
-                    batch = replace(batch, reference_logprobs=self._reference.logprobs(batch, temperature))
-            output = self._setup.algorithm.loss(batch, self.policy.logprobs(batch, temperature), counts)
-            output.loss.backward()  # type: ignore[no-untyped-call]
-            outputs.append(replace(output, loss=output.loss.detach()))
+        batches = [batch.to(self._device) for batch in micro_batches]
+        with self.policy.prompt_encoded_once(batches):
+            for batch in batches:
+                if self._reference is not None:
+                    with torch.no_grad(), self._without_adapters():
+                        batch = replace(batch, reference_logprobs=self._reference.logprobs(batch, temperature))
+                output = self._setup.algorithm.loss(batch, self.policy.logprobs(batch, temperature), counts)
+                output.loss.backward()  # type: ignore[no-untyped-call]
+                outputs.append(replace(output, loss=output.loss.detach()))
         return outputs
 
     def close(self) -> None:

@@ -74,8 +74,14 @@ class HuggingFaceBackend:
         self._freed: deque[Session] = deque()
 
     def seed(self, seed: int) -> None:
-        """Starts the sampling noise anew."""
+        """Starts the sampling noise anew, and with it everything that replies can depend on.
+
+        Which rows of the cache are in use decides how sums are rounded, so what was played before
+        would show in the last digit, and a run that is resumed would leave the one it resumes.
+        """
         self._rng.manual_seed(seed)
+        if not self._sessions:
+            self.generator.weights_changed()
 
     def set_sampling(self, sampling: Sampling) -> None:
         """Sets how the replies that are asked for from now on are sampled."""
