@@ -28,6 +28,8 @@ UNKNOWN = ~(_CONDITIONAL | c.REMEDY << c.POSSIBLE)
 REPORTED = ~(_CONDITIONAL | c.CONSENT | c.REMEDY << c.POSSIBLE)
 
 
+# A sentence that starts with one of these is a question in all its clauses.
+_QUESTION_WORDS = frozenset("what which why who when where how is are was were did do does has have".split())
 _REMEDIES = {"refund": c.REFUND | c.RETURN, "store_credit": c.CREDIT, "exchange": c.EXCHANGE}
 
 
@@ -180,6 +182,9 @@ class Parser:
             self.asking = True
             segment.question = True
         self.end_clause()
+        if question and self.tokens[segment.start] in _QUESTION_WORDS:
+            segment.asked |= segment.bits
+            segment.bits = 0
         segment.end = self.position
         if segment.end > segment.start:
             self.segments.append(segment)

@@ -99,7 +99,8 @@ class Interpretation:
         else:
             if features & (c.REMEDY | _STRENGTHS | _CONSENT):
                 self._read_remedies(segment, features, slots)
-            if segment.bits & (HINTS | c.REMEDY << c.REFUSED | c.ONLY) or segment.days_ago >= 0:
+            # "The reason: damaged, not received …?" names no ground.
+            if not slots & c.S_REASON and segment.bits & (HINTS | c.REMEDY << c.REFUSED | c.ONLY | c.W_WINDOW):
                 self._read_refusal(segment)
         if len(drafts) == before:
             if segment.question and features & c.ASK:

@@ -28,6 +28,10 @@ _VERBS_AFTER = frozenset(
     "is are was were has have had will would can could may might should shall must do does did get got want need "
     "qualify bought received ordered paid asked verified gave mentioned arrived came".split()
 )
+_GOALS = frozenset(
+    "your this that these those it you me us visa card mastercard amex paypal gift original same whatever which "
+    "records policy account store <money> <n> <id> <date> <title> <order> <name> <email> <city> <days> <bdays>".split()
+)
 _COMMA = frozenset(",")
 _PRONOUNS = (["i"], ["we"], ["you"])
 
@@ -165,6 +169,13 @@ def _modal(p: Parser, able: bool) -> None:
     else:
         p.aux = MODAL
         p.able = able or p.able
+
+
+@handlers
+def to(p: Parser, bits: int, negated: int) -> None:
+    """Reads "to" before a verb; before a noun it tells where to."""
+    if not p.next_is(_GOALS):
+        _modal(p, able=False)
 
 
 @handlers
