@@ -76,6 +76,9 @@ class Segment:
         """Keeps the values, with their positions, that stand in this segment."""
         self.placed = placed
         self.values = tuple([value for _, value in placed])
+        for _, value in placed:
+            if value.kind == "money":  # whatever phrase it is part of
+                self.bits |= c.MONEY
         if self.ago >= 0:
             for at, value in placed:
                 if at >= self.ago and value.kind == "days":

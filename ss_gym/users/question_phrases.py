@@ -121,7 +121,7 @@ def tell(p: Parser, bits: int, negated: int) -> None:
 @handlers
 def need(p: Parser, bits: int, negated: int) -> None:
     """Reads "I need": asks; "if you need" offers."""
-    first = p.subject == NOBODY and p.position == p.segment.start
+    first = p.subject == NOBODY and p.position <= p.segment.start + (p.aux == MODAL)
     if (p.subject == ME or first) and not p.negated:
         ask(p, bits, negated)
     elif p.aux == NONE and p.condition and p.subject == YOU:
