@@ -138,8 +138,8 @@ class Interpretation:
         self._ask(segment, before or number)
 
     def _ask_preference(self, segment: Segment, features: int, slots: int, mentioned: list[str]) -> None:
-        """Asks "would you prefer a refund or store credit?"."""
-        if features & c.MONEY:
+        """Asks "would you prefer a refund or store credit?", or for the option of what is offered."""
+        if features & c.MONEY or len(mentioned) == 1:
             for verb in mentioned:
                 self._state(segment, verb, features)
         if not slots & c.S_PREFERENCE:
