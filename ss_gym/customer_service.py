@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from ss_gym.commerce.prompt import compact_prompt, fixed_part, varying_part
+from ss_gym.commerce.records import Effect
 from ss_gym.commerce.store import Store
 from ss_gym.commerce.toolkit import CommerceToolkit
 from ss_gym.environment import Conclusion, Opening, Response, TextEnvironment
@@ -91,7 +92,7 @@ class CustomerServiceEnvironment(TextEnvironment):
         self._told = Told(scenario)
         self._audit = OutcomeAudit(scenario, self._told)
         self._inventory = episode_inventory(scenario)
-        self._effects = store.effects()
+        self._effects: frozenset[Effect] = frozenset()
         self._ended_by = "limit"
         self._acted = 0
         self._replied = 0

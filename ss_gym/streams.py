@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from bisect import bisect_right
 from collections.abc import Sequence
 from hashlib import blake2b
 from typing import TypeVar
@@ -67,11 +68,8 @@ class Stream:
 
     def weighted(self, items: Sequence[T], cumulative: Sequence[float]) -> T:
         """One of the items; ``cumulative`` holds the running sums of their weights."""
-        point = self.uniform() * cumulative[-1]
-        for item, bound in zip(items, cumulative, strict=True):
-            if point < bound:
-                return item
-        return items[-1]
+        # The product may be rounded up to the last sum itself, which is no item's.
+        return items[min(bisect_right(cumulative, self.uniform() * cumulative[-1]), len(items) - 1)]
 
     def sample(self, items: Sequence[T], count: int) -> list[T]:
         """``count`` distinct items in random order (partial Fisher-Yates)."""

@@ -62,6 +62,9 @@ class Store:
         self._numbers: dict[str, int] = {}
         # An agent asks about the same order several times between two writes.
         self._facts: dict[str, OrderFacts | None] = {}
+        # The effects, and the count of changed rows when they were read.
+        self._effects: frozenset[Effect] = frozenset()
+        self._changes = 0
         # An application may make an environment in one thread and step it in another.
         self._connection = sqlite3.connect(
             ":memory:", isolation_level=None, check_same_thread=False, cached_statements=256
@@ -93,6 +96,7 @@ class Store:
             raise ValueError(f"the world does not fit the schema: {error} ({statement})") from error
         journal.arm(self._connection)
         self.today = today
+        self._effects, self._changes = frozenset(), self._connection.total_changes
         self._numbers.clear()
         self._facts.clear()
 
@@ -123,7 +127,11 @@ class Store:
 
     def effects(self) -> frozenset[Effect]:
         """What the tools changed since ``open``, normalised."""
-        return journal.read_effects(self._connection)
+        # An end of a conversation writes nothing, and so asks again for what is known.
+        if self._connection.total_changes != self._changes:
+            self._changes = self._connection.total_changes
+            self._effects = journal.read_effects(self._connection)
+        return self._effects
 
     def order_facts(self, order_id: str) -> OrderFacts | None:
         """An order as the policy engine sees it, or None if there is none."""

@@ -96,27 +96,26 @@ class CommerceToolkit(Toolkit):
         order = self._store.order_facts(order_id)
         if order is None:
             return _NOT_FOUND
-        placed = self._store.row("SELECT placed_on FROM orders WHERE order_id = ?", order_id)
-        refunds = self._store.rows(
-            "SELECT payment_id, amount_cents, created_on FROM refunds "
-            "WHERE order_id = ? ORDER BY created_on, refund_id",
+        dated = self._store.rows(
+            "SELECT placed_on, text FROM orders LEFT JOIN notes USING (order_id) "
+            "WHERE order_id = ? ORDER BY created_on, note_id",
             order_id,
         )
-        notes = self._store.rows("SELECT text FROM notes WHERE order_id = ? ORDER BY created_on, note_id", order_id)
+        notes = [text for _, text in dated if text is not None]
         found = {
             "order_id": order_id,
             "customer_id": order.customer_id,
             "status": order.status,
-            "placed_on": placed[0] if placed else None,
+            "placed_on": dated[0][0],
             "items": [_item(item) for item in order.items],
             "payments": [
                 {"payment_id": p.payment_id, "method": p.label, "amount": dollars(p.amount_cents)}
                 for p in order.payments
             ],
-            "refunds": [{"payment_id": a, "amount": dollars(b), "date": c} for a, b, c in refunds],
+            "refunds": self._refunds(order),
         }
         if notes:
-            found["notes"] = [text for (text,) in notes]
+            found["notes"] = notes
         return found
 
     @tool(kind="read")
@@ -301,6 +300,16 @@ class CommerceToolkit(Toolkit):
     def end_conversation(self) -> dict[str, Any]:
         """End the conversation when all is settled."""
         return {"ended": True}
+
+    def _refunds(self, order: OrderFacts) -> list[dict[str, Any]]:
+        if not any([payment.refunded_cents for payment in order.payments]):
+            return []
+        rows = self._store.rows(
+            "SELECT payment_id, amount_cents, created_on FROM refunds "
+            "WHERE order_id = ? ORDER BY created_on, refund_id",
+            order.order_id,
+        )
+        return [{"payment_id": a, "amount": dollars(b), "date": c} for a, b, c in rows]
 
     def _fee(self, item: ItemFacts) -> int:
         if item.category != "electronics":

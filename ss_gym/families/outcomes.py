@@ -39,14 +39,14 @@ def _refusal(ground: Ground, order: OrderFacts | None) -> Outcome:
 def _remedies(decision: Decision, order: OrderFacts, goal: Goal, rules: Rules, today: str) -> Outcome:
     taken: dict[str, list[ItemDecision]] = {"refund": [], "store_credit": [], "exchange": []}
     refused: list[ItemDecision] = []
+    wanted = {
+        "refund": True,
+        "store_credit": goal.accepts_credit,
+        "exchange": bool(goal.exchange_variant),
+        "none": False,
+    }
     for item in decision.items:
-        wanted = {
-            "refund": True,
-            "store_credit": goal.accepts_credit,
-            "exchange": bool(goal.exchange_variant),
-            "none": False,
-        }[item.remedy]
-        if wanted:
+        if wanted[item.remedy]:
             taken[item.remedy].append(item)
         if item.remedy != "refund":
             refused.append(item)
@@ -57,11 +57,11 @@ def _remedies(decision: Decision, order: OrderFacts, goal: Goal, rules: Rules, t
         items = taken[verb]
         if not items:
             continue
-        total = sum(item.amount_cents for item in items)
-        effects.update(("item", item.item_id, _STATUS[verb]) for item in items)
-        consents.append(DueConsent(verb, frozenset(item.item_id for item in items), total))
+        total = sum([item.amount_cents for item in items])
+        effects.update([("item", item.item_id, _STATUS[verb]) for item in items])
+        consents.append(DueConsent(verb, frozenset([item.item_id for item in items]), total))
         if verb == "exchange":
-            effects.update(("exchange", item.item_id, goal.exchange_variant) for item in items)
+            effects.update([("exchange", item.item_id, goal.exchange_variant) for item in items])
         else:
             facts.append(Fact("money", total, verb))
         if verb == "refund":
@@ -69,10 +69,17 @@ def _remedies(decision: Decision, order: OrderFacts, goal: Goal, rules: Rules, t
         elif verb == "store_credit":
             effects.add(("store_credit", order.customer_id, total))
     verdict: Verdict = next((verb for verb in VERBS if taken[verb]), "refuse")
+    grounds = _grounds(refused, order, goal, rules, today) if refused else ()
+    return Outcome(verdict, frozenset(effects), grounds, tuple(facts), tuple(consents))
+
+
+def _grounds(
+    refused: Sequence[ItemDecision], order: OrderFacts, goal: Goal, rules: Rules, today: str
+) -> tuple[frozenset[Ground], ...]:
+    """The reasons for each refused item, the same ones once."""
     by_id = {item.item_id: item for item in order.items}
     days = days_between(order.delivered_on or today, today)
-    grounds = tuple(true_grounds(by_id[item.item_id], goal.reason, days, rules) for item in refused)
-    return Outcome(verdict, frozenset(effects), _unique(grounds), tuple(facts), tuple(consents))
+    return tuple(dict.fromkeys([true_grounds(by_id[item.item_id], goal.reason, days, rules) for item in refused]))
 
 
 def true_grounds(item: ItemFacts, reason: str, days: int, rules: Rules) -> frozenset[Ground]:
@@ -92,7 +99,3 @@ def true_grounds(item: ItemFacts, reason: str, days: int, rules: Rules) -> froze
         if days > rules.return_window_days:
             grounds.add("window")
     return frozenset(grounds)
-
-
-def _unique(grounds: Sequence[frozenset[Ground]]) -> tuple[frozenset[Ground], ...]:
-    return tuple(dict.fromkeys(grounds))

@@ -11,13 +11,13 @@ from datetime import date
 from itertools import accumulate
 
 from ss_gym.commerce.catalogue import Catalogue, load_catalogue
-from ss_gym.commerce.draft import Line, WorldDraft, distinct, draw_order, people
+from ss_gym.commerce.draft import Line, WorldDraft, day, distinct, draw_order, people
 from ss_gym.commerce.policy import decide
 from ss_gym.commerce.records import Decision, OrderFacts, Reason, Rules
 from ss_gym.families.outcomes import compile_outcome
 from ss_gym.families.refund_cases import KINDS, Case, Kind, UnsuitableCase, draw_line, never_arrived
 from ss_gym.scenario_files import read_yaml
-from ss_gym.scenarios import Customer, Goal, Scenario, scenario_id
+from ss_gym.scenarios import SPLITS, Customer, Goal, Scenario, scenario_id
 from ss_gym.streams import Stream
 
 # Share of the orders with a note on them.
@@ -33,7 +33,8 @@ class RefundFamily:
 
     def __init__(self) -> None:
         parameters = read_yaml("refund", "family.yaml")
-        self._ranges: Mapping[str, Mapping[str, list[int]]] = parameters["rules"]
+        ranges: Mapping[str, Mapping[str, list[int]]] = parameters["rules"]
+        self._ranges = {split: {name: values[split] for name, values in ranges.items()} for split in SPLITS}
         self._today = {
             split: tuple(date.fromisoformat(text).toordinal() for text in bounds)
             for split, bounds in parameters["today"].items()
@@ -84,7 +85,7 @@ class RefundFamily:
             if same_end or wanted != _wanted(case):
                 # Redrawing here would part the twin from its base, which has been drawn without this check.
                 raise RuntimeError(f"refund/{split} seed {seed}: {kind.name} and its twin can't be told apart")
-        today = date.fromordinal(case.draft.today).isoformat()
+        today = day(case.draft.today)
         goal = _goal(case, order)
         outcome = compile_outcome(decision, order, goal, case.rules, today)
         customer_id, name, email = case.customer[:3]
@@ -147,7 +148,7 @@ class RefundFamily:
         return case
 
     def _rules(self, split: str, stream: Stream) -> Rules:
-        drawn = {name: stream.choice(values[split]) for name, values in self._ranges.items()}
+        drawn = {name: stream.choice(values) for name, values in self._ranges[split].items()}
         window = drawn["return_window_days"]
         credit = window + drawn["extra_credit_days"]
         return Rules(
@@ -189,7 +190,7 @@ def _decide(case: Case) -> tuple[Decision, OrderFacts | None]:
         [order.item_id(n) for n in case.wanted],
         case.reason,
         case.rules,
-        date.fromordinal(today).isoformat(),
+        day(today),
         case.catalogue.alternatives,
     )
     return decision, facts

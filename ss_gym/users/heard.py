@@ -7,6 +7,21 @@ from collections.abc import Sequence
 from ss_gym.users.acts import Act
 
 
+# Slots whose question may list possible answers, "it never arrived" among them.
+_OPEN_QUESTIONS = frozenset(("reason", "preference", "item", "other"))
+
+
+def refusals(acts: Sequence[Act]) -> list[Act]:
+    """The acts of a message that refuse something.
+
+    In a message that asks an open question and offers nothing, only a sentence that says what is
+    refused is a refusal: any other is one of the answers that it lists.
+    """
+    offers = any(act.kind in ("propose", "offer") for act in acts)
+    lists_answers = not offers and any(act.kind == "ask" and act.slot in _OPEN_QUESTIONS for act in acts)
+    return [act for act in acts if act.kind == "refuse" and (act.verb or not lists_answers)]
+
+
 class Heard:
     """One message of the agent, sorted by what it asks of the customer.
 
@@ -39,28 +54,40 @@ class Heard:
     )
 
     def __init__(self, acts: Sequence[Act]) -> None:
-        self.kinds = {act.kind for act in acts}
-        self.asked = list(dict.fromkeys(act.slot for act in acts if act.kind == "ask" and act.slot))
+        self.kinds: set[str] = set()
+        self.asked: list[str] = []
+        self.questions: list[Act] = []
+        self.grounds: set[str] = set()
+        self.done: set[str] = set()
+        self.mentions_fee = False
+        proposals: dict[str, Act] = {}
+        amounts: list[int] = []
+        # One walk for everything: this is made for each message.
+        for act in acts:
+            kind, slot, verb, ground, values, _ = act
+            self.kinds.add(kind)
+            if kind == "ask":
+                if slot and slot not in self.asked:
+                    self.asked.append(slot)
+                if slot == "confirmation":
+                    self.questions.append(act)
+            elif verb and kind != "refuse":
+                if kind == "confirm_done":
+                    self.done.add(verb)
+                elif kind in ("propose", "offer"):
+                    proposals[kind] = act
+            if values:
+                amounts += amounts_of(act)
+                self.mentions_fee |= "percent" in [value.kind for value in values]
         self.slots = set(self.asked)
-        self.questions = [act for act in acts if act.kind == "ask" and act.slot == "confirmation"]
-        self.refused = "refuse" in self.kinds
-        self.grounds = {act.ground for act in acts if act.kind == "refuse" and act.ground}
+        refused = refusals(acts) if "refuse" in self.kinds else []
+        self.refused = bool(refused)
+        self.grounds.update([act.ground for act in refused if act.ground])
         self.transfer = "transfer" in self.kinds
-        self.done = {act.verb for act in acts if act.kind == "confirm_done" and act.verb}
-        self.proposal = _best_proposal(acts)
-        self.amounts = tuple(dict.fromkeys(cents for act in acts for cents in amounts_of(act)))
-        self.mentions_fee = any(value.kind == "percent" for act in acts for value in act.values)
-
-
-def _best_proposal(acts: Sequence[Act]) -> Act | None:
-    """The proposal of a message, or the offer if it only offers."""
-    for kind in ("propose", "offer"):
-        found = [act for act in acts if act.kind == kind and act.verb]
-        if found:
-            return found[-1]
-    return None
+        self.proposal = proposals.get("propose") or proposals.get("offer")
+        self.amounts = tuple(dict.fromkeys(amounts))
 
 
 def amounts_of(act: Act) -> tuple[int, ...]:
     """The different amounts of one sentence, in cents."""
-    return tuple(dict.fromkeys(int(value.value) for value in act.values if value.kind == "money"))
+    return tuple(dict.fromkeys([int(value.value) for value in act.values if value.kind == "money"]))

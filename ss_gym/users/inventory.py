@@ -14,9 +14,9 @@ def episode_inventory(scenario: Scenario) -> Inventory:
     other: set[Key] = set()
     _add_accounts(world, customer_id, own, other)
     _add_orders(world, customer_id, own, other)
-    own.update(("title", title) for title in scenario.goal.titles)
-    own.update(("money", int(fact.value)) for fact in scenario.outcome.facts if fact.kind == "money")
-    own.update(("money", int(effect[2])) for effect in scenario.outcome.effects if effect[0] == "refund")
+    own.update([("title", title) for title in scenario.goal.titles])
+    own.update([("money", int(fact.value)) for fact in scenario.outcome.facts if fact.kind == "money"])
+    own.update([("money", int(effect[2])) for effect in scenario.outcome.effects if effect[0] == "refund"])
     own.add(("money", scenario.goal.paid_cents))
     policy: set[Key] = {
         ("days", rules.return_window_days),
