@@ -180,7 +180,7 @@ class CustomerServiceEnvironment(TextEnvironment):
 
     def _answer(self, text: str) -> UserReply:
         acts = self._understanding.read(text, self._inventory)
-        self._told.hear(acts)
+        self._told.hear(acts, remedied=bool(self._effects))
         self._audit.hear(acts, self._effects)
         return self._user.respond(acts, self._effects)
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from ss_gym.users.acts import Act
 
-
 # Slots whose question may list possible answers, "it never arrived" among them.
 _OPEN_QUESTIONS = frozenset(("reason", "preference", "item", "other"))
 
@@ -64,7 +63,7 @@ class Heard:
         amounts: list[int] = []
         # One walk for everything: this is made for each message.
         for act in acts:
-            kind, slot, verb, ground, values, _ = act
+            kind, slot, verb, _, values, _ = act
             self.kinds.add(kind)
             if kind == "ask":
                 if slot and slot not in self.asked:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ss_gym.commerce.records import Effect
 from ss_gym.scenarios import Fact, Scenario
 from ss_gym.users.acts import Act, Value
+from ss_gym.users.heard import refusals
 
 
 class Told:
@@ -49,9 +50,17 @@ class Told:
         # "I can't find it" is then true, and yet not the reason.
         self._cannot_find = self.misremembered or "not_verified" in self._allowed
 
-    def hear(self, acts: Sequence[Act]) -> None:
-        """Take in one message of the agent."""
-        grounds = {act.ground or self._implied_ground(acts) for act in acts if act.kind == "refuse"} - {""}
+    def hear(self, acts: Sequence[Act], remedied: bool = False) -> None:
+        """Take in one message of the agent.
+
+        Args:
+            acts: what it says.
+            remedied: whether a remedy has been made in this conversation; "you have been refunded"
+                is then a report, and no reason against a refund.
+        """
+        grounds = {act.ground or self._implied_ground(acts) for act in refusals(acts)} - {""}
+        if remedied and "already_refunded" not in self._allowed:
+            grounds.discard("already_refunded")
         if self._cannot_find:
             grounds.discard("not_found")
         if grounds:
