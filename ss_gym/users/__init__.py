@@ -1,0 +1,1 @@
+"""Customers: what they want, how they talk, and what they understand."""

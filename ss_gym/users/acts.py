@@ -37,7 +37,19 @@ Slot = Literal[
 ]
 
 ValueKind = Literal[
-    "money", "order_id", "item_id", "payment_id", "customer_id", "email", "postal_code", "date", "days", "percent", "name", "city", "title"
+    "money",
+    "order_id",
+    "item_id",
+    "payment_id",
+    "customer_id",
+    "email",
+    "postal_code",
+    "date",
+    "days",
+    "percent",
+    "name",
+    "city",
+    "title",
 ]
 
 Owner = Literal["own", "other", "policy", "unknown"]
