@@ -1,8 +1,10 @@
 """How fast and how large the environments are.
 
 Actions are recorded beforehand, in another process, by the reference agent with wordings that
-never repeat. So no cache of this process has seen them, and the agent's own time is not measured.
-Replaying them on the same seeds gives the same episodes, tools, customer and reward included.
+never repeat; where one does after all (a tool call, or the end of a conversation), blanks at its end
+tell it apart. So no cache of this process has seen any of them, and the agent's own time is not
+measured, except in the row that says so. Replaying them on the same seeds gives the same episodes,
+tools, customer and reward included.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -22,6 +24,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 
 ENV_ID = "StateSet/Refund-v0"
+_BLANKS = str.maketrans("01", " \n")  # a number in binary, as blanks
 
 
 class Script(NamedTuple):
@@ -32,14 +35,22 @@ class Script(NamedTuple):
     success: bool
 
 
+class Recording(NamedTuple):
+    """Episodes, and the CPU seconds that they took with the agent."""
+
+    scripts: list[Script]
+    seconds: float
+
+
 def rows(episodes: int) -> Iterator[tuple[str, str]]:
     """What is measured, and the figure with its unit."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        scripts = pool.submit(record, episodes).result()
+    scripts, with_agent = recorded(episodes)
+    yield "this machine: a million additions in a loop", f"{1e3 * additions():,.1f} CPU ms"
     steps = sum(len(script.actions) for script in scripts)
     solved = sum(script.success for script in scripts)
     yield "episodes, solved, steps, distinct actions", f"{episodes:,}, {solved:,}, {steps:,}, {distinct(scripts):.1%}"
     yield "gym.make, resets included", f"{steps / single(scripts):,.0f} steps per CPU second"
+    yield "gym.make, resets and the agent included", f"{steps / with_agent:,.0f} steps per CPU second"
     yield "gym.make_vec of 64, resets included", f"{steps / batched(scripts, 64):,.0f} steps per CPU second"
     yield "reset with a seed and a new scenario", f"{1e6 * resets(range(10**6, 10**6 + episodes)):,.0f} CPU µs"
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
@@ -48,24 +59,47 @@ def rows(episodes: int) -> Iterator[tuple[str, str]]:
     yield "import ss_gym, gymnasium included", f"{import_seconds('ss_gym'):.2f} s"
 
 
-def record(episodes: int) -> list[Script]:
+def recorded(episodes: int) -> Recording:
+    """What another process records, so that this one has seen none of it."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(record, episodes).result()
+
+
+def record(episodes: int) -> Recording:
     """Plays the first seeds with the reference agent."""
     from ss_baselines.agents.reference import ReferenceAgent
 
     agent, env = ReferenceAgent(never_repeat=True), gym.make(ENV_ID)
+    env.reset(seed=10**9)
+    said: Counter[str] = Counter()
     scripts = []
+    start = time.process_time()
     for seed in range(episodes):
         _, info = env.reset(seed=seed)
         conversation = [{"role": "system", "content": info["system_prompt"]}, *info["messages"]]
         actions: list[str] = []
         ended = False
         while not ended:
-            actions.append(agent.act([conversation])[0].text)
+            action = agent.act([conversation])[0].text
+            # Nobody sees the blanks at the end of an action; they count how often it was there before.
+            actions.append(action + f"{said[action]:b}".translate(_BLANKS) if said[action] else action)
+            said[action] += 1
             _, _, terminated, truncated, info = env.step(actions[-1])
             conversation += info["messages"]
             ended = terminated or truncated
         scripts.append(Script(seed, tuple(actions), info["success"]))
-    return scripts
+    return Recording(scripts, time.process_time() - start)
+
+
+def additions() -> float:
+    """CPU seconds of a million integer additions in a loop: how fast this machine is right now."""
+    total, best = 0, float("inf")
+    for _ in range(5):
+        start = time.process_time()
+        for number in range(1_000_000):
+            total += number
+        best = min(best, time.process_time() - start)
+    return best
 
 
 def distinct(scripts: Sequence[Script]) -> float:
