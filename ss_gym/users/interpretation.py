@@ -29,6 +29,8 @@ _SOCIAL: tuple[tuple[int, ActKind], ...] = (
     (c.WAIT, "wait"),
     (c.BYE, "close"),
 )
+# Nobody reads more of one message; of the rest only the values are taken in.
+_MOST_SEGMENTS = 100
 _SOCIAL_BITS = c.GREET | c.SORRY | c.THANK | c.WAIT | c.BYE
 _FACTS = c.REMEDY | c.FACT | c.CARD | c.ORDER | c.ACCOUNT
 _NAMED = c.REFUND | c.CREDIT | c.EXCHANGE
@@ -74,12 +76,13 @@ class Interpretation:
     def acts(self) -> tuple[Act, ...]:
         """The acts of the message."""
         leading = False
-        for segment in self._segments:
+        for segment in self._segments[:_MOST_SEGMENTS]:
             leading = leading and segment.item
             self._read(segment, leading)
             if segment.leads and (segment.bits | segment.asked) & c.ASK:
                 leading = True
         drafts = self._drafts
+        drafts += [Draft("inform", segment) for segment in self._segments[_MOST_SEGMENTS:] if segment.values]
         if len(drafts) > 1 or self._late or (drafts and drafts[0].verb):
             drafts = settled(drafts, self._segments, self._late)
         return tuple([draft.act() for draft in drafts])

@@ -85,16 +85,20 @@ class Understanding:
             position = end
         parser.position = parser.following = count
         parser.end_segment(question=False, new_sentence=True)
-        for position, bits in stream.marks:
-            _mark(parser.segments, position, bits)
+        _mark(parser.segments, stream.marks)
         return parser.segments
 
 
-def _mark(segments: list[Segment], position: int, bits: int) -> None:
-    for segment in segments:
-        if segment.start <= position <= segment.end:
-            segment.bits |= bits
+def _mark(segments: list[Segment], marks: list[tuple[int, int]]) -> None:
+    """Gives each segment the features of the adverbs that were left out of it."""
+    index = 0
+    for position, bits in marks:
+        while index < len(segments) and segments[index].end < position:
+            index += 1
+        if index == len(segments):
             return
+        if segments[index].start <= position:
+            segments[index].bits |= bits
 
 
 def _compiled(trie: dict[str, Any]) -> dict[str, _Node]:

@@ -18,8 +18,10 @@ Words = Mapping[str, int | str | tuple[str, ...]]
 _WORD = r"[a-z]+(?:'(?!s\b)[a-z]+|\d[a-z\d]*(?:-p?\d+)*)?"
 _NUMBER = r"\$ ?\d[\d,]*(?:\.\d+)?|#?\d+(?:[-/.,]p?\d+)*[a-z]*"
 _MARK = r"'s\b|[!?]+|\.(?=[\s\"')\]*_]|$)|\n\s*(?:(?:[-*•]+|\d{1,2}[.)])\s)?|(?<= )-+(?= )"
-_TOKENS = re.compile(rf" *({_WORD}|[,;:()%@]|{_NUMBER}|#|{_MARK})").findall
-_MAIL = re.compile(r"[a-z\d][\w.+-]*@[a-z\d-]+(?:\.[a-z\d-]+)+")
+_TOKENS = re.compile(rf" ?({_WORD}|[,;:()%@]|{_NUMBER}|#|{_MARK})", re.ASCII).findall
+# Bounded, so that no text takes quadratic time.
+_MAIL = re.compile(r"[a-z\d][\w.+-]{0,63}@[a-z\d-]{1,63}(?:\.[a-z\d-]{1,63}){1,4}")
+_SPACES = re.compile(r" {2,}")
 # A line that goes on in lower case is wrapped, not a new sentence.
 _WRAPPED = re.compile(r"(?<=[A-Za-z\d,$])[ \t]*\n(?=[a-z])")
 _TYPOGRAPHY = str.maketrans(
@@ -55,6 +57,7 @@ _BUSINESS = frozenset(["business", "working", "banking", "bank", "work"])
 _ABBREVIATIONS = frozenset(["no", "nr", "approx", "incl", "st"])
 _DIGITS = frozenset("#$0123456789")
 _AMOUNTS = frozenset(["refund", "refunding", "refunded", "amount", "total", "sum", "credit"])
+_LONGEST_NUMBER = 24  # characters; nothing longer is a value of a shop
 _DETERMINERS = frozenset(["the", "your", "this", "that", "a", "an", "both", "and"])
 _TEXT_KINDS = frozenset(["name", "city", "title", "postal_code", "customer_id"])
 
@@ -107,12 +110,12 @@ class Inventory:
         return Value(kind, value, owner)
 
     def date_on(self, month: int, day: int) -> str:
-        """The known date on this day of some year; ``--MM-DD`` if none is known."""
+        """The latest known date on this day of some year; ``--MM-DD`` if none is known."""
         end = f"-{month:02d}-{day:02d}"
         for keys in (self.own, self.policy, self.other):
-            for kind, value in keys:
-                if kind == "date" and str(value).endswith(end):
-                    return str(value)
+            known = [str(value) for kind, value in keys if kind == "date" and str(value).endswith(end)]
+            if known:
+                return max(known)
         return "-" + end
 
 
@@ -132,6 +135,8 @@ class Stream:
             text = text.translate(_TYPOGRAPHY)
         if "\n" in text:
             text = _WRAPPED.sub(" ", text)
+        if "  " in text:
+            text = _SPACES.sub(" ", text)
         text = text.lower()
         self._mails: list[str] = []
         if "@" in text:
@@ -217,6 +222,9 @@ class Stream:
         """Reads the value or mark at ``position``, which does not start with a letter."""
         token = self._raw[position]
         first = token[0]
+        if len(token) > _LONGEST_NUMBER:
+            self.tokens.append("<n>")
+            return position + 1
         if first == "$":
             self._add("money", _cents(token[1:]), "<money>")
             return position + 1

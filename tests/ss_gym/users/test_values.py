@@ -182,3 +182,43 @@ def test_any_amount_is_read_back(cents: int) -> None:
 @given(st.text(max_size=300))
 def test_any_text_can_be_read(text: str) -> None:
     load_understanding().read(text, INVENTORY)
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "1.",
+        "9",
+        " ",
+        "a",
+        "a@",
+        "a.",
+        "\t",
+        "\n",
+        "$9",
+        "1/",
+        "1-",
+        "9,",
+        "a'",
+        "٣",
+        "²",
+        "½",
+        "🙂",
+        "\u202e",
+        "\x00",
+        "(",
+        "?!",
+        "no. ",
+        "day 9",
+        "$",
+        "#",
+        "@",
+    ],
+)
+def test_odd_and_endless_text_is_read_without_an_error(piece: str) -> None:
+    load_understanding().read(piece * (100_000 // len(piece)), INVENTORY)
+
+
+def test_a_message_without_end_gives_no_more_acts_than_a_person_reads() -> None:
+    text = "I can refund $20. I can offer $30 store credit instead. Is that ok? " * 1500
+    assert len([act for act in load_understanding().read(text, INVENTORY) if act.kind != "inform"]) < 10_000
