@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from ss_gym.users.concepts import BITS
-from ss_gym.users.values import VALUE_WORDS
+from ss_gym.users.tokens import VALUE_WORDS
 
 _PIECES = re.compile(r"[()|?]|[^\s()|?]+").findall
 

@@ -1,6 +1,6 @@
 """What an agent's free text means: acts with typed values, sentence by sentence.
 
-Three steps: the text becomes tokens with typed values (``values``), one walk with the phrases of
+Three steps: the text becomes tokens with typed values (``tokens``), one walk with the phrases of
 the lexicon sets the features of each segment (``handlers``), and here the features become acts;
 those of different sentences are then put together, since a proposal is often a statement and a
 question after it, and a refusal a sentence and its reason.
@@ -17,7 +17,8 @@ from ss_gym.users.clauses import Handler, Parser, Segment
 from ss_gym.users.handlers import HANDLERS
 from ss_gym.users.interpretation import Interpretation
 from ss_gym.users.lexicon import Entry, Lexicon, load_lexicon
-from ss_gym.users.values import Inventory, Stream
+from ss_gym.users.tokens import TokenStream
+from ss_gym.users.values import Inventory
 
 # What a phrase does: the features it always sets, its handler and the two arguments of that.
 _Action = tuple[int, Handler | None, int, int]
@@ -47,11 +48,11 @@ class Understanding:
             text: what the agent says to the customer.
             inventory: this episode's values, which tell whose each value is.
         """
-        stream = Stream(text, inventory, self._words)
+        stream = TokenStream(text, inventory, self._words)
         segments = self._segments(stream)
         return Interpretation(segments, stream.values).acts()
 
-    def _segments(self, stream: Stream) -> list[Segment]:
+    def _segments(self, stream: TokenStream) -> list[Segment]:
         tokens = stream.tokens
         parser = Parser(tokens)
         root = self._root
