@@ -64,8 +64,10 @@ class RefundFamily:
         """
         reasons = []
         for attempt in range(20):
-            stream = Stream("refund", split, seed, attempt)
-            chosen = self._kinds[kind] if kind else stream.weighted(KINDS, self._cumulative)
+            if kind:
+                chosen = self._kinds[kind]
+            else:
+                chosen = Stream("refund", split, seed, attempt).weighted(KINDS, self._cumulative)
             try:
                 return self._draw(split, index, seed, attempt, chosen)
             except UnsuitableCase as reason:
