@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 from rich.progress import Progress
-from transformers import LlamaForCausalLM
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from ss_baselines.tiny.cloning import (
     CloningConfig,
@@ -31,38 +31,42 @@ from ss_baselines.tiny.cloning import (
 )
 from ss_baselines.tiny.demonstrations import copy_drill, episodes
 from ss_baselines.tiny.tokenizer import train_tokenizer
-from ss_gym.commerce.prompt import compact_prompt
-from ss_gym.commerce.records import Rules
 from ss_gym.streams import Stream
 from ss_trainers.chat import ChatFormat
 
 CONSOLE = Console()
-PROMPT = compact_prompt("refund", Rules(30, 45, 60, 10, 30000, 5), "2024-06-01")
 
 
 def main() -> None:
     """Read the settings from the command line and train."""
     parser = argparse.ArgumentParser(description="Train the tiny agent.")
     parser.add_argument("--out", type=Path, required=True, help="folder for model, tokenizer and settings")
+    parser.add_argument("--start", type=Path, help="go on from this folder instead of random weights")
     parser.add_argument("--vocabulary", type=int, default=1280, help="number of tokens")
     parser.add_argument("--tokenizer-episodes", type=int, default=1500, help="conversations to train the tokenizer on")
     parser.add_argument("--threads", type=int, default=1)
     for field in fields(CloningConfig):
         parser.add_argument(f"--{field.name.replace('_', '-')}", type=type(field.default), default=field.default)
     options = vars(parser.parse_args())
-    out, threads = options.pop("out"), options.pop("threads")
+    out, start, threads = options.pop("out"), options.pop("start"), options.pop("threads")
     vocabulary, tokenizer_episodes = options.pop("vocabulary"), options.pop("tokenizer_episodes")
     config = CloningConfig(**options)
     torch.set_num_threads(threads)
-    CONSOLE.print(f"tokenizer of {vocabulary} tokens from {tokenizer_episodes} conversations")
-    tokenizer = train_tokenizer(texts(config.demonstrator, tokenizer_episodes), vocabulary)
-    model = new_model(tokenizer, config)
+    if start is None:
+        CONSOLE.print(f"tokenizer of {vocabulary} tokens from {tokenizer_episodes} conversations")
+        tokenizer = train_tokenizer(texts(config.demonstrator, tokenizer_episodes), vocabulary)
+        model = new_model(tokenizer, config)
+    else:
+        model = LlamaForCausalLM.from_pretrained(start)
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(start)
     CONSOLE.print(f"{sum(p.numel() for p in model.parameters()):,} parameters, about {expected_steps(config)} steps")
     train(model, ChatFormat(tokenizer), config)
     out.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
     settings = asdict(config) | {"vocabulary": vocabulary, "tokenizer_episodes": tokenizer_episodes}
+    if start is not None:
+        settings["start"] = json.loads((start / "training.json").read_text())
     (out / "training.json").write_text(json.dumps(settings, indent=2) + "\n")
     CONSOLE.print(f"saved to {out}")
 
@@ -81,7 +85,7 @@ def train(model: LlamaForCausalLM, chat: ChatFormat, config: CloningConfig) -> N
     """Run through the demonstrations once."""
     optimizers, total = optimizers_for(model, config), expected_steps(config)
     pad_id = int(chat.tokenizer.pad_token_id)
-    drills = [copy_drill(Stream(number, "drills"), PROMPT, chat) for number in range(8)]
+    drills = [copy_drill(Stream(number, "drills"), chat) for number in range(8)]
     started, tokens, smooth = time.process_time(), 0, None
     model.train()
     with Progress(console=CONSOLE) as progress:

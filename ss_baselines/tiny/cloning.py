@@ -16,6 +16,9 @@ from ss_baselines.tiny.muon import Muon
 from ss_gym.streams import Stream
 from ss_trainers.chat import ChatFormat
 
+# Copy drills go on for this share of the demonstrations.
+DRILLING = 0.8
+
 
 @dataclass(frozen=True, slots=True)
 class CloningConfig:
@@ -28,7 +31,7 @@ class CloningConfig:
         learning_rate: of Muon on the matrices, at its highest; both rates warm up over 100 steps and
             fall linearly to zero over the second half.
         other_learning_rate: of AdamW on the embeddings and norms, at its highest.
-        drill_share: share of the sequences that are copy drills, during the first 60 % of the steps.
+        drill_share: share of the sequences that are copy drills, during the first 80 % of the steps.
         read_weight: weight in the loss of the tokens that the agent reads rather than writes.
         hidden_size: width.
         layers: number of layers.
@@ -78,7 +81,7 @@ def batches(chat: ChatFormat, config: CloningConfig) -> Iterator[list[Example]]:
     stream = Stream(config.seed, "cloning")
     source = episodes(config.demonstrator, first_seed=1_000_000 * (config.seed + 1))
     seen = 0
-    drilling_until = 0.6 * config.demonstrations
+    drilling_until = DRILLING * config.demonstrations
     while seen < config.demonstrations:
         pool: list[Example] = []
         while len(pool) < 16 * config.batch_size:
@@ -86,7 +89,7 @@ def batches(chat: ChatFormat, config: CloningConfig) -> Iterator[list[Example]]:
             seen += 1
             pool.append(encode(conversation, chat))
             if seen < drilling_until and stream.chance(config.drill_share / (1 - config.drill_share)):
-                pool.append(copy_drill(stream, conversation.system_prompt, chat))
+                pool.append(copy_drill(stream, chat))
         pool.sort(key=lambda example: len(example.ids))
         groups = [pool[i : i + config.batch_size] for i in range(0, len(pool), config.batch_size)]
         yield from stream.sample(groups, len(groups))
@@ -142,5 +145,5 @@ def take_step(
 
 def expected_steps(config: CloningConfig) -> int:
     """How many steps the demonstrations and drills make, nearly."""
-    drills = 0.6 * config.demonstrations * config.drill_share / (1 - config.drill_share)
+    drills = DRILLING * config.demonstrations * config.drill_share / (1 - config.drill_share)
     return math.ceil((config.demonstrations + drills) / config.batch_size)

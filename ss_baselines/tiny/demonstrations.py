@@ -10,6 +10,8 @@ import gymnasium
 
 from ss_baselines.agents import load_agent
 from ss_gym.agents.conversation import Conversation
+from ss_gym.commerce.prompt import compact_prompt
+from ss_gym.commerce.records import Rules
 from ss_gym.streams import Stream
 from ss_gym.types import Completion
 from ss_trainers.chat import ChatFormat
@@ -90,19 +92,23 @@ def encode(conversation: Conversation, chat: ChatFormat) -> Example:
     return writer.example()
 
 
-def copy_drill(stream: Stream, prompt: str, chat: ChatFormat) -> Example:
-    """A made-up exchange whose answers are tool calls with ids that were just said.
+def copy_drill(stream: Stream, chat: ChatFormat) -> Example:
+    """A made-up exchange whose answers repeat ids and numbers that were just read.
 
     Copying is what a small model learns last from conversations alone, since each of them holds
     only a handful of ids.
     """
     writer = ExampleWriter(chat)
-    writer.read(chat.prompt_ids(prompt))
+    days = stream.between(1, 30)
+    numbers = [stream.between(5, 120) for _ in range(4)]
+    window, credit, damage, fee = numbers
+    rules = Rules(window, credit, damage, fee % 31, 100 * stream.between(50, 900), days)
+    writer.read(chat.prompt_ids(compact_prompt("refund", rules, "2024-06-01")))
     opening = True
     for _ in range(8):
-        said, call = _exchange(stream)
+        said, answer = _exchange(stream, days)
         writer.read(*chat.message_ids([{"role": "user", "content": said}], opening=opening))
-        writer.write(call)
+        writer.write(answer)
         opening = False
     return writer.example()
 
@@ -120,31 +126,39 @@ def _word(stream: Stream) -> str:
     return "".join(stream.choice(_LETTERS) for _ in range(stream.between(3, 9)))
 
 
-def _exchange(stream: Stream) -> tuple[str, str]:
-    """Something said that holds ids, and the call that repeats them."""
+def _exchange(stream: Stream, days: int) -> tuple[str, str]:
+    """Something said that holds ids, and the answer that repeats them."""
     order = str(stream.between(10_000, 89_999))
-    kind = stream.below(4)
-    if kind == 0:
-        joint = stream.choice((".", "_", ""))
-        tail = str(stream.between(1, 99)) if stream.chance(0.4) else ""
-        domain = f"{_word(stream)}.{stream.choice(('com', 'org', 'example'))}"
-        email = f"{_word(stream)}{joint}{_word(stream)}{tail}@{domain}"
-        area, end = ("".join(stream.choice(_LETTERS).upper() for _ in range(2)) for _ in range(2))
-        postal = f"{area}{stream.between(1, 9)} {stream.below(10)}{end}"
-        parts = [email, postal] if stream.chance(0.7) else [postal, email]
-        said = f"{stream.choice(_FILLER)}{parts[0]}{stream.choice((', ', ' and ', ' / ', '. '))}{parts[1]}"
-        return said, tool_call("verify_identity", email=email, postal_code=postal)
     item, title = f"{order}-{stream.between(1, 3)}", f"{_word(stream)} {_word(stream)}"
-    if kind == 1:
-        said = f"{stream.choice(_FILLER)}order {'#' if stream.chance(0.4) else ''}{order} {title}"
-        return said, tool_call("get_order", order_id=order)
+    amount = f"{stream.between(5, 400)}.{stream.below(100):02d}"
+    kind = stream.below(6)
+    if kind <= 1:
+        return _identity(stream)
     if kind == 2:
+        shown = f"{order[:2]} {order[2:]}" if stream.chance(0.3) else order
+        said = f"{stream.choice(_FILLER)}order {'#' if stream.chance(0.4) else ''}{shown} {title}"
+        return said, tool_call("get_order", order_id=order)
+    if kind == 3:
         said = _json({"order_id": order, "item_id": item, "title": title})
         return said, tool_call("quote_refund", order_id=order, item_ids=[item], reason="changed_mind")
-    payment, amount = f"{order}-P{stream.between(1, 2)}", f"{stream.between(5, 400)}.{stream.between(0, 99):02d}"
+    if kind == 4:
+        return f"${amount} ok", f"I have refunded ${amount}. It takes {days} business days."
+    payment = f"{order}-P{stream.between(1, 2)}"
     said = _json({"item_id": item, "refund": amount, "payment_id": payment})
     paid = {"amount": amount, "payment_id": payment, "reason": "changed_mind"}
     return said, tool_call("issue_refund", order_id=order, item_ids=[item], **paid)
+
+
+def _identity(stream: Stream) -> tuple[str, str]:
+    """An e-mail and a postal code, and the call that verifies them."""
+    joint, tail = stream.choice((".", "_", "")), str(stream.between(1, 99)) if stream.chance(0.4) else ""
+    domain = f"{_word(stream)}.{stream.choice(('com', 'org', 'net', 'example'))}"
+    email = f"{_word(stream)}{joint}{_word(stream)}{tail}@{domain}"
+    area, end = ("".join(stream.choice(_LETTERS).upper() for _ in range(2)) for _ in range(2))
+    postal = f"{area}{stream.between(1, 9)} {stream.below(10)}{end}"
+    first, second = (email, postal) if stream.chance(0.7) else (postal, email)
+    said = f"{stream.choice(_FILLER)}{first}{stream.choice((', ', ' and ', ' / ', '. '))}{second}"
+    return said, tool_call("verify_identity", email=email, postal_code=postal)
 
 
 def _json(value: object) -> str:

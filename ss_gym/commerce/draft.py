@@ -122,7 +122,7 @@ class OrderDraft:
 
 
 _LETTERS = "ABCDEFGHJKLMNPRSTUWXYZ"
-_PEOPLE = 1024
+_PEOPLE = 2048
 
 
 @cache
@@ -138,7 +138,7 @@ def people(split: str) -> tuple[Person, ...]:
         email = f"{local.lower()}@{stream.choice(catalogue.domains)}"
         city, area = stream.choice(catalogue.cities)
         person = Person(
-            customer_id=f"C{1000 + 7 * len(accounts)}",
+            customer_id=f"C{1000 + 3 * len(accounts)}",
             name=f"{first} {last}",
             email=email,
             street=f"{stream.between(1, 180)} {stream.choice(catalogue.streets)}",
