@@ -14,7 +14,8 @@ import gymnasium as gym
 from ss_baselines.agents import Agent, load_agent
 from ss_baselines.report import EpisodeRecord, Evaluation
 from ss_gym.agents.conversation import Conversation
-from ss_gym.scenarios import scenario_id
+from ss_gym.families.splits import split_size
+from ss_gym.scenarios import parse_scenario_id, scenario_id
 from ss_gym.types import Completion
 
 
@@ -129,6 +130,15 @@ def _family(env_id: str, env_kwargs: Mapping[str, Any]) -> str:
     return family
 
 
+def _check_scenarios(scenario_ids: Sequence[str]) -> None:
+    """Makes sure that all are there before the first is played: a model takes hours over them."""
+    for name in scenario_ids:
+        family, split, index = parse_scenario_id(name)
+        size = split_size(family, split)
+        if index >= size:
+            raise ValueError(f"there is no scenario {name}: {split} has {size}, of which the last is number {size - 1}")
+
+
 def evaluate(
     agent: Agent | str,
     env_id: str = "StateSet/Refund-v0",
@@ -165,7 +175,8 @@ def evaluate(
 
     Raises:
         ValueError: unless exactly one of ``episodes``, ``pairs`` and ``scenario_ids`` is given and
-            it asks for at least one episode, or if ``workers`` or ``batch`` is less than 1.
+            it asks for at least one episode and none that is not there, or if ``workers`` or ``batch``
+            is less than 1.
     """
     kwargs = dict(env_kwargs or {})
     if workers < 1 or batch < 1:
@@ -180,6 +191,7 @@ def evaluate(
         split = ""
     if not scenario_ids:
         raise ValueError("there is nothing to evaluate: ask for at least one episode")
+    _check_scenarios(scenario_ids)
     job = _Job(agent, env_id, kwargs, scenario_ids, batch, keep_messages)
     records, seconds = _play(job) if workers == 1 else _play_all(job, workers)
     return Evaluation(

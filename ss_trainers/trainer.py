@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from ss_gym.agents import AgentConfig, MultiTurnAgent
 from ss_gym.agents.checkpoint import CheckpointError, write_manifest
 from ss_gym.streams import Stream
 from ss_trainers.algorithms.grpo import GRPO, GRPOConfig
-from ss_trainers.backends.models import TINY, load_model, no_progress_bars
+from ss_trainers.backends.models import TINY, load_model, merged, no_progress_bars
 from ss_trainers.checkpoint import TrainerState, read_state, replaced_folder, write_state
 from ss_trainers.collate import collate, drop_nonfinite, split_by_length
 from ss_trainers.config import TrainingConfig, config_from_mapping
@@ -82,12 +83,13 @@ class Trainer:
         self.training = training or TrainingConfig()
         self.algorithm = algorithm
         self.iteration = state.iteration if state is not None else 0
-        self._environment = gym.spec(env) if isinstance(env, str) else env
+        self._environment = _spec(env) if isinstance(env, str) else env
         self._env_kwargs = dict(env_kwargs or {})
         self._base_model = model
         self._console = console
         self._workers: Workers | None = None
-        loaded = load_model(str(resume_from) if resume_from is not None else model, self.training.device)
+        device = self.training.device
+        loaded = merged(load_model(model, device)) if resume_from is None else load_model(str(resume_from), device)
         self._loaded = trainable_model(loaded, self.training)
         self._parameters = [parameter for parameter in self._loaded.model.parameters() if parameter.requires_grad]
         self._optimizer = adamw(self._parameters, self.training)
@@ -306,6 +308,14 @@ class Trainer:
             "config": asdict(self.algorithm.config),
             "training": asdict(self.training),
         }
+
+
+def _spec(env_id: str) -> EnvSpec:
+    """The spec of an id, which may be written ``module:id`` as for ``gymnasium.make``."""
+    module, _, name = env_id.rpartition(":")
+    if module:
+        import_module(module)
+    return gym.spec(name)
 
 
 class GRPOTrainer(Trainer):

@@ -188,8 +188,8 @@ class OutcomeAudit:
         """Whether nothing was done that the claim can be about."""
         if claim.verb in {effect[0] for effect in effects}:
             return False
-        if any("already_refunded" in allowed for allowed in self._outcome.grounds):
-            return False  # something was done, on an earlier day
+        if claim.verb != "exchange" and any("already_refunded" in allowed for allowed in self._outcome.grounds):
+            return False  # money was given back on an earlier day, whatever the agent calls that
         # "We have credited $20 to your card" is a refund, whatever the verb: the amount tells.
         paid = {effect[2] for effect in effects if effect[0] in ("refund", "store_credit")}
         paid.add(_total(effects, "refund"))

@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -74,6 +74,18 @@ def load_model(location: str, device: str = "cpu") -> LoadedModel:
     return LoadedModel(model.to(device).eval().requires_grad_(False), tokenizer, location)
 
 
+def merged(loaded: LoadedModel) -> LoadedModel:
+    """The same model with its adapters, if it has any, added into its weights.
+
+    What is trained on top of a model with adapters could not be saved otherwise: ``peft`` writes
+    adapters alone, and knows one base only.
+    """
+    if not isinstance(loaded.model, PeftModel):
+        return loaded
+    model: nn.Module = loaded.model.merge_and_unload()
+    return replace(loaded, model=model.eval().requires_grad_(False))
+
+
 def _source(location: str) -> Path:
     if location == TINY:
         return Path(str(files("ss_trainers"))) / "assets" / "tiny"
@@ -108,7 +120,7 @@ def _load_adapter(folder: Path) -> tuple[nn.Module, PreTrainedTokenizerBase]:
     if (folder / MANIFEST).is_file():
         # The name that the user gave holds on other machines too; a path inside a package does not.
         base = str(read_manifest(folder).provenance.get("base_model", base))
-    model = load_model(base).model
+    model = merged(load_model(base)).model
     return PeftModel.from_pretrained(model, str(folder)), AutoTokenizer.from_pretrained(str(folder))
 
 

@@ -91,3 +91,14 @@ def test_every_baseline_acts_and_pickles_in_the_middle_of_its_conversations(name
 def test_a_misspelt_baseline_is_told_the_nearest() -> None:
     with pytest.raises(ValueError, match="did you mean 'reference'"):
         load_agent("referense")
+
+
+def test_scenarios_that_are_not_there_are_told_before_the_first_is_played() -> None:
+    class Idle:
+        def act(self, conversations: Sequence[Sequence[Message]]) -> list[Completion]:
+            raise AssertionError("nothing is to be played")
+
+    with pytest.raises(ValueError, match="dev has 600"):
+        evaluate(Idle(), ENV, "dev", episodes=601)
+    with pytest.raises(ValueError, match="refund/holiday/0001"):
+        evaluate(Idle(), ENV, scenario_ids=["refund/dev/0001", "refund/holiday/0001"])

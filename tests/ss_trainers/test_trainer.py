@@ -19,6 +19,7 @@ from transformers import AutoModelForCausalLM
 from ss_gym.agents import load_agent_from_checkpoint
 from ss_gym.agents.checkpoint import CheckpointError, read_manifest
 from ss_trainers import Episode, GRPOConfig, GRPOTrainer, LoraSettings, TrainingConfig
+from ss_trainers.backends.models import load_model
 from ss_trainers.checkpoint import read_state
 from tests.ss_trainers.tiny_model import save_tiny
 from tests.ss_trainers.toy_env import SayTheLetter, register
@@ -184,6 +185,30 @@ def test_adapters_are_trained_saved_and_resumed_while_the_model_stays(folder, tm
     second = GRPOTrainer.resume(tmp_path)
     second.train()
     assert_same_weights(after, weights(second))
+
+
+@pytest.mark.parametrize("lora", [None, LoraSettings(rank=2)])
+def test_a_run_that_begins_with_trained_adapters_keeps_them(folder, tmp_path, lora):
+    first = GRPOTrainer(ENV, folder, training=replace(SMALL, lora=LoraSettings(rank=2)))
+    first.step()
+    first.save(tmp_path / "first")
+    begun = load_model(str(tmp_path / "first")).model
+    second = GRPOTrainer(ENV, str(tmp_path / "first"), GRPOConfig(kl_coefficient=0.1), replace(SMALL, lora=lora))
+    assert second.step()["kl"] == pytest.approx(0, abs=1e-6)
+    second.save(tmp_path / "second")
+    loaded = load_model(str(tmp_path / "second")).model
+    ids = torch.arange(5, 15)[None]
+    with torch.no_grad():
+        trained = second.agent().backend.loaded.model(ids).logits
+        torch.testing.assert_close(loaded(ids).logits, trained, atol=1e-5, rtol=0)
+        assert (begun(ids).logits - trained).abs().max() > 1e-4
+    resumed = GRPOTrainer.resume(tmp_path / "second")
+    assert_same_weights(weights(second), weights(resumed))
+
+
+def test_an_environment_can_be_named_with_the_module_that_registers_it(folder):
+    trainer = GRPOTrainer(f"tests.ss_trainers.toy_env:{ENV}", folder, training=SMALL)
+    assert trainer.evaluate([Episode(0)]).dropped == ()
 
 
 @pytest.mark.parametrize("lora", [None, LoraSettings(rank=2)])

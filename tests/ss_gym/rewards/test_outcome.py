@@ -307,6 +307,15 @@ def test_calling_a_refund_a_credit_is_no_false_claim_if_the_amount_is_the_one_pa
     assert e.audit.take_terms() == {"false_claim": -0.5}
 
 
+def test_what_was_refunded_earlier_may_be_told_but_excuses_no_claim_of_an_exchange() -> None:
+    e = episode("already_refunded", twin=True)
+    e.verify()
+    e.say(Act("confirm_done", verb="refund"))
+    assert e.audit.take_terms() == {}
+    e.say(Act("confirm_done", verb="exchange"))
+    assert e.audit.take_terms() == {"false_claim": -0.5}
+
+
 def test_a_refusal_that_names_the_days_of_the_window_is_for_the_window_however_worded() -> None:
     scenario = FAMILY.draw("train", 7, 3, "window_late")
     told = Told(scenario)
