@@ -38,11 +38,12 @@ from ss_trainers import causal_lm
 from ss_trainers.huggingface_decoder import HuggingFaceDecoder
 from ss_trainers.llama_decoder import LlamaDecoder
 
-# Prompts that agree on fewer tokens than this are encoded each by itself.
-_MIN_SHARED_TOKENS = 8
+# Prompts that agree on fewer tokens than this are encoded each by itself: attending to the shared
+# prompts costs every conversation a little, whether it begins with them or not.
+_MIN_SHARED_TOKENS = 128
 # The most tokens that go through the model at once: bounds the memory of long prompts.
 _MAX_STEP_TOKENS = 4096
-# Prompts kept for sharing before the unused ones are forgotten.
+# Prompts kept for sharing; those that come later are encoded each by itself.
 _MAX_SHARED_PROMPTS = 8
 
 
@@ -306,14 +307,14 @@ class Generator:
                 prompt, shared = number, common
         if shared >= max(_MIN_SHARED_TOKENS, len(usable) // 2):
             return prompt, shared
-        if len(usable) < _MIN_SHARED_TOKENS:
+        if not self._open and len(self._prompts) >= _MAX_SHARED_PROMPTS:
+            self.weights_changed()  # nobody begins with them any more
+        if len(usable) < _MIN_SHARED_TOKENS or len(self._prompts) >= _MAX_SHARED_PROMPTS:
             return None, 0
         return self._store_prompt(usable), len(usable)
 
     @torch.inference_mode()
     def _store_prompt(self, prompt_ids: tuple[int, ...]) -> int:
-        if not self._open and len(self._prompts) >= _MAX_SHARED_PROMPTS:
-            self.weights_changed()
         slot = self._free.pop() if self._free else next(self._slots)
         self._decoder.attach(slot, None, 0)
         for start in range(0, len(prompt_ids), _MAX_STEP_TOKENS):

@@ -30,6 +30,7 @@ from ss_baselines.tiny.cloning import (
     tensors,
 )
 from ss_baselines.tiny.demonstrations import copy_drill, episodes
+from ss_baselines.tiny.disguise import train_disguise
 from ss_baselines.tiny.tokenizer import train_tokenizer
 from ss_gym.streams import Stream
 from ss_trainers.chat import ChatFormat
@@ -60,10 +61,8 @@ def main() -> None:
         model = LlamaForCausalLM.from_pretrained(start)
         tokenizer = PreTrainedTokenizerFast.from_pretrained(start)
     CONSOLE.print(f"{sum(p.numel() for p in model.parameters()):,} parameters, about {expected_steps(config)} steps")
-    train(model, ChatFormat(tokenizer), config)
-    out.mkdir(parents=True, exist_ok=True)
-    model.save_pretrained(out)
     tokenizer.save_pretrained(out)
+    train(model, ChatFormat(tokenizer), config, out)
     settings = asdict(config) | {"vocabulary": vocabulary, "tokenizer_episodes": tokenizer_episodes}
     if start is not None:
         settings["start"] = json.loads((start / "training.json").read_text())
@@ -72,36 +71,41 @@ def main() -> None:
 
 
 def texts(demonstrator: str, count: int) -> Iterator[str]:
-    """Everything that is said, called and answered in some conversations."""
+    """Everything that is said, called and answered in some conversations, disguised as in training."""
     for number, (conversation, _) in enumerate(episodes(demonstrator, first_seed=500_000)):
         if number == count:
             return
+        disguise = train_disguise(Stream(number, "tokenizer"))
         for place, message in enumerate(conversation):
             completion = conversation.completions.get(place)
-            yield completion.text if completion else str(message["content"])
+            yield disguise(completion.text if completion else str(message["content"]))
 
 
-def train(model: LlamaForCausalLM, chat: ChatFormat, config: CloningConfig) -> None:
-    """Run through the demonstrations once."""
+def train(model: LlamaForCausalLM, chat: ChatFormat, config: CloningConfig, out: Path) -> None:
+    """Run through the demonstrations once, saving the model now and then and at the end."""
     optimizers, total = optimizers_for(model, config), expected_steps(config)
     pad_id = int(chat.tokenizer.pad_token_id)
     drills = [copy_drill(Stream(number, "drills"), chat) for number in range(8)]
+    stream = Stream(config.seed, "read")
     started, tokens, smooth = time.process_time(), 0, None
     model.train()
     with Progress(console=CONSOLE) as progress:
         task = progress.add_task("cloning", total=total)
         for step, examples in enumerate(batches(chat, config)):
-            ids, weights = tensors(examples, pad_id, config.read_weight)
-            loss = take_step(model, optimizers, rate_factor(min(step, total - 1), total), ids, weights)
+            ids, predicted = tensors(examples, pad_id, config.read_share, stream)
+            loss = take_step(model, optimizers, rate_factor(min(step, total - 1), total), ids, predicted)
             tokens += ids.numel()
             smooth = loss if smooth is None else 0.98 * smooth + 0.02 * loss
             if step % 100 == 0:
                 speed = tokens / (time.process_time() - started)
                 with torch.no_grad():
-                    copying = cloning_loss(model, *tensors(drills, pad_id, 0.0)).item()
+                    copying = cloning_loss(model, *tensors(drills, pad_id, 0.0, stream)).item()
                 figures = f"loss {smooth:.3f}  of copying {copying:.3f}  {speed:,.0f} tokens per CPU second"
                 progress.console.print(f"step {step:5d}  {figures}")
             progress.update(task, completed=step)
+            if step % 1000 == 999:
+                model.save_pretrained(out)
+    model.save_pretrained(out)
 
 
 if __name__ == "__main__":

@@ -12,12 +12,13 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from ss_baselines.tiny.demonstrations import Example, copy_drill, encode, episodes
+from ss_baselines.tiny.disguise import train_disguise
 from ss_baselines.tiny.muon import Muon
 from ss_gym.streams import Stream
 from ss_trainers.chat import ChatFormat
 
-# Copy drills go on for this share of the demonstrations.
-DRILLING = 0.8
+# Copy drills go on for this share of the demonstrations: until copying is learnt.
+DRILLING = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,20 +32,20 @@ class CloningConfig:
         learning_rate: of Muon on the matrices, at its highest; both rates warm up over 100 steps and
             fall linearly to zero over the second half.
         other_learning_rate: of AdamW on the embeddings and norms, at its highest.
-        drill_share: share of the sequences that are copy drills, during the first 80 % of the steps.
-        read_weight: weight in the loss of the tokens that the agent reads rather than writes.
+        drill_share: share of the sequences that are copy drills, during the first 30 % of the steps.
+        read_share: share of the tokens that the agent reads, rather than writes, that are in the loss.
         hidden_size: width.
         layers: number of layers.
         seed: of the weights and of the order of things.
     """
 
     demonstrator: str = "demonstrator"
-    demonstrations: int = 8_000
+    demonstrations: int = 50_000
     batch_size: int = 8
     learning_rate: float = 3e-3
     other_learning_rate: float = 2e-3
-    drill_share: float = 0.45
-    read_weight: float = 0.2
+    drill_share: float = 0.4
+    read_share: float = 0.2
     hidden_size: int = 128
     layers: int = 4
     seed: int = 0
@@ -87,7 +88,7 @@ def batches(chat: ChatFormat, config: CloningConfig) -> Iterator[list[Example]]:
         while len(pool) < 16 * config.batch_size:
             conversation, _ = next(source)
             seen += 1
-            pool.append(encode(conversation, chat))
+            pool.append(encode(conversation, chat, train_disguise(stream)))
             if seen < drilling_until and stream.chance(config.drill_share / (1 - config.drill_share)):
                 pool.append(copy_drill(stream, chat))
         pool.sort(key=lambda example: len(example.ids))
@@ -95,23 +96,24 @@ def batches(chat: ChatFormat, config: CloningConfig) -> Iterator[list[Example]]:
         yield from stream.sample(groups, len(groups))
 
 
-def tensors(examples: list[Example], pad_id: int, read_weight: float) -> tuple[Tensor, Tensor]:
-    """Right-padded ids (B, T) and the loss weight of predicting each of them (B, T)."""
+def tensors(examples: list[Example], pad_id: int, read_share: float, stream: Stream) -> tuple[Tensor, Tensor]:
+    """Right-padded ids (B, T), and which of them (B, T) are to be predicted: the agent's own, some of the others."""
     length = max(len(example.ids) for example in examples)
     ids = np.full((len(examples), length), pad_id, dtype=np.int64)
-    weights = np.zeros((len(examples), length), dtype=np.float32)
+    predicted = np.zeros((len(examples), length), dtype=bool)
     for row, example in enumerate(examples):
         ids[row, : len(example.ids)] = example.ids
-        weights[row, : len(example.ids)] = np.where(example.own, 1.0, read_weight)
-    weights[:, 0] = 0.0
-    return torch.from_numpy(ids), torch.from_numpy(weights)
+        predicted[row, : len(example.ids)] = [own or stream.chance(read_share) for own in example.own]
+    predicted[:, 0] = False
+    return torch.from_numpy(ids), torch.from_numpy(predicted)
 
 
-def cloning_loss(model: LlamaForCausalLM, ids: Tensor, weights: Tensor) -> Tensor:
-    """Weighted mean of the next-token cross-entropy, in nats."""
-    logits = model(input_ids=ids[:, :-1], use_cache=False).logits  # (B, T-1, V); padding is on the right
-    losses = torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
-    return (losses * weights[:, 1:].flatten()).sum() / weights[:, 1:].sum()
+def cloning_loss(model: LlamaForCausalLM, ids: Tensor, predicted: Tensor) -> Tensor:
+    """Mean next-token cross-entropy of the tokens to be predicted, in nats; bfloat16 inside."""
+    with torch.autocast(ids.device.type, torch.bfloat16):
+        hidden = model.model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state  # padding is on the right
+        logits = model.lm_head(hidden[predicted[:, 1:]])  # (N, V)
+    return torch.nn.functional.cross_entropy(logits.float(), ids[:, 1:][predicted[:, 1:]])
 
 
 def rate_factor(step: int, total: int) -> float:
@@ -128,13 +130,13 @@ def optimizers_for(model: LlamaForCausalLM, config: CloningConfig) -> tuple[torc
 
 
 def take_step(
-    model: LlamaForCausalLM, optimizers: tuple[torch.optim.Optimizer, ...], factor: float, ids: Tensor, weights: Tensor
+    model: LlamaForCausalLM, optimizers: tuple[torch.optim.Optimizer, ...], factor: float, ids: Tensor, predicted: Tensor
 ) -> float:
     """One step of cloning at a factor of the optimizers' own learning rates; the loss before it, in nats."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["lr"] = factor * group.setdefault("highest_lr", group["lr"])
-    loss = cloning_loss(model, ids, weights)
+    loss = cloning_loss(model, ids, predicted)
     loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     for optimizer in optimizers:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import gymnasium
 
 from ss_baselines.agents import load_agent
+from ss_baselines.tiny.disguise import made_up_email, made_up_postal_code, made_up_title
 from ss_gym.agents.conversation import Conversation
 from ss_gym.commerce.prompt import compact_prompt
 from ss_gym.commerce.records import Rules
@@ -75,8 +76,14 @@ def episodes(agent_name: str, first_seed: int) -> Iterator[tuple[Conversation, b
         seed += 1
 
 
-def encode(conversation: Conversation, chat: ChatFormat) -> Example:
-    """A whole conversation as one sequence, exactly as a rollout would build it."""
+def encode(conversation: Conversation, chat: ChatFormat, disguise: Callable[[str], str] = str) -> Example:
+    """A whole conversation as one sequence, exactly as a rollout would build it.
+
+    Args:
+        conversation: what was said.
+        chat: how the model writes it.
+        disguise: applied to everything that is read or written after the system prompt.
+    """
     writer = ExampleWriter(chat)
     writer.read(chat.prompt_ids(conversation.system_prompt, conversation.tools))
     place, opening = 1, True
@@ -86,8 +93,9 @@ def encode(conversation: Conversation, chat: ChatFormat) -> Example:
             stop += 1
         if stop == len(conversation):
             break  # what came after the agent's last action has no answer to learn
-        writer.read(*chat.message_ids(conversation[place:stop], opening=opening))
-        writer.write(conversation.completions[stop].text)
+        messages = [message | {"content": disguise(str(message["content"]))} for message in conversation[place:stop]]
+        writer.read(*chat.message_ids(messages, opening=opening))
+        writer.write(disguise(conversation.completions[stop].text))
         place, opening = stop + 1, False
     return writer.example()
 
@@ -118,18 +126,13 @@ def tool_call(name: str, **arguments: object) -> str:
     return f"<tool_call>{_json({'name': name, 'arguments': arguments})}</tool_call>"
 
 
-_LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _FILLER = ("", "hi, ", "it's ", "sure: ", "here you go, ", "my details: ", "ok so ", "Yes, ")
-
-
-def _word(stream: Stream) -> str:
-    return "".join(stream.choice(_LETTERS) for _ in range(stream.between(3, 9)))
 
 
 def _exchange(stream: Stream, days: int) -> tuple[str, str]:
     """Something said that holds ids, and the answer that repeats them."""
     order = str(stream.between(10_000, 89_999))
-    item, title = f"{order}-{stream.between(1, 3)}", f"{_word(stream)} {_word(stream)}"
+    item, title = f"{order}-{stream.between(1, 3)}", made_up_title(stream)
     amount = f"{stream.between(5, 400)}.{stream.below(100):02d}"
     kind = stream.below(6)
     if kind <= 1:
@@ -151,11 +154,7 @@ def _exchange(stream: Stream, days: int) -> tuple[str, str]:
 
 def _identity(stream: Stream) -> tuple[str, str]:
     """An e-mail and a postal code, and the call that verifies them."""
-    joint, tail = stream.choice((".", "_", "")), str(stream.between(1, 99)) if stream.chance(0.4) else ""
-    domain = f"{_word(stream)}.{stream.choice(('com', 'org', 'net', 'example'))}"
-    email = f"{_word(stream)}{joint}{_word(stream)}{tail}@{domain}"
-    area, end = ("".join(stream.choice(_LETTERS).upper() for _ in range(2)) for _ in range(2))
-    postal = f"{area}{stream.between(1, 9)} {stream.below(10)}{end}"
+    email, postal = made_up_email(stream), made_up_postal_code(stream)
     first, second = (email, postal) if stream.chance(0.7) else (postal, email)
     said = f"{stream.choice(_FILLER)}{first}{stream.choice((', ', ' and ', ' / ', '. '))}{second}"
     return said, tool_call("verify_identity", email=email, postal_code=postal)

@@ -1,8 +1,8 @@
 """A byte-level BPE tokenizer from which ids can be copied.
 
 A small model copies an id by pointing at its tokens one after another, so an id must be cut the
-same way wherever it stands. Digits, capitals and the letters of an e-mail are therefore tokens of
-one character each, and no token joins them to what surrounds them. All else is merged
+same way wherever it stands. Digits, the capitals of codes and the letters of an e-mail are therefore
+tokens of one character each, and no token joins them to what surrounds them. All else is merged
 freely within a stretch that holds no space, so that the fixed parts of a tool call are a token or two.
 """
 
@@ -28,8 +28,11 @@ CHAT_TEMPLATE = (
 
 _MAIL = r"[A-Za-z0-9._+\-]"
 _AFTER_AT = "|".join(f"@{_MAIL}{{{count}}}" for count in range(24))  # a look-behind must have a fixed length
-_SINGLE = rf"{_MAIL}(?={_MAIL}*@)|@|(?<={_AFTER_AT}){_MAIL}|[0-9]|[A-Z]"
-_STRETCH = r" ?[^\s]+|\s"
+_CODE = r"[0-9]|[A-Z](?=[A-Z0-9])|(?<=[A-Z0-9])[A-Z]"
+_SINGLE = rf"{_MAIL}(?={_MAIL}*@)|@|(?<={_AFTER_AT}){_MAIL}|{_CODE}"
+# Values of several words, such as titles, are cut as they are in a sentence: quotes join neither end.
+_OPENED, _CLOSED = r""" ?[^\s]*?(?:":"|\["|",")(?=[a-z]+ [a-z])""", r""" [a-z'-]+(?=")"""
+_STRETCH = rf"{_OPENED}|{_CLOSED}| ?[^\s]+|\s"
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:

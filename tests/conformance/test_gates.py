@@ -59,15 +59,16 @@ def test_the_reference_solves_10000_train_scenarios() -> None:
     assert [episode.scenario_id for episode in evaluation.episodes if not episode.success] == []
 
 
-def stranger() -> DialogueAgent:
+def stranger(phrases_file: str) -> DialogueAgent:
     """The reference's decisions in the words of somebody who has read the policy and the tools only."""
-    path = __file__.replace("test_gates.py", "stranger_phrases.yaml")
+    path = __file__.replace("test_gates.py", phrases_file)
     with open(path, encoding="utf-8") as file:
         phrases = parse_yaml(file.read(), path)
     assert min(len(wordings) for wordings in phrases.values()) >= 40
     return DialogueAgent(partial(serve, conduct=Conduct()), {move: (tuple(w),) for move, w in phrases.items()})
 
 
-def test_correct_conduct_in_a_strangers_words_succeeds() -> None:
-    evaluation = evaluate(stranger(), split="train", episodes=1000, name="stranger")
+@pytest.mark.parametrize("phrases_file", ["stranger_phrases.yaml", "stranger_phrases_2.yaml"])
+def test_correct_conduct_in_a_strangers_words_succeeds(phrases_file: str) -> None:
+    evaluation = evaluate(stranger(phrases_file), split="train", episodes=1000, name="stranger")
     assert evaluation.success.value >= 0.97

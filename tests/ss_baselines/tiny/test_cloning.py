@@ -1,0 +1,93 @@
+"""Sequences to imitate are what a rollout would build, and imitating them lowers the loss."""
+
+import itertools
+from dataclasses import replace
+
+import pytest
+import torch
+
+from ss_baselines.tiny.cloning import (
+    CloningConfig,
+    batches,
+    cloning_loss,
+    expected_steps,
+    new_model,
+    optimizers_for,
+    rate_factor,
+    take_step,
+    tensors,
+)
+from ss_baselines.tiny.demonstrations import Example, copy_drill, encode, episodes
+from ss_baselines.tiny.muon import orthogonalised
+from ss_gym.streams import Stream
+from ss_trainers.backends.models import load_model
+from ss_trainers.chat import ChatFormat, EncodedConversation
+
+
+@pytest.fixture(scope="module")
+def chat() -> ChatFormat:
+    return ChatFormat(load_model("tiny", "cpu").tokenizer)
+
+
+def test_a_demonstration_is_encoded_as_a_rollout_would(chat: ChatFormat) -> None:
+    conversation, _ = next(episodes("demonstrator", first_seed=7))
+    example = encode(conversation, chat)
+    # A rollout encodes whenever it is the agent's turn, and knows the ids that were sampled.
+    last = max(conversation.completions)
+    del conversation[last:]
+    for place, completion in conversation.completions.items():
+        conversation.completions[place] = replace(completion, token_ids=chat.completion_ids(completion.text))
+    rolled = EncodedConversation(chat)
+    rolled.update(conversation)
+    assert example.ids[: len(rolled.ids)] == rolled.ids
+
+
+def test_the_agents_own_tokens_are_what_it_wrote(chat: ChatFormat) -> None:
+    conversation, _ = next(episodes("demonstrator", first_seed=7))
+    example = encode(conversation, chat)
+    own = [token for token, mine in zip(example.ids, example.own, strict=True) if mine]
+    written = [chat.completion_ids(conversation.completions[place].text) for place in sorted(conversation.completions)]
+    assert own == [token for ids in written for token in ids]
+
+
+def test_a_drill_repeats_what_was_just_read(chat: ChatFormat) -> None:
+    text = chat.tokenizer.decode(copy_drill(Stream(3), chat).ids)
+    for exchange in text.split("<|user|>")[1:]:
+        said, answer = exchange.split("<|assistant|>")
+        values = [part for part in answer.replace("$", " ").replace('"', " ").split() if any(c.isdigit() for c in part)]
+        assert values
+        assert any(value.strip(".,") in said for value in values)
+
+
+def test_padding_is_never_predicted_and_own_tokens_always_are() -> None:
+    examples = [Example([5, 6, 7], [False, True, False]), Example([8, 9], [False, True])]
+    ids, predicted = tensors(examples, 0, 0.0, Stream(0))
+    assert ids.tolist() == [[5, 6, 7], [8, 9, 0]]
+    assert predicted.tolist() == [[False, True, False], [False, True, False]]
+    assert tensors(examples, 0, 1.0, Stream(0))[1].tolist() == [[False, True, True], [False, True, False]]
+
+
+def test_the_rate_rises_holds_and_falls() -> None:
+    assert [rate_factor(step, 1000) for step in (0, 49, 99, 500, 750)] == pytest.approx([0.01, 0.5, 1, 1, 0.5])
+
+
+def test_orthogonalising_brings_singular_values_near_one() -> None:
+    matrix = torch.randn(12, 20, generator=torch.Generator().manual_seed(0))
+    values = torch.linalg.svdvals(orthogonalised(matrix))
+    assert 0.6 < values.min() < values.max() < 1.3
+
+
+def test_imitating_a_batch_lowers_its_loss(chat: ChatFormat) -> None:
+    config = CloningConfig(demonstrations=4, batch_size=4, hidden_size=32, layers=1)
+    model = new_model(chat.tokenizer, config)
+    batch = tensors(next(batches(chat, config)), 0, 0.2, Stream(0))
+    optimizers = optimizers_for(model, config)
+    losses = [take_step(model, optimizers, 1.0, *batch) for _ in range(40)]
+    assert losses[-1] < 0.8 * losses[0]
+    assert cloning_loss(model, *batch).dtype == torch.float32
+
+
+def test_the_number_of_steps_is_nearly_as_expected(chat: ChatFormat) -> None:
+    config = CloningConfig(demonstrations=256, batch_size=4)
+    steps = sum(1 for _ in itertools.islice(batches(chat, config), 10_000))
+    assert steps == pytest.approx(expected_steps(config), rel=0.2)

@@ -1,0 +1,52 @@
+"""Ids are cut into the same tokens wherever they stand, and text survives."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers import PreTrainedTokenizerFast
+
+from ss_baselines.tiny.tokenizer import train_tokenizer
+
+TEXTS = [
+    'the table lamp of order 12345, ada.khan@mail.example, AB4 1XY. {"title":"table lamp","price":"12.50"}',
+    '<tool_call>{"name":"get_order","arguments":{"order_id":"12345"}}</tool_call>',
+    "Please tell me your e-mail and postal code.",
+] * 50
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> PreTrainedTokenizerFast:
+    return train_tokenizer(TEXTS, 420)
+
+
+def pieces(tokenizer: PreTrainedTokenizerFast, text: str) -> list[str]:
+    return [tokenizer.decode([token]) for token in tokenizer.encode(text, add_special_tokens=False)]
+
+
+@pytest.mark.parametrize("value", ["ada.khan42@mail.example", "AB4 1XY", "12345-1", "12345-P2", "C4765", "12.50"])
+@pytest.mark.parametrize("before, after", [("", ""), ('{"a":"', '"}'), ("my ", "."), ("(", ", and"), ("$", "?")])
+def test_values_are_single_characters_wherever_they_stand(
+    tokenizer: PreTrainedTokenizerFast, value: str, before: str, after: str
+) -> None:
+    cut = pieces(tokenizer, before + value + after)
+    start = cut.index(value[0], len(pieces(tokenizer, before)) - 1 if before else 0)
+    assert cut[start : start + len(value)] == list(value)
+
+
+def test_titles_end_alike_in_sentences_and_in_json(tokenizer: PreTrainedTokenizerFast) -> None:
+    in_json = pieces(tokenizer, '[{"title":"table lamp","price":"12.50"}]')
+    in_list = pieces(tokenizer, '{"items":["table lamp","table lamp"]}')
+    spoken = pieces(tokenizer, "the table lamp and")
+    assert " lamp" in spoken
+    assert in_json.count(" lamp") == 1
+    assert in_list.count(" lamp") == 2
+
+
+def test_the_frame_of_a_tool_call_is_few_tokens(tokenizer: PreTrainedTokenizerFast) -> None:
+    assert len(pieces(tokenizer, TEXTS[1])) <= 5 + 3
+
+
+@given(text=st.text(max_size=200))
+def test_decoding_gives_back_any_text(tokenizer: PreTrainedTokenizerFast, text: str) -> None:
+    ids = tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
+    assert tokenizer.decode(ids, clean_up_tokenization_spaces=False) == text
