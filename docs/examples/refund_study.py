@@ -2,6 +2,7 @@
 
     python docs/examples/refund_study.py                     # the cells that are missing
     python docs/examples/refund_study.py --only grpo/3       # one cell again
+    python docs/examples/refund_study.py --report            # the table and the plot of what is there
 
 ``grpo`` is the demonstration. ``shuffled`` is the same run with the rewards dealt out at random, so
 that whatever it gains is not learnt from them. ``cloning`` goes on imitating the demonstrator, on new
@@ -15,15 +16,22 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import matplotlib
+import numpy as np
 import torch
-from refund_demo import CONSOLE, ENV_ID, evaluate
+from refund_demo import CONSOLE, ENV_ID, ITERATIONS, MEASURED, evaluate, training
 from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
 
+matplotlib.use("Agg")
+from matplotlib import pyplot
+
 from ss_baselines.tiny.cloning import CloningConfig, batches, optimizers_for, take_step, tensors
-from ss_trainers import GRPOConfig, TrainingConfig
+from ss_gym.streams import Stream
 from ss_trainers.algorithms.grpo import GRPO
 from ss_trainers.backends.models import load_model
 from ss_trainers.chat import ChatFormat
@@ -32,8 +40,14 @@ from ss_trainers.types import TokenBatch
 
 HERE = Path(__file__).parent
 RESULTS = HERE.parent / "results" / "refund_demo.json"
+PLOT = HERE.parent / "pages" / "images" / "refund_study.png"
+KINDS = {"grpo": "GRPO", "shuffled": "GRPO, rewards shuffled", "cloning": "more behaviour cloning"}
 CELLS = [f"{kind}/{seed}" for kind, count in (("grpo", 5), ("shuffled", 3), ("cloning", 3)) for seed in range(count)]
 WORK = Path("outputs/study")
+# 97.5 % quantile of Student's t distribution by number of seeds.
+T_QUANTILES = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}
+
+Cell = dict[str, Any]
 
 
 class ShuffledGRPO(GRPO):
@@ -44,7 +58,7 @@ class ShuffledGRPO(GRPO):
     """
 
     def __init__(self, seed: int) -> None:
-        super().__init__(GRPOConfig())
+        super().__init__()
         self._generator = torch.Generator().manual_seed(seed)
 
     def advantages(self, batch: TokenBatch) -> torch.Tensor:
@@ -54,98 +68,155 @@ class ShuffledGRPO(GRPO):
 
 
 def main() -> None:
-    """Run the cells that are missing, or the one that was asked for."""
+    """Run the cells that are missing, or the one that was asked for; then report."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--only", choices=CELLS, help="one cell, run again even if it is there")
-    parser.add_argument("--iterations", type=int, default=40)
+    parser.add_argument("--report", action="store_true", help="run nothing")
+    parser.add_argument("--iterations", type=int, default=ITERATIONS)
     parser.add_argument("--episodes", type=int, default=400)
     options = parser.parse_args()
-    done = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    for cell in [options.only] if options.only else [cell for cell in CELLS if cell not in done]:
-        kind, seed = cell.split("/")
-        CONSOLE.rule(cell)
-        runner = {"grpo": run_grpo, "shuffled": run_shuffled, "cloning": run_cloning}[kind]
-        result = runner(int(seed), options)
-        # Read again: another process may have filled other cells meanwhile.
-        done = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-        done[cell] = result
-        RESULTS.parent.mkdir(exist_ok=True)
-        partial = RESULTS.with_suffix(".partial")
-        partial.write_text(json.dumps(dict(sorted(done.items())), indent=1) + "\n")
-        partial.replace(RESULTS)
+    if not options.report:
+        for cell in [options.only] if options.only else [cell for cell in CELLS if cell not in read_results()]:
+            kind, seed = cell.split("/")
+            CONSOLE.rule(cell)
+            runner = {"grpo": run_grpo, "shuffled": run_shuffled, "cloning": run_cloning}[kind]
+            write_cell(cell, runner(int(seed), options))
+    results = read_results()
+    draw(results)
+    CONSOLE.print(report(results), markup=False, highlight=False, soft_wrap=True)
 
 
-def run_grpo(seed: int, options: argparse.Namespace) -> dict[str, object]:
+def read_results() -> dict[str, Cell]:
+    """The cells that have been run so far."""
+    return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+
+
+def write_cell(name: str, cell: Cell) -> None:
+    """Adds a cell to the file, which other processes may have changed meanwhile."""
+    done = read_results() | {name: cell}
+    RESULTS.parent.mkdir(exist_ok=True)
+    partial = RESULTS.with_suffix(".partial")
+    partial.write_text(json.dumps(dict(sorted(done.items())), indent=1) + "\n", encoding="utf-8")
+    partial.replace(RESULTS)
+
+
+def run_grpo(seed: int, options: argparse.Namespace) -> Cell:
     """The demonstration itself, as its own process."""
     out = WORK / f"grpo-{seed}"
     command = [sys.executable, str(HERE / "refund_demo.py"), "--seed", str(seed), "--out", str(out)]
     command += ["--iterations", str(options.iterations), "--episodes", str(options.episodes)]
     subprocess.run(command, check=True)
-    result: dict[str, object] = json.loads((out / "results.json").read_text())
-    return result
+    result: Cell = json.loads((out / "results.json").read_text(encoding="utf-8"))
+    return result | {"curve": [round(line["success"], 4) for line in metrics(seed)]}
 
 
-def run_shuffled(seed: int, options: argparse.Namespace) -> dict[str, object]:
+def run_shuffled(seed: int, options: argparse.Namespace) -> Cell:
     """The same training with rewards that mean nothing."""
-    trainer = Trainer(ENV_ID, "tiny", ShuffledGRPO(seed), settings(seed, options), env_kwargs={"prompt": "compact"})
+    settings = training(seed, options.iterations)
+    trainer = Trainer(ENV_ID, "tiny", ShuffledGRPO(seed), settings, env_kwargs={"prompt": "compact"}, console=CONSOLE)
     started = time.perf_counter()
-    trainer.train()
+    curve = [trainer.step()["success"] for _ in range(options.iterations)]
     minutes = (time.perf_counter() - started) / 60
-    return after(trainer, options.episodes, minutes)
+    return measured(trainer, options.episodes, minutes) | {"curve": [round(success, 4) for success in curve]}
 
 
-def run_cloning(seed: int, options: argparse.Namespace) -> dict[str, object]:
-    """More imitation instead, for the processor time of the GRPO runs' training."""
-    seconds = options.iterations * _seconds_an_iteration(seed)
+def run_cloning(seed: int, options: argparse.Namespace) -> Cell:
+    """More imitation instead, for the processor time of the GRPO run with this seed."""
+    lines = metrics(seed)
+    seconds = 2 * sum(line["seconds/rollout"] + line["seconds/update"] for line in lines)  # GRPO ran on two processes
     loaded = load_model("tiny", "cpu")
-    started = time.process_time()
     torch.set_num_threads(1)
-    examples = clone(loaded.model, loaded.tokenizer, seed, 2 * seconds)  # GRPO ran on two processes
-    minutes = (time.process_time() - started) / 60
+    seen = clone(loaded.model.requires_grad_(True), loaded.tokenizer, seed, seconds)
     folder = WORK / f"cloning-{seed}"
     loaded.model.save_pretrained(folder)
     loaded.tokenizer.save_pretrained(folder)
-    trainer = Trainer(ENV_ID, str(folder), GRPO(), settings(seed, options), env_kwargs={"prompt": "compact"})
-    return after(trainer, options.episodes, minutes) | {"conversations": examples}
+    settings = training(seed, options.iterations)
+    trainer = Trainer(ENV_ID, str(folder), GRPO(), settings, env_kwargs={"prompt": "compact"}, console=CONSOLE)
+    return measured(trainer, options.episodes, seconds / 60) | {"conversations": seen}
 
 
 def clone(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, seed: int, seconds: float) -> int:
     """Imitate the demonstrator for so many processor seconds, the rate falling to zero; conversations seen."""
     config = CloningConfig(
-        demonstrations=10**9, learning_rate=5e-4, other_learning_rate=3e-4, drill_share=0.0, seed=100 + seed
+        demonstrations=10**9, learning_rate=1e-3, other_learning_rate=6e-4, drill_share=0.0, seed=100 + seed
     )
     optimizers, started, seen = optimizers_for(model, config), time.process_time(), 0
+    stream = Stream(seed, "read")
     model.train()
     for batch in batches(ChatFormat(tokenizer), config):
         spent = (time.process_time() - started) / seconds
         if spent >= 1:
             break
-        ids, weights = tensors(batch, int(tokenizer.pad_token_id), config.read_weight)
-        take_step(model, optimizers, 1 - spent, ids, weights)
+        take_step(model, optimizers, 1 - spent, *tensors(batch, int(tokenizer.pad_token_id), config.read_share, stream))
         seen += len(batch)
     return seen
 
 
-def settings(seed: int, options: argparse.Namespace) -> TrainingConfig:
-    """The demonstration's settings."""
-    return TrainingConfig(
-        iterations=options.iterations, groups_per_iteration=12, group_size=8, learning_rate=4e-4, seed=seed, workers=2
-    )
+def metrics(seed: int) -> list[Cell]:
+    """What the GRPO run with this seed reported, one entry an iteration."""
+    text = (WORK / f"grpo-{seed}" / "metrics.jsonl").read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()]
 
 
-def after(trainer: Trainer, episodes: int, minutes: float) -> dict[str, object]:
+def measured(trainer: Trainer, episodes: int, minutes: float) -> Cell:
     """What the trained agent can do."""
-    _, measured = evaluate(trainer, episodes)
+    _, success = evaluate(trainer, episodes)
     trainer.close()
-    figures = {name: {"value": e.value, "low": e.low, "high": e.high} for name, e in measured.items()}
+    figures = {name: {"value": e.value, "low": e.low, "high": e.high} for name, e in success.items()}
     return {"minutes": minutes, "success": {"after": figures}}
 
 
-def _seconds_an_iteration(seed: int) -> float:
-    """Wall-clock seconds of an iteration of the GRPO run with this seed."""
-    lines = (WORK / f"grpo-{seed}" / "metrics.jsonl").read_text().splitlines()
-    spent = [json.loads(line) for line in lines]
-    return sum(line["seconds/rollout"] + line["seconds/update"] for line in spent) / len(spent)
+def report(results: dict[str, Cell]) -> str:
+    """The table in Markdown: the mean over seeds with its 95 % interval, and every seed."""
+    names = [name for name, _, _ in MEASURED]
+    lines = ["| | seeds | " + " | ".join(names) + " |", "| --- | --- |" + " --- |" * len(names)]
+    cells = {kind: [cell for name, cell in results.items() if name.startswith(f"{kind}/")] for kind in KINDS}
+    if cells["grpo"]:
+        before = [100 * cells["grpo"][0]["success"]["before"][name]["value"] for name in names]
+        lines.append("| before | |" + "".join(f" {value:.1f} % |" for value in before))
+    for kind, title in KINDS.items():
+        if not cells[kind]:
+            continue
+        columns = [[100 * cell["success"]["after"][name]["value"] for cell in cells[kind]] for name in names]
+        lines.append(f"| {title} | {len(cells[kind])} |" + "".join(f" {mean_text(values)} |" for values in columns))
+    return "\n".join(lines)
+
+
+def mean_text(values: Sequence[float]) -> str:
+    """Mean, 95 % interval of the mean, and the values themselves."""
+    each = ", ".join(f"{value:.1f}" for value in values)
+    if len(values) not in T_QUANTILES:
+        return f"{np.mean(values):.1f} % ({each})"
+    half = T_QUANTILES[len(values)] * np.std(values, ddof=1) / len(values) ** 0.5
+    return f"{np.mean(values):.1f} % ± {half:.1f} ({each})"
+
+
+def draw(results: dict[str, Cell]) -> None:
+    """Success of each iteration's own customers: the seeds, and their mean with its interval."""
+    figure, axes = pyplot.subplots(figsize=(7, 4), dpi=120)
+    for kind, colour in (("grpo", "#1f4e8c"), ("shuffled", "#c0703a")):
+        curves = [cell["curve"] for name, cell in results.items() if name.startswith(f"{kind}/")]
+        if not curves:
+            continue
+        shortest = min(map(len, curves))
+        rows = 100 * np.array([smooth(curve[:shortest]) for curve in curves])
+        steps, mean = np.arange(1, shortest + 1), rows.mean(0)
+        axes.plot(steps, mean, color=colour, linewidth=2, label=f"{KINDS[kind]}, mean of {len(rows)} seeds")
+        if len(rows) in T_QUANTILES:
+            half = T_QUANTILES[len(rows)] * rows.std(0, ddof=1) / len(rows) ** 0.5
+            axes.fill_between(steps, mean - half, mean + half, color=colour, alpha=0.2, linewidth=0)
+    axes.set(xlabel="iteration (12 customers × 8 attempts)", ylabel="success at T = 1 (%)", ylim=(0, 100))
+    axes.set_title("The tiny agent learns to handle refunds (mean of five iterations, 95 % interval)", fontsize=10)
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False, loc="upper left")
+    figure.tight_layout()
+    PLOT.parent.mkdir(exist_ok=True)
+    figure.savefig(PLOT)
+
+
+def smooth(curve: Sequence[float]) -> list[float]:
+    """The mean of each value and up to four before it."""
+    return [float(np.mean(curve[max(0, place - 4) : place + 1])) for place in range(len(curve))]
 
 
 if __name__ == "__main__":

@@ -130,7 +130,11 @@ def optimizers_for(model: LlamaForCausalLM, config: CloningConfig) -> tuple[torc
 
 
 def take_step(
-    model: LlamaForCausalLM, optimizers: tuple[torch.optim.Optimizer, ...], factor: float, ids: Tensor, predicted: Tensor
+    model: LlamaForCausalLM,
+    optimizers: tuple[torch.optim.Optimizer, ...],
+    factor: float,
+    ids: Tensor,
+    predicted: Tensor,
 ) -> float:
     """One step of cloning at a factor of the optimizers' own learning rates; the loss before it, in nats."""
     for optimizer in optimizers:

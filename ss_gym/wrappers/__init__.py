@@ -1,0 +1,7 @@
+"""Wrappers of text environments."""
+
+from __future__ import annotations
+
+from ss_gym.wrappers.reward import WeightedReward
+
+__all__ = ["WeightedReward"]

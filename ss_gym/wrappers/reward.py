@@ -1,0 +1,46 @@
+"""Wrappers that change what an agent is rewarded for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium as gym
+from gymnasium.utils import RecordConstructorArgs
+
+
+class WeightedReward(gym.Wrapper[str, str, str, str], RecordConstructorArgs):
+    """The reward as a weighted sum of its terms: reward = Σ weight · term.
+
+    ``info["reward_terms"]`` and ``info["success"]`` stay as they are, so evaluations are comparable.
+
+    >>> import ss_gym
+    >>> env = WeightedReward(gym.make("StateSet/Refund-v0"), {"success": 1.0}, default=0.0)
+    >>> env.reset(seed=1)[0] != "", env.step("Hello!")[1]
+    (True, 0.0)
+
+    Args:
+        env: an environment that gives ``info["reward_terms"]`` with every step.
+        weights: weight by name of the term.
+        default: weight of the terms that ``weights`` does not name.
+
+    Raises:
+        ValueError: if a weight is not a finite number.
+        KeyError: from ``step``, if the environment gives no reward terms.
+    """
+
+    def __init__(self, env: gym.Env[str, str], weights: Mapping[str, float], default: float = 1.0) -> None:
+        for name, weight in [*weights.items(), ("default", default)]:
+            if not abs(weight) < float("inf"):
+                raise ValueError(f"the weight of {name!r} must be a finite number, got {weight}")
+        RecordConstructorArgs.__init__(self, weights=dict(weights), default=default)
+        gym.Wrapper.__init__(self, env)
+        self._weights = dict(weights)
+        self._default = default
+
+    def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
+        """The environment's step with the weighted reward."""
+        observation, _, terminated, truncated, info = self.env.step(action)
+        terms: Mapping[str, float] = info["reward_terms"]
+        reward = sum(self._weights.get(name, self._default) * value for name, value in terms.items())
+        return observation, float(reward), terminated, truncated, info
