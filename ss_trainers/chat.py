@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -54,6 +55,10 @@ class ChatFormat:
 
     What users and tools say is data: text in it that looks like a control token is encoded as
     plain text.
+
+    The tools are listed once. Where the template has a place for them it writes them as the model
+    knows them. Where it has none, their schemas follow the system prompt, unless that already names
+    every tool and every argument: then it is the list.
 
     Args:
         tokenizer: its chat template is used where it has one that can be cut into one fragment a
@@ -140,7 +145,7 @@ class ChatFormat:
 
     def _render_opening(self, system_prompt: str, tools: Sequence[Mapping[str, Any]]) -> str:
         """The system prompt, the tools, and one user message that is a slot."""
-        if tools and "tools" not in self.template:
+        if tools and "tools" not in self.template and not _names_all(system_prompt, tools):
             listed = "\n".join(json.dumps(tool.get("function", tool), ensure_ascii=False) for tool in tools)
             system_prompt, tools = f"{system_prompt}\n\n{_TOOLS_HEADING}\n{listed}".lstrip(), ()
         if not system_prompt:
@@ -297,6 +302,15 @@ def written_action(message: Message) -> str:
         arguments = call["arguments"] if isinstance(call["arguments"], str) else json.dumps(call["arguments"])
         lines.append(f'<tool_call>{{"name": {json.dumps(call["name"])}, "arguments": {arguments}}}</tool_call>')
     return "\n".join(lines)
+
+
+def _names_all(system_prompt: str, tools: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether every tool and every argument of it stands in the system prompt as a word."""
+    functions = [tool.get("function", tool) for tool in tools]
+    names = {str(function["name"]) for function in functions}
+    for function in functions:
+        names.update((function.get("parameters") or {}).get("properties") or {})
+    return all(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", system_prompt) for name in names)
 
 
 def _environment_messages(conversation: Conversation, start: int) -> list[Message]:

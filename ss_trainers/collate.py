@@ -15,6 +15,7 @@ def collate(
     trajectories: Sequence[MultiTurnTrajectory],
     *,
     share_prefix: bool = True,
+    min_prefix: int = 1,
     pad_id: int = 0,
     dtype: torch.dtype = torch.float32,
 ) -> TokenBatch:
@@ -26,6 +27,7 @@ def collate(
     Args:
         trajectories: all with ``prompt_ids``, and ``token_ids`` on every turn.
         share_prefix: take the longest common prefix of the prompts out of the rows.
+        min_prefix: leave a prefix of fewer tokens in the rows.
         pad_id: what fills the rows on the right; never attended to.
         dtype: of log-probabilities.
 
@@ -39,6 +41,8 @@ def collate(
     prefix = _common_prefix([row.prompt for row in rows]) if share_prefix else ()
     # The first token of a row predicts the second: it must be context, never an action.
     shared = min([len(prefix), *(len(row.prompt) - 1 for row in rows)])
+    if shared < min_prefix:
+        shared = 0
     width = max(len(row.ids) for row in rows) - shared
     turns = max(1, *(len(row.rewards) for row in rows))
 

@@ -62,9 +62,11 @@ class TrainingConfig:
         eval_episodes: episodes of one evaluation.
         eval_every: iterations between evaluations; 0 for none.
         save_every: iterations between checkpoints; 0 for one at the end only.
-        seed: of scenarios and sampling. Same seed, device, ``workers`` and ``threads``: same run.
+        seed: of scenarios and sampling. Same seed, ``workers`` and ``threads``: same run on a
+            processor. A GPU adds in an order that changes, so there a run repeats nearly, not exactly.
         lora: train adapters instead of the model.
-        device: where the model is trained, e.g. ``"cpu"`` or ``"cuda:0"``.
+        device: where the model plays and is trained, e.g. ``"cpu"`` or ``"cuda:0"``; it stays in
+            float32 there.
         threads: threads of one process for tensor arithmetic.
         workers: processes that share the work; more than one needs ``device="cpu"``, and a script
             whose main part stands under ``if __name__ == "__main__":``.

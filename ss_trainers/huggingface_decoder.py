@@ -71,33 +71,34 @@ class HuggingFaceDecoder:
             for rows in (single, several)
             if rows
         ]
-        order = torch.tensor([row for rows, _ in parts for row in rows])
+        order = torch.tensor([row for rows, _ in parts for row in rows], device=self._model.device)
         return torch.cat([logits for _, logits in parts])[order.argsort()]
 
     def _run(self, slots: list[int], tokens: list[Sequence[int]]) -> Tensor:
         device = self._model.device
         width = max(len(ids) for ids in tokens)
-        starts = torch.tensor([self._length[slot] for slot in slots])
+        starts = [self._length[slot] for slot in slots]
+        span = max(starts) + width
         # Padding is written behind the row's end, where the next tokens overwrite it.
-        positions = starts[:, None] + torch.arange(width)
-        span = int(positions.max()) + 1
+        positions = torch.tensor(starts, device=device)[:, None] + torch.arange(width, device=device)
         self._cache.reserve(max(slots) + 1, span)
-        self._cache.select(slots, positions.to(device), span)
-        unseen = torch.arange(span) > positions[:, None, :, None]
+        self._cache.select(slots, positions, span)
+        unseen = torch.arange(span, device=device) > positions[:, None, :, None]
         lowest = torch.finfo(self._model.dtype).min
-        bias = torch.zeros(unseen.shape, dtype=self._model.dtype).masked_fill_(unseen, lowest)
+        bias = torch.zeros(unseen.shape, dtype=self._model.dtype, device=device).masked_fill_(unseen, lowest)
         output = causal_lm.decoder_of(self._model)(
             input_ids=torch.tensor([[*ids, *[ids[-1]] * (width - len(ids))] for ids in tokens], device=device),
-            attention_mask=bias.to(device),
+            attention_mask=bias,
             # Positions of padding may lie beyond the model's table.
-            position_ids=positions.clamp(max=causal_lm.context_length(self._model) - 1).to(device),
+            position_ids=positions.clamp(max=causal_lm.context_length(self._model) - 1),
             past_key_values=self._cache,
             use_cache=True,
         )
         for slot, ids in zip(slots, tokens, strict=True):
             self._length[slot] += len(ids)
+        rows = torch.arange(len(slots), device=device)
         last = torch.tensor([len(ids) - 1 for ids in tokens], device=device)
-        return causal_lm.logits_of(self._model, output.last_hidden_state[torch.arange(len(slots)), last])
+        return causal_lm.logits_of(self._model, output.last_hidden_state[rows, last])
 
 
 class _SlotCache(Cache):

@@ -27,8 +27,9 @@ from torch.nn import functional
 from transformers import LlamaForCausalLM, PreTrainedModel
 
 _INITIAL_CAPACITY = 64
-# Attention scores computed at once for rows that read several tokens: what a core's cache holds.
-_MAX_SCORES = 2**17
+# Attention scores computed at once for rows that read several tokens: what a processor core's
+# cache holds; elsewhere as many as memory allows (128 MB in fp32), since every call costs a launch.
+_MAX_SCORES, _MAX_SCORES_ELSEWHERE = 2**17, 2**25
 
 _KeysValues = tuple[Tensor, Tensor]
 
@@ -199,11 +200,12 @@ class LlamaDecoder:
             if size == 0:
                 yield members
                 continue
-            # Longer messages by length of conversation, few enough that their scores stay in cache.
+            # Longer messages by length of conversation, as many as may have their scores at once.
             ends = rows.starts[members] + rows.counts[members]
             members = members[ends.argsort(kind="stable")]
             area = self._heads * 2**size * int(ends.max() + self._prompt_starts[-1])
-            for start in range(0, len(members), step := max(1, _MAX_SCORES // area)):
+            most = _MAX_SCORES if self._head.device.type == "cpu" else _MAX_SCORES_ELSEWHERE
+            for start in range(0, len(members), step := max(1, most // area)):
                 yield members[start : start + step]
 
     def _group(self, rows: _Rows, members: NDArray[np.int64]) -> _Group:
@@ -232,14 +234,14 @@ class LlamaDecoder:
         hidden = np.empty((*tokens.shape, len(position) + length), dtype=bool)
         hidden[..., : len(position)] = ((position < begin) | (position >= end))[:, None]
         hidden[..., len(position) :] = np.arange(length) > (starts + clipped)[..., None]
-        bias = torch.zeros(hidden.shape, dtype=self._head.dtype).masked_fill_(torch.from_numpy(hidden), -torch.inf)
+        bias = self._head.new_zeros(hidden.shape).masked_fill_(self._to_device(hidden), -torch.inf)
         whole = len(tokens) == len(rows.slots) and bool((tokens[:, 0] == np.arange(len(tokens))).all())
         return _Group(
             tokens=None if whole and tokens.shape[1] == 1 else self._to_device(tokens),
             members=self._to_device(tokens[real]),
             places=self._to_device(real.reshape(-1).nonzero()[0]),
             slots=None if dense else self._to_device(slots),
-            bias=bias[:, None, None].to(self._head.device),
+            bias=bias[:, None, None],
             bank=bank,
             length=length,
         )
@@ -343,5 +345,6 @@ def _weight(linear: Any) -> Tensor:
         return weight
     for name in linear.active_adapters:
         if name in linear.lora_A:
-            weight = weight + linear.get_delta_weight(name)
+            # Adapters are in single precision where the model is in half precision.
+            weight = weight + linear.get_delta_weight(name).to(weight.dtype)
     return weight

@@ -36,6 +36,9 @@ from ss_trainers.types import BatchCounts, TokenBatch, merge_metrics
 
 _LOGGER = logging.getLogger(__name__)
 
+# A shared prompt is attended to under a mask, which costs more than repeating a short one.
+_MIN_PREFIX = 64
+
 Environment = str | EnvSpec | Callable[[], TextEnv]
 
 
@@ -208,7 +211,9 @@ class Trainer:
     def agent(self) -> MultiTurnAgent:
         """The agent as it is now; it goes on learning if training does."""
         config = self.training
-        agent = AgentConfig(self._base_model, config.max_new_tokens, config.temperature, seed=config.seed)
+        agent = AgentConfig(
+            self._base_model, config.max_new_tokens, config.temperature, seed=config.seed, device=config.device
+        )
         return MultiTurnAgent(agent, self._running().engine.backend)
 
     def close(self) -> None:
@@ -253,7 +258,7 @@ class Trainer:
         """The episodes as tokens, with advantages; None if none is left to learn from."""
         if not rollouts.trajectories:
             return None
-        batch, nonfinite = drop_nonfinite(collate(rollouts.trajectories))
+        batch, nonfinite = drop_nonfinite(collate(rollouts.trajectories, min_prefix=_MIN_PREFIX))
         metrics["nonfinite_episodes"] = float(nonfinite)
         if not len(batch):
             return None

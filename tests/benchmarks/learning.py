@@ -1,13 +1,16 @@
-"""How fast a language model plays and learns, in tokens per CPU second."""
+"""How fast a language model plays and learns, in tokens per CPU second.
+
+``tests.gpu.run`` measures with the same functions on another device, and by the clock on the wall.
+"""
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ss_gym.types import ConversationTurn, MultiTurnTrajectory
 from ss_trainers import GRPO, Episode, GRPOTrainer, TrainingConfig
@@ -18,9 +21,11 @@ from ss_trainers.rollout import Rollouts
 from ss_trainers.types import BatchCounts, TokenBatch
 
 ENV_ID = "StateSet/Refund-v0"
+COMPACT = {"prompt": "compact"}
 # A page of policy, and a short conversation about it: prompt, customer and agent tokens.
 PROMPT, HEARD, SAID, ROWS = 600, 30, 70, 32
 T = TypeVar("T")
+Clock = Callable[[], float]  # seconds
 
 
 def rows(model: str, episodes: int) -> Iterator[tuple[str, str]]:
@@ -31,7 +36,7 @@ def rows(model: str, episodes: int) -> Iterator[tuple[str, str]]:
     yield "model, conversations, mean tokens", f"{model}, {episodes}, {tokens / episodes:,.0f}"
     yield "generation, environment included", f"{sampled / seconds:,.0f} sampled tokens per CPU second"
     yield "training on these conversations", f"{tokens / update(model, batch):,.0f} tokens per CPU second"
-    policies = [conversation(random.Random(row), load_vocabulary(model)) for row in range(ROWS)]
+    policies = conversations(model, ROWS)
     setting = f"{ROWS} × ({PROMPT} prompt + {HEARD + SAID}) tokens"
     once = update(model, collate(policies))
     always = update(model, collate(policies, share_prefix=False))
@@ -39,18 +44,25 @@ def rows(model: str, episodes: int) -> Iterator[tuple[str, str]]:
     yield f"training, {setting}, prompt in each row", f"{always:.2f} CPU seconds"
 
 
-def rollouts(model: str, episodes: int) -> tuple[Rollouts, float]:
-    """Plays episodes as training does, and the CPU seconds they take; the first few warm up."""
-    trainer = GRPOTrainer(ENV_ID, model, training=TrainingConfig(), env_kwargs={"prompt": "compact"})
+def rollouts(
+    model: str,
+    episodes: int,
+    training: TrainingConfig | None = None,
+    env_kwargs: Mapping[str, Any] = COMPACT,
+    clock: Clock = time.process_time,
+) -> tuple[Rollouts, float]:
+    """Plays episodes as training does, and the seconds they take; the first few warm up."""
+    trainer = GRPOTrainer(ENV_ID, model, training=training, env_kwargs=env_kwargs)
     trainer.evaluate([Episode(seed) for seed in range(4)])
-    seconds, played = _timed(lambda: trainer.evaluate([Episode(seed) for seed in range(episodes)]))
+    seconds, played = timed(lambda: trainer.evaluate([Episode(seed) for seed in range(episodes)]), clock)
     trainer.close()
     return played, seconds
 
 
-def load_vocabulary(model: str) -> int:
-    """How many tokens the model knows."""
-    return len(load_model(model).tokenizer)
+def conversations(model: str, count: int) -> list[MultiTurnTrajectory]:
+    """Trajectories of random tokens of the model, each after the same long prompt."""
+    vocabulary = len(load_model(model).tokenizer)
+    return [conversation(random.Random(row), vocabulary) for row in range(count)]
 
 
 def conversation(draw: random.Random, vocabulary: int) -> MultiTurnTrajectory:
@@ -65,11 +77,11 @@ def conversation(draw: random.Random, vocabulary: int) -> MultiTurnTrajectory:
     return MultiTurnTrajectory(turns, prompt_ids=prompt)
 
 
-def update(model: str, batch: TokenBatch) -> float:
-    """CPU seconds of the forward and backward passes of GRPO over a batch; once before to warm up."""
-    network = load_model(model).model.requires_grad_(True)
+def update(model: str, batch: TokenBatch, device: str = "cpu", clock: Clock = time.process_time) -> float:
+    """Seconds of the forward and backward passes of GRPO over a batch; once before to warm up."""
+    network = load_model(model, device).model.requires_grad_(True)
     policy, algorithm, counts = LanguagePolicy(network), GRPO(), BatchCounts.of(batch)
-    batch = replace(batch, advantages=algorithm.advantages(batch))
+    batch = replace(batch, advantages=algorithm.advantages(batch)).to(device)
     parts = split_by_length(batch, TrainingConfig().micro_batch_tokens)
 
     def passes() -> None:
@@ -78,11 +90,12 @@ def update(model: str, batch: TokenBatch) -> float:
                 algorithm.loss(part, policy.logprobs(part), counts).loss.backward()
 
     passes()
-    seconds, _ = _timed(passes)
+    seconds, _ = timed(passes, clock)
     return seconds
 
 
-def _timed(work: Callable[[], T]) -> tuple[float, T]:
-    start = time.process_time()
+def timed(work: Callable[[], T], clock: Clock) -> tuple[float, T]:
+    """The seconds that the work takes by the clock, and its result."""
+    start = clock()
     result = work()
-    return time.process_time() - start, result
+    return clock() - start, result

@@ -1,7 +1,9 @@
+import gymnasium as gym
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import ss_gym  # noqa: F401  (registers StateSet/…)
 from ss_gym.agents import Conversation
 from ss_gym.types import Completion
 from ss_trainers.chat import FALLBACK_TEMPLATE, ChatFormat, EncodedConversation, written_action
@@ -228,6 +230,47 @@ def test_tools_are_listed_after_the_instructions_where_the_template_does_not_kno
     assert '\n{"name": "get_order", "parameters": {}}<|end|>' in text
     own = ChatFormat(make_tokenizer(CHATML))
     assert own.prompt_ids("Be kind.", TOOLS) == own.prompt_ids("Be kind.")
+
+
+ORDER = {"type": "object", "properties": {"order_id": {"type": "string"}, "with_notes": {"type": "boolean"}}}
+LOOKUP = ({"type": "function", "function": {"name": "get_order", "parameters": ORDER}},)
+
+
+@pytest.mark.parametrize(
+    ("instructions", "listed"),
+    [
+        ("Tools:\n- get_order(order_id: string, with_notes: boolean): Get an order.", False),
+        ('{"name":"get_order","arguments":["order_id","with_notes"]}', False),
+        ("Call get_order before you answer.", True),  # named, but not how to call it
+        ("- get_order(order_id: string): Get an order.", True),  # an argument is missing
+        ("- get_orders(order_id, with_notes)\n- forget_order(order_id, with_notes)", True),  # other tools
+        ("Be kind.", True),
+        ("", True),
+    ],
+)
+def test_tools_that_the_instructions_name_with_their_arguments_are_not_listed_again(instructions, listed):
+    chat = ChatFormat(make_tokenizer(HEADERS))
+    text = chat.tokenizer.decode(chat.prompt_ids(instructions, LOOKUP))
+    assert ("To use a tool" in text) == listed
+    if not listed:
+        assert chat.prompt_ids(instructions, LOOKUP) == chat.prompt_ids(instructions)
+
+
+def test_every_tool_must_be_named_or_all_are_listed():
+    chat = ChatFormat(make_tokenizer(HEADERS))
+    two = (*LOOKUP, {"type": "function", "function": {"name": "end_conversation"}})
+    instructions = "get_order(order_id, with_notes)"
+    assert chat.prompt_ids(instructions, two) != chat.prompt_ids(instructions)
+    both = f"{instructions}, end_conversation()"
+    assert chat.prompt_ids(both, two) == chat.prompt_ids(both)
+
+
+@pytest.mark.parametrize(("prompt", "listed"), [("full", False), ("compact", True)])
+def test_of_our_environments_only_the_compact_prompt_needs_the_list(prompt, listed):
+    _, info = gym.make("StateSet/Refund-v0", prompt=prompt).reset(seed=0)
+    chat = ChatFormat(make_tokenizer(HEADERS))
+    plain = chat.prompt_ids(info["system_prompt"])
+    assert (chat.prompt_ids(info["system_prompt"], info["tools"]) != plain) == listed
 
 
 def test_a_tokenizer_without_end_of_sequence_is_refused():

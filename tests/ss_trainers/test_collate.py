@@ -36,6 +36,14 @@ def test_without_sharing_rows_hold_their_whole_prompt():
     assert batch.input_ids[0, :4].tolist() == [5, 6, 7, 10]
 
 
+def test_a_prefix_below_the_minimum_stays_in_the_rows():
+    assert collate([LONG, SHORT], min_prefix=2).prefix.tolist() == [5, 6]
+    batch = collate([LONG, SHORT], min_prefix=3)
+    assert batch.prefix.tolist() == []
+    assert batch.input_ids[:, :3].tolist() == [[5, 6, 7], [5, 6, 8]]
+    assert batch.action_mask.sum().item() == 4
+
+
 def test_the_last_prompt_token_stays_in_the_row_because_it_predicts_the_next():
     equal = [replace(LONG, turns=(REPLY,)), replace(LONG, turns=(REPLY, RESULT))]
     batch = collate(equal)

@@ -17,6 +17,12 @@ SETTINGS = SamplingSettings(eos_ids=(EOS,), max_new_tokens=8)
 RUNNERS = [(llama, True), (llama, False), (gpt2, True)]
 
 
+@pytest.fixture(autouse=True)
+def short_prompts_are_shared(monkeypatch):
+    # So that small models and short conversations are enough to test with.
+    monkeypatch.setattr("ss_trainers.generation._MIN_SHARED_TOKENS", 8)
+
+
 def make_generator(model, native=True, settings=SETTINGS, seed=0, **options):
     return Generator(model, settings, native=native, rng=torch.Generator().manual_seed(seed), **options)
 
@@ -51,8 +57,11 @@ def play(generator, rng, count=7, turns=4, beginning=None):
 
 
 def fresh_logprobs(model, sequence, temperature=1.0):
+    """Log-probabilities (T, V) of what follows each token, in single precision at least, on the processor."""
     with torch.no_grad():
-        return (model(torch.tensor([sequence])).logits[0] / temperature).log_softmax(-1)
+        logits = model(torch.tensor([sequence], device=model.device)).logits[0]
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    return (logits / temperature).log_softmax(-1).cpu()
 
 
 def worst_difference(model, said, replies, temperature=1.0):

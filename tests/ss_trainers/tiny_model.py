@@ -32,7 +32,7 @@ def make_tokenizer(chat_template=CHATML, corpus=_CORPUS, vocabulary=320, special
     return wrapped
 
 
-def make_model(vocabulary, width=32, layers=2, seed=0):
+def make_model(vocabulary, width=32, layers=2, seed=0, tied=True):
     config = LlamaConfig(
         vocab_size=vocabulary,
         hidden_size=width,
@@ -41,7 +41,7 @@ def make_model(vocabulary, width=32, layers=2, seed=0):
         num_attention_heads=4,
         num_key_value_heads=2,
         max_position_embeddings=512,
-        tie_word_embeddings=True,
+        tie_word_embeddings=tied,
         bos_token_id=None,
         eos_token_id=0,
         pad_token_id=2,

@@ -22,7 +22,7 @@ CONFIGS = {
 }
 
 
-def naive_loss(model, given, config, reference):
+def naive_loss(model, given, config, reference, temperature=TEMPERATURE):
     """GRPO token by token in Python: every sequence by itself, all logits, no masks, no tensors of advantages."""
     returns = [one.total_reward for one in given]
     terms, lengths = [], []
@@ -34,9 +34,9 @@ def naive_loss(model, given, config, reference):
             squares = sum((value - mean) ** 2 for value in group)
             advantage /= max(math.sqrt(squares / (len(group) - config.unbiased_std)), config.std_floor)
         ids = [*one.prompt_ids, *(token for turn in one.turns for token in turn.token_ids)]
-        logprobs = (model(torch.tensor([ids])).logits[0].double() / TEMPERATURE).log_softmax(-1)
+        logprobs = (model(torch.tensor([ids])).logits[0].double() / temperature).log_softmax(-1)
         with torch.no_grad():
-            anchor = (reference(torch.tensor([ids])).logits[0].double() / TEMPERATURE).log_softmax(-1)
+            anchor = (reference(torch.tensor([ids])).logits[0].double() / temperature).log_softmax(-1)
         position, losses = len(one.prompt_ids), []
         for turn in one.turns:
             for place, token in enumerate(turn.token_ids):
