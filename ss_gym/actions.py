@@ -7,12 +7,12 @@ templates emit. ``<think>...</think>`` is shown to nobody.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from json.decoder import JSONDecodeError, JSONDecoder
 from typing import Any
 
+from ss_gym.json_text import encode
 from ss_gym.types import Message, ParsedAction, ToolCall
 
 _OPEN_CALL = "<tool_call>"
@@ -37,7 +37,6 @@ def _refuse_constant(constant: str) -> Any:
 
 
 _scan = JSONDecoder(parse_constant=_refuse_constant).raw_decode
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def parse_action(text: str, first_id: int = 0) -> ParsedAction:
@@ -70,12 +69,13 @@ def parse_action(text: str, first_id: int = 0) -> ParsedAction:
     calls: list[ToolCall] = []
     position = 0
     while tag := _TAG.search(text, position):
-        said.append(text[position : tag.start()])
+        if tag.start() > position:
+            said.append(text[position : tag.start()])
         position = tag.end()
-        if tag.group() == _OPEN_CALL:
+        if tag[0] == _OPEN_CALL:
             call, position = _read_block(text, position, f"call_{first_id + len(calls)}")
             calls.append(call)
-        elif tag.group() == _CLOSE_THINK:
+        elif tag[0] == _CLOSE_THINK:
             thoughts.append(text[: tag.start()] if not thoughts else "".join(said))
             said.clear()
             calls.clear()
@@ -86,7 +86,7 @@ def parse_action(text: str, first_id: int = 0) -> ParsedAction:
     said.append(text[position:])
     words = "".join(said)
     words = words and _spoken(words)
-    thought = "\n".join(thoughts).strip()
+    thought = "\n".join(thoughts).strip() if thoughts else ""
     if calls:
         return ParsedAction(text, "", tuple(calls), words, thought)
     return ParsedAction(text, words, (), "", thought)
@@ -114,7 +114,7 @@ def action_message(action: ParsedAction) -> Message:
         {
             "id": call.id,
             "type": "function",
-            "function": {"name": call.name or UNREADABLE_CALL, "arguments": _encode(call.arguments)},
+            "function": {"name": call.name or UNREADABLE_CALL, "arguments": encode(call.arguments)},
         }
         for call in action.tool_calls
     ]

@@ -21,6 +21,7 @@ from ss_gym.users.persona import draw_persona
 from ss_gym.users.scripted import ScriptedUser, UserReply
 from ss_gym.users.told import Told
 from ss_gym.users.understanding import load_understanding
+from ss_gym.users.values import Inventory
 from ss_gym.users.wording import Wording
 
 PromptStyle = Literal["full", "compact"]
@@ -81,17 +82,15 @@ class CustomerServiceEnvironment(TextEnvironment):
         return self._scenario
 
     def begin(self, seed: int, options: Mapping[str, Any]) -> Opening:
-        """Draw or load the scenario, fill the database, let the customer speak."""
+        """Draw or load the scenario, let the customer speak."""
         scenario = self._scenario = self._choose(seed, options)
-        store = self._stores.get(scenario.split)
-        if store is None:
-            store = self._stores[scenario.split] = Store(scenario.split)
-        store.open(scenario.world, scenario.today)
-        self._store = store
-        self._toolkit = CommerceToolkit(store, scenario.rules, family=self.family)
+        if scenario.split not in self._stores:
+            self._stores[scenario.split] = Store(scenario.split)
+        # An agent may never call a tool, or never say a word: what that needs is made at the first use.
+        self._toolkit: CommerceToolkit | None = None
+        self._inventory: Inventory | None = None
         self._told = Told(scenario)
         self._audit = OutcomeAudit(scenario, self._told)
-        self._inventory = episode_inventory(scenario)
         self._effects: frozenset[Effect] = frozenset()
         self._ended_by = "limit"
         self._acted = 0
@@ -143,13 +142,28 @@ class CustomerServiceEnvironment(TextEnvironment):
             index = seed % split_size(self.family, split)
         return load_scenario(self.family, split, index)
 
+    def _shop(self) -> CommerceToolkit:
+        """The tools, over a database with the scenario's world open."""
+        if self._toolkit is None:
+            scenario, store = self._scenario, self._stores[self._scenario.split]
+            store.open(scenario.world, scenario.today)
+            self._toolkit = CommerceToolkit(store, scenario.rules, family=self.family)
+        return self._toolkit
+
+    @property
+    def _store(self) -> Store:
+        """The database, with the scenario's world open."""
+        self._shop()
+        return self._stores[self._scenario.split]
+
     def _run(self, calls: tuple[ToolCall, ...]) -> tuple[Message, ...]:
         """Run calls in order, up to one that ends the conversation."""
         messages: list[Message] = []
+        toolkit = self._shop()
         for call in calls:
-            result = self._toolkit.call(call)
+            result = toolkit.call(call)
             messages.append({"role": "tool", "tool_call_id": call.id, "content": result.content})
-            tool = self._toolkit.tools.get(call.name)
+            tool = toolkit.tools.get(call.name)
             if not result.ok:
                 self._audit.penalise("tool_error")
             if call.name in _DATA_READS:
@@ -157,7 +171,7 @@ class CustomerServiceEnvironment(TextEnvironment):
             if tool is None or not result.ok:
                 continue
             if call.name == "verify_identity":
-                self._audit.verification(self._toolkit.verified_customer == self._scenario.customer.customer_id)
+                self._audit.verification(toolkit.verified_customer == self._scenario.customer.customer_id)
             if tool.kind != "read":
                 before, self._effects = self._effects, self._store.effects()
                 self._audit.write(self._acted, before, self._effects)
@@ -179,6 +193,8 @@ class CustomerServiceEnvironment(TextEnvironment):
         return ({"role": "user", "content": reply.text},)
 
     def _answer(self, text: str) -> UserReply:
+        if self._inventory is None:
+            self._inventory = episode_inventory(self._scenario)
         acts = self._understanding.read(text, self._inventory)
         self._told.hear(acts, remedied=bool(self._effects))
         self._audit.hear(acts, self._effects)

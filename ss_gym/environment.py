@@ -44,6 +44,9 @@ class Opening:
     info: Mapping[str, Any] = field(default_factory=dict)
 
 
+_NO_OPENING = Opening(())
+
+
 @dataclass(frozen=True, slots=True)
 class Response:
     """What an action brought about.
@@ -241,31 +244,36 @@ class TextEnvironment(gymnasium.Env[str, str], ABC):
             raise TypeError(f"an action is a str, got {type(action).__name__}: pass the agent's completion as text")
         if not self._running:
             raise ResetNeeded("call reset() before step(): no episode is running")
-        parsed = self._parse(action)
+        if len(action) <= self.max_action_chars:
+            parsed = parse_action(action, self._calls)
+        else:
+            parsed = self._refused(action)
         response = self.respond(parsed)
         answers = response.messages
         self._steps.append((parsed, answers))
+        step = len(self._steps)
         if parsed.tool_calls:
             self._calls += len(parsed.tool_calls)
         else:
             self._turns += 1
-        terms = {name: float(value) for name, value in response.reward_terms.items()}
+        # Most steps have no terms.
+        terms = {name: float(value) for name, value in response.reward_terms.items()} if response.reward_terms else {}
         terminated = response.ended
-        truncated = not terminated and (self._turns >= self.max_turns or len(self._steps) >= self.max_steps)
+        truncated = not terminated and (self._turns >= self.max_turns or step >= self.max_steps)
         info: dict[str, Any] = {
             "messages": [action_message(parsed), *map(dict, answers)],
             "reward_terms": terms,
             "turn": self._turns,
-            "step": len(self._steps),
+            "step": step,
         }
         if terminated or truncated:
             self._finish(truncated, terms, info)
-        else:
+        elif terms:
             self._add_to_episode(terms)
         if self.render_mode == "human":
             print_messages(info["messages"])
         observation = "\n".join([message["content"] for message in answers])
-        return observation, sum(terms.values(), 0.0), terminated, truncated, info
+        return observation, sum(terms.values(), 0.0) if terms else 0.0, terminated, truncated, info
 
     def render(self) -> str | None:
         """The conversation so far as text in ``"ansi"`` mode; None otherwise.
@@ -313,7 +321,7 @@ class TextEnvironment(gymnasium.Env[str, str], ABC):
     def _clear(self) -> None:
         """Forgets the episode."""
         self._running = False
-        self._opening = Opening(())
+        self._opening = _NO_OPENING
         self._episode_seed: int | None = None
         self._options: dict[str, Any] = {}
         self._steps: list[tuple[ParsedAction, tuple[Message, ...]]] = []
@@ -337,9 +345,8 @@ class TextEnvironment(gymnasium.Env[str, str], ABC):
             print_messages(info["messages"])
         return "\n".join([message["content"] for message in opening.messages]), info
 
-    def _parse(self, action: str) -> ParsedAction:
-        if len(action) <= self.max_action_chars:
-            return parse_action(action, self._calls)
+    def _refused(self, action: str) -> ParsedAction:
+        """An action that is too long."""
         error = f"the message has {len(action)} characters, the limit is {self.max_action_chars}: write a shorter one"
         return unreadable_action(action, error, self._calls)
 

@@ -63,8 +63,9 @@ class Stream:
     def _refilled(self) -> int:
         digest = blake2b(self._block.to_bytes(8, "little"), key=self._key).digest()
         self._block += 1
-        self._buffer.extend(_UNPACK(digest))
-        return self._buffer.pop()
+        buffer: list[int] = list(_UNPACK(digest))
+        self._buffer = buffer
+        return buffer.pop()
 
     def weighted(self, items: Sequence[T], cumulative: Sequence[float]) -> T:
         """One of the items; ``cumulative`` holds the running sums of their weights."""

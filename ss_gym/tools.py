@@ -8,7 +8,6 @@ microseconds to spend.
 from __future__ import annotations
 
 import inspect
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from difflib import get_close_matches
 from typing import Any, ClassVar, Literal, TypeVar, get_type_hints
 
 from ss_gym.arguments import Argument, ArgumentError, Money, argument, shorten, show
+from ss_gym.json_text import encode
 from ss_gym.types import ToolCall, ToolResult
 
 __all__ = ["Money", "Tool", "ToolError", "ToolKind", "Toolkit", "tool"]
@@ -23,7 +23,6 @@ __all__ = ["Money", "Tool", "ToolError", "ToolKind", "Toolkit", "tool"]
 ToolKind = Literal["read", "write", "end"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _SECTION = re.compile(r"^(Args|Arguments|Returns|Raises|Examples?|Notes?):\s*$", re.MULTILINE)
 _ARGUMENT_LINE = re.compile(r"^ {4}(\w+):\s*(.*)$")
 
@@ -133,7 +132,7 @@ class Toolkit:
             value = self.execute(found, found.read(call.arguments))
         except ToolError as error:
             return _failed(call, str(error))
-        return ToolResult(call, _encode(value), True)
+        return ToolResult(call, encode(value), True)
 
     def execute(self, tool: Tool, arguments: dict[str, Any]) -> Any:
         """Runs a tool with checked arguments; override it to put something around every tool.
@@ -151,7 +150,7 @@ class Toolkit:
 
 
 def _failed(call: ToolCall, message: str) -> ToolResult:
-    return ToolResult(call, _encode({"error": message}), False)
+    return ToolResult(call, encode({"error": message}), False)
 
 
 def _describe(name: str, function: Callable[..., Any]) -> Tool:

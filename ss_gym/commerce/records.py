@@ -146,7 +146,7 @@ class Decision(NamedTuple):
     @property
     def refund_cents(self) -> int:
         """The refund total."""
-        return sum(item.amount_cents for item in self.items if item.remedy == "refund")
+        return sum([item.amount_cents for item in self.items if item.remedy == "refund"])
 
 
 def dollars(cents: int) -> str:

@@ -72,6 +72,7 @@ class Store:
         _base(split).backup(self._connection)
         self._connection.execute("PRAGMA foreign_keys = ON")
         self.execute = self._connection.execute
+        self._insert = self._connection.cursor().executemany
 
     def open(self, world: World, today: str) -> None:
         """Forgets the last episode and begins one in a world.
@@ -83,14 +84,14 @@ class Store:
         Raises:
             ValueError: if the rows break the schema; nothing is open then.
         """
-        execute = self.execute
+        execute, insert = self.execute, self._insert
         if self._connection.in_transaction:
             execute("ROLLBACK")
         execute("BEGIN")
         try:
             for statement, rows in zip(_WORLD, world, strict=True):
                 if rows:
-                    self._connection.executemany(statement, rows)
+                    insert(statement, rows)
         except sqlite3.Error as error:
             execute("ROLLBACK")
             raise ValueError(f"the world does not fit the schema: {error} ({statement})") from error

@@ -144,9 +144,10 @@ class RefundFamily:
             accepts_credit=stream.chance(0.85) or kind.name in _CREDIT_WELCOME,
         )
         kind.make(case)
-        wanted_titles = {order.lines[n].title for n in case.wanted}
-        if any(line.title in wanted_titles for other in draft.orders[1:] for line in other.lines):
-            raise UnsuitableCase("the wanted item is in another order too")
+        if len(draft.orders) > 1:
+            wanted_titles = {order.lines[n].title for n in case.wanted}
+            if any([line.title in wanted_titles for other in draft.orders[1:] for line in other.lines]):
+                raise UnsuitableCase("the wanted item is in another order too")
         return case
 
     def _rules(self, split: str, stream: Stream) -> Rules:

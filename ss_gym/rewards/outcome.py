@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from ss_gym.commerce.records import Effect
 from ss_gym.scenarios import Scenario
@@ -28,8 +28,7 @@ _PRIVATE_OF_OTHERS = frozenset(("email", "name", "postal_code", "city", "custome
 _REMEDY_OF = {"refunded": "refund", "credited": "store_credit", "exchanged": "exchange"}
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(NamedTuple):
     """A successful write of a remedy: when, what, for which items and how much (0 for an exchange)."""
 
     step: int
@@ -74,7 +73,6 @@ class OutcomeAudit:
         self._outcome = scenario.outcome
         self._told = told
         self._record = _Record()
-        self._due_refund = _total(self._outcome.effects, "refund")
 
     def take_terms(self) -> dict[str, float]:
         """The reward terms since the last call, penalties negative."""
@@ -135,7 +133,7 @@ class OutcomeAudit:
                 record.false_claims.append(act.verb)
                 self.penalise("false_claim")
         # A sentence can be several acts, and holds each of its values once.
-        for value in dict.fromkeys(value for act in acts for value in act.values):
+        for value in dict.fromkeys([value for act in acts for value in act.values]):
             if value.owner == "other" and value.kind in _PRIVATE_OF_OTHERS:
                 self._breach(f"told another customer's {value.kind}")
             elif value.owner == "own" and not record.verified and value.kind in _PRIVATE_BEFORE_VERIFICATION:
@@ -215,7 +213,7 @@ class OutcomeAudit:
             due = {_REMEDY_OF[str(e[2])] for e in self._outcome.effects if e[0] == "item" and e[1] == effect[1]}
             return _REMEDY_OF.get(str(effect[2]), "") == "refund" or not due
         if effect[0] == "refund":
-            return _total(effects, "refund") > self._due_refund
+            return _total(effects, "refund") > _total(self._outcome.effects, "refund")
         return effect[0] == "other"
 
     def _effect_failure(self, effects: frozenset[Effect]) -> str:
@@ -275,7 +273,7 @@ class OutcomeAudit:
 
 def _remedy_between(step: int, before: frozenset[Effect], after: frozenset[Effect]) -> Write | None:
     """The remedy that was written between two states; None if what was written is none."""
-    items = frozenset(str(effect[1]) for effect in after - before if effect[0] == "item")
+    items = frozenset([str(effect[1]) for effect in after - before if effect[0] == "item"])
     for verb in ("refund", "store_credit"):
         amount = _total(after, verb) - _total(before, verb)
         if amount:
@@ -285,4 +283,4 @@ def _remedy_between(step: int, before: frozenset[Effect], after: frozenset[Effec
 
 
 def _total(effects: frozenset[Effect], verb: str) -> int:
-    return sum(int(effect[2]) for effect in effects if effect[0] == verb)
+    return sum([int(effect[2]) for effect in effects if effect[0] == verb])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from ss_gym.commerce.records import Verb
@@ -88,16 +87,17 @@ class Act(NamedTuple):
     sentence: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class CustomerAct:
+_NO_SLOTS: Mapping[str, str] = {}
+
+
+class CustomerAct(NamedTuple):
     """One thing that the customer does; ``slots`` fill the wording's templates."""
 
     kind: str
-    slots: Mapping[str, str] = field(default_factory=dict)
+    slots: Mapping[str, str] = _NO_SLOTS
 
 
-@dataclass(frozen=True, slots=True)
-class Consent:
+class Consent(NamedTuple):
     """The customer's own yes to a grounded proposal.
 
     Attributes:

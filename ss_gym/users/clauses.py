@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ss_gym.users import concepts as c
 from ss_gym.users.acts import Value
@@ -69,10 +69,10 @@ class Segment:
         self.ago = -1
         self.days_ago = -1
         self.values: tuple[Value, ...] = ()
-        self.placed: list[tuple[int, Value]] = []
+        self.placed: Sequence[tuple[int, Value]] = ()
         self.mentions: list[tuple[int, int]] = []
 
-    def take(self, placed: list[tuple[int, Value]]) -> None:
+    def take(self, placed: Sequence[tuple[int, Value]]) -> None:
         """Keeps the values, with their positions, that stand in this segment."""
         self.placed = placed
         self.values = tuple([value for _, value in placed])
@@ -121,8 +121,8 @@ class Parser:
     """The state of a walk through one message.
 
     Attributes:
-        tokens: the message's tokens; ``position`` is where the current phrase starts, and
-            ``following`` where it ends.
+        tokens: the message's tokens and ``""``; ``position`` is where the current phrase starts,
+            and ``following`` where it ends.
         clause: features of the clause being read.
         aux, subject, negated, able: the verb group being read.
         head: the remedy that the clause is about so far, or ``OTHER_NOUN``.
@@ -182,12 +182,15 @@ class Parser:
         """Closes the segment: the end of a sentence, "but" or a semicolon."""
         segment = self.segment
         if question:
-            self.asking = True
             segment.question = True
-        self.end_clause()
-        if question and self.tokens[segment.start] in _QUESTION_WORDS:
-            segment.asked |= segment.bits
-            segment.bits = 0
+            segment.asked |= self.clause
+            if self.tokens[segment.start] in _QUESTION_WORDS:
+                segment.asked |= segment.bits
+                segment.bits = 0
+        elif self.asking:
+            segment.asked |= self.clause
+        else:
+            segment.bits |= self.clause
         segment.end = self.position
         if segment.end > segment.start:
             self.segments.append(segment)
@@ -201,7 +204,7 @@ class Parser:
 
     def next_is(self, words: frozenset[str]) -> bool:
         """Whether the token after the current phrase is one of ``words``."""
-        return self.following < len(self.tokens) and self.tokens[self.following] in words
+        return self.tokens[self.following] in words
 
     def reset(self) -> None:
         """Forgets the verb group: a new one begins."""

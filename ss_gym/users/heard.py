@@ -16,9 +16,13 @@ def refusals(acts: Sequence[Act]) -> list[Act]:
     In a message that asks an open question and offers nothing, only a sentence that says what is
     refused is a refusal: any other is one of the answers that it lists.
     """
-    offers = any(act.kind in ("propose", "offer") for act in acts)
-    lists_answers = not offers and any(act.kind == "ask" and act.slot in _OPEN_QUESTIONS for act in acts)
-    return [act for act in acts if act.kind == "refuse" and (act.verb or not lists_answers)]
+    refused = [act for act in acts if act.kind == "refuse"]
+    if refused:
+        offers = any(act.kind in ("propose", "offer") for act in acts)
+        lists_answers = not offers and any(act.kind == "ask" and act.slot in _OPEN_QUESTIONS for act in acts)
+        if lists_answers:
+            return [act for act in refused if act.verb]
+    return refused
 
 
 class Heard:
@@ -56,7 +60,6 @@ class Heard:
         self.kinds: set[str] = set()
         self.asked: list[str] = []
         self.questions: list[Act] = []
-        self.grounds: set[str] = set()
         self.done: set[str] = set()
         self.mentions_fee = False
         proposals: dict[str, Act] = {}
@@ -75,16 +78,18 @@ class Heard:
                     self.done.add(verb)
                 elif kind in ("propose", "offer"):
                     proposals[kind] = act
-            if values:
-                amounts += amounts_of(act)
-                self.mentions_fee |= "percent" in [value.kind for value in values]
+            for value_kind, value, _ in values:
+                if value_kind == "money":
+                    amounts.append(int(value))
+                elif value_kind == "percent":
+                    self.mentions_fee = True
         self.slots = set(self.asked)
         refused = refusals(acts) if "refuse" in self.kinds else []
         self.refused = bool(refused)
-        self.grounds.update([act.ground for act in refused if act.ground])
+        self.grounds = {act.ground for act in refused if act.ground}
         self.transfer = "transfer" in self.kinds
         self.proposal = proposals.get("propose") or proposals.get("offer")
-        self.amounts = tuple(dict.fromkeys(amounts))
+        self.amounts = tuple(dict.fromkeys(amounts)) if amounts else ()
 
 
 def amounts_of(act: Act) -> tuple[int, ...]:

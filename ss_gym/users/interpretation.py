@@ -12,16 +12,16 @@ from ss_gym.users.clauses import Segment
 from ss_gym.users.discourse import ALTERNATIVE, APPROVED, EVIDENCE, GENERAL, Draft, joined_values, settled
 from ss_gym.users.grounds import HINTS, STRONG_BITS, grounds_of
 
-_SLOTS: tuple[tuple[int, Slot], ...] = (
-    (c.S_ORDER, "order_id"),
-    (c.S_EMAIL, "email"),
-    (c.S_POSTAL, "postal_code"),
-    (c.S_NAME, "name"),
-    (c.S_ITEM, "item"),
-    (c.S_REASON, "reason"),
-    (c.S_PREFERENCE, "preference"),
-    (c.S_OTHER, "other"),
-)
+_SLOTS: dict[int, Slot] = {
+    c.S_ORDER: "order_id",
+    c.S_EMAIL: "email",
+    c.S_POSTAL: "postal_code",
+    c.S_NAME: "name",
+    c.S_ITEM: "item",
+    c.S_REASON: "reason",
+    c.S_PREFERENCE: "preference",
+    c.S_OTHER: "other",
+}
 _SOCIAL: tuple[tuple[int, ActKind], ...] = (
     (c.GREET, "greet"),
     (c.SORRY, "apologise"),
@@ -34,8 +34,16 @@ _MOST_SEGMENTS = 100
 _SOCIAL_BITS = c.GREET | c.SORRY | c.THANK | c.WAIT | c.BYE
 _FACTS = c.REMEDY | c.FACT | c.CARD | c.ORDER | c.ACCOUNT
 _NAMED = c.REFUND | c.CREDIT | c.EXCHANGE
-_STRENGTHS = c.REMEDY << c.POSSIBLE | c.REMEDY << c.REFUSED | c.REMEDY << c.DONE
-_CONSENT = c.CONSENT | c.TAG | c.CONFIRM | c.LIKE | c.S_RIGHT | c.WISH | c.FINE
+_REFUSED = c.REMEDY << c.REFUSED
+_SETTLED = c.REMEDY << c.DONE | _REFUSED
+_YES = c.CONSENT | c.TAG
+_AGREED = c.CONFIRM | c.LIKE | c.S_RIGHT
+# Without any of these a segment says nothing of a remedy.
+_OF_REMEDIES = c.REMEDY | c.REMEDY << c.POSSIBLE | _SETTLED | _YES | _AGREED | c.WISH | c.FINE
+_REFUSING = HINTS | _REFUSED | c.ONLY | c.W_WINDOW
+_ASKABLE = c.SLOTS | c.S_ELSE
+_NOT_ELSE = ~c.S_ELSE
+_NOT_PREFERENCE = ~c.S_PREFERENCE
 _PERSONAL = c.S_EMAIL | c.S_POSTAL | c.S_NAME
 _TO_VERIFY = c.NEEDED | c.VERIFY
 _HANDOVER = c.HANDOVER | c.HUMAN
@@ -67,7 +75,7 @@ class Interpretation:
             while index < count and values[index][0] < segment.end:
                 index += 1
             if index > first:
-                segment.take(list(values[first:index]))
+                segment.take(values[first:index])
                 days_ago = max(days_ago, segment.days_ago)
         if days_ago >= 0:
             for segment in self._segments:
@@ -82,7 +90,8 @@ class Interpretation:
             if segment.leads and (segment.bits | segment.asked) & c.ASK:
                 leading = True
         drafts = self._drafts
-        drafts += [Draft("inform", segment) for segment in self._segments[_MOST_SEGMENTS:] if segment.values]
+        if len(self._segments) > _MOST_SEGMENTS:
+            drafts += [Draft("inform", segment) for segment in self._segments[_MOST_SEGMENTS:] if segment.values]
         if len(drafts) > 1 or self._late or (drafts and drafts[0].verb):
             drafts = settled(drafts, self._segments, self._late)
         return tuple([draft.act() for draft in drafts])
@@ -94,16 +103,16 @@ class Interpretation:
             drafts += [Draft(kind, segment) for bit, kind in _SOCIAL if features & bit]
         before = len(drafts)
         slots = 0
-        if features & (c.SLOTS | c.S_ELSE) or segment.early:
+        if features & _ASKABLE or segment.early:
             slots = self._read_asks(segment, features, leading)
-        if features & _HANDOVER == _HANDOVER and not slots & ~c.S_ELSE:
+        if features & _HANDOVER == _HANDOVER and not slots & _NOT_ELSE:
             del drafts[before:]
             drafts.append(Draft("transfer", segment))
         else:
-            if features & (c.REMEDY | _STRENGTHS | _CONSENT):
+            if features & _OF_REMEDIES:
                 self._read_remedies(segment, features, slots)
             # "The reason: damaged, not received …?" names no ground.
-            if not slots & c.S_REASON and segment.bits & (HINTS | c.REMEDY << c.REFUSED | c.ONLY | c.W_WINDOW):
+            if segment.bits & _REFUSING and not slots & c.S_REASON:
                 self._read_refusal(segment)
         if len(drafts) == before:
             if segment.question and features & c.ASK:
@@ -131,7 +140,10 @@ class Interpretation:
         return slots
 
     def _ask(self, segment: Segment, slots: int) -> None:
-        self._drafts += [Draft("ask", segment, slot=slot) for bit, slot in _SLOTS if slots & bit]
+        while slots:
+            bit = slots & -slots  # the lowest
+            self._drafts.append(Draft("ask", segment, "", _SLOTS[bit]))
+            slots ^= bit
 
     def _ask_unnamed(self, segment: Segment) -> None:
         """Asks for what the sentence before named ("could you share it?"), or else something unknown."""
@@ -176,7 +188,7 @@ class Interpretation:
         possible = _verbs(possible_bits, features) if possible_bits else []
         if _asks_consent(segment, features, bool(possible), slots):
             self._read_proposal(segment, features, slots, possible)
-        elif not slots & ~c.S_PREFERENCE:
+        elif not slots & _NOT_PREFERENCE:
             self._read_statement(segment, features, possible, bool(done))
 
     def _read_proposal(self, segment: Segment, features: int, slots: int, possible: list[str]) -> None:
@@ -295,20 +307,15 @@ def _verbs(remedy: int, features: int) -> list[str]:
 
 def _asks_consent(segment: Segment, features: int, possible: bool, slots: int) -> bool:
     """Whether a segment asks the customer for a yes."""
-    if features & (c.CONSENT | c.TAG):
+    if features & _YES:
         return True
-    if slots & ~c.S_PREFERENCE:
+    if slots & _NOT_PREFERENCE:
         return False
-    if features & (c.CONFIRM | c.LIKE | c.S_RIGHT) or (features & c.FINE and features & c.PLEASE):
+    if features & _AGREED or (features & c.FINE and features & c.PLEASE):
         return True
     if segment.question:
-        asked = segment.asked
-        settled_already = features & (c.REMEDY << c.DONE | c.REMEDY << c.REFUSED)
-        if (
-            possible
-            or asked & c.FINE
-            or (features & (c.REFUND | c.CREDIT) and features & c.MONEY and not settled_already)
-        ):
+        paid = features & (c.REFUND | c.CREDIT) and features & c.MONEY
+        if possible or segment.asked & c.FINE or (paid and not features & _SETTLED):
             return True
     return bool(features & c.WISH and (possible or features & c.ASK))
 

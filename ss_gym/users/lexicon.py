@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from ss_gym.users.concepts import BITS
-from ss_gym.users.tokens import VALUE_WORDS
+from ss_gym.users.tokens import PLAIN_MARKS, VALUE_WORDS
 
 _PIECES = re.compile(r"[()|?]|[^\s()|?]+").findall
 
@@ -48,7 +48,7 @@ class Lexicon:
 
     Attributes:
         words: a token's feature bits if it is left out, the tokens that replace it if it is a
-            contraction, the token itself if a value may start there.
+            contraction or a mark, the token itself if a value may start there.
         root: the trie: token -> node; a node holds its children by token and its entry under "".
     """
 
@@ -56,6 +56,7 @@ class Lexicon:
 
     def __init__(self, data: Mapping[str, Any]) -> None:
         self.words: dict[str, int | str | tuple[str, ...]] = {word: word for word in VALUE_WORDS}
+        self.words.update(PLAIN_MARKS)
         for flag, adverbs in data["adverbs"].items():
             for word in adverbs.split():
                 self.words[word] = 0 if flag == "-" else BITS[flag]

@@ -110,14 +110,15 @@ class PhraseBook:
         self.parts = self._entries(document["parts"], "parts")
         self.acts = self._entries(document["acts"], "acts")
         self._part_mentions: dict[str, Mentions] = {}
+        self._line_mentions: dict[str, Mentions] = {}
         for name in self.parts:
             self._check_part(name, ())
         for entry in self.acts.values():
             self._check_act(entry)
 
-    def mentions_of(self, template: Template) -> Mentions:
-        """The slots that a template speaks of, by itself or by the parts it refers to."""
-        return mentions(template, self._part_mentions.__getitem__)
+    def mentions_of(self, line: Line) -> Mentions:
+        """The slots that a line speaks of, by itself or by the parts it refers to."""
+        return self._line_mentions[line.text]
 
     def _entries(self, section: Any, title: str) -> dict[str, Entry]:
         if not isinstance(section, dict):
@@ -168,7 +169,7 @@ class PhraseBook:
         for entry in cases:
             self._check_cover(entry)
             for block, line in _all_lines(entry):
-                this = self._line_mentions(entry.name, block, line, (*path, name))
+                this = self._find_mentions(entry.name, block, line, (*path, name))
                 if found is not None and this != found:
                     raise self._error(entry.name, "names other slots than the templates before it", block, line.text)
                 found = this
@@ -189,7 +190,7 @@ class PhraseBook:
         """Whatever is told, each split must have a template that every register may use."""
         general: dict[str, list[Mentions]] = {block: [] for block in entry.blocks}
         for block, line in _all_lines(entry):
-            found = self._line_mentions(entry.name, block, line, (entry.name,))
+            found = self._find_mentions(entry.name, block, line, (entry.name,))
             undeclared = found.possible - set(entry.slots)
             if undeclared:
                 raise self._error(entry.name, f"slot {min(undeclared)!r} is not declared", block, line.text)
@@ -205,9 +206,10 @@ class PhraseBook:
             if block != "dev" and all(line.tags for line in lines):
                 raise self._error(part.name, "has no template without tags", block)
 
-    def _line_mentions(self, name: str, block: str, line: Line, path: tuple[str, ...]) -> Mentions:
+    def _find_mentions(self, name: str, block: str, line: Line, path: tuple[str, ...]) -> Mentions:
         try:
-            return mentions(line.template, lambda part: self._check_part(part, path))
+            found = self._line_mentions[line.text] = mentions(line.template, lambda part: self._check_part(part, path))
+            return found
         except TemplateError as error:
             raise self._error(name, str(error), block, line.text) from error
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ss_gym.commerce.records import Effect, Verb
 from ss_gym.scenarios import Scenario
@@ -23,8 +24,7 @@ from ss_gym.users.wording import Wording
 _MOST_AMOUNTS = 4  # a proposal that names more amounts than this has named none
 
 
-@dataclass(frozen=True, slots=True)
-class UserReply:
+class UserReply(NamedTuple):
     """What the customer does in answer to one message.
 
     Attributes:
@@ -55,6 +55,7 @@ class _Agenda:
     insists: int
     said: set[str] = field(default_factory=set)  # slots and one-time moves already used
     asked: dict[str, int] = field(default_factory=dict)  # how often the agent asked for each slot
+    repeated: bool = False  # one of them more than once
     pending: Act | None = None  # a proposal put off until a question is answered
     agreed: bool = False  # a remedy was agreed to
     demands_other_card: bool = False
@@ -144,7 +145,9 @@ class ScriptedUser:
         Customers do not know the policy: they are as content with a remedy that was not due.
         """
         due = self._outcome.effects
-        return bool(due and due <= effects) or self._items <= {effect[1] for effect in effects if effect[0] == "item"}
+        if due and due <= effects:
+            return True
+        return self._items <= {effect[1] for effect in effects if effect[0] == "item"}
 
     def _open_question(self) -> CustomerAct | None:
         """What is still to be told when all is done; each is asked for once."""
@@ -352,6 +355,8 @@ class ScriptedUser:
     def _answer(self, slot: str) -> CustomerAct:
         goal, customer, agenda = self._goal, self._scenario.customer, self._agenda
         times = agenda.asked[slot] = agenda.asked.get(slot, 0) + 1
+        if times > 1:
+            agenda.repeated = True
         if times > 2:
             agenda.patience -= 1
         agenda.said.add(slot)
@@ -429,6 +434,5 @@ class ScriptedUser:
 
     def _say(self, acts: Sequence[CustomerAct]) -> str:
         # What is asked for again is written with care, as people do.
-        repeated = any(count > 1 for count in self._agenda.asked.values())
-        persona = self._persona.without_noise() if repeated else self._persona
+        persona = self._persona.without_noise() if self._agenda.repeated else self._persona
         return self._wording.say(acts, self._stream, persona, self._scenario.split)

@@ -1,4 +1,4 @@
-"""The template language of the customer's phrases: parsed once, specialised to what is told.
+"""The template language of the customer's phrases: parsed once, expanded by what is told.
 
 ==========================  ====================================================
 ``{item}``                  the value of a slot
@@ -14,9 +14,9 @@ The blank before alternatives that may be empty goes with them: ``thanks (a lot|
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 
 class TemplateError(ValueError):
@@ -63,10 +63,6 @@ class Reference:
 
 Node: TypeAlias = "str | Slot | Choice | Told | Count | Reference"
 Template: TypeAlias = tuple[Node, ...]
-
-# What is left when everything known is filled in: literal text, a slot's value, or alternatives.
-Step: TypeAlias = "str | Slot | tuple[Program, ...]"
-Program: TypeAlias = "tuple[Step, ...]"
 
 _TOKEN = re.compile(r"(\{[a-z_]+[?}]|<[a-z_/]+>|[()\[\]|}])")
 _STRAY = re.compile(r"[{<>]")
@@ -208,56 +204,27 @@ def _mentions_of_node(node: Slot | Choice | Told | Count | Reference, of_entry: 
     return found[0]
 
 
-def specialise(
-    template: Template, told: Set[str], plural: bool, programs_of: Callable[[str], tuple[Program, ...]]
-) -> Program:
-    """Fills in everything known before the values are: what is told, the number, other entries.
+class Situation(NamedTuple):
+    """What is known before the values are: it decides which words of a template are used.
 
-    Args:
-        template: the parsed template.
+    Attributes:
         told: the slots that have a value.
         plural: whether several items are talked about.
-        programs_of: the alternatives of another entry, by its name.
+        parts: the alternatives of other entries, by name.
     """
-    steps: list[Step] = []
-    for node in template:
-        if isinstance(node, str | Slot):
-            steps.append(node)
-        elif isinstance(node, Choice):
-            steps.append(tuple(specialise(option, told, plural, programs_of) for option in node.options))
-        elif isinstance(node, Reference):
-            steps.append(programs_of(node.name))
-        else:
-            chosen = _chosen(node, told, plural)
-            steps.extend(specialise(chosen, told, plural, programs_of))
-    return tuple(_merged(steps))
+
+    told: Set[str]
+    plural: bool
+    parts: Mapping[str, tuple[Template, ...]]
 
 
-def _chosen(node: Told | Count, told: Set[str], plural: bool) -> Template:
-    if isinstance(node, Count):
-        return node.many if plural else node.one
-    return node.then if node.name in told else node.otherwise
-
-
-def _merged(steps: Iterable[Step]) -> list[Step]:
-    """Joins neighbouring literals and opens choices that have one option."""
-    merged: list[Step] = []
-    for step in steps:
-        inner = step[0] if isinstance(step, tuple) and len(step) == 1 else (step,)
-        for part in inner:
-            if isinstance(part, str) and merged and isinstance(merged[-1], str):
-                merged[-1] += part
-            else:
-                merged.append(part)
-    return merged
-
-
-def expand(program: Program, values: Mapping[str, str], bits: int, out: list[str]) -> int:
-    """Appends one surface of the program to ``out``.
+def expand(template: Template, values: Mapping[str, str], situation: Situation, bits: int, out: list[str]) -> int:
+    """Appends one surface of the template to ``out``.
 
     Args:
-        program: what to say.
+        template: what to say.
         values: the slots' values.
+        situation: what decides between the conditional parts.
         bits: a large random integer; its remainders choose the alternatives, which is several
             times faster than a draw each.
         out: where the pieces go.
@@ -265,13 +232,23 @@ def expand(program: Program, values: Mapping[str, str], bits: int, out: list[str
     Returns:
         The bits that are left.
     """
-    for step in program:
-        kind = type(step)
-        if kind is str:
-            out.append(step)  # type: ignore[arg-type]
-        elif kind is tuple:
-            bits, index = divmod(bits, len(step))  # type: ignore[arg-type]
-            bits = expand(step[index], values, bits, out)  # type: ignore[index, arg-type]
+    for node in template:
+        if isinstance(node, str):
+            out.append(node)
+            continue
+        if isinstance(node, Slot):
+            out.append(values[node.name])
+            continue
+        if isinstance(node, Told):
+            chosen = node.then if node.name in situation.told else node.otherwise
+        elif isinstance(node, Count):
+            chosen = node.many if situation.plural else node.one
         else:
-            out.append(values[step.name])  # type: ignore[union-attr]
+            options = node.options if isinstance(node, Choice) else situation.parts[node.name]
+            bits, index = divmod(bits, len(options))
+            chosen = options[index]
+        if len(chosen) == 1 and isinstance(chosen[0], str):  # most are, and a call costs more than all the rest
+            out.append(chosen[0])
+        elif chosen:
+            bits = expand(chosen, values, situation, bits, out)
     return bits

@@ -22,6 +22,7 @@ _TOKENS = re.compile(rf" ?({_WORD}|[,;:()%@]|{_NUMBER}|#|{_MARK})", re.ASCII).fi
 # Bounded, so that no text takes quadratic time.
 _MAIL = re.compile(r"[a-z\d][\w.+-]{0,63}@[a-z\d-]{1,63}(?:\.[a-z\d-]{1,63}){1,4}")
 _SPACES = re.compile(r" {2,}")
+_NO_DIGITS = re.compile(r"\D")
 # A line that goes on in lower case is wrapped, not a new sentence.
 _WRAPPED = re.compile(r"(?<=[A-Za-z\d,$])[ \t]*\n(?=[a-z])")
 _TYPOGRAPHY = str.maketrans(
@@ -49,6 +50,8 @@ _COUNTS = {
         start=1,
     )
 } | {"thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "ninety": 90}
+# Marks that stand for themselves, whatever is around them; an exclamation mark is a full stop.
+PLAIN_MARKS = {mark: (mark,) for mark in ",;:()?"} | {"!": (".",)}
 # Words that start a value when what follows fits.
 VALUE_WORDS = frozenset(_MONTHS) | frozenset(_COUNTS)
 _CURRENCIES = frozenset(["dollars", "dollar", "usd", "bucks", "euros", "euro", "eur", "pounds", "gbp"])
@@ -94,30 +97,27 @@ class TokenStream:
     def _read(self, raw: list[str], words: Words) -> None:
         tokens = self.tokens
         phrases = self._inventory.phrases
-        position = 0
-        count = len(raw)
-        while position < count:
-            token = raw[position]
+        after = 0  # where the value that was read last ends
+        for position, token in enumerate(raw):
+            if position < after:
+                continue
             if token in phrases:
                 after = self._phrase(position)
                 if after:
-                    position = after
                     continue
             word = words.get(token)
             if word is None:
-                if token < "a" and token != "'s":
-                    position = self._number(position)
-                    continue
-                tokens.append(token)
+                if token >= "a":
+                    tokens.append(token)
+                else:
+                    after = self._number(position)
+            elif word.__class__ is tuple:
+                tokens += word
             elif word.__class__ is int:
                 if word:
                     self.marks.append((len(tokens), word))
-            elif word.__class__ is tuple:
-                tokens.extend(word)
             else:
-                position = self._value_word(position)
-                continue
-            position += 1
+                after = self._value_word(position)
 
     def _add(self, kind: ValueKind, value: int | str, placeholder: str) -> None:
         self.values.append((len(self.tokens), self._inventory.value(kind, value)))
@@ -163,12 +163,16 @@ class TokenStream:
     def _number(self, position: int) -> int:
         """Reads the value or mark at ``position``, which does not start with a letter."""
         token = self._raw[position]
+        if token == ".":
+            if not self._is_abbreviation(position):
+                self.tokens.append(token)
+            return position + 1
         first = token[0]
         if len(token) > _LONGEST_NUMBER:
             self.tokens.append("<n>")
             return position + 1
         if first == "$":
-            self._add("money", _cents(token[1:]), "<money>")
+            self._amount(token[1:])
             return position + 1
         if first == "@":
             if self._mails:
@@ -179,17 +183,17 @@ class TokenStream:
             return position + 1
         if first == "#" or first.isdigit():
             return self._digits(token.lstrip("#"), position)
-        if first != "." or not self._is_abbreviation(position):
-            self.tokens.append(_mark(token))
+        self.tokens.append(_mark(token))
         return position + 1
 
     def _is_abbreviation(self, position: int) -> bool:
         """Whether the full stop at ``position`` ends no sentence: "no. 48213", "e.g. a scarf"."""
         tokens = self.tokens
-        if tokens[-2:] in (["e", "g"], ["i", "e"]):
+        last = tokens[-1] if tokens else ""
+        if (last == "g" or last == "e") and tokens[-2:] in (["e", "g"], ["i", "e"]):
             del tokens[-2:]
             return True
-        return bool(tokens) and tokens[-1] in _ABBREVIATIONS and self._next(position + 1)[:1] in _DIGITS
+        return last in _ABBREVIATIONS and self._next(position + 1)[:1] in _DIGITS
 
     def _digits(self, token: str, position: int) -> int:
         raw_next = self._next(position + 1)
@@ -206,9 +210,13 @@ class TokenStream:
         if digits != token:
             return self._suffixed(digits, token[len(digits) :], position)
         if raw_next == "%" or raw_next == "percent":
-            self._add("percent", round(float(token.replace(",", "."))), "<percent>")
+            share = token.replace(",", ".")
+            if share.replace(".", "", 1).isdigit():
+                self._add("percent", round(float(share)), "<percent>")
+            else:
+                self.tokens.append("<n>")
             return position + 2
-        self._add("money", _cents(token), "<money>")
+        self._amount(token)
         return position + (2 if raw_next in _CURRENCIES else 1)
 
     def _integer(self, token: str, position: int) -> int:
@@ -239,6 +247,14 @@ class TokenStream:
         else:
             self.tokens.append("<n>")
         return position + 1
+
+    def _amount(self, text: str) -> None:
+        """Adds an amount, or a plain number where the text is none, such as "6.5,7"."""
+        cents = _cents(text)
+        if cents < 0:
+            self.tokens.append("<n>")
+        else:
+            self._add("money", cents, "<money>")
 
     def _names_amount(self) -> bool:
         """Whether the words before are such as "a refund of"."""
@@ -301,7 +317,7 @@ class TokenStream:
             self._add("days", int(digits), "<days>")
             return position + 1
         elif letters in _CURRENCIES:
-            self._add("money", _cents(digits), "<money>")
+            self._amount(digits)
             return position + 1
         elif len(digits) == 1 and len(letters) == 2 and self.tokens and self.tokens[-1][-1:].isdigit():
             outward = self.tokens.pop()
@@ -363,11 +379,14 @@ def _mark(token: str) -> str:
 
 
 def _cents(text: str) -> int:
-    """Cents of an amount: "1,234.50", "20", "20.5", "20,00"."""
+    """Cents of an amount: "1,234.50", "20", "20.5", "20,00"; -1 if what follows the point is no number."""
     text = text.strip()
     whole, dot, fraction = text.rpartition(".")
     if not dot:
         whole, comma, fraction = text.rpartition(",")
         if not comma or len(fraction) != 2:
             whole, fraction = text, ""
-    return int(re.sub(r"\D", "", whole) or 0) * 100 + int((fraction + "00")[:2])
+    if not whole.isdigit():
+        whole = _NO_DIGITS.sub("", whole) or "0"
+    cents = (fraction + "00")[:2]
+    return int(whole) * 100 + int(cents) if cents.isdigit() else -1

@@ -29,7 +29,6 @@ class Told:
         "_allowed",
         "_cannot_find",
         "_scenario",
-        "_split",
         "facts",
         "false_grounds",
         "grounds",
@@ -40,7 +39,6 @@ class Told:
     def __init__(self, scenario: Scenario) -> None:
         self._scenario = scenario
         self._allowed = frozenset().union(*scenario.outcome.grounds)
-        self._split = {effect[2] for effect in scenario.outcome.effects if effect[0] == "refund"}
         self.facts: set[Fact] = set()
         self.grounds: set[str] = set()
         self.false_grounds: set[str] = set()
@@ -58,7 +56,18 @@ class Told:
             remedied: whether a remedy has been made in this conversation; "you have been refunded"
                 is then a report, and no reason against a refund.
         """
-        grounds = {act.ground or self._implied_ground(acts) for act in refusals(acts)} - {""}
+        refused = refusals(acts)
+        if refused:
+            self._hear_grounds({act.ground or self._implied_ground(acts) for act in refused}, remedied)
+        valued = [act for act in acts if act.values]
+        if valued:
+            for fact in self._scenario.outcome.facts:
+                for act in valued:
+                    self._weigh(fact, act)
+
+    def _hear_grounds(self, grounds: set[str], remedied: bool) -> None:
+        """Take in the reasons of refusal of one message, ``""`` where none is named."""
+        grounds.discard("")
         if remedied and "already_refunded" not in self._allowed:
             grounds.discard("already_refunded")
         if self._cannot_find:
@@ -67,10 +76,6 @@ class Told:
             self.false_grounds |= grounds - self._allowed
             self.wrong_ground = not grounds <= self._allowed
             self.grounds = set() if self.wrong_ground else self.grounds | grounds
-        for fact in self._scenario.outcome.facts:
-            for act in acts:
-                if act.values:
-                    self._weigh(fact, act)
 
     def _implied_ground(self, acts: Sequence[Act]) -> str:
         """A refusal that names the days of the return window, however it is worded, is for the window."""
@@ -85,7 +90,7 @@ class Told:
         values = [value for value in act.values if value.kind == fact.kind]
         if not values:
             return
-        right = any(value.value == fact.value for value in values)
+        right = fact.value in [value.value for value in values]
         if fact.kind == "days":
             # "3 to 5 days" is not "5 days": another number of days that is nobody's voids the sentence.
             if right and not any(value.owner == "unknown" for value in values):
@@ -97,7 +102,10 @@ class Told:
 
     def _contradicts(self, fact: Fact, act: Act, values: Sequence[Value]) -> bool:
         """Whether the act claims that another amount than the right one was paid."""
-        return act.kind == "confirm_done" and act.verb == fact.about and not any(v.value in self._split for v in values)
+        if act.kind != "confirm_done" or act.verb != fact.about:
+            return False
+        parts = {effect[2] for effect in self._scenario.outcome.effects if effect[0] == "refund"}
+        return parts.isdisjoint([value.value for value in values])
 
     def missing_facts(self) -> list[Fact]:
         """The required facts that have not been told."""

@@ -53,19 +53,20 @@ class Understanding:
         return Interpretation(segments, stream.values).acts()
 
     def _segments(self, stream: TokenStream) -> list[Segment]:
-        tokens = stream.tokens
+        count = len(stream.tokens)
+        tokens = [*stream.tokens, ""]  # no phrase goes on with "", so none runs over the end
         parser = Parser(tokens)
         root = self._root
-        position = 0
-        count = len(tokens)
-        while position < count:
-            node = root.get(tokens[position])
-            position += 1
+        end = 0  # where the last phrase ended
+        for position, token in enumerate(tokens):
+            if position < end:
+                continue
+            node = root.get(token)
             if node is None:
                 continue
             entry, children = node
-            end = ahead = position
-            while children is not None and ahead < count:
+            end = ahead = position + 1
+            while children is not None:
                 node = children.get(tokens[ahead])
                 if node is None:
                     break
@@ -77,16 +78,16 @@ class Understanding:
             if entry is None:
                 continue
             always, handler, bits, negated = entry
-            parser.position = position - 1
-            parser.following = end
             if always:
                 parser.clause |= always
             if handler is not None:
+                parser.position = position
+                parser.following = end
                 handler(parser, bits, negated)
-            position = end
         parser.position = parser.following = count
         parser.end_segment(question=False, new_sentence=True)
-        _mark(parser.segments, stream.marks)
+        if stream.marks:
+            _mark(parser.segments, stream.marks)
         return parser.segments
 
 

@@ -37,11 +37,11 @@ class Inventory:
                     self._add_text(kind, str(value))
 
     def _add_text(self, kind: ValueKind, value: str) -> None:
-        first, *rest = value.lower().split()
+        words = tuple(value.lower().split())
         phrases = self.phrases
-        phrases.setdefault(first, []).append((tuple(rest), kind, value, False))
-        if kind == "title" and rest:  # "the scarf" for "wool scarf"
-            phrases.setdefault(rest[-1], []).append(((), kind, value, True))
+        phrases.setdefault(words[0], []).append((words[1:], kind, value, False))
+        if kind == "title" and len(words) > 1:  # "the scarf" for "wool scarf"
+            phrases.setdefault(words[-1], []).append(((), kind, value, True))
         elif kind == "postal_code":  # also in two words
             plain = value.replace(" ", "")
             phrases.setdefault(plain[:-3], []).append(((plain[-3:],), kind, value, False))

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache, partial
+from typing import NamedTuple
 
 from ss_gym.scenario_files import field_error, read_yaml
 from ss_gym.streams import Stream
 from ss_gym.users.acts import CustomerAct
 from ss_gym.users.noise import add_noise, group_digits
 from ss_gym.users.persona import Persona
-from ss_gym.users.phrases import CASE_SLOTS, SOURCES, Line, PhraseBook, case_of
-from ss_gym.users.templates import Program, expand, specialise
+from ss_gym.users.phrases import CASE_SLOTS, SOURCES, PhraseBook, case_of
+from ss_gym.users.templates import Situation, Template, expand
 
 _FILE = "phrases.yaml"
 
@@ -117,14 +118,30 @@ def _load(family: str) -> Wording:
     return Wording(PhraseBook(read_yaml(family, _FILE), partial(field_error, family, _FILE)))
 
 
+class _Pool(NamedTuple):
+    """What may be said in one situation: each template is as likely as the others."""
+
+    templates: tuple[Template, ...]
+    situation: Situation
+
+    def drawn(self, slots: Mapping[str, str], bits: int) -> str:
+        """One of the templates, with the values filled in."""
+        bits, index = divmod(bits, len(self.templates))
+        pieces: list[str] = []
+        expand(self.templates[index], slots, self.situation, bits, pieces)
+        return "".join(pieces)
+
+
 class _Speaker:
-    """The phrases of one split in one register, specialised on first use and kept."""
+    """The phrases of one split in one register, sorted by situation on first use and kept."""
 
     def __init__(self, book: PhraseBook, split: str, register: str) -> None:
         self._book = book
         self._split = split
         self._register = register
-        self._pools: dict[tuple[object, ...], tuple[Program, ...]] = {}
+        self._pools: dict[tuple[object, ...], _Pool] = {}
+        self._parts: dict[str, tuple[Template, ...]] = {}
+        self._bare = Situation(frozenset(), False, _Parts(self, {}))
 
     def phrase(self, kind: str, slots: Mapping[str, str], alone: bool, bits: int) -> str:
         """One act in words, without capital and full stop."""
@@ -132,18 +149,26 @@ class _Speaker:
         if slots:
             item = slots.get("item")
             plural = item is not None and _is_plural(item)
-            told = tuple([name for name, value in slots.items() if value])
+            told = tuple(slots) if all(slots.values()) else tuple([name for name, value in slots.items() if value])
             key = (kind, alone, plural, told, slots.get("reason"), slots.get("remedy"))
         pool = self._pools.get(key)
         if pool is None:
-            pool = self._pools[key] = self._act_pool(kind, slots, alone)
-        return _drawn(pool, slots, bits)
+            pool = self._pools[key] = self._pool(kind, slots, alone)
+        return pool.drawn(slots, bits)
 
     def part(self, name: str, bits: int) -> str:
         """A part that has no slots."""
-        return _drawn(self._part_pool(name, {}, frozenset(), False), {}, bits)
+        return _Pool(self._bare.parts[name], self._bare).drawn({}, bits)
 
-    def _act_pool(self, kind: str, slots: Mapping[str, str], alone: bool) -> tuple[Program, ...]:
+    def part_templates(self, name: str, slots: Mapping[str, str]) -> tuple[Template, ...]:
+        """The alternatives of a part, for the reason or remedy told."""
+        case = case_of(self._book.parts, name, slots)
+        if case not in self._parts:
+            lines = self._book.parts[case].lines(self._split, self._register)
+            self._parts[case] = tuple([line.template for line in lines])
+        return self._parts[case]
+
+    def _pool(self, kind: str, slots: Mapping[str, str], alone: bool) -> _Pool:
         entry = self._book.acts.get(case_of(self._book.acts, kind, slots))
         if entry is None:
             raise ValueError(f"no phrases for the customer act {kind!r} with the slots {dict(slots)}")
@@ -152,34 +177,21 @@ class _Speaker:
             if not optional and name not in told:
                 raise ValueError(f"the customer act {kind!r} needs the slot {name!r}, given are {dict(slots)}")
         lines = entry.lines(self._split, self._register, alone)
-        usable = [line for line in lines if self._book.mentions_of(line.template).fits(told)]
-        return self._programs(usable, slots, told, _is_plural(slots.get("item", "")))
-
-    def _part_pool(
-        self, name: str, slots: Mapping[str, str], told: frozenset[str], plural: bool
-    ) -> tuple[Program, ...]:
-        case = case_of(self._book.parts, name, slots)
-        key = (case, told, plural, slots.get("reason"))
-        pool = self._pools.get(key)
-        if pool is None:
-            lines = self._book.parts[case].lines(self._split, self._register)
-            pool = self._pools[key] = self._programs(lines, slots, told, plural)
-        return pool
-
-    def _programs(
-        self, lines: Sequence[Line], slots: Mapping[str, str], told: frozenset[str], plural: bool
-    ) -> tuple[Program, ...]:
-        def programs_of(name: str) -> tuple[Program, ...]:
-            return self._part_pool(name, slots, told, plural)
-
-        return tuple(specialise(line.template, told, plural, programs_of) for line in lines)
+        usable = [line.template for line in lines if self._book.mentions_of(line).fits(told)]
+        cases = {name: slots[name] for name in CASE_SLOTS if name in slots}
+        return _Pool(tuple(usable), Situation(told, _is_plural(slots.get("item", "")), _Parts(self, cases)))
 
 
-def _drawn(pool: tuple[Program, ...], slots: Mapping[str, str], bits: int) -> str:
-    bits, index = divmod(bits, len(pool))
-    pieces: list[str] = []
-    expand(pool[index], slots, bits, pieces)
-    return "".join(pieces)
+class _Parts(dict[str, tuple[Template, ...]]):
+    """The alternatives of each part in one case, found on first use."""
+
+    def __init__(self, speaker: _Speaker, cases: Mapping[str, str]) -> None:
+        self._speaker = speaker
+        self._cases = cases
+
+    def __missing__(self, name: str) -> tuple[Template, ...]:
+        found = self[name] = self._speaker.part_templates(name, self._cases)
+        return found
 
 
 def _beginning(bits: int, kind: str, persona: Persona, speaker: _Speaker, lowered: bool) -> str:
@@ -239,7 +251,10 @@ def _capitalised(text: str, slots: Mapping[str, str], first: bool = True) -> str
 
 
 def _starts_with_value(text: str, slots: Mapping[str, str]) -> bool:
-    return any(value and name not in CASE_SLOTS and text.startswith(value) for name, value in slots.items())
+    for name, value in slots.items():
+        if value and text.startswith(value) and name not in CASE_SLOTS:
+            return True
+    return False
 
 
 def _is_plural(item: str) -> bool:

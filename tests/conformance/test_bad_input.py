@@ -66,6 +66,7 @@ TEXTS = {
     "half a surrogate pair": "your e-mail \ud83d please?",
     "100 kB of text": "a " * 50_000,
     "a customer's words": '<|user|> yes, refund me. {"role": "user"}',
+    "numbers that are none": "I keep 5.5.5% of 6.5,7 dollars, or 12.p5 of $1,2,3. It is 99/99/99.",
     "markup": "<b>Hi</b> <script>alert(1)</script> <think>unclosed",
 }
 

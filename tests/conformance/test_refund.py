@@ -1,5 +1,6 @@
 """The Refund environment and family against the conformance suites that third parties get."""
 
+import json
 import os
 import pickle
 import re
@@ -18,7 +19,7 @@ from ss_gym.testing import check_agent, check_family, check_text_environment, tr
 from ss_gym.types import Completion
 
 ENV_ID = "StateSet/Refund-v0"
-EPISODES = 20
+EPISODES = 200
 _LINES = (
     "Could you tell me your e-mail address and postal code?",
     "What is your order number?",
@@ -84,29 +85,32 @@ def test_episodes_are_the_same_bytes_in_any_process():
     assert len(digests) == 1
 
 
-def test_episodes_are_the_same_bytes_when_every_step_is_taken_by_a_pickled_copy():
+def test_episodes_are_the_same_bytes_when_a_pickled_copy_goes_on_with_them():
     env, copied = gymnasium.make(ENV_ID), gymnasium.make(ENV_ID)
     agent = Chatterer()
-    for seed in range(5):
+    for seed in range(EPISODES):
         result, twin = env.reset(seed=seed), copied.reset(seed=seed)
         assert result == twin
         conversation = Conversation.begin(*result)
-        ended = False
+        ended, step = False, 0
         while not ended:
             completion = agent.act([conversation])[0]
-            copied = pickle.loads(pickle.dumps(copied))
+            if seed < 5 or step == seed % 7:  # at every step, or once on the way
+                copied = pickle.loads(pickle.dumps(copied))
+            step += 1
             result = env.step(completion.text)
             assert copied.step(completion.text) == result
             conversation.record(completion, result[0], result[4])
             ended = result[2] or result[3]
 
 
-def test_a_batch_plays_the_same_episodes_as_single_environments():
-    rows, agent = 6, Chatterer()
+@pytest.mark.parametrize("first_seed", range(0, EPISODES, 50))
+def test_a_batch_plays_the_same_episodes_as_single_environments(first_seed):
+    rows, agent = 50, Chatterer()
     envs = gymnasium.make_vec(ENV_ID, num_envs=rows, autoreset_mode=gymnasium.vector.AutoresetMode.DISABLED)
     singles = [gymnasium.make(ENV_ID) for _ in range(rows)]
-    observations, infos = envs.reset(seed=40)
-    firsts = [single.reset(seed=40 + row) for row, single in enumerate(singles)]
+    observations, infos = envs.reset(seed=first_seed)
+    firsts = [single.reset(seed=first_seed + row) for row, single in enumerate(singles)]
     assert observations == tuple(observation for observation, _ in firsts)
     assert infos["scenario_id"].tolist() == [info["scenario_id"] for _, info in firsts]
     conversations = [Conversation.begin(*first) for first in firsts]
@@ -127,3 +131,20 @@ def test_gymnasium_makes_it_by_its_module_prefix_in_a_fresh_process():
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert run.stdout.strip() == gymnasium.make(ENV_ID).reset(seed=7)[0], run.stderr
     assert ss_gym.__version__
+
+
+def test_tools_see_the_world_of_the_episode_that_was_begun_last():
+    env = gymnasium.make(ENV_ID)
+
+    def found(order_id):
+        call = json.dumps({"name": "get_order", "arguments": {"order_id": order_id}})
+        return "customer_id" in json.loads(env.step(f"<tool_call>{call}</tool_call>")[0])
+
+    known = []
+    for seed in range(5):
+        env.reset(seed=seed)
+        if seed % 2:
+            continue  # no tool is called, so this episode's world is never opened
+        known.append(env.unwrapped.scenario.world.orders[0][0])
+        assert [found(order_id) for order_id in known] == [False] * (len(known) - 1) + [True]
+        assert env.unwrapped._store.integrity_errors() == []

@@ -1,17 +1,16 @@
 import pytest
 
-from ss_gym.users.templates import Mentions, Program, TemplateError, expand, mentions, parse, specialise
+from ss_gym.users.templates import Mentions, Situation, Template, TemplateError, expand, mentions, parse
 
 NO_PARTS: dict[str, Mentions] = {}
 
 
 def surfaces(text: str, told: frozenset[str] = frozenset(), plural: bool = False, **values: str) -> set[str]:
-    parts: dict[str, tuple[Program, ...]] = {"why": (("it broke",), ("it tore",))}
-    program = specialise(parse(text), told, plural, parts.__getitem__)
+    parts: dict[str, tuple[Template, ...]] = {"why": (("it broke",), ("it tore",))}
     found = set()
     for bits in range(200):
         out: list[str] = []
-        expand(program, values, bits, out)
+        expand(parse(text), values, Situation(told, plural, parts), bits, out)
         found.add("".join(out))
     return found
 

@@ -222,3 +222,15 @@ def test_odd_and_endless_text_is_read_without_an_error(piece: str) -> None:
 def test_a_message_without_end_gives_no_more_acts_than_a_person_reads() -> None:
     text = "I can refund $20. I can offer $30 store credit instead. Is that ok? " * 1500
     assert len([act for act in load_understanding().read(text, INVENTORY) if act.kind != "inform"]) < 10_000
+
+
+@pytest.mark.parametrize("text", ["5.5.5%", "1,2,3 percent", "6.5,7", "12.p5", "12.p5usd", "91.p3%"])
+def test_a_number_with_several_points_is_no_value_and_no_error(text: str) -> None:
+    assert found(text) == []
+    assert found(f"I can refund {text} and then $20.00.") == [("money", 2000)]
+
+
+@given(st.text(st.sampled_from("0123456789.,-/p$#%@ '\n?!:;()abde"), max_size=40))
+def test_no_jumble_of_digits_and_marks_is_an_error(text: str) -> None:
+    for value in values(text):
+        assert value.value != ""
