@@ -14,7 +14,7 @@ from ss_gym.agents.conversation import Conversation
 from ss_gym.commerce.prompt import compact_prompt
 from ss_gym.commerce.records import Rules
 from ss_gym.streams import Stream
-from ss_gym.types import Completion
+from ss_gym.types import Completion, Message
 from ss_trainers.chat import ChatFormat
 
 ENV_ID = "StateSet/Refund-v0"
@@ -101,7 +101,7 @@ def encode(conversation: Conversation, chat: ChatFormat, disguise: Callable[[str
 
 
 def copy_drill(stream: Stream, chat: ChatFormat) -> Example:
-    """A made-up exchange whose answers repeat ids and numbers that were just read.
+    """Made-up exchanges whose answers repeat ids and numbers that were just read, or look one up by its title.
 
     Copying is what a small model learns last from conversations alone, since each of them holds
     only a handful of ids.
@@ -112,12 +112,12 @@ def copy_drill(stream: Stream, chat: ChatFormat) -> Example:
     window, credit, damage, fee = numbers
     rules = Rules(window, credit, damage, fee % 31, 100 * stream.between(50, 900), days)
     writer.read(chat.prompt_ids(compact_prompt("refund", rules, "2024-06-01")))
-    opening = True
-    for _ in range(8):
-        said, answer = _exchange(stream, days)
-        writer.read(*chat.message_ids([{"role": "user", "content": said}], opening=opening))
-        writer.write(answer)
-        opening = False
+    for _ in range(6):
+        kind = stream.below(4)
+        lookup = _lookup_item if kind <= 1 else _lookup_order
+        for message, answer in lookup(stream) if kind <= 2 else _exchange(stream, days):
+            writer.read(*chat.message_ids([message], opening=not writer.own[-1]))
+            writer.write(answer)
     return writer.example()
 
 
@@ -126,11 +126,72 @@ def tool_call(name: str, **arguments: object) -> str:
     return f"<tool_call>{_json({'name': name, 'arguments': arguments})}</tool_call>"
 
 
+_WISHES = ("I want a refund for", "please refund", "can I return", "My money back for", "it's about")
+_REASONS = {"changed_mind": "I changed my mind.", "damaged": "It is broken.", "wrong_item": "It is the wrong one."}
 _FILLER = ("", "hi, ", "it's ", "sure: ", "here you go, ", "my details: ", "ok so ", "Yes, ")
 
 
-def _exchange(stream: Stream, days: int) -> tuple[str, str]:
+# What is read, and the answer to it.
+_Exchange = list[tuple[Message, str]]
+
+
+def _exchange(stream: Stream, days: int) -> _Exchange:
     """Something said that holds ids, and the answer that repeats them."""
+    said, answer = _said_and_answered(stream, days)
+    return [({"role": "user", "content": said}, answer)]
+
+
+def _lookup_order(stream: Stream) -> _Exchange:
+    """A title is named, the account's orders are read, and the one that holds it is opened."""
+    customer, titles = f"C{stream.between(1000, 9999)}", [made_up_title(stream) for _ in range(stream.between(2, 5))]
+    wanted, cut = stream.below(len(titles)), stream.between(1, len(titles) - 1)
+    orders = [
+        {
+            "order_id": str(stream.between(10_000, 89_999)),
+            "placed_on": f"2024-{stream.between(10, 12)}-{stream.between(10, 28)}",
+            "status": "delivered",
+            "items": held,
+        }
+        for held in (titles[:cut], titles[cut:])
+    ]
+    opened = str(orders[wanted >= cut]["order_id"])
+    return [
+        (
+            {"role": "user", "content": f"{stream.choice(_WISHES)} the {titles[wanted]}. I am {customer}"},
+            tool_call("list_orders", customer_id=customer),
+        ),
+        (
+            {"role": "tool", "content": _json({"orders": orders}), "tool_call_id": ""},
+            tool_call("get_order", order_id=opened) + tool_call("check_return_eligibility", order_id=opened),
+        ),
+    ]
+
+
+def _lookup_item(stream: Stream) -> _Exchange:
+    """A title is named, an order of several items read, and the right one of them quoted."""
+    order, reason = str(stream.between(10_000, 89_999)), stream.choice(("changed_mind", "damaged", "wrong_item"))
+    titles = [made_up_title(stream) for _ in range(stream.between(2, 3))]
+    items = [
+        {
+            "item_id": f"{order}-{number}",
+            "title": title,
+            "price": f"{stream.between(5, 400)}.{stream.below(100):02d}",
+            "category": stream.choice(("home", "kitchen", "sports", "shoes", "electronics", "clothing", "toys")),
+            "final_sale": stream.chance(0.1),
+            "status": "ordered",
+        }
+        for number, title in enumerate(titles, 1)
+    ]
+    wanted = stream.below(len(items))
+    named = f"{stream.choice(_WISHES)} the {titles[wanted]}{stream.choice((' from', ', order', ' of order'))} {order}"
+    quoted = tool_call("quote_refund", order_id=order, item_ids=[items[wanted]["item_id"]], reason=reason)
+    return [
+        ({"role": "user", "content": f"{named}. {_REASONS[reason]}"}, tool_call("get_order", order_id=order)),
+        ({"role": "tool", "content": _json({"order_id": order, "items": items}), "tool_call_id": ""}, quoted),
+    ]
+
+
+def _said_and_answered(stream: Stream, days: int) -> tuple[str, str]:
     order = str(stream.between(10_000, 89_999))
     item, title = f"{order}-{stream.between(1, 3)}", made_up_title(stream)
     amount = f"{stream.between(5, 400)}.{stream.below(100):02d}"
