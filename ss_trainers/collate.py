@@ -105,6 +105,16 @@ def drop_nonfinite(batch: TokenBatch) -> tuple[TokenBatch, int]:
     return (batch.select(finite.nonzero()[:, 0]), dropped) if dropped else (batch, 0)
 
 
+def informative(batch: TokenBatch) -> TokenBatch:
+    """The batch without the rows whose advantages are all 0: they have no gradient but a price.
+
+    Args:
+        batch: with ``advantages``.
+    """
+    assert batch.advantages is not None
+    return batch.select((batch.advantages != 0).any(1).nonzero()[:, 0])
+
+
 def split_by_length(batch: TokenBatch, max_tokens: int) -> list[TokenBatch]:
     """Micro-batches of rows of similar length, so that little of each is padding.
 

@@ -23,7 +23,7 @@ from ss_gym.streams import Stream
 from ss_trainers.algorithms.grpo import GRPO, GRPOConfig
 from ss_trainers.backends.models import TINY, load_model, merged, no_progress_bars
 from ss_trainers.checkpoint import TrainerState, read_state, replaced_folder, write_state
-from ss_trainers.collate import collate, drop_nonfinite, split_by_length
+from ss_trainers.collate import collate, drop_nonfinite, informative, split_by_length
 from ss_trainers.config import TrainingConfig, config_from_mapping
 from ss_trainers.distributed import Workers
 from ss_trainers.engine import Algorithm, EngineSetup
@@ -117,7 +117,7 @@ class Trainer:
         batch = self._batch(rollouts, metrics)
         metrics["learning_rate"] = config.learning_rate_at(self.iteration)
         if batch is None:
-            _LOGGER.warning("iteration %d has no episode to learn from", self.iteration + 1)
+            _LOGGER.warning("iteration %d has nothing to learn from: no two attempts differ", self.iteration + 1)
             self.iteration += 1
         else:
             self._update(batch, metrics)
@@ -263,7 +263,10 @@ class Trainer:
         if not len(batch):
             return None
         metrics |= group_metrics(batch.returns, batch.group_ids)
-        return replace(batch, advantages=self.algorithm.advantages(batch))
+        batch = replace(batch, advantages=self.algorithm.advantages(batch))
+        if not self.algorithm.needs_reference:
+            batch = informative(batch)
+        return batch if len(batch) else None
 
     def _update(self, batch: TokenBatch, metrics: dict[str, float]) -> None:
         """Takes the iteration's optimizer steps."""
