@@ -24,7 +24,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 import torch
-from refund_demo import CONSOLE, ENV_ID, ITERATIONS, MEASURED, evaluate, training
+from refund_demo import CONSOLE, ITERATIONS, LOSS, MEASURED, PROMPT, environment, evaluate, training
 from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
 
 matplotlib.use("Agg")
@@ -58,7 +58,7 @@ class ShuffledGRPO(GRPO):
     """
 
     def __init__(self, seed: int) -> None:
-        super().__init__()
+        super().__init__(LOSS)
         self._generator = torch.Generator().manual_seed(seed)
 
     def advantages(self, batch: TokenBatch) -> torch.Tensor:
@@ -107,13 +107,13 @@ def run_grpo(seed: int, options: argparse.Namespace) -> Cell:
     command += ["--iterations", str(options.iterations), "--episodes", str(options.episodes)]
     subprocess.run(command, check=True)
     result: Cell = json.loads((out / "results.json").read_text(encoding="utf-8"))
-    return result | {"curve": [round(line["success"], 4) for line in metrics(seed)]}
+    return result
 
 
 def run_shuffled(seed: int, options: argparse.Namespace) -> Cell:
     """The same training with rewards that mean nothing."""
     settings = training(seed, options.iterations)
-    trainer = Trainer(ENV_ID, "tiny", ShuffledGRPO(seed), settings, env_kwargs={"prompt": "compact"}, console=CONSOLE)
+    trainer = Trainer(environment(), "tiny", ShuffledGRPO(seed), settings, env_kwargs=PROMPT, console=CONSOLE)
     started = time.perf_counter()
     curve = [trainer.step()["success"] for _ in range(options.iterations)]
     minutes = (time.perf_counter() - started) / 60
@@ -122,8 +122,10 @@ def run_shuffled(seed: int, options: argparse.Namespace) -> Cell:
 
 def run_cloning(seed: int, options: argparse.Namespace) -> Cell:
     """More imitation instead, for the processor time of the GRPO run with this seed."""
-    lines = metrics(seed)
-    seconds = 2 * sum(line["seconds/rollout"] + line["seconds/update"] for line in lines)  # GRPO ran on two processes
+    grpo = read_results().get(f"grpo/{seed}")
+    if grpo is None:
+        raise SystemExit(f"grpo/{seed} tells how long to train: run `--only grpo/{seed}` first")
+    seconds = 2 * grpo["training_seconds"]  # GRPO kept two processes busy
     loaded = load_model("tiny", "cpu")
     torch.set_num_threads(1)
     seen = clone(loaded.model.requires_grad_(True), loaded.tokenizer, seed, seconds)
@@ -131,7 +133,7 @@ def run_cloning(seed: int, options: argparse.Namespace) -> Cell:
     loaded.model.save_pretrained(folder)
     loaded.tokenizer.save_pretrained(folder)
     settings = training(seed, options.iterations)
-    trainer = Trainer(ENV_ID, str(folder), GRPO(), settings, env_kwargs={"prompt": "compact"}, console=CONSOLE)
+    trainer = Trainer(environment(), str(folder), GRPO(LOSS), settings, env_kwargs=PROMPT, console=CONSOLE)
     return measured(trainer, options.episodes, seconds / 60) | {"conversations": seen}
 
 
@@ -147,15 +149,9 @@ def clone(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, seed: int
         spent = (time.process_time() - started) / seconds
         if spent >= 1:
             break
-        take_step(model, optimizers, 1 - spent, *tensors(batch, int(tokenizer.pad_token_id), config.read_share, stream))
+        take_step(model, optimizers, 1 - spent, *tensors(batch, int(tokenizer.pad_token_id), 0.0, stream))
         seen += len(batch)
     return seen
-
-
-def metrics(seed: int) -> list[Cell]:
-    """What the GRPO run with this seed reported, one entry an iteration."""
-    text = (WORK / f"grpo-{seed}" / "metrics.jsonl").read_text(encoding="utf-8")
-    return [json.loads(line) for line in text.splitlines()]
 
 
 def measured(trainer: Trainer, episodes: int, minutes: float) -> Cell:
