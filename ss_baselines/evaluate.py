@@ -122,12 +122,28 @@ def _play_all(job: _Job, workers: int) -> tuple[list[EpisodeRecord], float]:
     return [record for records, _ in parts for record in records], max(seconds for _, seconds in parts)
 
 
-def _family(env_id: str, env_kwargs: Mapping[str, Any]) -> str:
-    """The scenario family that an environment plays."""
-    env = gym.make(env_id, **env_kwargs)
-    family: str = env.unwrapped.family  # type: ignore[attr-defined]
-    env.close()
+def family_of(env: gym.Env[Any, Any]) -> str:
+    """The scenario family that an environment plays.
+
+    Raises:
+        ValueError: if it has none.
+    """
+    family = getattr(env.unwrapped, "family", None)
+    if not isinstance(family, str):
+        name = env.spec.id if env.spec is not None else type(env.unwrapped).__name__
+        raise ValueError(f"{name} has no family of scenarios to evaluate on, as those named StateSet/… have")
     return family
+
+
+def _named(family: str, split: str, episodes: int | None, pairs: int | None, named: Sequence[str] | None) -> list[str]:
+    """The ids of the scenarios that were asked for in one of the three ways."""
+    if sum(choice is not None for choice in (episodes, pairs, named)) != 1:
+        raise ValueError("give exactly one of episodes, pairs and scenario_ids")
+    count = episodes if episodes is not None else 2 * (pairs or 0)
+    chosen = [scenario_id(family, split, number) for number in range(count)] if named is None else list(named)
+    if not chosen:
+        raise ValueError("there is nothing to evaluate: ask for at least one episode")
+    return chosen
 
 
 def _check_scenarios(scenario_ids: Sequence[str]) -> None:
@@ -175,29 +191,17 @@ def evaluate(
 
     Raises:
         ValueError: unless exactly one of ``episodes``, ``pairs`` and ``scenario_ids`` is given and
-            it asks for at least one episode and none that is not there, or if ``workers`` or ``batch``
-            is less than 1.
+            it asks for at least one episode and none that is not there, if ``workers`` or ``batch``
+            is less than 1, or if the environment has no scenarios.
     """
     kwargs = dict(env_kwargs or {})
     if workers < 1 or batch < 1:
         raise ValueError(f"workers and batch must be at least 1, got {workers} and {batch}")
-    if sum(choice is not None for choice in (episodes, pairs, scenario_ids)) != 1:
-        raise ValueError("give exactly one of episodes, pairs and scenario_ids")
-    if scenario_ids is None:
-        count = episodes if episodes is not None else 2 * (pairs or 0)
-        family = _family(env_id, kwargs) if count > 0 else ""
-        scenario_ids = [scenario_id(family, split, number) for number in range(count)]
-    else:
-        split = ""
-    if not scenario_ids:
-        raise ValueError("there is nothing to evaluate: ask for at least one episode")
-    _check_scenarios(scenario_ids)
-    job = _Job(agent, env_id, kwargs, scenario_ids, batch, keep_messages)
+    env = gym.make(env_id, **kwargs)
+    chosen = _named(family_of(env), split, episodes, pairs, scenario_ids)
+    env.close()
+    _check_scenarios(chosen)
+    job = _Job(agent, env_id, kwargs, chosen, batch, keep_messages)
     records, seconds = _play(job) if workers == 1 else _play_all(job, workers)
-    return Evaluation(
-        agent=name or (agent if isinstance(agent, str) else type(agent).__name__),
-        env_id=env_id,
-        split=split,
-        episodes=tuple(records),
-        seconds=seconds,
-    )
+    name = name or (agent if isinstance(agent, str) else type(agent).__name__)
+    return Evaluation(name, env_id, split if scenario_ids is None else "", tuple(records), seconds)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from json.decoder import JSONDecodeError, JSONDecoder
+from json.decoder import JSONDecoder
 from typing import Any
 
 from ss_gym.json_text import encode
@@ -24,19 +24,37 @@ _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _SPACE = " \t\n\r"
 
+# Python's own words for what is wrong with a JSON text differ between its versions, so none is passed on.
+_BROKEN = "the JSON is broken (check its quotes, commas and brackets)"
 _TOO_DEEP = "the JSON is nested too deeply"
 _FORM = '<tool_call>{"name": "...", "arguments": {...}}</tool_call>'
 _DEEPEST = 32
+# How deep Python's parser goes depends on its version and on who calls; nesting beyond this is found without it.
+_PARSED_DEPTH = 64
+_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]+|\\.)*"?|[\[\]{}]', re.DOTALL)
+# The lowest limit that PYTHONINTMAXSTRDIGITS can set; a longer number would be read in one process only.
+_MOST_DIGITS = 640
 
 # A chat API wants a name on every call, so a call that had none gets this one.
 UNREADABLE_CALL = "unreadable_call"
 
 
+class _UnreadableNumber(ValueError):
+    """A number that Python's parser takes in some processes, or that JSON does not have."""
+
+
 def _refuse_constant(constant: str) -> Any:
-    raise ValueError(f"{constant} is not a JSON value")
+    raise _UnreadableNumber(f"{constant} is not a JSON value")
 
 
-_scan = JSONDecoder(parse_constant=_refuse_constant).raw_decode
+def _read_integer(digits: str) -> int:
+    count = len(digits) - digits.startswith("-")
+    if count > _MOST_DIGITS:
+        raise _UnreadableNumber(f"a number of {count} digits is too long")
+    return int(digits)
+
+
+_scan = JSONDecoder(parse_constant=_refuse_constant, parse_int=_read_integer).raw_decode
 
 
 def parse_action(text: str, first_id: int = 0) -> ParsedAction:
@@ -134,11 +152,15 @@ def _read_block(text: str, start: int, call_id: str) -> tuple[ToolCall, int]:
     try:
         # Scanned in place, so that a closing tag inside a JSON string does not end the block.
         value, end = _scan(text, begin)
-    except RecursionError:
+    except (RecursionError, ValueError) as error:
+        if _is_nested_beyond(text, begin, _PARSED_DEPTH):
+            return _unreadable(text, start, call_id, _TOO_DEEP)
+        reason = f"the JSON is broken ({error})" if isinstance(error, _UnreadableNumber) else _BROKEN
+        return _unreadable(text, start, call_id, reason)
+    # Counting brackets is enough to clear nearly every call.
+    brackets = text.count("{", begin, end) + text.count("[", begin, end)
+    if brackets > _PARSED_DEPTH and _is_nested_beyond(text, begin, _PARSED_DEPTH):
         return _unreadable(text, start, call_id, _TOO_DEEP)
-    except ValueError as error:
-        reason = error.msg if isinstance(error, JSONDecodeError) else str(error)
-        return _unreadable(text, start, call_id, f"the JSON is broken ({reason[:80]})")
     after = end
     while after < len(text) and text[after] in _SPACE:
         after += 1
@@ -146,14 +168,13 @@ def _read_block(text: str, start: int, call_id: str) -> tuple[ToolCall, int]:
         after += len(_CLOSE_CALL)
     elif after < len(text):
         return _unreadable(text, start, call_id, "something other than </tool_call> follows the JSON")
+    if brackets > _DEEPEST and _is_deep(value):
+        return ToolCall(call_id, "", {}, text[begin:end], _explain(_TOO_DEEP)), after
     return _read_call(value, text[begin:end], call_id), after
 
 
 def _read_call(value: Any, raw: str, call_id: str) -> ToolCall:
     """The call that a block's JSON value stands for."""
-    # Counting brackets is enough to clear nearly every call.
-    if raw.count("{") + raw.count("[") > _DEEPEST and _is_deep(value):
-        return ToolCall(call_id, "", {}, raw, _explain(_TOO_DEEP))
     if not raw.isascii() or "\\u" in raw:
         raw, value = _SURROGATE.sub("\ufffd", raw), _scrub(value)
     name = value.get("name") if type(value) is dict else None
@@ -193,6 +214,21 @@ def _is_deep(value: Any) -> bool:
             for child in (item.values() if isinstance(item, dict) else item)
         ]
     return bool(level)
+
+
+def _is_nested_beyond(text: str, start: int, depth: int) -> bool:
+    """Whether the JSON value that begins at ``start``, broken or not, is nested deeper than ``depth``."""
+    level = 0
+    for match in _STRING_OR_BRACKET.finditer(text, start):
+        if match[0] in ("{", "["):
+            level += 1
+            if level > depth:
+                return True
+        elif match[0] in ("}", "]"):
+            level -= 1
+        if level <= 0:
+            break
+    return False
 
 
 def _scrub(value: Any) -> Any:

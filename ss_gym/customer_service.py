@@ -5,26 +5,31 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from ss_gym.commerce.prompt import compact_prompt, fixed_part, varying_part
+import numpy as np
+
+from ss_gym.commerce.prompt import MAX_CALLS, compact_prompt, fixed_part, sections, varying_part
 from ss_gym.commerce.records import Effect
 from ss_gym.commerce.store import Store
 from ss_gym.commerce.toolkit import CommerceToolkit
 from ss_gym.environment import Conclusion, Opening, Response, TextEnvironment
 from ss_gym.families import load_family
 from ss_gym.families.splits import load_scenario, split_size
+from ss_gym.json_text import encode
 from ss_gym.rewards.outcome import OutcomeAudit
 from ss_gym.scenarios import SPLITS, Scenario, parse_scenario_id
 from ss_gym.streams import Stream
 from ss_gym.types import Message, ParsedAction, ToolCall
+from ss_gym.users.agenda import UserReply
 from ss_gym.users.inventory import episode_inventory
 from ss_gym.users.persona import draw_persona
-from ss_gym.users.scripted import ScriptedUser, UserReply
+from ss_gym.users.scripted import ScriptedUser
 from ss_gym.users.told import Told
 from ss_gym.users.understanding import load_understanding
 from ss_gym.users.values import Inventory
 from ss_gym.users.wording import Wording
 
 PromptStyle = Literal["full", "compact"]
+_TOO_MANY_CALLS = encode({"error": f"not run: a message may hold {MAX_CALLS} tool calls, send the rest in another"})
 _DATA_READS = frozenset(("get_order", "list_orders", "get_shipment", "check_return_eligibility", "quote_refund"))
 
 
@@ -73,6 +78,7 @@ class CustomerServiceEnvironment(TextEnvironment):
         self._wording = Wording.load(family)
         self._understanding = load_understanding()
         self._tools = tuple(tool.schema for tool in CommerceToolkit.tools.values())
+        sections(family)  # get_policy reads them: a broken file must not show in the middle of an episode
         self._fixed_prompt = fixed_part(family, self._tools, max_turns, max_steps) if prompt == "full" else ""
         self._stores: dict[str, Store] = {}
 
@@ -157,10 +163,14 @@ class CustomerServiceEnvironment(TextEnvironment):
         return self._stores[self._scenario.split]
 
     def _run(self, calls: tuple[ToolCall, ...]) -> tuple[Message, ...]:
-        """Run calls in order, up to one that ends the conversation."""
+        """Run calls in order, up to one that ends the conversation; those beyond the limit are refused."""
         messages: list[Message] = []
         toolkit = self._shop()
-        for call in calls:
+        for number, call in enumerate(calls):
+            if number >= MAX_CALLS:
+                messages.append({"role": "tool", "tool_call_id": call.id, "content": _TOO_MANY_CALLS})
+                self._audit.penalise("tool_error")
+                continue
             result = toolkit.call(call)
             messages.append({"role": "tool", "tool_call_id": call.id, "content": result.content})
             tool = toolkit.tools.get(call.name)
@@ -209,6 +219,6 @@ def _checked_split(split: Any) -> str:
 
 def _user_seed(options: Mapping[str, Any]) -> int:
     seed = options.get("user_seed", 0)
-    if not isinstance(seed, int) or isinstance(seed, bool):
+    if not isinstance(seed, int | np.integer) or isinstance(seed, bool):
         raise ValueError(f"user_seed must be an int, got {seed!r}")
-    return seed
+    return int(seed)  # streams are named by the text of their key, and NumPy's integers have another

@@ -10,7 +10,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any, ClassVar, Self
 
 import gymnasium
@@ -20,6 +19,7 @@ from gymnasium.error import ClosedEnvironmentError, ResetNeeded
 
 from ss_gym.actions import action_message, parse_action, unreadable_action
 from ss_gym.rendering import print_messages, transcript
+from ss_gym.reset_options import as_options, check_names
 from ss_gym.spaces import Utterance
 from ss_gym.types import Message, ParsedAction
 
@@ -135,16 +135,16 @@ class TextEnvironment(gymnasium.Env[str, str], ABC):
         render_mode: str | None = None,
     ) -> None:
         for name, limit in (("max_turns", max_turns), ("max_steps", max_steps), ("max_action_chars", max_action_chars)):
+            if not isinstance(limit, int | np.integer) or isinstance(limit, bool):
+                raise TypeError(f"{name} must be an int, got {limit!r}")
             if limit < 1:
                 raise ValueError(f"{name} must be at least 1, got {limit}")
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise ValueError(f"render_mode must be None or one of {self.metadata['render_modes']}, got {render_mode!r}")
-        self.max_turns = max_turns
-        self.max_steps = max_steps
-        self.max_action_chars = max_action_chars
+        self.max_turns, self.max_steps, self.max_action_chars = int(max_turns), int(max_steps), int(max_action_chars)
         self.render_mode = render_mode
         self.observation_space = Utterance(_OBSERVATION_CHARS)
-        self.action_space = Utterance(max_action_chars)
+        self.action_space = Utterance(self.max_action_chars)
         self._closed = False
         self._clear()
 
@@ -186,7 +186,7 @@ class TextEnvironment(gymnasium.Env[str, str], ABC):
 
     @property
     def tools(self) -> list[dict[str, Any]]:
-        """OpenAI function schemas, fixed for the episode; treat them as read-only."""
+        """OpenAI function schemas, fixed for the episode; ``copy.deepcopy`` gives some that can be changed."""
         return list(self._opening.tools)
 
     @property
@@ -211,14 +211,13 @@ class TextEnvironment(gymnasium.Env[str, str], ABC):
 
         Raises:
             ValueError: for an option that is not known.
+            TypeError: if the options are no mapping with names as keys.
             ClosedEnvironmentError: after ``close``.
         """
         if self._closed:
             raise ClosedEnvironmentError("the environment was closed: make a new one")
-        options = dict(options or {})
-        for name in options:
-            if name not in self.option_names:
-                raise ValueError(_unknown_option(name, self.option_names))
+        options = as_options(options)
+        check_names(options, self.option_names)
         super().reset(seed=seed)
         # The raw stream of a bit generator never changes; what Generator makes of it may (NEP 19).
         return self._start(self.np_random.bit_generator.random_raw(), options)
@@ -306,17 +305,22 @@ class TextEnvironment(gymnasium.Env[str, str], ABC):
         self._clear()
         if state.seed is not None:
             render_mode, self.render_mode = self.render_mode, None  # it was shown when it happened
-            self._start(state.seed, dict(deepcopy(state.options)))
-            for action in state.actions:
-                self.step(action)
-            self.render_mode = render_mode
+            try:
+                self._start(state.seed, dict(deepcopy(state.options)))
+                for action in state.actions:
+                    self.step(action)
+            except Exception:
+                self._clear()  # half an episode is none
+                raise
+            finally:
+                self.render_mode = render_mode
         self._np_random = deepcopy(state.generator)
         self._np_random_seed = state.generator_seed
 
     def __reduce__(self) -> tuple[Callable[..., TextEnvironment], tuple[Any, ...]]:
         """Pickles and copies by replay, since a database connection does neither."""
         arguments, keywords = self._constructor
-        return _rebuild, (type(self), arguments, keywords, self.spec, self.get_state())
+        return _rebuild, (type(self), arguments, keywords, self.spec, self.get_state(), self._closed)
 
     def _clear(self) -> None:
         """Forgets the episode."""
@@ -375,15 +379,12 @@ def _rebuild(
     keywords: dict[str, Any],
     spec: EnvSpec | None,
     state: EpisodeState,
+    closed: bool = False,
 ) -> TextEnvironment:
-    """Builds an environment from its constructor's arguments and replays its episode."""
+    """Builds an environment from its constructor's arguments and replays its episode, or closes it."""
     rebuilt = environment(*arguments, **keywords)
     rebuilt.spec = spec
     rebuilt.set_state(state)
+    if closed:
+        rebuilt.close()
     return rebuilt
-
-
-def _unknown_option(name: str, known: frozenset[str]) -> str:
-    nearest = get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"did you mean {nearest[0]!r}?" if nearest else f"it knows {', '.join(sorted(known)) or 'none'}"
-    return f"unknown reset option {name!r}; {hint}"

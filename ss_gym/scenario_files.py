@@ -38,8 +38,16 @@ def read_text(family: str, name: str) -> str:
 
     Raises:
         FileNotFoundError: if there is no such file.
+        ValueError: if it is not UTF-8; names the file and the line.
     """
-    return (folder() / family / name).read_text(encoding="utf-8")
+    content = (folder() / family / name).read_bytes()
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        problem = f"byte 0x{content[error.start]:02x} is not UTF-8: save the file in that encoding"
+        raise ValueError(f"{family}/{name}, line {line}: {problem}") from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 @cache
@@ -78,7 +86,7 @@ def parse_yaml(text: str, source: str) -> Any:
 
 
 def field_error(family: str, name: str, field: Sequence[str | int], problem: str) -> ValueError:
-    """An error for a field of a scenario file that is well-formed YAML but makes no sense.
+    """An error for a field of a scenario file that is well-formed YAML or JSON but makes no sense.
 
     Args:
         family: folder of the file.
@@ -103,14 +111,14 @@ def line_of(text: str, field: Sequence[str | int]) -> int:
         child = _child(node, part)
         if child is None:
             break
-        node = child
-        line = node.start_mark.line
+        line, node = child
     return line + 1
 
 
-def _child(node: Any, part: str | int) -> Any:
+def _child(node: Any, part: str | int) -> tuple[int, Any] | None:
+    """One entry of a node and the line, counted from 0, where it begins: with its key if it has one."""
     if isinstance(node, yaml.MappingNode):
-        return next((value for key, value in node.value if key.value == str(part)), None)
+        return next(((key.start_mark.line, value) for key, value in node.value if key.value == str(part)), None)
     if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-        return node.value[part]
+        return node.value[part].start_mark.line, node.value[part]
     return None

@@ -15,6 +15,7 @@ from difflib import get_close_matches
 from typing import Any, ClassVar, Literal, TypeVar, get_type_hints
 
 from ss_gym.arguments import Argument, ArgumentError, Money, argument, shorten, show
+from ss_gym.frozen import freeze
 from ss_gym.json_text import encode
 from ss_gym.types import ToolCall, ToolResult
 
@@ -41,7 +42,7 @@ class Tool:
         function: the method, not bound.
         arguments: how each argument is read, by name.
         required: names of the arguments that have no default.
-        schema: the OpenAI function schema.
+        schema: the OpenAI function schema; it can't be changed, ``copy.deepcopy`` gives a copy that can.
     """
 
     name: str
@@ -114,7 +115,7 @@ class Toolkit:
 
     @property
     def schemas(self) -> tuple[dict[str, Any], ...]:
-        """The OpenAI function schemas, in the order of definition; treat them as read-only."""
+        """The OpenAI function schemas, in the order of definition."""
         return tuple(tool.schema for tool in self.tools.values())
 
     def call(self, call: ToolCall) -> ToolResult:
@@ -182,7 +183,7 @@ def _describe(name: str, function: Callable[..., Any]) -> Tool:
         },
     }
     kind: ToolKind = function.__tool_kind__  # type: ignore[attr-defined]
-    return Tool(name, kind, function, arguments, tuple(required), schema)
+    return Tool(name, kind, function, arguments, tuple(required), freeze(schema))
 
 
 def _read_docstring(name: str, function: Callable[..., Any]) -> tuple[str, dict[str, str]]:

@@ -13,6 +13,7 @@ from gymnasium.spaces import Tuple
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.wrappers import TimeLimit
 
+from ss_gym.reset_options import as_options
 from ss_gym.spaces import Utterance
 
 BoolArray = npt.NDArray[np.bool_]
@@ -96,7 +97,7 @@ class TextVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], np.ndarray]):
     def reset(
         self,
         *,
-        seed: int | Sequence[int | None] | None = None,
+        seed: int | Sequence[int | None] | npt.NDArray[np.integer[Any]] | None = None,
         options: dict[str, Any] | None = None,
     ) -> tuple[tuple[str, ...], dict[str, Any]]:
         """Begins an episode in every environment, or in those that a mask picks.
@@ -108,9 +109,13 @@ class TextVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], np.ndarray]):
 
         Returns:
             Observations of all environments, infos of those that were reset.
+
+        Raises:
+            ValueError: if there is not one seed or one an environment, or the mask picks none of them.
+            TypeError: if a seed, the options or the mask are of a wrong type; no environment has been reset.
         """
         seeds = self._seeds(seed)
-        options = dict(options or {})
+        options = as_options(options)
         mask = options.pop("reset_mask", None)
         rows = range(self.num_envs) if mask is None else self._rows(mask)
         infos = []
@@ -131,10 +136,17 @@ class TextVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], np.ndarray]):
 
         Raises:
             ValueError: if there is not one action an environment.
+            TypeError: if an action is not a ``str``; no environment has taken a step.
         """
         if isinstance(actions, str) or len(actions) != self.num_envs:
             got = "a single str" if isinstance(actions, str) else f"{len(actions)}"
             raise ValueError(f"step takes {self.num_envs} actions, one an environment, got {got}")
+        given: Sequence[Any] = actions
+        for row, action in enumerate(given):
+            if not isinstance(action, str) and not (self._terminated[row] or self._truncated[row]):
+                raise TypeError(
+                    f"action {row} is not a str but {type(action).__name__}: pass the agent's completion as text"
+                )
         rewards = np.zeros(self.num_envs, np.float64)
         infos: list[tuple[int, Mapping[str, Any]]] = []
         for row, action in enumerate(actions):
@@ -190,14 +202,19 @@ class TextVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], np.ndarray]):
         self._terminated[row] = self._truncated[row] = False
         infos.append((row, info))
 
-    def _seeds(self, seed: int | Sequence[int | None] | None) -> Sequence[int | None]:
+    def _seeds(self, seed: Any) -> Sequence[int | None]:
         if seed is None:
             return [None] * self.num_envs
         if isinstance(seed, int | np.integer):
             return [int(seed) + row for row in range(self.num_envs)]
+        if isinstance(seed, str) or not isinstance(seed, Sequence | np.ndarray):
+            raise TypeError(f"a seed is an int, or a sequence of one an environment, got {seed!r:.80}")
         if len(seed) != self.num_envs:
             raise ValueError(f"reset takes one seed or {self.num_envs}, one an environment, got {len(seed)}")
-        return seed
+        for one in seed:
+            if one is not None and not isinstance(one, int | np.integer):
+                raise TypeError(f"every seed is an int or None, got {one!r:.80}")
+        return [None if one is None else int(one) for one in seed]
 
     def _rows(self, mask: Any) -> list[int]:
         if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_:

@@ -14,8 +14,15 @@ def underlying(model: nn.Module) -> PreTrainedModel:
 
     Raises:
         TypeError: it is neither a transformers model nor a ``peft`` model around one.
+        ValueError: it has adapters of ``peft`` that are no part of the model itself.
     """
     wrapper: Any = model
+    for name, adapter in (getattr(model, "peft_config", None) or {}).items():
+        if getattr(adapter, "is_prompt_learning", False):
+            raise ValueError(
+                f"the adapter '{name}' is a learned prompt ({adapter.peft_type.value}), which peft puts before the "
+                "tokens from outside of the model: use adapters inside of it, such as LoRA"
+            )
     inner = wrapper.get_base_model() if hasattr(model, "get_base_model") else model
     if not isinstance(inner, PreTrainedModel) or head_of(inner) is None:
         raise TypeError(
@@ -39,13 +46,18 @@ def logits_of(model: PreTrainedModel, hidden: Tensor) -> Tensor:
     """Logits (..., V) of hidden states (..., D), as the model's own forward computes them."""
     config: Any = model.config
     logits: Tensor = head_of(model)(hidden)
-    # Three families change the logits after the head; each names its constant in the config.
-    if getattr(config, "logit_scale", None) is not None:  # Cohere
-        logits = logits * config.logit_scale
-    if getattr(config, "logits_scaling", None) is not None:  # Granite
-        logits = logits / config.logits_scaling
-    cap = getattr(config, "final_logit_softcapping", None)  # Gemma
-    return logits if cap is None else (logits / cap).tanh() * cap
+    # Some families change the logits after the head; each names its constant in the config.
+    for name in ("logit_scale", "lm_head_multiplier"):  # Cohere, Falcon-H1
+        if getattr(config, name, None) is not None:
+            logits = logits * getattr(config, name)
+    scaling = getattr(config, "logits_scaling", None)  # Granite divides by it
+    if scaling is not None:
+        logits = logits * scaling if config.model_type == "hyperclovax" else logits / scaling
+    for name in ("final_logit_softcapping", "logits_soft_cap"):  # Gemma, RecurrentGemma
+        cap = getattr(config, name, None)
+        if cap is not None:
+            logits = (logits / cap).tanh() * cap
+    return logits
 
 
 def reuses_keys_and_values(model: PreTrainedModel, length: int) -> bool:
@@ -62,7 +74,9 @@ def reuses_keys_and_values(model: PreTrainedModel, length: int) -> bool:
         return False
     window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
     chunk = getattr(config, "attention_chunk_size", None)
-    return all(size is None or size >= length for size in (window, chunk))
+    # GPT-Neo's name for it.
+    local = getattr(config, "window_size", None) if "local" in getattr(config, "attention_layers", ()) else None
+    return all(size is None or size >= length for size in (window, chunk, local))
 
 
 def context_length(model: PreTrainedModel) -> int:

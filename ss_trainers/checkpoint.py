@@ -50,7 +50,8 @@ def replaced_folder(path: str | Path) -> Iterator[Path]:
     :func:`ss_gym.agents.checkpoint.locate` also looks for.
 
     Raises:
-        CheckpointError: if the files cannot be written; what was at ``path`` is still there.
+        CheckpointError: if the files cannot be written or take the place of the others; what was at
+            ``path`` is still there.
     """
     target = Path(path).absolute()
     partial = target.with_name(target.name + _PARTIAL_SUFFIX)
@@ -61,6 +62,7 @@ def replaced_folder(path: str | Path) -> Iterator[Path]:
         partial.mkdir()
         yield partial
         _flush(partial)
+        _put_in_place(partial, target, previous)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(partial, ignore_errors=True)
         earlier = "; the earlier checkpoint is as it was" if target.exists() or previous.exists() else ""
@@ -68,13 +70,25 @@ def replaced_folder(path: str | Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+    shutil.rmtree(previous, ignore_errors=True)
+    try:
+        _flush_one(target.parent)
+    except OSError as error:
+        raise CheckpointError(f"the checkpoint '{path}' is written, but may be lost in a crash: {error}") from error
+
+
+def _put_in_place(partial: Path, target: Path, previous: Path) -> None:
+    """Gives the new folder its name and the old one, if there is one, that of the previous."""
     if target.exists():
         # A folder of that name is what an interrupted replacement left; the target is newer.
         shutil.rmtree(previous, ignore_errors=True)
         target.rename(previous)
-    partial.rename(target)
-    shutil.rmtree(previous, ignore_errors=True)
-    _flush_one(target.parent)
+    try:
+        partial.rename(target)
+    except OSError:
+        if previous.exists():
+            previous.rename(target)
+        raise
 
 
 def write_state(folder: Path, state: TrainerState) -> None:

@@ -31,6 +31,7 @@ class LoraSettings:
     target_modules: str | tuple[str, ...] = "all-linear"
 
     def __post_init__(self) -> None:
+        _refuse_booleans(self)
         _require(self.rank >= 1, f"lora.rank must be at least 1, got {self.rank}")
         _require(self.alpha > 0, f"lora.alpha must be positive, got {self.alpha}")
 
@@ -49,7 +50,7 @@ class TrainingConfig:
         learning_rate: AdamW's, at its highest.
         schedule: how the learning rate goes on after the warm-up: stays, or falls to zero along a
             line or half a cosine.
-        warmup_iterations: iterations over which the learning rate rises from zero.
+        warmup_iterations: iterations over which the learning rate rises from zero; at most all.
         weight_decay: AdamW's, on matrices only.
         max_grad_norm: the gradient is scaled down to this norm where it is longer.
         micro_batch_tokens: most tokens, padding included, that go through the model at once; it
@@ -106,6 +107,7 @@ class TrainingConfig:
         Raises:
             ValueError: if a value is outside its range; the message names it.
         """
+        _refuse_booleans(self)
         for name in (
             "iterations groups_per_iteration group_size epochs micro_batch_tokens max_new_tokens eval_episodes "
             "threads workers parallel_episodes"
@@ -115,6 +117,15 @@ class TrainingConfig:
             _require(getattr(self, name) >= 0, f"{name} must not be negative, got {getattr(self, name)}")
         for name in ("learning_rate", "max_grad_norm", "temperature"):
             _require(0 < getattr(self, name) < math.inf, f"{name} must be positive, got {getattr(self, name)}")
+        _require(
+            self.warmup_iterations <= self.iterations,
+            f"warmup_iterations must be at most iterations, which is {self.iterations}, got {self.warmup_iterations}",
+        )
+        _require(
+            self.max_context is None or self.max_context >= 2,
+            f"max_context must have room for a prompt and a reply, at least 2, got {self.max_context}; "
+            "leave it out for the model's own limit",
+        )
         _require(self.workers == 1 or self.device == "cpu", "several workers share the processor: set device to 'cpu'")
 
     def learning_rate_at(self, iteration: int) -> float:
@@ -146,6 +157,7 @@ def config_from_mapping(config_class: type[ConfigT], values: Mapping[str, Any], 
     """
     where = f"{source}: " if source else ""
     _check_names(config_class, values, where)
+    _check_booleans(config_class, values, where)
     try:
         return TypeAdapter(config_class).validate_python(dict(values))
     except ValidationError as error:
@@ -193,6 +205,21 @@ def _check_names(config_class: type, values: Mapping[str, Any], where: str) -> N
         nested = next((kind for kind in (hint, *get_args(hint)) if is_dataclass(kind)), None)
         if isinstance(nested, type) and isinstance(values.get(name), Mapping):
             _check_names(nested, values[name], where)
+
+
+def _check_booleans(config_class: type, values: Mapping[str, Any], where: str) -> None:
+    # They would be read as 1 and 0.
+    for name, hint in get_type_hints(config_class).items():
+        kinds = (hint, *get_args(hint))
+        if isinstance(values.get(name), bool) and bool not in kinds and (int in kinds or float in kinds):
+            raise ValueError(f"{where}{name} must be a number, got {values[name]}")
+        nested = next((kind for kind in kinds if is_dataclass(kind)), None)
+        if isinstance(nested, type) and isinstance(values.get(name), Mapping):
+            _check_booleans(nested, values[name], where)
+
+
+def _refuse_booleans(config: Any) -> None:
+    _check_booleans(type(config), {entry.name: getattr(config, entry.name) for entry in fields(config)}, "")
 
 
 def _require(condition: bool, message: str) -> None:

@@ -37,6 +37,7 @@ from torch import Tensor, nn
 from ss_trainers import causal_lm
 from ss_trainers.huggingface_decoder import HuggingFaceDecoder
 from ss_trainers.llama_decoder import LlamaDecoder
+from ss_trainers.self_check import check_kept_past
 
 # Prompts that agree on fewer tokens than this are encoded each by itself: attending to the shared
 # prompts costs every conversation a little, whether it begins with them or not.
@@ -134,6 +135,11 @@ class Generator:
         max_context: the most tokens of a conversation; the model's own limit if None.
         rng: where the draws come from; on the CPU. A generator seeded with 0 if None.
         native: False takes transformers' forward for every model.
+
+    Raises:
+        TypeError: it is no causal language model of transformers.
+        ValueError: the model can't be sampled from with kept keys and values: its cache is of another
+            kind, or a few tokens that are tried here come out differently.
     """
 
     def __init__(
@@ -147,11 +153,15 @@ class Generator:
     ) -> None:
         inner = causal_lm.underlying(model)
         self.settings = settings
-        self.max_context = min(max_context or causal_lm.context_length(inner), causal_lm.context_length(inner))
+        limit = causal_lm.context_length(inner)
+        if max_context is not None and max_context < 2:
+            raise ValueError(f"max_context must have room for a prompt and a reply, at least 2, not {max_context}")
+        self.max_context = limit if max_context is None else min(max_context, limit)
         self._rng = rng if rng is not None else torch.Generator().manual_seed(0)
         if native and LlamaDecoder.supports(inner):
             self._decoder: Decoder = LlamaDecoder(inner)
         else:
+            check_kept_past(model, inner, self.max_context, HuggingFaceDecoder(inner, self.max_context))
             self._decoder = HuggingFaceDecoder(inner, self.max_context)
         self._prompts: list[tuple[int, ...]] = []
         self._waiting: dict[Session, None] = {}  # in the order they were extended
@@ -175,8 +185,14 @@ class Generator:
                 f"the prompt has {len(prompt_ids)} tokens, but the model takes 1 to {self.max_context - 1} "
                 f"and a reply (context {self.max_context})"
             )
-        session = Session(length=len(prompt_ids), _slot=self._free.pop() if self._free else next(self._slots))
-        prompt, shared = self._shared_prompt(tuple(prompt_ids))
+        usable = tuple(prompt_ids[:-1])  # at least one token is left to read
+        prompt, shared = self._known_prompt(usable)
+        if prompt is None and not self._open and len(self._prompts) >= _MAX_SHARED_PROMPTS:
+            # Nobody begins with them any more. Slots are counted anew, so before one is taken.
+            self.weights_changed()
+        session = Session(length=len(prompt_ids), _slot=self._take_slot())
+        if prompt is None and len(usable) >= _MIN_SHARED_TOKENS and len(self._prompts) < _MAX_SHARED_PROMPTS:
+            prompt, shared = self._store_prompt(usable), len(usable)
         self._decoder.attach(session._slot, prompt, shared)
         session._unread = list(prompt_ids[shared:])
         self._open.add(session)
@@ -297,9 +313,11 @@ class Generator:
             chosen.clamp_(max=logits.shape[-1] - 1)
         return chosen.tolist(), logprobs.gather(-1, chosen[:, None])[:, 0].tolist()
 
-    def _shared_prompt(self, prompt_ids: tuple[int, ...]) -> tuple[int | None, int]:
-        """The stored prompt to begin with, and how many of its tokens: at least one is left to read."""
-        usable = prompt_ids[:-1]
+    def _take_slot(self) -> int:
+        return self._free.pop() if self._free else next(self._slots)
+
+    def _known_prompt(self, usable: tuple[int, ...]) -> tuple[int | None, int]:
+        """The stored prompt to begin with, and how many of its tokens; None and 0 if none is worth it."""
         prompt, shared = None, 0
         for number, known in enumerate(self._prompts):
             common = _common_length(known, usable)
@@ -307,15 +325,11 @@ class Generator:
                 prompt, shared = number, common
         if shared >= max(_MIN_SHARED_TOKENS, len(usable) // 2):
             return prompt, shared
-        if not self._open and len(self._prompts) >= _MAX_SHARED_PROMPTS:
-            self.weights_changed()  # nobody begins with them any more
-        if len(usable) < _MIN_SHARED_TOKENS or len(self._prompts) >= _MAX_SHARED_PROMPTS:
-            return None, 0
-        return self._store_prompt(usable), len(usable)
+        return None, 0
 
     @torch.inference_mode()
     def _store_prompt(self, prompt_ids: tuple[int, ...]) -> int:
-        slot = self._free.pop() if self._free else next(self._slots)
+        slot = self._take_slot()
         self._decoder.attach(slot, None, 0)
         for start in range(0, len(prompt_ids), _MAX_STEP_TOKENS):
             self._decoder.forward([slot], [prompt_ids[start : start + _MAX_STEP_TOKENS]])

@@ -22,14 +22,34 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from peft.tuners.lora import Linear as LoraLinear
+from torch import Tensor, nn
 from torch.nn import functional
 from transformers import LlamaForCausalLM, PreTrainedModel
+from transformers.activations import ACT2FN
+from transformers.models.llama import modeling_llama as llama
 
 _INITIAL_CAPACITY = 64
 # Attention scores computed at once for rows that read several tokens: what a processor core's
 # cache holds; elsewhere as many as memory allows (128 MB in fp32), since every call costs a launch.
 _MAX_SCORES, _MAX_SCORES_ELSEWHERE = 2**17, 2**25
+
+# What a Llama is made of. Anything else in it (other adapters, quantized layers) is someone's change.
+_PARTS = frozenset(
+    {
+        LlamaForCausalLM,
+        llama.LlamaModel,
+        llama.LlamaDecoderLayer,
+        llama.LlamaAttention,
+        llama.LlamaMLP,
+        llama.LlamaRMSNorm,
+        llama.LlamaRotaryEmbedding,
+        type(ACT2FN["silu"]),
+        nn.Embedding,
+        nn.Linear,
+        nn.ModuleList,
+    }
+)
 
 _KeysValues = tuple[Tensor, Tensor]
 
@@ -118,10 +138,11 @@ class LlamaDecoder:
 
     @staticmethod
     def supports(model: PreTrainedModel) -> bool:
-        """Whether the model is a Llama as this decoder knows it: no biases, SiLU, fixed RoPE."""
+        """Whether the model is a Llama as this decoder knows it: no biases, SiLU, fixed RoPE, plain LoRA or none."""
         config: Any = model.config
         return (
             isinstance(model, LlamaForCausalLM)
+            and _is_known(model)
             and not config.attention_bias
             and not config.mlp_bias
             and config.hidden_act == "silu"
@@ -320,6 +341,14 @@ class LlamaDecoder:
 
     def _to_device(self, values: NDArray[Any]) -> Tensor:
         return torch.from_numpy(values).to(self._head.device)
+
+
+def _is_known(module: nn.Module) -> bool:
+    """Whether all parts of a module are those of a Llama, with plain LoRA around linear layers."""
+    if type(module) is LoraLinear:
+        # Variants, such as DoRA, compute something else than a sum of two products.
+        return not module.lora_variant and not any(module.lora_bias.values()) and _is_known(module.get_base_layer())
+    return type(module) in _PARTS and all(_is_known(part) for part in module.children())
 
 
 def _read_layer(layer: Any, scale: float) -> _Layer:

@@ -18,6 +18,8 @@ from torch.utils.checkpoint import checkpoint
 from transformers import DynamicCache
 
 from ss_trainers import causal_lm
+from ss_trainers.llama_decoder import LlamaDecoder
+from ss_trainers.self_check import check_shared_prompt
 from ss_trainers.types import TokenBatch
 
 # Logits that exist at a time: 64 MB in fp32.
@@ -36,6 +38,10 @@ class LanguagePolicy:
 
     Args:
         model: a transformers causal language model, or a ``peft`` model around one.
+
+    Raises:
+        TypeError: it is no causal language model of transformers.
+        ValueError: a few tokens that are tried here do not come out as in the model's own forward pass.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -43,6 +49,8 @@ class LanguagePolicy:
         self._inner = causal_lm.underlying(model)
         self._decoder = causal_lm.decoder_of(self._inner)
         self._prompt: _EncodedPrompt | None = None
+        if not LlamaDecoder.supports(self._inner):
+            check_shared_prompt(model, self._inner, causal_lm.context_length(self._inner), self._logits)
 
     def logprobs(self, batch: TokenBatch, temperature: float = 1.0) -> Tensor:
         """Log-probabilities of the action tokens, differentiable in the model's parameters.
@@ -63,7 +71,7 @@ class LanguagePolicy:
         if not temperature > 0:
             raise ValueError(f"temperature must be above 0, not {temperature}")
         rows, columns = batch.action_mask.nonzero(as_tuple=True)
-        hidden = self._hidden(batch)[rows, columns - 1]
+        hidden = self._hidden(batch.prefix, batch.input_ids)[rows, columns - 1]
         scores = self._score(hidden, batch.input_ids[rows, columns], temperature)
         return scores.new_zeros(batch.action_mask.shape).index_put((rows, columns), scores)
 
@@ -99,9 +107,12 @@ class LanguagePolicy:
         if used:
             torch.autograd.backward([source for source, _ in used], [gradient for _, gradient in used])
 
-    def _hidden(self, batch: TokenBatch) -> Tensor:
-        """Hidden states (B, T, D) of the rows, after the shared prompt."""
-        shared, (rows, width) = len(batch.prefix), batch.input_ids.shape
+    def _logits(self, prefix: Tensor, input_ids: Tensor) -> Tensor:
+        return causal_lm.logits_of(self._inner, self._hidden(prefix, input_ids))
+
+    def _hidden(self, prefix: Tensor, input_ids: Tensor) -> Tensor:
+        """Hidden states (B, T, D) of rows (B, T), after the shared prompt (P,)."""
+        shared, (rows, width) = len(prefix), input_ids.shape
         limit = causal_lm.context_length(self._inner)
         if shared + width > limit:
             raise ValueError(
@@ -110,18 +121,18 @@ class LanguagePolicy:
             )
         # No pass needs a padding mask: padding is on the right, where no action looks.
         if not shared:
-            hidden: Tensor = self._decoder(input_ids=batch.input_ids, use_cache=False).last_hidden_state
+            hidden: Tensor = self._decoder(input_ids=input_ids, use_cache=False).last_hidden_state
             return hidden
         if not causal_lm.reuses_keys_and_values(self._inner, shared + width):
-            whole = torch.cat([batch.prefix.expand(rows, -1), batch.input_ids], 1)
+            whole = torch.cat([prefix.expand(rows, -1), input_ids], 1)
             hidden = self._decoder(input_ids=whole, use_cache=False).last_hidden_state
             return hidden[:, shared:]
         prompt = self._prompt if torch.is_grad_enabled() else None
-        known = prompt is not None and torch.equal(prompt.ids, batch.prefix)
+        known = prompt is not None and torch.equal(prompt.ids, prefix)
         cache = DynamicCache()
-        for index, (keys, values) in enumerate(prompt.layers if prompt and known else self._encode(batch.prefix)):
+        for index, (keys, values) in enumerate(prompt.layers if prompt and known else self._encode(prefix)):
             cache.update(keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1), index)
-        hidden = self._decoder(input_ids=batch.input_ids, past_key_values=cache, use_cache=True).last_hidden_state
+        hidden = self._decoder(input_ids=input_ids, past_key_values=cache, use_cache=True).last_hidden_state
         return hidden
 
     def _encode(self, prompt: Tensor) -> list[tuple[Tensor, Tensor]]:

@@ -61,6 +61,10 @@ class Rollouts:
         return trajectory_metrics(self.trajectories)
 
 
+class EpisodesFailedError(RuntimeError):
+    """An environment raised in every episode, so that nothing was played."""
+
+
 class Player(Protocol):
     """An agent that answers conversations in whatever order they come."""
 
@@ -207,13 +211,27 @@ class _Lane:
         if not (terminated or truncated or full):
             return None
         success = info.get("success") if terminated or truncated else False
-        return self._trajectory(encoding, bool(terminated), success, info)
+        ids = encoding.message_ids if encoding is not None else []
+        if full:
+            # What did not fit was never read, and would make the sequence longer than the context.
+            read = [place for place, reply in self.conversation.completions.items() if reply.token_ids]
+            ids = ids[: max(read, default=self._first - 1) + 1 - self._first]
+        return self._trajectory(ids, encoding, bool(terminated), success, info)
+
+    @property
+    def _first(self) -> int:
+        """The place of the first message that is not the system's."""
+        return int(self.conversation[0]["role"] == "system")
 
     def _trajectory(
-        self, encoding: EncodedConversation | None, terminated: bool, success: Any, info: Mapping[str, Any]
+        self,
+        ids: Sequence[tuple[int, ...]],
+        encoding: EncodedConversation | None,
+        terminated: bool,
+        success: Any,
+        info: Mapping[str, Any],
     ) -> MultiTurnTrajectory:
-        first = int(self.conversation[0]["role"] == "system")
-        ids = encoding.message_ids if encoding is not None else []
+        first = self._first
         rewards = iter(self._rewards)
         turns = []
         for place, message in enumerate(self.conversation[first:], first):

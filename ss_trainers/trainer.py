@@ -5,14 +5,12 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 from rich.console import Console
 from torch import nn
@@ -21,25 +19,24 @@ from ss_gym.agents import AgentConfig, MultiTurnAgent
 from ss_gym.agents.checkpoint import CheckpointError, write_manifest
 from ss_gym.streams import Stream
 from ss_trainers.algorithms.grpo import GRPO, GRPOConfig
-from ss_trainers.backends.models import TINY, load_model, merged, no_progress_bars
+from ss_trainers.backends.models import TINY, lasting_location, load_model, merged, no_progress_bars
 from ss_trainers.checkpoint import TrainerState, read_state, replaced_folder, write_state
 from ss_trainers.collate import collate, drop_nonfinite, informative, split_by_length
 from ss_trainers.config import TrainingConfig, config_from_mapping
 from ss_trainers.distributed import Workers
 from ss_trainers.engine import Algorithm, EngineSetup
+from ss_trainers.environments import Environment, naming, spec_of
 from ss_trainers.interruption import undisturbed
 from ss_trainers.metrics import group_metrics, trajectory_metrics
 from ss_trainers.optimization import adamw, even_share, trainable_model
 from ss_trainers.reporter import Reporter
-from ss_trainers.rollout import Episode, Rollouts, TextEnv
+from ss_trainers.rollout import Episode, EpisodesFailedError, Rollouts
 from ss_trainers.types import BatchCounts, TokenBatch, merge_metrics
 
 _LOGGER = logging.getLogger(__name__)
 
 # A shared prompt is attended to under a mask, which costs more than repeating a short one.
 _MIN_PREFIX = 64
-
-Environment = str | EnvSpec | Callable[[], TextEnv]
 
 
 class Trainer:
@@ -86,9 +83,11 @@ class Trainer:
         self.training = training or TrainingConfig()
         self.algorithm = algorithm
         self.iteration = state.iteration if state is not None else 0
-        self._environment = _spec(env) if isinstance(env, str) else env
+        self._environment = spec_of(env) if isinstance(env, str) else env
         self._env_kwargs = dict(env_kwargs or {})
-        self._base_model = model
+        self._env_settings = naming(env, self._env_kwargs)
+        # Checkpoints name it, and are read from other working directories.
+        self._base_model = model = lasting_location(model)
         self._console = console
         self._workers: Workers | None = None
         device = self.training.device
@@ -104,13 +103,22 @@ class Trainer:
 
         Returns:
             its metrics by name.
-        """
-        with self._all_or_nothing():
-            return self._step()
 
-    def _step(self) -> dict[str, float]:
+        Raises:
+            EpisodesFailedError: if the environment raised in every episode.
+        """
+        with self._all_or_nothing(), ExitStack() as held:
+            return self._step(held)
+
+    def _step(self, held: ExitStack) -> dict[str, float]:
+        """Runs one iteration; from the first change of the weights on, Ctrl-C waits for ``held`` to be closed."""
         config, start = self.training, time.perf_counter()
         rollouts = self._play(self._training_episodes(), config.temperature, "train")
+        if rollouts.dropped and not rollouts.trajectories:
+            raise EpisodesFailedError(
+                f"the environment raised in all {len(rollouts.dropped)} episodes of iteration {self.iteration + 1}, "
+                f"the first: {rollouts.dropped[0]}"
+            )
         played = time.perf_counter()
         metrics = trajectory_metrics(rollouts.trajectories)
         metrics["dropped_episodes"] = float(len(rollouts.dropped))
@@ -118,9 +126,10 @@ class Trainer:
         metrics["learning_rate"] = config.learning_rate_at(self.iteration)
         if batch is None:
             _LOGGER.warning("iteration %d has nothing to learn from: no two attempts differ", self.iteration + 1)
+            held.enter_context(undisturbed())
             self.iteration += 1
         else:
-            self._update(batch, metrics)
+            self._update(batch, metrics, held)
         updated = time.perf_counter()
         generated = metrics.get("tokens", 0.0) * len(rollouts.trajectories)
         metrics["seconds/rollout"], metrics["seconds/update"] = played - start, updated - played
@@ -141,6 +150,7 @@ class Trainer:
 
         Raises:
             KeyboardInterrupt: after Ctrl-C, once the checkpoint is saved.
+            EpisodesFailedError: if the environment raised in every episode of an iteration.
             CheckpointError: if a checkpoint could not be saved; the earlier one is intact.
         """
         config, metrics = self.training, dict[str, float]()
@@ -149,11 +159,7 @@ class Trainer:
         try:
             with Reporter(directory, total=total, iteration=self.iteration, console=self._console) as reporter:
                 while self.iteration < total:
-                    metrics = self.step()
-                    if config.eval_every and self.iteration % config.eval_every == 0:
-                        measured = self.evaluate().metrics
-                        metrics |= {f"eval/{name}": value for name, value in measured.items()}
-                    reporter.report(self.iteration, metrics)
+                    metrics = self._reported_iteration(reporter)
                     if directory is not None and config.save_every and self.iteration % config.save_every == 0:
                         self.save(directory / "checkpoint")
         except KeyboardInterrupt:
@@ -163,6 +169,21 @@ class Trainer:
             raise
         if directory is not None:
             self.save(directory / "checkpoint")
+        return metrics
+
+    def _reported_iteration(self, reporter: Reporter) -> dict[str, float]:
+        """An iteration and the evaluation that may follow it; what was measured is reported whatever happens then."""
+        config, done, metrics = self.training, self.iteration, dict[str, float]()
+        try:
+            with self._all_or_nothing(), ExitStack() as held:
+                metrics |= self._step(held)
+            if config.eval_every and self.iteration % config.eval_every == 0:
+                measured = self.evaluate().metrics
+                metrics |= {f"eval/{name}": value for name, value in measured.items()}
+        finally:
+            if self.iteration > done:
+                with undisturbed():
+                    reporter.report(self.iteration, metrics)
         return metrics
 
     def evaluate(
@@ -268,28 +289,27 @@ class Trainer:
             batch = informative(batch)
         return batch if len(batch) else None
 
-    def _update(self, batch: TokenBatch, metrics: dict[str, float]) -> None:
+    def _update(self, batch: TokenBatch, metrics: dict[str, float], held: ExitStack) -> None:
         """Takes the iteration's optimizer steps."""
         config, workers, counts = self.training, self._running(), BatchCounts.of(batch)
         micro_batches = split_by_length(batch, even_share(batch, config))
         for group in self._optimizer.param_groups:
             group["lr"] = metrics["learning_rate"]
-        with ExitStack() as stack:
-            for epoch in range(config.epochs):
-                self._optimizer.zero_grad()
-                outputs = workers.accumulate(micro_batches, counts, config.temperature)
-                norm = float(nn.utils.clip_grad_norm_(self._parameters, config.max_grad_norm))
-                if not math.isfinite(norm):
-                    raise FloatingPointError(
-                        f"the gradient of iteration {self.iteration + 1} is not finite; lower the learning rate"
-                    )
-                metrics |= merge_metrics(outputs) | {"gradient_norm": norm}
-                if epoch == 0:
-                    # From here to the end of the iteration the weights belong to no checkpoint.
-                    stack.enter_context(undisturbed())
-                self._optimizer.step()
-            workers.weights_changed()
-            self.iteration += 1
+        for epoch in range(config.epochs):
+            self._optimizer.zero_grad()
+            outputs = workers.accumulate(micro_batches, counts, config.temperature)
+            norm = float(nn.utils.clip_grad_norm_(self._parameters, config.max_grad_norm))
+            if not math.isfinite(norm):
+                raise FloatingPointError(
+                    f"the gradient of iteration {self.iteration + 1} is not finite; lower the learning rate"
+                )
+            metrics |= merge_metrics(outputs) | {"gradient_norm": norm}
+            if epoch == 0:
+                # From here to the end of the iteration the weights belong to no checkpoint.
+                held.enter_context(undisturbed())
+            self._optimizer.step()
+        workers.weights_changed()
+        self.iteration += 1
 
     def _restore_optimizer(self, state: TrainerState, folder: str) -> None:
         try:
@@ -307,23 +327,13 @@ class Trainer:
             raise
 
     def _settings(self) -> dict[str, Any]:
-        spec = self._environment
         return {
-            "env": spec.id if isinstance(spec, EnvSpec) else None,
-            "env_kwargs": self._env_kwargs,
+            **self._env_settings,
             "model": self._base_model,
             "algorithm": type(self.algorithm).__name__,
             "config": asdict(self.algorithm.config),
             "training": asdict(self.training),
         }
-
-
-def _spec(env_id: str) -> EnvSpec:
-    """The spec of an id, which may be written ``module:id`` as for ``gymnasium.make``."""
-    module, _, name = env_id.rpartition(":")
-    if module:
-        import_module(module)
-    return gym.spec(name)
 
 
 class GRPOTrainer(Trainer):
@@ -367,7 +377,8 @@ class GRPOTrainer(Trainer):
 
         Args:
             folder: the checkpoint.
-            env: the environment, for runs whose environment was not given by id.
+            env: the environment, for runs whose environment a checkpoint can't name: a function, or a
+                spec with wrappers or other changes than keywords.
             training: settings of the engine that are to change, such as ``iterations``.
             console: where the progress bar is drawn; none if None.
 
@@ -379,6 +390,8 @@ class GRPOTrainer(Trainer):
         settings = read_state(folder).settings
         if settings["algorithm"] != GRPO.__name__:
             raise CheckpointError(f"the checkpoint '{folder}' was made by {settings['algorithm']}, not by GRPO")
+        # A spec that is given in place of the one that is named brings its own keywords.
+        replaced = isinstance(env, EnvSpec) and settings["env"] is not None
         env = env if env is not None else settings["env"]
         if env is None:
             raise CheckpointError(f"the checkpoint '{folder}' does not name its environment: give it as env=…")
@@ -387,7 +400,7 @@ class GRPOTrainer(Trainer):
             settings["model"],
             config_from_mapping(GRPOConfig, settings["config"]),
             config_from_mapping(TrainingConfig, {**settings["training"], **(training or {})}),
-            env_kwargs=settings["env_kwargs"],
+            env_kwargs={} if replaced else settings["env_kwargs"],
             console=console,
             resume_from=folder,
         )

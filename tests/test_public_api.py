@@ -1,11 +1,12 @@
 """The calls that users rely on, as they write them."""
 
 import asyncio
+import re
 from pathlib import Path
 
 import gymnasium as gym
 
-from ss_gym import AgentConfig, MultiTurnAgent, load_agent_from_checkpoint
+from ss_gym import AgentConfig, MultiTurnAgent, load_agent_from_checkpoint, parse_action
 from ss_trainers import GRPOConfig, GRPOTrainer, TrainingConfig
 
 
@@ -36,14 +37,21 @@ def test_an_agent_of_the_stub_backend_answers() -> None:
 
 
 def test_the_tiny_agent_answers_a_customer() -> None:
-    async def talk() -> str:
-        agent = MultiTurnAgent(AgentConfig(model_name="tiny", temperature=0.7))
+    """It asks who the customer is so that they tell their e-mail, and looks that e-mail up."""
+
+    async def talk() -> tuple[str, str]:
+        agent = MultiTurnAgent(AgentConfig(model_name="tiny", temperature=0))
         await agent.initialize()
         env = gym.make("StateSet/Refund-v0", prompt="compact")
         _, info = env.reset(seed=7)
-        return await agent.generate_response([{"role": "system", "content": info["system_prompt"]}, *info["messages"]])
+        messages = [{"role": "system", "content": info["system_prompt"]}, *info["messages"]]
+        told, *_, info = env.step(await agent.generate_response(messages))
+        return told, await agent.generate_response([*messages, *info["messages"]])
 
-    assert "e-mail" in asyncio.run(talk()).lower() or "<tool_call>" in asyncio.run(talk())
+    told, answer = asyncio.run(talk())
+    (email,) = re.findall(r"[\w.+-]+@[\w-]+\.\w+", told)
+    (call,) = parse_action(answer).tool_calls
+    assert (call.name, call.arguments["email"]) == ("verify_identity", email)
 
 
 def test_a_trainer_trains_saves_and_its_agent_is_loaded_again(tmp_path: Path) -> None:

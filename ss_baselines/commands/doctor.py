@@ -7,6 +7,7 @@ import platform
 import re
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires
 from importlib.metadata import version as distribution_version
@@ -15,6 +16,8 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+
+from ss_baselines.commands.folders import existing_part, obstacle
 
 DISTRIBUTION = "stateset-gym"
 _VERSIONS_OF = ("gymnasium", "numpy", "pydantic", "torch", "transformers", "peft")
@@ -97,7 +100,8 @@ def _devices() -> str:
 
     devices = [f"cuda:{index} {torch.cuda.get_device_name(index)}" for index in range(torch.cuda.device_count())]
     if torch.backends.mps.is_available():
-        devices.append("mps")
+        # ss_trainers refuses it.
+        devices.append("mps (of no use here: sampling needs double precision, which it lacks)")
     return ", ".join(["cpu", *devices])
 
 
@@ -110,17 +114,24 @@ def _threads() -> Check:
 
 def _folders() -> dict[str, Path]:
     hub = os.environ.get("HF_HOME") or Path("~/.cache/huggingface").expanduser()
-    return {"this folder": Path.cwd(), "temporary files": Path(tempfile.gettempdir()), "downloaded models": Path(hub)}
+    folders = {
+        "this folder": Path.cwd(),
+        "temporary files": Path(tempfile.gettempdir()),
+        "downloaded models": Path(hub),
+    }
+    with suppress(ImportError):  # without the extra 'train' no models are converted
+        from ss_trainers.backends.models import cache_folder
+
+        folders["converted models"] = cache_folder()
+    return folders
 
 
 def _writable(name: str, folder: Path) -> Check:
     """Whether a file can be written in the folder, or in the nearest one above that exists."""
-    existing = next(place for place in (folder, *folder.parents) if place.exists())
-    try:
-        with tempfile.TemporaryFile(dir=existing):
-            return Check(name, f"{folder} can be written")
-    except OSError as error:
-        return Check(name, f"{folder}: {error.strerror}", f"give yourself the right to write in {existing}")
+    reason = obstacle(folder)
+    if not reason:
+        return Check(name, f"{folder} can be written")
+    return Check(name, f"{folder}: {reason}", f"give yourself the right to write in {existing_part(folder)}")
 
 
 def _self_test(env_id: str) -> Check:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from difflib import get_close_matches
+from importlib import import_module
+from inspect import Parameter, signature
 from typing import Any
 
 import gymnasium as gym
+from gymnasium.envs.registration import load_env_creator
 from rich.console import Console
 from rich.table import Table
 
 from ss_gym.customer_service import CustomerServiceEnvironment
 from ss_gym.families.splits import split_size
+from ss_trainers.config import nearest
 
 NAMESPACE = "StateSet/"
 
@@ -35,20 +40,81 @@ def check_environment_id(env_id: str) -> None:
     raise ValueError(f"no environment '{env_id}'; {hint}")
 
 
-def environment_keywords(prompt: str) -> dict[str, Any]:
-    """The keywords of an environment that follow from ``--prompt``; none if it was not given."""
+def environment_keywords(env_id: str, prompt: str, accustomed: str = "") -> dict[str, Any]:
+    """The keywords of an environment that follow from ``--prompt``; none if nothing is to be said.
+
+    Args:
+        env_id: the environment.
+        prompt: as it was given; empty if it was not.
+        accustomed: what the model was trained with, taken instead where the environment has prompts.
+
+    Raises:
+        ValueError: if there is no such environment.
+    """
+    if not prompt and accustomed and "prompt" in (keyword_names(env_id) or ()):
+        prompt = accustomed
     return {"prompt": prompt} if prompt else {}
 
 
-def make_environment(env_id: str, **keywords: Any) -> gym.Env[str, str]:
-    """Makes an environment with its keywords.
+def keyword_names(env_id: str) -> list[str] | None:
+    """The keywords that an environment is made with; None if that can't be told.
 
     Raises:
-        ValueError: if there is none of that id.
+        ValueError: if there is no such environment.
     """
     check_environment_id(env_id)
-    env: gym.Env[str, str] = gym.make(env_id, **keywords)
+    module, _, name = env_id.rpartition(":")
+    if module:
+        try:
+            import_module(module)
+        except ImportError as error:
+            raise ValueError(
+                f"no environment '{env_id}': the module '{module}' cannot be imported ({error})"
+            ) from error
+    creator = gym.spec(name).entry_point
+    try:
+        parameters = signature(load_env_creator(creator) if isinstance(creator, str) else creator).parameters.values()  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return None
+    if any(parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters):
+        return None
+    return [parameter.name for parameter in parameters if parameter.kind is not Parameter.VAR_POSITIONAL]
+
+
+def make_environment(env_id: str, **keywords: Any) -> gym.Env[str, str]:
+    """Makes a text environment with its keywords.
+
+    Raises:
+        ValueError: if there is none of that id, its observations or actions are no text, or it does
+            not take the keywords; names the nearest that it takes.
+    """
+    _check_keywords(env_id, keywords)
+    try:
+        env: gym.Env[str, str] = gym.make(env_id, **keywords)
+    except TypeError as error:
+        if not keywords:
+            raise
+        given = ", ".join(f"{name}={value!r}" for name, value in keywords.items())
+        raise ValueError(f"{env_id} cannot be made with {given}: {error.__cause__ or error}") from error
+    spaces = (env.observation_space, env.action_space)
+    if not all(isinstance(space, gym.spaces.Text) for space in spaces):
+        env.close()
+        seen, done = (type(space).__name__ for space in spaces)
+        raise ValueError(
+            f"{env_id} is no text environment: its observations are of {seen}, its actions of {done}; "
+            f"agents here read and write text, as in {', '.join(own_ids())}"
+        )
     return env
+
+
+def _check_keywords(env_id: str, keywords: Mapping[str, Any]) -> None:
+    known = keyword_names(env_id)
+    if known is None:
+        return
+    of_make = [name for name in signature(gym.make).parameters if name not in ("id", "kwargs")]
+    for name in keywords:
+        if name not in known and name not in of_make:
+            raise ValueError(f"{env_id} takes no keyword '{name}'; {nearest(name, known)}")
 
 
 def list_environments() -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 from rich.console import Console
 
 from ss_baselines.commands.agents import accustomed_prompt, choose_agent, load_model
-from ss_baselines.commands.envs import check_environment_id, environment_keywords
-from ss_baselines.evaluate import evaluate
+from ss_baselines.commands.envs import environment_keywords, make_environment
+from ss_baselines.commands.folders import check_file, write_whole
+from ss_baselines.evaluate import evaluate, family_of
 from ss_baselines.report import evaluation_table
 
 
@@ -44,12 +45,18 @@ class EvaluateOptions:
 
 
 def run_evaluation(options: EvaluateOptions) -> None:
-    """Plays the scenarios, prints the table and writes the JSON file."""
-    check_environment_id(options.env_id)
+    """Plays the scenarios, prints the table and writes the JSON file.
+
+    Raises:
+        ValueError: if the agent, the environment or the scenarios are not there, or the file can't
+            be written; before anything is played.
+    """
+    keywords = environment_keywords(options.env_id, options.prompt, accustomed_prompt(options.agent))
+    env = make_environment(options.env_id, **keywords)
+    family_of(env)
+    env.close()
     if options.json_file is not None:
-        # Before the work, so that a wrong path does not cost the result of an hour.
-        options.json_file.parent.mkdir(parents=True, exist_ok=True)
-        options.json_file.touch()
+        check_file(options.json_file)
     status = Console(stderr=True)
     with status.status(f"{options.episodes} episodes of {options.env_id}, split {options.split} …"):
         result = evaluate(
@@ -59,11 +66,11 @@ def run_evaluation(options: EvaluateOptions) -> None:
             episodes=options.episodes,
             name=options.agent,
             batch=options.batch,
-            env_kwargs=environment_keywords(options.prompt or accustomed_prompt(options.agent)),
+            env_kwargs=keywords,
         )
     Console().print(evaluation_table([result]))
     if options.json_file is not None:
-        options.json_file.write_text(result.to_json() + "\n", encoding="utf-8")
+        write_whole(options.json_file, result.to_json() + "\n")
         status.print(f"written: {options.json_file}", markup=False)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 # Packages that come with an extra: the missing import on the left, the extra on the right.
 _EXTRAS = {
     "torch": "train",
@@ -11,6 +13,17 @@ _EXTRAS = {
     "safetensors": "train",
     "tensorboard": "train",
     "tokenizers": "train",
+}
+# What to do about an error that the operating system reports.
+_REMEDIES = {
+    errno.ENOENT: "check the path",
+    errno.ENOTDIR: "a part of the path is a file, not a folder",
+    errno.EISDIR: "name a file, not a folder",
+    errno.EEXIST: "choose another name",
+    errno.EACCES: "choose a place that you may use, or ask for the right to",
+    errno.EPERM: "choose a place that you may use, or ask for the right to",
+    errno.EROFS: "choose a place that can be written to",
+    errno.ENOSPC: "free some space, or choose another place",
 }
 
 
@@ -32,6 +45,9 @@ def one_line(error: BaseException) -> str:
         extra = _EXTRAS.get((error.name or "").partition(".")[0])
         if extra:
             return f"this needs the package '{error.name}': pip install 'stateset-gym[{extra}]'"
+    if isinstance(error, OSError) and error.errno is not None and error.strerror:
+        place = f"'{error.filename}': " if error.filename is not None else ""
+        return f"{place}{error.strerror.lower()}; {_REMEDIES.get(error.errno, 'add --debug to see where')}"
     if isinstance(error, (ValueError, OSError, ImportError)) or _is_told_by_a_library(error):
         return message or type(error).__name__
     return f"unexpected {type(error).__name__}: {message or 'no message'}; add --debug to see where"

@@ -15,7 +15,8 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from ss_baselines.commands.envs import environment_keywords, make_environment
-from ss_gym.types import Message
+from ss_gym.agents.conversation import Conversation
+from ss_gym.types import Completion, Message
 
 HELP = """\
 What you type is said to the customer. Lines that start with a slash are commands:
@@ -55,18 +56,23 @@ class TypingError(ValueError):
 def play_episode(options: PlayOptions) -> None:
     """Plays one episode with the person at the terminal as the agent."""
     console = Console(highlight=False)
-    env = make_environment(options.env_id, **environment_keywords(options.prompt))
+    env = make_environment(options.env_id, **environment_keywords(options.env_id, options.prompt))
     choice = {"scenario_id": options.scenario} if options.scenario else {"split": options.split}
-    _, info = env.reset(seed=options.seed, options=choice)
-    session = _Session(console, info["system_prompt"], info["tools"])
+    observation, info = env.reset(seed=options.seed, options=choice)
+    # It also knows what to make of environments that give no messages.
+    conversation, total = Conversation.begin(observation, info), 0.0
+    session = _Session(console, conversation.system_prompt, conversation.tools)
     session.show_policy()
     console.print(Text(HELP, style="dim"))
-    session.show_messages(info["messages"])
+    session.show_messages([message for message in conversation if message["role"] != "system"])
     while (action := session.next_action()) is not None:
-        _, _, terminated, truncated, info = env.step(action)
-        session.show_messages(info["messages"][1:])
+        own = len(conversation)
+        observation, reward, terminated, truncated, info = env.step(action)
+        conversation.record(Completion(action), observation, info)
+        total += float(reward)
+        session.show_messages(conversation[own + 1 :])
         if terminated or truncated:
-            session.show_audit(info, truncated)
+            session.show_audit(info, truncated, total)
             break
     else:
         console.print("You left; the episode is not scored.")
@@ -115,7 +121,8 @@ class _Session:
 
     def show_policy(self) -> None:
         """The instructions that an agent gets as its system prompt."""
-        self._console.print(Panel(Text(self._system_prompt), title="instructions", title_align="left"))
+        shown = Text(self._system_prompt or "There are none.")
+        self._console.print(Panel(shown, title="instructions", title_align="left"))
 
     def show_tools(self) -> None:
         """Every tool with its arguments; those in brackets may be left out."""
@@ -134,19 +141,19 @@ class _Session:
             text = Text(f"{_NAMES.get(role, role)}> ", style=_STYLES.get(role, ""))
             self._console.print(text.append(str(message["content"]), style="default"), soft_wrap=True)
 
-    def show_audit(self, info: Mapping[str, Any], truncated: bool) -> None:
-        """The verdict, what was checked, and the reward by term."""
-        success = info["success"]
+    def show_audit(self, info: Mapping[str, Any], truncated: bool, reward: float) -> None:
+        """The verdict, what was checked, and the reward by term, as far as the environment tells."""
         table = Table(title="audit", title_justify="left", show_header=False)
-        table.add_row("success", Text("yes", style="green") if success else Text("no", style="red"))
-        table.add_row("scenario", Text(str(info["scenario_id"])))
+        if "success" in info:
+            table.add_row("success", Text("yes", style="green") if info["success"] else Text("no", style="red"))
+        if "scenario_id" in info:
+            table.add_row("scenario", Text(str(info["scenario_id"])))
         if truncated:
             table.add_row("ended by", Text("the limit of turns or steps"))
-        for name, value in info["audit"].items():
+        for name, value in info.get("audit", {}).items():
             table.add_row(name.replace("_", " "), Text(_plain(value)))
-        terms = info["episode_terms"]
-        table.add_row("reward", Text(f"{sum(terms.values()):.2f}"))
-        for name, value in terms.items():
+        table.add_row("reward", Text(f"{reward:.2f}"))
+        for name, value in info.get("episode_terms", {}).items():
             if value:
                 table.add_row(f"  {name.replace('_', ' ')}", Text(f"{value:+.2f}"))
         self._console.print(table)

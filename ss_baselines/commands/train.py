@@ -13,8 +13,10 @@ from typing import Any, get_args, get_type_hints
 import yaml
 from rich.console import Console
 
-from ss_baselines.commands.agents import CHECKPOINT, accustomed_prompt, checkpoint_folder
-from ss_baselines.commands.envs import check_environment_id, environment_keywords, make_environment
+from ss_baselines.commands.agents import CHECKPOINT, accustomed_prompt, checkpoint_folder, trained_model
+from ss_baselines.commands.envs import environment_keywords, make_environment
+from ss_baselines.commands.folders import check_folder
+from ss_baselines.commands.library_logs import held_back
 from ss_trainers.config import TrainingConfig, config_from_mapping, read_yaml
 
 ALGORITHMS = "ss_trainers.algorithms"
@@ -98,7 +100,7 @@ def run_stub(env_id: str) -> None:
     from ss_baselines.report import evaluation_table
     from ss_gym.agents import AgentConfig, MultiTurnAgent
 
-    check_environment_id(env_id)
+    make_environment(env_id).close()
     agent = MultiTurnAgent(AgentConfig(model_name="stub://demo"))
     agent.load()
     result = evaluate(agent, env_id, "train", episodes=_STUB_EPISODES, name="stub://demo")
@@ -114,6 +116,7 @@ def _started(options: TrainOptions, console: Console) -> Any:
     algorithm = config_from_mapping(_config_class(trainer_class), settings.config, source)
     training = config_from_mapping(TrainingConfig, settings.training, source)
     make_environment(settings.env, **settings.env_kwargs).close()
+    model = trained_model(settings.model)
     if options.dry_run:
         complete = replace(settings, config=asdict(algorithm), training=asdict(training))
         # By way of JSON, which turns tuples into the lists that YAML knows.
@@ -127,9 +130,9 @@ def _started(options: TrainOptions, console: Console) -> Any:
             f"'{training.output_dir}' holds a run already: go on with --resume {training.output_dir}, "
             "or choose another folder"
         )
-    return trainer_class(
-        settings.env, settings.model, algorithm, training, env_kwargs=settings.env_kwargs, console=console
-    )
+    check_folder(Path(training.output_dir))
+    with held_back():
+        return trainer_class(settings.env, model, algorithm, training, env_kwargs=settings.env_kwargs, console=console)
 
 
 def _resumed(options: TrainOptions, console: Console) -> Any:
@@ -140,9 +143,13 @@ def _resumed(options: TrainOptions, console: Console) -> Any:
     folder = checkpoint_folder(str(given)) or given
     file = config_from_mapping(RunSettings, read_yaml(options.config_file)) if options.config_file else RunSettings()
     run_folder = options.save or (folder.parent if folder.name == CHECKPOINT else folder)
-    trainer = _trainer_class(options.algorithm or file.algorithm).resume(
-        folder, training={**file.training, "output_dir": str(run_folder)}, console=console
-    )
+    if folder.is_dir():  # if not, that is what there is to tell
+        check_folder(run_folder)
+    trainer_class = _trainer_class(options.algorithm or file.algorithm)
+    with held_back():
+        trainer = trainer_class.resume(
+            folder, training={**file.training, "output_dir": str(run_folder)}, console=console
+        )
     if trainer.iteration >= trainer.training.iterations:
         raise ValueError(
             f"'{given}' has done all its {trainer.iteration} iterations: "
@@ -162,11 +169,14 @@ def _settings(options: TrainOptions) -> RunSettings:
         algorithm=options.algorithm or settings.algorithm,
         model=options.model or settings.model,
     )
-    prompt = options.prompt or settings.env_kwargs.get("prompt", "") or accustomed_prompt(settings.model)
+    prompt = options.prompt or settings.env_kwargs.get("prompt", "")
     saved = {"output_dir": str(options.save)} if options.save else {}
     return replace(
         settings,
-        env_kwargs={**settings.env_kwargs, **environment_keywords(prompt)},
+        env_kwargs={
+            **settings.env_kwargs,
+            **environment_keywords(settings.env, prompt, accustomed_prompt(settings.model)),
+        },
         training={**settings.training, **saved},
     )
 

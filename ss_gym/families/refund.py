@@ -6,8 +6,6 @@ and one fact of the database changed, so that the right outcome is another one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import date
 from itertools import accumulate
 
 from ss_gym.commerce.catalogue import Catalogue, load_catalogue
@@ -15,11 +13,20 @@ from ss_gym.commerce.draft import Line, WorldDraft, day, distinct, draw_order, p
 from ss_gym.commerce.policy import decide
 from ss_gym.commerce.records import Decision, OrderFacts, Reason, Rules
 from ss_gym.families.outcomes import compile_outcome
+from ss_gym.families.parameters import Bounds, read_parameters
 from ss_gym.families.refund_cases import KINDS, Case, Kind, UnsuitableCase, draw_line, never_arrived
-from ss_gym.scenario_files import read_yaml
-from ss_gym.scenarios import SPLITS, Customer, Goal, Scenario, scenario_id
+from ss_gym.scenarios import Customer, Goal, Scenario, scenario_id
 from ss_gym.streams import Stream
 
+# The rules that are drawn, and the least and the greatest value that each may have.
+_RULES: dict[str, Bounds] = {
+    "return_window_days": (1, 365),
+    "extra_credit_days": (1, 365),
+    "extra_damage_days": (1, 365),
+    "restocking_fee_percent": (0, 99),
+    "transfer_limit_cents": (1_000, 10_000_000),
+    "refund_days": (1, 60),
+}
 # Share of the orders with a note on them.
 _NOTED = 0.08
 # Kinds whose customer must give the right number, since the account holds nothing to find it by.
@@ -27,27 +34,19 @@ _NUMBER_GIVEN = frozenset(("foreign_order", "missing_order", "wrong_number"))
 
 
 class RefundFamily:
-    """Draws Refund scenarios: any index of any split, the same on every machine."""
+    """Draws Refund scenarios: any index of any split, the same on every machine.
+
+    Raises:
+        ValueError: ``family.yaml`` is broken; names the file, the line and the field.
+    """
 
     name = "refund"
 
     def __init__(self) -> None:
-        parameters = read_yaml("refund", "family.yaml")
-        ranges: Mapping[str, Mapping[str, list[int]]] = parameters["rules"]
-        self._ranges = {split: {name: values[split] for name, values in ranges.items()} for split in SPLITS}
-        self._today = {
-            split: tuple(date.fromisoformat(text).toordinal() for text in bounds)
-            for split, bounds in parameters["today"].items()
-        }
-        self._notes: list[str] = parameters["notes"]
-        weights: Mapping[str, float] = parameters["kinds"]
-        unknown = set(weights) ^ {kind.name for kind in KINDS}
-        if unknown:
-            raise ValueError(
-                f"scenarios/refund/family.yaml: kinds: {sorted(unknown)} must be exactly the family's kinds"
-            )
+        parameters = read_parameters("refund", _RULES, [kind.name for kind in KINDS])
+        self._ranges, self._today, self._notes = parameters.rules, parameters.today, parameters.notes
         self._kinds = {kind.name: kind for kind in KINDS}
-        self._cumulative = tuple(accumulate(weights[kind.name] for kind in KINDS))
+        self._cumulative = tuple(accumulate(parameters.kinds[kind.name] for kind in KINDS))
 
     def draw(self, split: str, index: int, seed: int, kind: str | None = None) -> Scenario:
         """The scenario ``index`` of a split, drawn from the pair's seed.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
@@ -11,12 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from ss_gym.families import load_family
-from ss_gym.scenario_files import folder, read_text, read_yaml
+from ss_gym.families.parameters import kind_weights, nearest
+from ss_gym.scenario_files import field_error, folder, read_text
 from ss_gym.scenarios import Scenario
 from ss_gym.streams import Stream
 
 # Train indices are drawn below this; every one of them is a scenario.
 TRAIN_SIZE = 2**40
+
+_FILE = "splits.json"
+_DIGEST = re.compile(r"[0-9a-f]{16}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,22 +45,33 @@ def frozen_pairs(family: str, split: str) -> tuple[FrozenPair, ...]:
     """The frozen list of a split, from ``splits.json`` of the family.
 
     Raises:
-        ValueError: the file is broken; names the file, the entry and what is wrong.
+        ValueError: the file is broken; names the file, the line and the field.
     """
-    where = f"scenarios/{family}/splits.json"
     try:
-        data: Any = json.loads(read_text(family, "splits.json"))
+        data: Any = json.loads(read_text(family, _FILE))
     except json.JSONDecodeError as error:
-        raise ValueError(f"{where}: line {error.lineno}: {error.msg}") from None
+        raise ValueError(f"{family}/{_FILE}, line {error.lineno}: {error.msg}") from None
     entries = data.get(split) if isinstance(data, dict) else None
     if not isinstance(entries, list) or not entries:
-        raise ValueError(f"{where}: {split!r} must be a list of pairs")
-    pairs = []
-    for number, entry in enumerate(entries):
-        if not isinstance(entry, dict) or set(entry) != {"seed", "kind", "digest"}:
-            raise ValueError(f"{where}: {split}[{number}]: write seed, kind and digest, got {entry!r}")
-        pairs.append(FrozenPair(**entry))
-    return tuple(pairs)
+        raise field_error(family, _FILE, (split,), "expected a list of pairs")
+    kinds = tuple(kind_weights(family))
+    return tuple(_frozen_pair(family, (split, number), entry, kinds) for number, entry in enumerate(entries))
+
+
+def _frozen_pair(family: str, field: tuple[str | int, ...], entry: Any, kinds: tuple[str, ...]) -> FrozenPair:
+    """One entry of a list, checked."""
+    if not isinstance(entry, dict) or set(entry) != {"seed", "kind", "digest"}:
+        raise field_error(family, _FILE, field, f"expected seed, kind and digest, got {entry!r:.120}")
+    seed, kind, expected = entry["seed"], entry["kind"], entry["digest"]
+    if type(seed) is not int or seed < 0:
+        raise field_error(family, _FILE, (*field, "seed"), f"expected an integer from 0 up, got {seed!r:.80}")
+    if kind not in kinds:
+        raise field_error(family, _FILE, (*field, "kind"), f"{kind!r:.80} is no kind of case; {nearest(kind, kinds)}")
+    if not isinstance(expected, str) or not _DIGEST.fullmatch(expected):
+        raise field_error(
+            family, _FILE, (*field, "digest"), f"expected 16 hexadecimal digits in lower case, got {expected!r:.80}"
+        )
+    return FrozenPair(seed, kind, expected)
 
 
 def split_size(family: str, split: str) -> int:
@@ -66,14 +83,31 @@ def load_scenario(family: str, split: str, index: int) -> Scenario:
     """The scenario ``index`` of a split.
 
     Raises:
-        ValueError: there is no such scenario.
+        ValueError: there is no such scenario; or a frozen one is no longer what it was, in which case
+            the error names the file, the line and the field.
     """
     if not 0 <= index < split_size(family, split):
         raise ValueError(f"unknown scenario {family}/{split}/{index:04d}: {split} has {split_size(family, split)}")
     if split == "train":
         return load_family(family).draw(split, index, index // 2)
     pair = frozen_pairs(family, split)[index // 2]
+    _check_digest(family, split, index // 2, pair)
     return load_family(family).draw(split, index, pair.seed, pair.kind)
+
+
+@cache
+def _check_digest(family: str, split: str, number: int, pair: FrozenPair) -> None:
+    """Raises unless a frozen pair is still the one that was frozen; draws it once a process."""
+    drawn = load_family(family)
+    found = digest(*[drawn.draw(split, 2 * number + member, pair.seed, pair.kind) for member in (0, 1)])
+    if found != pair.digest:
+        raise field_error(
+            family,
+            _FILE,
+            (split, number, "digest"),
+            f"seed {pair.seed} and kind {pair.kind} give other scenarios, with the digest {found}: this entry, another "
+            f"file of the family or its generator has been changed; undo that, or freeze new lists for a new version",
+        )
 
 
 def digest(*scenarios: Scenario) -> str:
@@ -94,18 +128,18 @@ def write_frozen_lists(family: str, pairs: int = 300) -> Path:
     Returns:
         the file that was written.
     """
-    kinds: dict[str, float] = read_yaml(family, "family.yaml")["kinds"]
+    kinds = kind_weights(family)
     lists = {split: _drawn_list(family, split, kinds, pairs) for split in ("dev", "test")}
     # A line a pair, so that a change of one is a change of one line.
     blocks = [f'"{split}": [\n' + ",\n".join(map(json.dumps, entries)) + "\n]" for split, entries in lists.items()]
-    target = folder() / family / "splits.json"
+    target = folder() / family / _FILE
     partial = target.with_suffix(".json.partial")
     partial.write_text("{\n" + ",\n".join(blocks) + "\n}\n", encoding="utf-8")
     partial.replace(target)
     return target
 
 
-def _drawn_list(family: str, split: str, kinds: dict[str, float], pairs: int) -> list[dict[str, Any]]:
+def _drawn_list(family: str, split: str, kinds: Mapping[str, float], pairs: int) -> list[dict[str, Any]]:
     drawn, stream = load_family(family), Stream(family, split, "freeze")
     entries = []
     for position, kind in enumerate(stream.sample(_proportional(kinds, pairs), pairs)):
@@ -115,7 +149,7 @@ def _drawn_list(family: str, split: str, kinds: dict[str, float], pairs: int) ->
     return entries
 
 
-def _proportional(kinds: dict[str, float], count: int) -> list[str]:
+def _proportional(kinds: Mapping[str, float], count: int) -> list[str]:
     """``count`` names in proportion to their weights, by largest remainder."""
     total = sum(kinds.values())
     shares = {name: count * weight / total for name, weight in kinds.items()}

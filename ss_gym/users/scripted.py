@@ -9,57 +9,18 @@ thing is done, when a true refusal is accepted, or when patience has run out.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from ss_gym.commerce.records import Effect, Verb
 from ss_gym.scenarios import Scenario
 from ss_gym.streams import Stream
 from ss_gym.users.acts import Act, Consent, CustomerAct
+from ss_gym.users.agenda import Agenda, UserReply, money
 from ss_gym.users.heard import Heard, amounts_of
 from ss_gym.users.persona import Persona
 from ss_gym.users.told import Told
 from ss_gym.users.wording import Wording
 
 _MOST_AMOUNTS = 4  # a proposal that names more amounts than this has named none
-
-
-class UserReply(NamedTuple):
-    """What the customer does in answer to one message.
-
-    Attributes:
-        text: what they write.
-        consents: what they have just agreed to; several where the proposal named several amounts.
-        ended_by: satisfied, refusal_accepted or gave_up if they leave with this message; else empty.
-    """
-
-    text: str
-    consents: tuple[Consent, ...] = ()
-    ended_by: str = ""
-
-
-def money(cents: int) -> str:
-    """Cents as the customer writes an amount.
-
-    >>> money(2490)
-    '$24.90'
-    """
-    return f"${cents // 100}.{cents % 100:02d}"
-
-
-@dataclass(slots=True)
-class _Agenda:
-    """What is on the customer's mind."""
-
-    patience: int
-    insists: int
-    said: set[str] = field(default_factory=set)  # slots and one-time moves already used
-    asked: dict[str, int] = field(default_factory=dict)  # how often the agent asked for each slot
-    repeated: bool = False  # one of them more than once
-    pending: Act | None = None  # a proposal put off until a question is answered
-    agreed: bool = False  # a remedy was agreed to
-    demands_other_card: bool = False
-    heard_less: bool = False  # the reason for an amount below the price was asked for or given
 
 
 class ScriptedUser:
@@ -83,7 +44,7 @@ class ScriptedUser:
         self._stream = stream
         self._items = frozenset(scenario.goal.items)
         self._item_text = " and the ".join(scenario.goal.titles)
-        self._agenda = _Agenda(persona.patience, persona.insists, demands_other_card=scenario.goal.wants_other_card)
+        self._agenda = Agenda(persona.patience, persona.insists, demands_other_card=scenario.goal.wants_other_card)
 
     def open(self) -> str:
         """The first message."""

@@ -70,6 +70,8 @@ class HuggingFaceBackend:
         )
         self._asked: dict[Session, Conversation] = {}
         self._sessions: set[Session] = set()
+        # Replies to conversations that were submitted and finished while ``generate`` went on.
+        self._kept: list[tuple[Conversation, Completion]] = []
         # Conversations may be freed at any moment, but their sessions only between two steps.
         self._freed: deque[Session] = deque()
 
@@ -96,15 +98,29 @@ class HuggingFaceBackend:
     def generate(self, conversations: Sequence[Conversation], sampling: Sampling) -> list[Completion]:
         """One completion for each conversation, in order.
 
+        If it raises, none of the conversations is waited for any more, and each can be asked again.
+
         Raises:
             ValueError: if a conversation's prompt is longer than the model's context.
         """
         self.set_sampling(sampling)
-        for conversation in conversations:
-            self.submit(conversation)
+        submitted: list[Conversation] = []
         given: dict[int, Completion] = {}
-        while len(given) < len(conversations):
-            given.update((id(conversation), completion) for conversation, completion in self.replies())
+        try:
+            for conversation in conversations:
+                self.submit(conversation)
+                submitted.append(conversation)
+            own = {id(conversation) for conversation in submitted}
+            while len(given) < len(own):
+                for conversation, completion in self._advance():
+                    if id(conversation) in own:
+                        given[id(conversation)] = completion
+                    else:
+                        self._kept.append((conversation, completion))
+        except BaseException:
+            for conversation in submitted:
+                self.close(conversation)
+            raise
         return [given[id(conversation)] for conversation in conversations]
 
     def submit(self, conversation: Conversation) -> None:
@@ -123,6 +139,11 @@ class HuggingFaceBackend:
 
     def replies(self) -> list[tuple[Conversation, Completion]]:
         """At least one of the replies that were asked for and not given yet."""
+        kept, self._kept = self._kept, []
+        return kept or self._advance()
+
+    def _advance(self) -> list[tuple[Conversation, Completion]]:
+        """Goes on with all conversations until one at least has its reply."""
         given: list[tuple[Conversation, Completion]] = []
         while self._asked and not given:
             for session, sampled in self.generator.step():
@@ -140,6 +161,7 @@ class HuggingFaceBackend:
 
     def close(self, conversation: Conversation) -> None:
         """Frees the keys and values of a conversation that has ended."""
+        self._kept = [(other, completion) for other, completion in self._kept if other is not conversation]
         if isinstance(conversation.state, _Dialogue):
             self._drop(conversation.state.session)
 

@@ -18,6 +18,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 from transformers.utils.logging import disable_progress_bar, enable_progress_bar, is_progress_bar_enabled
 
 from ss_gym.agents.checkpoint import MANIFEST, PREVIOUS_SUFFIX, locate, read_manifest
+from ss_trainers.causal_lm import underlying
 from ss_trainers.checkpoint import replaced_folder
 
 TINY = "tiny"
@@ -101,11 +102,22 @@ def merged(loaded: LoadedModel) -> LoadedModel:
 
     What is trained on top of a model with adapters could not be saved otherwise: ``peft`` writes
     adapters alone, and knows one base only.
+
+    Raises:
+        ValueError: if its adapters are learned prompts.
     """
     if not isinstance(loaded.model, PeftModel):
         return loaded
+    underlying(loaded.model)  # Refuses adapters that no weight could hold.
     model: nn.Module = loaded.model.merge_and_unload()
     return replace(loaded, model=model.eval().requires_grad_(False))
+
+
+def lasting_location(location: str) -> str:
+    """The same model named so that it is found from any working directory: folders and files by their full path."""
+    if location == TINY or location in _PACKAGED or not _source(location).exists():
+        return location
+    return str(Path(location).resolve())
 
 
 def _source(location: str) -> Path:

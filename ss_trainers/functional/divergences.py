@@ -9,20 +9,23 @@ KL(reference || policy).
 
 from __future__ import annotations
 
+import math
+
+import torch
 from torch import Tensor
 
-# Beyond this many nats the estimate is an outlier and its exponential overflows.
+# Where the policy falls this many nats below the reference, k3 is an outlier on the way to overflow.
 _LIMIT = 20.0
 
 
 def k1(logprobs: Tensor, reference_logprobs: Tensor) -> Tensor:
-    r"""The difference itself: :math:`k_1 = d = \log\pi - \log\pi_{ref}`, cut to 20 nats either side.
+    r"""The difference itself: :math:`k_1 = d = \log\pi - \log\pi_{ref}`.
 
     Args:
         logprobs: float (...).
         reference_logprobs: float (...).
     """
-    return (logprobs - reference_logprobs).clamp(-_LIMIT, _LIMIT)
+    return logprobs - reference_logprobs
 
 
 def k2(logprobs: Tensor, reference_logprobs: Tensor) -> Tensor:
@@ -38,9 +41,15 @@ def k2(logprobs: Tensor, reference_logprobs: Tensor) -> Tensor:
 def k3(logprobs: Tensor, reference_logprobs: Tensor) -> Tensor:
     r"""The non-negative one: :math:`k_3 = e^{-d} - 1 + d`; GRPO's (arXiv:2402.03300, equation 4).
 
+    Below :math:`d = -20` it goes on along its tangent there, whose slope is :math:`1 - e^{20}`: the
+    exponential would overflow, and a constant would leave the tokens that are furthest from the
+    reference without a gradient back to it.
+
     Args:
         logprobs: float (...).
         reference_logprobs: float (...).
     """
     difference = k1(logprobs, reference_logprobs)
-    return (-difference).expm1() + difference
+    inside = torch.where(difference < -_LIMIT, -_LIMIT, difference)
+    beyond = torch.where(difference < -_LIMIT, difference + _LIMIT, 0.0)
+    return (-inside).expm1() + inside - math.expm1(_LIMIT) * beyond

@@ -3,6 +3,7 @@
 import json
 
 import gymnasium
+import numpy as np
 import pytest
 from gymnasium.error import ResetNeeded
 
@@ -22,8 +23,8 @@ def call(name: str, **arguments: object) -> str:
 
 ERRORS = {
     "malformed JSON": ('<tool_call>{"name": "get_order", </tool_call>', "JSON"),
-    "a nested call": ("<tool_call><tool_call>{}</tool_call></tool_call>", ""),
-    "an unclosed call": ("<tool_call>", ""),
+    "a nested call": ("<tool_call><tool_call>{}</tool_call></tool_call>", "the JSON is broken"),
+    "an unclosed call": ("<tool_call>", "the JSON is broken"),
     "no name": ('<tool_call>{"arguments": {}}</tool_call>', "name"),
     "an unknown tool": (call("get_ordr", order_id="12345"), "get_order"),
     "a missing argument": (call("get_order"), "order_id"),
@@ -37,7 +38,7 @@ ERRORS = {
     ),
     "an item of no order": (
         call("issue_refund", order_id="99999", item_ids=["1"], amount="5.00", payment_id="P", reason="damaged"),
-        "",
+        "there is no order 99999",
     ),
     "100 kB in one action": (call("add_note", order_id="1", text="x" * 100_000), "characters"),
 }
@@ -55,6 +56,50 @@ def test_a_bad_call_gets_an_error_that_says_what_is_wrong(env, what: str) -> Non
     assert not terminated and not truncated
     assert env.unwrapped._store.effects() == effects
     assert env.unwrapped._store.integrity_errors() == []
+
+
+def test_no_expected_error_is_empty() -> None:
+    assert all(named for _, named in ERRORS.values())  # the empty text is in every other
+
+
+def test_the_inner_of_two_nested_calls_is_answered_for_itself(env) -> None:
+    env.reset(seed=3)
+    observation, *_ = env.step(ERRORS["a nested call"][0])
+    outer, inner = (json.loads(line)["error"] for line in observation.splitlines())
+    assert "the JSON is broken" in outer
+    assert 'it must be one JSON object, whose "name" names a tool' in inner
+
+
+def test_calls_beyond_sixteen_in_one_action_are_not_run_and_count_as_errors(env) -> None:
+    env.reset(seed=3)
+    customer = env.unwrapped.scenario.customer
+    known = call("verify_identity", email=customer.email, postal_code="none such")
+    observation, _, terminated, _, info = env.step(
+        call("get_policy", topic="closing") * 16 + known * 3 + call("end_conversation")
+    )
+    results = [json.loads(line) for line in observation.splitlines()]
+    assert len(results) == 20
+    assert all("text" in result for result in results[:16])
+    assert results[16:] == [{"error": "not run: a message may hold 16 tool calls, send the rest in another"}] * 4
+    assert info["reward_terms"] == pytest.approx({"tool_error": -0.08})
+    assert not terminated
+    tools = [message for message in info["messages"] if message["role"] == "tool"]
+    assert [message["tool_call_id"] for message in tools] == [c["id"] for c in info["messages"][0]["tool_calls"]]
+    # Had the three been run, there would be no attempt left.
+    observation, *_ = env.step(call("verify_identity", email=customer.email, postal_code=customer.postal_code))
+    assert "error" not in json.loads(observation)
+
+
+def test_an_action_full_of_calls_gets_a_short_observation(env) -> None:
+    env.reset(seed=3)
+    action = call("get_policy", topic="eligibility") * 235
+    assert len(action) < 20_000
+    assert len(env.step(action)[0]) < 50_000
+
+
+def test_the_full_prompt_tells_how_many_calls_a_message_may_hold(env) -> None:
+    env.reset(seed=3)
+    assert "several blocks, 16 at most, run in order" in env.unwrapped.system_prompt
 
 
 TEXTS = {
@@ -120,6 +165,28 @@ def test_a_step_after_the_end_asks_for_a_reset(env) -> None:
     assert terminated
     with pytest.raises(ResetNeeded):
         env.unwrapped.step("hello?")
+
+
+@pytest.mark.parametrize("options", ["dev", 5, {1: 2}, ["split"]])
+def test_options_that_are_no_mapping_of_names_are_a_type_error(env, options: object) -> None:
+    with pytest.raises(TypeError, match="reset options"):
+        env.reset(options=options)
+
+
+def test_a_user_seed_may_be_an_integer_of_numpy(env) -> None:
+    scenario = {"scenario_id": "refund/dev/0004"}
+    ours, _ = env.reset(options={**scenario, "user_seed": 3})
+    assert env.reset(options={**scenario, "user_seed": np.int64(3)})[0] == ours
+    assert env.reset(options={**scenario, "user_seed": 4})[0] != ours
+    with pytest.raises(ValueError, match="user_seed must be an int, got True"):
+        env.reset(options={**scenario, "user_seed": True})
+
+
+def test_what_is_done_to_the_tools_of_one_environment_does_not_reach_another(env) -> None:
+    _, info = env.reset(seed=3)
+    with pytest.raises(TypeError, match="deepcopy"):
+        info["tools"][0]["function"]["name"] = "changed"
+    assert gymnasium.make(ENV_ID).reset(seed=3)[1]["tools"][0]["function"]["name"] == "find_customer"
 
 
 @pytest.mark.parametrize(

@@ -8,31 +8,22 @@ import subprocess
 import sys
 from pathlib import Path
 
+import gymnasium as gym
 import pytest
+import torch
 import yaml
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from ss_baselines.cli import app, sane_threads, set_thread_environment
+from ss_baselines.cli import sane_threads, set_thread_environment
 from ss_baselines.commands.failures import one_line
 from ss_baselines.commands.play import TypingError, tool_action
+from ss_trainers.backends.models import check_device
+from tests.ss_baselines.invocation import assert_one_line_error, invoke
 from tests.ss_trainers.tiny_model import save_tiny
 from tests.ss_trainers.toy_env import register
 
 ENV = "StateSet/Refund-v0"
 SCENARIO = "refund/dev/0002"
-
-
-def invoke(*words: str, typed: str = "") -> Result:
-    return CliRunner().invoke(app, list(words), input=typed)
-
-
-def assert_one_line_error(result: Result, *fragments: str) -> None:
-    """Exit code 2, one line on stderr that holds the fragments, and no traceback."""
-    assert result.exit_code == 2, result.output
-    (line,) = result.stderr.strip().splitlines()
-    assert line.startswith("error: ")
-    for fragment in fragments:
-        assert fragment in line
 
 
 def test_version_is_one_line() -> None:
@@ -64,6 +55,20 @@ def test_without_a_command_the_help_is_shown() -> None:
         (["play", ENV, "--scenario", "refund/dev/xx"], ["refund/dev/xx"]),
         (["train", "--algorithm", "grppo"], ["grppo", "grpo"]),
         (["train", "--config", "no-such.yaml"], ["no-such.yaml"]),
+        (["evaluate", "--agent", "reference", "--message", "hi"], ["'reference' is a scripted agent", "tiny"]),
+        (["evaluate", "--agent", "nowhere", "--message", "hi"], ["no model 'nowhere'", "hf://"]),
+        (["evaluate", "--agent", "no/such/folder"], ["no such folder"]),
+        (["train", "--model", "nowhere"], ["no model 'nowhere'", "hf://"]),
+        (["train", "--model", "tinny"], ["did you mean 'tiny'?"]),
+        (["train", "--model", "rule_bot"], ["'rule_bot' is a scripted agent"]),
+        (["train", "--model", "stub://demo"], ["stub://demo", "cannot be trained"]),
+        (["play", "CartPole-v1"], ["no text environment", "Box", "Discrete", ENV]),
+        (["play", "no_such_module:Refund-v0"], ["no_such_module", "cannot be imported"]),
+        (["evaluate", "--env", "CartPole-v1", "--agent", "reference"], ["no text environment", ENV]),
+        (["train", "--env", "CartPole-v1"], ["no text environment", ENV]),
+        (["train", "--stub", "--env", "CartPole-v1"], ["no text environment", ENV]),
+        (["train", "--save", "/proc/x"], ["'/proc/x'", "choose another folder"]),
+        (["train", "--resume", "/proc/x"], ["no checkpoint at '/proc/x'"]),
     ],
 )
 def test_an_error_is_one_line_that_says_what_to_do(words: list[str], fragments: list[str]) -> None:
@@ -82,6 +87,24 @@ def test_an_unexpected_error_names_its_type_and_points_to_debug() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("error", "fragments"),
+    [
+        (FileNotFoundError(2, "No such file or directory", "/proc/x"), ["'/proc/x'", "no such file", "check the path"]),
+        (
+            PermissionError(13, "Permission denied", "/root/x"),
+            ["'/root/x'", "permission denied", "a place that you may"],
+        ),
+        (OSError(28, "No space left on device"), ["no space left", "free some space"]),
+        (OSError(5, "Input/output error", "/x"), ["'/x'", "input/output error", "--debug"]),
+    ],
+)
+def test_an_error_of_the_system_says_what_to_do_and_no_number(error: OSError, fragments: list[str]) -> None:
+    for fragment in fragments:
+        assert fragment in one_line(error)
+    assert "Errno" not in one_line(error)
+
+
 def test_a_missing_package_names_the_extra() -> None:
     error = ModuleNotFoundError("No module named 'torch._C'", name="torch._C")
     assert one_line(error) == "this needs the package 'torch._C': pip install 'stateset-gym[train]'"
@@ -97,6 +120,26 @@ def test_doctor_finds_a_working_installation(tmp_path: Path, monkeypatch: pytest
     assert result.exit_code == 0, result.output
     for word in ("gymnasium", "extras", "OMP_WAIT_POLICY", "can be written", "steps/s"):
         assert word in " ".join(result.stdout.split())
+
+
+def test_doctor_looks_at_our_own_cache_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("STATESET_GYM_CACHE", str(tmp_path / "file" / "cache"))
+    monkeypatch.setenv("COLUMNS", "400")
+    result = invoke("doctor")
+    assert_one_line_error(result, "checks that need attention, see above: 1")
+    (row,) = [line for line in result.stdout.splitlines() if "converted models" in line]
+    assert "is a file, not a folder" in row
+    assert "give yourself the right" in row
+
+
+def test_doctor_says_that_mps_is_of_no_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="double precision"):
+        check_device("mps")
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setenv("COLUMNS", "400")
+    (row,) = [line for line in invoke("doctor").stdout.splitlines() if "devices" in line]
+    assert "mps (of no use here: sampling needs double precision" in row
 
 
 def test_envs_lists_limits_and_splits() -> None:
@@ -146,6 +189,30 @@ def test_the_end_of_the_input_leaves_the_episode() -> None:
     assert "not scored" in result.stdout
 
 
+def test_environments_of_others_are_played_without_what_ours_tell() -> None:
+    result = invoke("play", register(), "--seed", "3", typed="a\nb\n")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.count("customer> say ") == 3
+    audit = result.stdout.partition("audit")[2]
+    assert "success" in audit
+    assert "reward" in audit
+
+
+class _Pictures(gym.Env):  # type: ignore[type-arg]
+    observation_space = gym.spaces.Box(0, 255, (2, 2))
+    action_space = gym.spaces.Text(10)
+
+
+def test_an_environment_that_only_takes_text_is_no_text_environment() -> None:
+    if "Toy/Pictures-v0" not in gym.registry:
+        gym.register("Toy/Pictures-v0", entry_point=_Pictures)
+    assert_one_line_error(invoke("play", "Toy/Pictures-v0"), "no text environment", "Box", "Text")
+
+
+def test_an_environment_without_scenarios_is_told_before_the_model_is_loaded() -> None:
+    assert_one_line_error(invoke("evaluate", "--env", register(), "--agent", "hf://nowhere"), "no family of scenarios")
+
+
 TOOLS = {
     "issue_refund": {
         "parameters": {
@@ -189,23 +256,6 @@ def test_an_open_quotation_mark_is_told() -> None:
         tool_action("issue_refund note='as agreed", TOOLS)
 
 
-def test_evaluate_prints_a_table_and_writes_json(tmp_path: Path) -> None:
-    file = tmp_path / "new" / "result.json"
-    result = invoke("evaluate", "--agent", "reference", "--episodes", "6", "--split", "dev", "--json", str(file))
-    assert result.exit_code == 0, result.output
-    for word in ("success", "pair", "reward", "turns", "tool errors", "steps/s"):
-        assert word in result.stdout
-    written = json.loads(file.read_text(encoding="utf-8"))
-    assert written["episodes"] == 6
-    assert written["success"]["value"] == 1.0
-
-
-def test_a_model_answers_one_message() -> None:
-    result = invoke("evaluate", "--checkpoint", "stub://demo", "--message", "Hello")
-    assert result.exit_code == 0, result.output
-    assert "Hello" in result.stdout
-
-
 def test_threads_are_set_before_torch_unless_the_user_has_set_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_WAIT_POLICY")
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
@@ -247,6 +297,9 @@ def test_a_dry_run_prints_settings_that_are_a_config_file(tmp_path: Path) -> Non
         ("config: [1", ["line"]),
         ("env: StateSet/Refnd-v0", ["did you mean StateSet/Refund-v0?"]),
         ("training:\n  iterations: 1", ["say where to save", "--save"]),
+        ("env_kwargs:\n  max_turn: 3", ["max_turn", "did you mean 'max_turns'?"]),
+        ("env_kwargs:\n  max_turns: many", ["max_turns='many'"]),
+        ("env_kwargs:\n  prompt: short", ["'short'", "'compact'"]),
     ],
 )
 def test_a_faulty_config_file_is_one_line_that_says_what_to_do(text: str, fragments: list[str], tmp_path: Path) -> None:

@@ -79,6 +79,12 @@ def test_wrong_requests_are_refused(options: dict[str, int], message: str) -> No
         evaluate("silent", ENV, **options)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("choice", [{"episodes": 2}, {"scenario_ids": ["refund/dev/0001"]}])
+def test_an_environment_without_scenarios_is_refused(choice: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="CartPole-v1 has no family of scenarios"):
+        evaluate("silent", "CartPole-v1", **choice)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("name", AGENTS)
 def test_every_baseline_acts_and_pickles_in_the_middle_of_its_conversations(name: str) -> None:
     agent: Agent = load_agent(name)

@@ -1,5 +1,8 @@
 import json
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -98,7 +101,8 @@ def test_a_complete_call_at_the_end_needs_no_closing_tag():
         ("get_order(48213)", "the JSON is broken"),
         ('{"name": "get_order", "arguments": {"order_id": "48213"}', "the JSON is broken"),
         ('{"name": "get_order", "arguments": {"order_id": NaN}}', "NaN is not a JSON value"),
-        ('{"name": "get_order", "arguments": {"n": ' + "9" * 5000 + "}}", "the JSON is broken"),
+        ('{"name": "get_order", "arguments": {"n": ' + "9" * 641 + "}}", "a number of 641 digits is too long"),
+        ('{"name": "get_order", "arguments": {"n": -' + "9" * 5000 + "}}", "a number of 5000 digits is too long"),
         ('{"name": "get_order"} and more', "something other than </tool_call> follows"),
         ('["get_order"]', "one JSON object"),
         ("3", "one JSON object"),
@@ -117,6 +121,66 @@ def test_a_malformed_block_becomes_a_call_that_says_why(block, reason, close):
     (call,) = parse_action(f"<tool_call>{block}{close}").tool_calls
     assert reason in call.error
     assert "<tool_call>" in call.error  # shows the right form
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        "",
+        "get_order(48213)",
+        "{",
+        '{"name": "x",}',
+        '{"name": "x"',
+        "{'name': 'x'}",
+        '{"name" "x"}',
+        '{"a": "\n"}',
+        '"x',
+    ],
+)
+def test_what_is_said_of_broken_json_is_not_pythons_own_text_which_changes_between_versions(block):
+    (call,) = parse_action(f"<tool_call>{block}</tool_call>").tool_calls
+    assert call.error == (
+        "malformed tool call: the JSON is broken (check its quotes, commas and brackets); "
+        'write <tool_call>{"name": "...", "arguments": {...}}</tool_call>'
+    )
+
+
+def test_long_numbers_are_read_up_to_what_every_process_reads():
+    (call,) = parse_action('<tool_call>{"name": "x", "arguments": {"n": -' + "9" * 640 + "}}</tool_call>").tool_calls
+    assert call.arguments == {"n": 1 - 10**640}
+
+
+SHOW = """
+import sys
+from ss_gym.actions import action_message, parse_action
+for text in sys.stdin.read().split("\\0"):
+    print(ascii(parse_action(text)), ascii(action_message(parse_action(text))))
+"""
+
+
+def test_calls_are_read_the_same_whatever_limits_python_has():
+    nested = '{"name": "x", "arguments": {"x": ' + "[" * 150 + "1" + "]" * 150 + "}}"
+    blocks = [f'{{"name": "x", "arguments": {{"n": {"7" * digits}}}}}' for digits in (600, 640, 641, 4300, 4301, 5000)]
+    blocks += [
+        nested,
+        nested[:-2],
+        nested + " and more",
+        "[" * 70,
+        "[" * 63 + "{",
+        '{"x": "' + "[" * 200,
+        "{" * 300 + "}",
+    ]
+    texts = "\0".join(f"<tool_call>{block}</tool_call>" for block in blocks)
+    shown = []
+    for digits, depth in (("4300", 1000), ("0", 1000), ("640", 130), ("4300", 100_000)):
+        script = f"import sys\nimport ss_gym.actions, json\nsys.setrecursionlimit({depth})\n{SHOW}"
+        environment = {**os.environ, "PYTHONINTMAXSTRDIGITS": digits}
+        done = subprocess.run(
+            [sys.executable, "-c", script], input=texts, capture_output=True, text=True, check=True, env=environment
+        )
+        shown.append(done.stdout)
+    assert len(shown[0].splitlines()) == len(blocks)
+    assert len(set(shown)) == 1
 
 
 def test_nesting_that_a_tool_may_need_is_read():

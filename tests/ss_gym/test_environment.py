@@ -2,8 +2,11 @@ import copy
 import json
 import pickle
 import warnings
+from dataclasses import replace
+from types import MappingProxyType
 
 import gymnasium
+import numpy as np
 import pytest
 from gymnasium.error import ClosedEnvironmentError, ResetNeeded
 from gymnasium.utils.env_checker import check_env
@@ -155,6 +158,23 @@ def test_an_unknown_option_is_refused_with_the_nearest_and_the_episode_goes_on(e
     env.step("hello")
 
 
+@pytest.mark.parametrize("options", ["dev", 5, 0, "", [], ("ticket",), {1: 2}, {None: "dev"}])
+def test_options_that_are_no_mapping_of_names_are_refused_with_advice_and_the_episode_goes_on(env, options):
+    with pytest.raises(
+        TypeError, match=r"must be a mapping such as \{'split': 'dev'\}|names of reset options must be str"
+    ):
+        env.reset(options=options)
+    env.step("hello")
+
+
+def test_options_may_be_any_mapping_and_the_environment_keeps_its_own(env):
+    options = {"ticket": 123}
+    observation, _ = env.reset(options=MappingProxyType(options))
+    options["ticket"] = 124
+    assert env.get_state().options == {"ticket": 123}
+    assert "123" in observation
+
+
 def test_after_a_reset_that_fails_no_episode_is_running(env):
     with pytest.raises(ValueError, match="no ticket 5"):
         env.reset(options={"ticket": 5})
@@ -193,6 +213,33 @@ def test_what_a_user_does_to_an_info_does_not_reach_the_history(env):
     assert len(env.tools) == 3
 
 
+def test_the_tools_of_an_info_can_be_changed_in_a_copy_only(cloakroom):
+    _, info = cloakroom().reset(seed=1)
+    before = json.dumps(info["tools"])
+    function = info["tools"][0]["function"]
+    for change in (
+        lambda: function.update(name="changed"),
+        lambda: function.__setitem__("name", "changed"),
+        lambda: function["parameters"]["properties"].clear(),
+        lambda: function["parameters"]["required"].append("colour"),
+        lambda: function["parameters"]["required"].__delitem__(0),
+        lambda: function.pop("name"),
+    ):
+        with pytest.raises(TypeError, match=r"copy\.deepcopy"):
+            change()
+    own = copy.deepcopy(info["tools"])
+    own[0]["function"]["name"] = "changed"
+    own[0]["function"]["parameters"]["required"].append("colour")
+    assert json.dumps(cloakroom().reset(seed=1)[1]["tools"]) == before
+
+
+def test_tools_are_plain_dictionaries_and_lists_once_pickled(env):
+    tools = pickle.loads(pickle.dumps(env.tools))
+    assert tools == env.tools
+    assert type(tools[0]["function"]["parameters"]) is dict
+    assert type(tools[0]["function"]["parameters"]["required"]) is list
+
+
 def copies():
     return [
         pytest.param(copy.deepcopy, id="deepcopy"),
@@ -226,6 +273,30 @@ def test_a_copy_of_an_ended_or_fresh_environment_needs_a_reset_too(cloakroom, du
     env.step("goodbye")
     with pytest.raises(ResetNeeded):
         duplicate(env).step("hello")
+
+
+@pytest.mark.parametrize("duplicate", copies())
+def test_a_copy_of_a_closed_environment_is_closed(env, duplicate):
+    env.close()
+    with pytest.raises(ClosedEnvironmentError):
+        duplicate(env).reset()
+
+
+def test_a_state_that_cannot_be_replayed_leaves_an_environment_without_an_episode(cloakroom, capsys):
+    env = cloakroom(render_mode="human")
+    env.reset(seed=1)
+    env.step("hello")
+    state = env.get_state()
+    with pytest.raises(ResetNeeded):
+        env.set_state(replace(state, actions=("goodbye", "hello")))
+    with pytest.raises(ResetNeeded):
+        env.step("hello")
+    with pytest.raises(ValueError, match="no ticket 5"):
+        env.set_state(replace(state, options={"ticket": 5}))
+    assert env.render_mode == "human"
+    capsys.readouterr()
+    env.reset(seed=1)
+    assert "ticket" in capsys.readouterr().out
 
 
 def test_an_environment_made_by_gymnasium_is_copied_with_its_wrappers(cloakroom_id):
@@ -275,6 +346,17 @@ def test_ansi_renders_the_conversation_so_far(cloakroom):
 def test_wrong_arguments_are_refused(cloakroom, keywords):
     with pytest.raises(ValueError, match=next(iter(keywords))):
         cloakroom(**keywords)
+
+
+@pytest.mark.parametrize("limit", ["x", None, 2.5, True, [12]])
+@pytest.mark.parametrize("name", ["max_turns", "max_steps", "max_action_chars"])
+def test_a_limit_that_is_no_integer_is_refused_by_name(cloakroom, name, limit):
+    with pytest.raises(TypeError, match=f"{name} must be an int, got "):
+        cloakroom(**{name: limit})
+
+
+def test_a_limit_may_be_an_integer_of_numpy(cloakroom):
+    assert type(cloakroom(max_turns=np.int64(3)).max_turns) is int
 
 
 def test_success_is_left_out_where_there_is_no_notion_of_it():

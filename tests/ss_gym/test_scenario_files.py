@@ -22,13 +22,13 @@ kinds:
     ("field", "line"),
     [
         ((), 1),
-        (("rules",), 2),
+        (("rules",), 1),
         (("rules", "window"), 2),
         (("rules", "window", 1), 2),
         (("kinds", 0, "weight"), 6),
         (("kinds", 1, "weight"), 7),
         (("kinds", 0, "missing"), 5),
-        (("kinds", 9), 5),
+        (("kinds", 9), 4),
         (("nothing", "there"), 1),
     ],
 )

@@ -196,6 +196,23 @@ def test_there_must_be_one_action_an_environment(build, batch):
         envs.step(batch)
 
 
+def test_an_action_that_is_no_text_is_refused_before_any_row_has_moved(build):
+    envs, twins = TextVectorEnv(build), TextVectorEnv(build)
+    envs.reset(seed=SEED)
+    twins.reset(seed=SEED)
+    with pytest.raises(TypeError, match="action 3 is not a str but int"):
+        envs.step(["hello", "goodbye", "hello", 5])
+    assert same(envs.step(["hello"] * 4), twins.step(["hello"] * 4))
+
+
+def test_the_action_of_a_row_that_has_ended_may_be_anything(build):
+    envs = TextVectorEnv(build, autoreset_mode=AutoresetMode.DISABLED)
+    envs.reset(seed=SEED)
+    envs.step(["goodbye", "hello", "hello", "hello"])
+    _, _, terminated, _, _ = envs.step([None, "hello", "hello", "hello"])
+    assert terminated.tolist() == [True, False, False, False]
+
+
 @pytest.mark.parametrize(
     ("mask", "error"),
     [
@@ -213,6 +230,31 @@ def test_a_wrong_mask_is_refused(build, mask, error):
 def test_seeds_must_be_one_or_one_each(build):
     with pytest.raises(ValueError, match="one seed or 4"):
         TextVectorEnv(build).reset(seed=[1, 2])
+    with pytest.raises(TypeError, match="a seed is an int"):
+        TextVectorEnv(build).reset(seed="1234")
+
+
+@pytest.mark.parametrize(
+    "seeds", [np.array([5, 6, 7, 8]), np.array([5, 6, 7, 8], np.uint8), tuple(np.arange(5, 9)), np.int64(5)]
+)
+def test_seeds_may_be_numpys(build, seeds):
+    assert same(TextVectorEnv(build).reset(seed=seeds), TextVectorEnv(build).reset(seed=[5, 6, 7, 8]))
+
+
+@pytest.mark.parametrize("seeds", [[5, 6, "7", 8], [5, 6, 7.0, 8], np.ones((4, 1), np.int64), np.ones(4)])
+def test_a_seed_of_a_wrong_type_is_refused_before_any_row_is_reset(build, seeds):
+    envs, twins = TextVectorEnv(build), TextVectorEnv(build)
+    envs.reset(seed=SEED)
+    twins.reset(seed=SEED)
+    with pytest.raises(TypeError, match="every seed is an int or None"):
+        envs.reset(seed=seeds)
+    assert same(envs.step(["hello"] * 4), twins.step(["hello"] * 4))
+
+
+@pytest.mark.parametrize("options", ["dev", 5, [("ticket", 123)], {1: 2}, ""])
+def test_options_that_are_no_mapping_of_names_are_refused(build, options):
+    with pytest.raises(TypeError, match="reset options must be"):
+        TextVectorEnv(build).reset(options=options)
 
 
 def test_environments_must_exist_and_share_text_spaces(cloakroom):

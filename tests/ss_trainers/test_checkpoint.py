@@ -2,6 +2,7 @@ import json
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -64,6 +65,24 @@ def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(CheckpointError, match=r"could not save the checkpoint .*file/ckpt"):
         write(tmp_path / "file" / "ckpt", "new")
+
+
+@pytest.mark.parametrize("refused", [".partial", ".previous"])
+def test_a_folder_that_can_not_be_renamed_is_a_clear_error_and_leaves_the_earlier_one(tmp_path, monkeypatch, refused):
+    write(tmp_path / "ckpt", "old")
+    rename = Path.rename
+
+    def sometimes(path, target):
+        if refused in (path.suffix, Path(target).suffix):
+            raise PermissionError(13, "Permission denied", str(path))
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", sometimes)
+    with pytest.raises(CheckpointError, match=r"Permission denied.*the earlier checkpoint is as it was"):
+        write(tmp_path / "ckpt", "new")
+    # Where the second of the two renames is refused, the first is taken back.
+    assert content(tmp_path / "ckpt") == {"weights": "old"}
+    assert [path.name for path in tmp_path.iterdir()] == ["ckpt"]
 
 
 FULL_DISK = """

@@ -30,6 +30,16 @@ def test_no_settings_are_the_defaults():
         ({"iterations": 0}, "run.yaml: iterations must be at least 1, got 0"),
         ({"learning_rate": float("nan")}, "run.yaml: learning_rate must be positive, got nan"),
         ({"save_every": -1}, "run.yaml: save_every must not be negative, got -1"),
+        ({"iterations": True}, "run.yaml: iterations must be a number, got True"),
+        ({"learning_rate": True}, "run.yaml: learning_rate must be a number, got True"),
+        ({"max_context": False}, "run.yaml: max_context must be a number, got False"),
+        ({"lora": {"rank": True}}, "run.yaml: rank must be a number, got True"),
+        ({"max_context": 0}, "run.yaml: max_context must have room for a prompt and a reply, at least 2, got 0"),
+        ({"max_context": -5}, "run.yaml: max_context must have room for a prompt and a reply, at least 2, got -5"),
+        (
+            {"iterations": 3, "warmup_iterations": 4},
+            "run.yaml: warmup_iterations must be at most iterations, which is 3, got 4",
+        ),
         ({"lora": {"rank": 0}}, "lora.rank must be at least 1, got 0"),
         ({"workers": 2, "device": "cuda"}, "run.yaml: several workers share the processor: set device to 'cpu'"),
     ],
@@ -50,8 +60,14 @@ def test_the_learning_rate_rises_through_the_warm_up_and_falls_by_schedule():
     assert rates(schedule="cosine") == [0.5, 1, 1, 0.8536, 0.5, 0.1464]
 
 
-@given(st.integers(1, 50), st.integers(0, 60), st.sampled_from(["constant", "linear", "cosine"]))
+def test_a_truth_value_is_no_number_in_python_either():
+    with pytest.raises(ValueError, match="iterations must be a number, got True"):
+        TrainingConfig(iterations=True)
+
+
+@given(st.integers(1, 50), st.integers(0, 50), st.sampled_from(["constant", "linear", "cosine"]))
 def test_the_learning_rate_is_always_above_zero_and_at_most_its_highest(iterations, warmup, schedule):
+    warmup = min(warmup, iterations)
     config = TrainingConfig(iterations=iterations, warmup_iterations=warmup, schedule=schedule, learning_rate=0.5)
     rates = [config.learning_rate_at(iteration) for iteration in range(iterations)]
     assert all(0 < rate <= 0.5 for rate in rates)

@@ -3,7 +3,7 @@ import random
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import IA3Config, LNTuningConfig, LoraConfig, PrefixTuningConfig, PromptTuningConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from ss_trainers.generation import Generator, SamplingSettings
@@ -198,6 +198,52 @@ def test_adapters_are_part_of_the_model_while_they_are_on(native):
         assert worst_difference(model, *play(generator, random.Random(6))) <= 1e-5
 
 
+@pytest.mark.parametrize(
+    "adapter",
+    [
+        LoraConfig(r=3, target_modules=["q_proj", "up_proj"], use_dora=True, init_lora_weights=False),
+        LoraConfig(r=3, target_modules=["embed_tokens", "v_proj"], init_lora_weights=False),
+        LoraConfig(r=3, target_modules=["q_proj"], modules_to_save=["norm"], init_lora_weights=False),
+        LoraConfig(r=3, target_modules=["q_proj"], trainable_token_indices=[5, 6], init_lora_weights=False),
+        IA3Config(target_modules=["k_proj", "down_proj"], feedforward_modules=["down_proj"], init_ia3_weights=False),
+        LNTuningConfig(target_modules=["norm"]),
+    ],
+    ids=["DoRA", "embedding", "saved module", "tokens", "IA3", "norm"],
+)
+def test_adapters_that_our_decoder_does_not_know_go_through_transformers(adapter):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = get_peft_model(llama(), adapter).double().eval()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                if parameter.requires_grad:
+                    parameter.add_(torch.randn_like(parameter), alpha=0.3)
+    assert (fresh_logprobs(model, range(4, 30)) - fresh_logprobs(llama(), range(4, 30))).abs().max() > 0.01
+    generator = make_generator(model)
+    assert isinstance(generator._decoder, HuggingFaceDecoder)
+    assert worst_difference(model, *play(generator, random.Random(6))) <= 1e-5
+
+
+def test_a_bias_of_adapters_goes_through_transformers():
+    model = get_peft_model(llama(), LoraConfig(r=3, target_modules=["q_proj"], init_lora_weights=False))
+    assert LlamaDecoder.supports(model.get_base_model())
+    model.get_base_model().model.layers[1].self_attn.q_proj.lora_bias["default"] = True
+    assert not LlamaDecoder.supports(model.get_base_model())
+
+
+@pytest.mark.parametrize(
+    "adapter",
+    [
+        PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=3),
+        PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=3),
+    ],
+)
+def test_learned_prompts_are_refused(adapter):
+    model = get_peft_model(llama(), adapter)
+    with pytest.raises(ValueError, match="'default' is a learned prompt"):
+        make_generator(model)
+
+
 @pytest.mark.parametrize(("make", "native"), RUNNERS)
 def test_the_same_seed_gives_the_same_replies_and_another_seed_others(make, native):
     model = make()
@@ -291,6 +337,26 @@ def test_many_kinds_of_prompt_are_forgotten_once_none_is_in_use():
     assert len(generator._prompts) <= 8
 
 
+@pytest.mark.parametrize(("make", "native"), RUNNERS)
+def test_conversations_that_begin_after_prompts_were_forgotten_are_kept_apart(make, native):
+    model, rng = make(), random.Random(9)
+    generator = make_generator(model, native)
+    for _ in range(8):
+        generator.close(generator.open(ids(rng, 20)))
+    # The first of these finds eight stored prompts that nobody uses, and none that begins like it.
+    prompts, messages = [ids(rng, 20) for _ in range(4)], [ids(rng, 3) for _ in range(4)]
+    sessions = [generator.open(prompt) for prompt in prompts]
+    assert len({session._slot for session in sessions}) == 4
+    replies = generator.extend_and_sample(sessions, messages)
+    said = [
+        [*prompt, *message, *reply.token_ids] for prompt, message, reply in zip(prompts, messages, replies, strict=True)
+    ]
+    assert worst_difference(model, said, [[(23, reply)] for reply in replies]) <= 1e-5
+    fresh = make_generator(model, native)
+    expected = fresh.extend_and_sample([fresh.open(prompt) for prompt in prompts], messages)
+    assert [reply.token_ids for reply in replies] == [reply.token_ids for reply in expected]
+
+
 def test_misuse_is_refused_with_a_reason():
     generator = make_generator(llama(), max_context=16)
     with pytest.raises(ValueError, match="the prompt has 0 tokens"):
@@ -305,6 +371,8 @@ def test_misuse_is_refused_with_a_reason():
     assert not generator.waiting
     with pytest.raises(ValueError, match="closed"):
         generator.extend(session, [6])
+    with pytest.raises(ValueError, match="at least 2, not 0"):
+        make_generator(llama(), max_context=0)
     with pytest.raises(ValueError, match="max_new_tokens"):
         SamplingSettings((EOS,), max_new_tokens=0)
     with pytest.raises(ValueError, match="temperature"):

@@ -3,13 +3,13 @@ import gc
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PromptTuningConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
 from ss_gym.agents import AgentConfig, Conversation, MultiTurnAgent, Sampling, load_agent_from_checkpoint
 from ss_gym.agents.checkpoint import CheckpointError, write_manifest
 from ss_trainers.backends.huggingface import HuggingFaceBackend
-from ss_trainers.backends.models import cache_folder, load_model
+from ss_trainers.backends.models import cache_folder, load_model, merged
 from tests.ss_trainers.tiny_model import make_model, make_tokenizer, save_tiny
 
 HELLO = [{"role": "user", "content": "where is my order"}]
@@ -121,6 +121,15 @@ def test_an_adapter_folder_brings_its_base_model(folder, tmp_path):
     assert not any(parameter.requires_grad for parameter in loaded.parameters())
 
 
+def test_a_learned_prompt_is_refused_where_it_would_be_merged(folder, tmp_path):
+    base = AutoModelForCausalLM.from_pretrained(folder)
+    adapted = get_peft_model(base, PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=3))
+    adapted.save_pretrained(tmp_path)
+    make_tokenizer().save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="is a learned prompt"):
+        merged(load_model(str(tmp_path)))
+
+
 @pytest.mark.parametrize("name", ["no/such/model", "/nowhere/at/all", "nosuchmodel"])
 def test_a_model_that_does_not_exist_is_named(name):
     with pytest.raises(FileNotFoundError, match=f"no model '{name}'"):
@@ -158,6 +167,32 @@ def test_a_prompt_longer_than_the_context_is_refused(folder):
     long = [{"role": "system", "content": "be kind " * 400}, *HELLO]
     with pytest.raises(ValueError, match="context 512"):
         backend_of(folder).generate([Conversation(long)], Sampling(4))
+
+
+def test_a_batch_that_is_refused_leaves_no_conversation_behind(folder):
+    backend, greedy = backend_of(folder), Sampling(4, temperature=0.0)
+    first = Conversation(HELLO)
+    long = Conversation([{"role": "system", "content": "be kind " * 400}, *HELLO])
+    with pytest.raises(ValueError, match="context 512"):
+        backend.generate([first, long], greedy)
+    assert not backend.generator.waiting
+    other = Conversation([{"role": "user", "content": "say the word apple"}])
+    (fresh,) = backend_of(folder).generate([Conversation(other)], greedy)
+    assert backend.generate([other], greedy)[0].token_ids == fresh.token_ids
+    assert backend.replies() == []
+    # The one that was fine can be asked again.
+    (fresh,) = backend_of(folder).generate([Conversation(HELLO)], greedy)
+    assert backend.generate([first], greedy)[0].token_ids == fresh.token_ids
+
+
+def test_a_conversation_that_waits_keeps_its_reply_while_others_are_answered(folder):
+    backend = backend_of(folder, max_new_tokens=4)
+    waiting, other = Conversation(HELLO), Conversation(HELLO)
+    backend.submit(waiting)
+    assert len(backend.generate([other], Sampling(4))) == 1
+    ((answered, completion),) = backend.replies()
+    assert answered is waiting and 1 <= len(completion.token_ids) <= 4
+    assert backend.replies() == []
 
 
 def test_converted_models_are_kept_where_the_user_says(monkeypatch, tmp_path):

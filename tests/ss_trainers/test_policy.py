@@ -168,7 +168,13 @@ def test_what_is_no_causal_language_model_is_refused():
 
 @pytest.mark.parametrize(
     ("changes", "expected"),
-    [({"logit_scale": 0.5}, 0.5), ({"logits_scaling": 4.0}, 0.25), ({"final_logit_softcapping": 1.0}, None)],
+    [
+        ({"logit_scale": 0.5}, 0.5),
+        ({"logits_scaling": 4.0}, 0.25),
+        ({"lm_head_multiplier": 0.5}, 0.5),
+        ({"final_logit_softcapping": 1.0}, None),
+        ({"logits_soft_cap": 1.0}, None),
+    ],
 )
 def test_constants_that_families_apply_to_logits_are_applied(changes, expected):
     model = llama()

@@ -136,6 +136,28 @@ def test_a_full_context_ends_the_episode_without_success(folder):
     assert LanguagePolicy(backend.loaded.model).logprobs(collate([trajectory])).isfinite().all()
 
 
+@pytest.mark.parametrize("answered", [True, False])
+@pytest.mark.parametrize("policy", ["", "be kind"])
+def test_a_message_that_does_not_fit_the_context_is_no_part_of_what_is_trained_on(folder, answered, policy):
+    class Verbose(gym.Env):
+        def reset(self, *, seed=None, options=None):
+            return "say a" if answered else "please say the word apple " * 500, {"system_prompt": policy}
+
+        def step(self, action):
+            return "please say the word apple " * 500, 1.0, False, False, {}
+
+    backend = HuggingFaceBackend(folder, AgentConfig(folder, max_new_tokens=6))
+    (trajectory,) = rollout(backend, [Verbose()], [Episode(0)]).trajectories
+    assert trajectory.truncated and trajectory.success is False
+    read = [len(turn.token_ids) > 0 for turn in trajectory.turns]
+    assert read == ([True, True, False, False, False] if answered else [False, False, False])
+    batch = collate([trajectory], share_prefix=False)
+    assert batch.action_mask.any() == answered
+    if answered:
+        fresh = LanguagePolicy(backend.loaded.model).logprobs(batch)
+        torch.testing.assert_close(fresh, batch.behavior_logprobs, atol=1e-4, rtol=0)
+
+
 def test_an_environment_of_ours_gives_its_prompt_tools_and_scenario(folder):
     call, words = '<tool_call>{"name":"get","arguments":{}}</tool_call>', "It is 4."
     agent = MultiTurnAgent(AgentConfig("stub://x", stub_responses=(call, words)))

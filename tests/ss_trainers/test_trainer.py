@@ -19,8 +19,9 @@ from transformers import AutoModelForCausalLM
 from ss_gym.agents import load_agent_from_checkpoint
 from ss_gym.agents.checkpoint import CheckpointError, read_manifest
 from ss_trainers import Episode, GRPOConfig, GRPOTrainer, LoraSettings, TrainingConfig
-from ss_trainers.backends.models import load_model
+from ss_trainers.backends.models import lasting_location, load_model
 from ss_trainers.checkpoint import read_state
+from ss_trainers.rollout import EpisodesFailedError
 from tests.ss_trainers.tiny_model import save_tiny
 from tests.ss_trainers.toy_env import SayTheLetter, register
 
@@ -159,6 +160,73 @@ def test_an_environment_that_is_a_function_is_given_again_on_resume(folder, tmp_
         GRPOTrainer.resume(tmp_path, env=SayTheLetter, training={"iteration": 9})
 
 
+MODULE = """
+import gymnasium
+from tests.ss_trainers.toy_env import SayTheLetter
+gymnasium.register("Mine/SayTheLetter-v0", entry_point=SayTheLetter)
+"""
+
+
+def test_an_environment_named_with_its_module_is_found_by_a_process_that_resumes(folder, tmp_path, monkeypatch):
+    (tmp_path / "my_letters.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(tmp_path)
+    GRPOTrainer("my_letters:Mine/SayTheLetter-v0", folder, training=SMALL).save(tmp_path / "checkpoint")
+    script = "import sys; from ss_trainers import GRPOTrainer; print(len(GRPOTrainer.resume(sys.argv[1]).step()))"
+    root = Path(__file__).parents[2]
+    result = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "checkpoint")], cwd=root, check=False, timeout=120,
+        env=os.environ | {"PYTHONPATH": f"{root}:{tmp_path}"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert result.returncode == 0 and int(result.stdout) > 10, result.stderr
+
+
+def test_the_keywords_of_a_spec_come_back_on_resume(folder, tmp_path):
+    spec = replace(gym.spec(ENV), kwargs={"raise_on": [7]})
+    GRPOTrainer(spec, folder, training=SMALL).save(tmp_path)
+    resumed = GRPOTrainer.resume(tmp_path)
+    assert len(resumed.evaluate([Episode(7), Episode(8)]).dropped) == 1
+    # Keywords beside the spec go before its own, and another spec brings its own.
+    GRPOTrainer(spec, folder, training=SMALL, env_kwargs={"raise_on": [8, 7]}).save(tmp_path)
+    assert len(GRPOTrainer.resume(tmp_path).evaluate([Episode(7), Episode(8), Episode(9)]).dropped) == 2
+    other = GRPOTrainer.resume(tmp_path, env=replace(spec, kwargs={}))
+    assert other.evaluate([Episode(7), Episode(8)]).dropped == ()
+
+
+@pytest.mark.parametrize("change", ["wrapper", "limit", "keyword"])
+def test_a_spec_that_its_id_does_not_stand_for_is_given_again_on_resume(folder, tmp_path, change):
+    spec = {
+        "wrapper": gym.wrappers.RecordEpisodeStatistics(gym.make(ENV)).spec,
+        "limit": replace(gym.spec(ENV), max_episode_steps=1),
+        "keyword": replace(gym.spec(ENV), kwargs={"raise_on": {1}}),
+    }[change]
+    GRPOTrainer(spec, folder, training=SMALL).save(tmp_path)
+    with pytest.raises(CheckpointError, match="does not name its environment"):
+        GRPOTrainer.resume(tmp_path)
+    assert GRPOTrainer.resume(tmp_path, env=spec).evaluate([Episode(2)]).dropped == ()
+    # What gym.make gives out is the plain one.
+    GRPOTrainer(gym.make(ENV).spec, folder, training=SMALL).save(tmp_path)
+    assert GRPOTrainer.resume(tmp_path).iteration == 0
+
+
+def test_adapters_on_a_folder_given_by_a_relative_path_are_loaded_from_anywhere(tmp_path, monkeypatch):
+    save_tiny(tmp_path / "base")
+    monkeypatch.chdir(tmp_path)
+    trainer = GRPOTrainer(ENV, "base", training=replace(SMALL, lora=LoraSettings(rank=2)))
+    trainer.save("checkpoint")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    load_model("../checkpoint")
+    assert GRPOTrainer.resume("../checkpoint").step()
+    adapter = json.loads((tmp_path / "checkpoint/adapter_config.json").read_text())
+    assert adapter["base_model_name_or_path"] == str(tmp_path / "base")
+
+
+def test_a_folder_does_not_take_the_name_of_a_model_that_comes_with_us(tmp_path, monkeypatch):
+    (tmp_path / "tiny").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert (lasting_location("tiny"), lasting_location("no/such")) == ("tiny", "no/such")
+
+
 def test_missing_and_damaged_checkpoints_are_named(folder, tmp_path):
     with pytest.raises(CheckpointError, match="no checkpoint at"):
         GRPOTrainer.resume(tmp_path / "nowhere")
@@ -222,12 +290,31 @@ def test_divergence_from_the_model_that_training_began_with(folder, tmp_path, lo
     assert resumed.step()["kl"] == pytest.approx(trainer.step()["kl"], abs=1e-9)
 
 
-def test_episodes_of_a_broken_environment_are_dropped_and_counted(folder, caplog):
+def test_episodes_that_an_environment_breaks_off_are_dropped_and_counted(folder, caplog):
     caplog.set_level(logging.ERROR)
-    broken = GRPOTrainer(lambda: SayTheLetter(raise_on=range(2**31)), folder, training=SMALL)
+    seed = GRPOTrainer(ENV, folder, training=SMALL)._training_episodes()[0].seed
+    broken = GRPOTrainer(lambda: SayTheLetter(raise_on=(seed,)), folder, training=SMALL)
     metrics = broken.step()
-    assert metrics["dropped_episodes"] == 8 and "return" not in metrics
+    assert metrics["dropped_episodes"] == 4 and "return" in metrics
     assert broken.iteration == 1
+
+
+def test_an_iteration_in_which_every_episode_broke_off_ends_the_run_with_the_reason(folder, tmp_path, caplog):
+    class Strict(SayTheLetter):
+        def reset(self, *, seed=None, options=None):
+            if options:
+                raise ValueError(f"unknown option {list(options)}")
+            return super().reset(seed=seed)
+
+    caplog.set_level(logging.ERROR)
+    training = replace(SMALL, train_options={"splt": "dev"}, output_dir=str(tmp_path / "run"))
+    trainer = GRPOTrainer(Strict, folder, training=training)
+    with pytest.raises(
+        EpisodesFailedError,
+        match=r"in all 8 episodes of iteration 1, the first: .*ValueError: unknown option \['splt'\]",
+    ):
+        trainer.train()
+    assert trainer.iteration == 0 and not (tmp_path / "run/checkpoint").exists()
 
 
 def test_rewards_that_are_no_numbers_are_dropped_and_counted(folder):
@@ -299,6 +386,40 @@ def test_killed_in_the_middle_and_resumed_the_weights_are_the_same(folder, tmp_p
     assert lines == [1, 2, 3, 4]
 
 
+def test_ctrl_c_during_an_evaluation_loses_nothing_of_the_iteration(folder, tmp_path):
+    class Interrupted(SayTheLetter):
+        def reset(self, *, seed=None, options=None):
+            if options:
+                raise KeyboardInterrupt
+            return super().reset(seed=seed)
+
+    training = replace(SMALL, iterations=3, eval_every=2, eval_options={"stop": True}, output_dir=str(tmp_path))
+    with pytest.raises(KeyboardInterrupt):
+        GRPOTrainer(Interrupted, folder, training=training).train()
+    assert read_state(tmp_path / "checkpoint").iteration == 2
+    GRPOTrainer.resume(tmp_path / "checkpoint", env=Interrupted).train()
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["iteration"] for line in lines] == [1, 2, 3]
+    assert all("return" in line and "seconds/update" in line for line in lines)
+
+
+@pytest.mark.parametrize("eval_every", [0, 1])
+def test_ctrl_c_during_an_update_ends_the_run_with_the_iteration_reported(folder, tmp_path, monkeypatch, eval_every):
+    trainer = GRPOTrainer(ENV, folder, training=replace(SMALL, eval_every=eval_every, output_dir=str(tmp_path)))
+    take_step = trainer._optimizer.step
+
+    def interrupted_step():
+        os.kill(os.getpid(), signal.SIGINT)
+        take_step()
+
+    monkeypatch.setattr(trainer._optimizer, "step", interrupted_step)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    (line,) = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert line["iteration"] == read_state(tmp_path / "checkpoint").iteration == 1
+    assert "return" in line and "seconds/update" in line
+
+
 def test_ctrl_c_saves_a_checkpoint_to_go_on_from(folder, tmp_path):
     process = in_another_process(folder, tmp_path, 100_000)
     deadline = time.monotonic() + 120
@@ -309,7 +430,7 @@ def test_ctrl_c_saves_a_checkpoint_to_go_on_from(folder, tmp_path):
     assert process.returncode != 0 and errors.rstrip().endswith("KeyboardInterrupt"), errors
     reported = len((tmp_path / "metrics.jsonl").read_text().splitlines())
     state = read_state(tmp_path / "checkpoint")
-    assert state.iteration in (reported, reported + 1)
+    assert state.iteration == reported
     trainer = GRPOTrainer.resume(tmp_path / "checkpoint", env=SayTheLetter, training={"output_dir": None})
     whole = GRPOTrainer(SayTheLetter, folder, training=trainer.training)
     while whole.iteration < trainer.iteration:

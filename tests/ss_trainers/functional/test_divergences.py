@@ -44,6 +44,33 @@ def test_k3_is_positive_but_where_both_agree(difference):
     assert (estimate == 0) == (abs(difference) < 1e-8) or abs(difference) < 1e-7
 
 
-def test_an_outlier_is_cut_before_it_overflows():
-    estimate = k3(torch.tensor([-5000.0]), torch.tensor([0.0]))
-    assert torch.isfinite(estimate).all()
+def value_and_gradient(estimator, difference, dtype=torch.float64):
+    logprob = torch.tensor(difference, dtype=dtype, requires_grad=True)
+    value = estimator(logprob, torch.tensor(0.0, dtype=dtype))
+    (gradient,) = torch.autograd.grad(value, logprob)
+    return value.item(), gradient.item()
+
+
+@pytest.mark.parametrize(
+    ("estimator", "difference", "value", "slope"),
+    [
+        (k1, -30.0, -30.0, 1.0),
+        (k1, 30.0, 30.0, 1.0),
+        (k2, -30.0, 450.0, -30.0),
+        (k2, 30.0, 450.0, 30.0),
+        # e^-30 is nothing beside the rest.
+        (k3, 30.0, 29.0, 1.0),
+        # The last point of the curve: e^20 - 21, slope 1 - e^20.
+        (k3, -20.0, 485165174.4098, -485165194.4098),
+        # Three nats further along the tangent: e^20 - 21 + 3 (e^20 - 1).
+        (k3, -23.0, 1940660757.6391, -485165194.4098),
+    ],
+)
+def test_far_from_the_reference_there_is_still_a_gradient_back(estimator, difference, value, slope):
+    assert value_and_gradient(estimator, difference) == pytest.approx((value, slope), rel=1e-12)
+
+
+def test_an_outlier_does_not_overflow():
+    value, slope = value_and_gradient(k3, -5000.0, torch.float32)
+    assert value == pytest.approx(4980 * 485165194.41 + 485165174.41, rel=1e-6)
+    assert slope == pytest.approx(-485165194.41, rel=1e-6)
