@@ -76,7 +76,8 @@ PARAMETERS = {
         r"refund/family\.yaml, line 3, field rules\.return_windw_days: is not known; did you mean 'return_window_days'",
     ),
     "a missing rule": (
-        "  restocking_fee_percent:\n    train: [5, 6, 7, 9, 10, 11, 13, 14, 15, 16, 17, 19, 20, 22, 24, 30]\n    dev: [12]\n    test: [8, 18, 25]\n",
+        "  restocking_fee_percent:\n    train: [5, 6, 7, 9, 10, 11, 13, 14, 15, 16, 17, 19, 20, 22, 24, 30]\n"
+        "    dev: [12]\n    test: [8, 18, 25]\n",
         "",
         r"line 2, field rules\.restocking_fee_percent: is missing",
     ),
