@@ -76,10 +76,10 @@ SMALL = Sizes(
     rounds=1,
     rows=2,
     groups=2,
-    group_size=2,
-    max_new_tokens=12,
+    group_size=6,
+    max_new_tokens=64,
     checked=2,
-    limits=(("max_turns", 2), ("max_steps", 3)),
+    limits=(("max_turns", 6), ("max_steps", 12)),
 )
 
 
