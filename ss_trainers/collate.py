@@ -108,6 +108,9 @@ def drop_nonfinite(batch: TokenBatch) -> tuple[TokenBatch, int]:
 def informative(batch: TokenBatch) -> TokenBatch:
     """The batch without the rows whose advantages are all 0: they have no gradient but a price.
 
+    Normalisers and figures of the update then count what is left, which scales the gradient and leaves
+    its direction.
+
     Args:
         batch: with ``advantages``.
     """

@@ -125,7 +125,9 @@ class Trainer:
         batch = self._batch(rollouts, metrics)
         metrics["learning_rate"] = config.learning_rate_at(self.iteration)
         if batch is None:
-            _LOGGER.warning("iteration %d has nothing to learn from: no two attempts differ", self.iteration + 1)
+            _LOGGER.warning(
+                "iteration %d has nothing to learn from: no attempts are left, or none that differ", self.iteration + 1
+            )
             held.enter_context(undisturbed())
             self.iteration += 1
         else:

@@ -222,15 +222,20 @@ def draw(iterations: Sequence[Mapping[str, float]], path: Path) -> None:
     """The training curve: success of each iteration's own customers, and a running mean."""
     shares = [100 * line["success"] for line in iterations if "success" in line]
     steps = range(1, len(shares) + 1)
-    smooth = [sum(shares[max(0, i - 4) : i + 1]) / len(shares[max(0, i - 4) : i + 1]) for i in range(len(shares))]
     figure, axes = pyplot.subplots(figsize=(7, 4), dpi=120)
     axes.plot(steps, shares, color="#9db8d9", linewidth=1, label="an iteration's customers")
-    axes.plot(steps, smooth, color="#1f4e8c", linewidth=2, label="mean of five")
+    axes.plot(steps, smooth(shares), color="#1f4e8c", linewidth=2, label="mean of five")
     axes.set(xlabel="GRPO iteration", ylabel="success at T = 1 (%)", ylim=(0, 100), title="Learning to handle refunds")
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
     figure.tight_layout()
     figure.savefig(path)
+
+
+def smooth(curve: Sequence[float]) -> list[float]:
+    """The mean of each value and up to four before it."""
+    windows = [curve[max(0, place - 4) : place + 1] for place in range(len(curve))]
+    return [sum(window) / len(window) for window in windows]
 
 
 if __name__ == "__main__":

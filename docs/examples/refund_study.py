@@ -24,7 +24,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 import torch
-from refund_demo import CONSOLE, ITERATIONS, LOSS, MEASURED, PROMPT, environment, evaluate, training
+from refund_demo import CONSOLE, ITERATIONS, LOSS, MEASURED, PROMPT, environment, evaluate, smooth, training
 from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
 
 matplotlib.use("Agg")
@@ -208,11 +208,6 @@ def draw(results: dict[str, Cell]) -> None:
     figure.tight_layout()
     PLOT.parent.mkdir(exist_ok=True)
     figure.savefig(PLOT)
-
-
-def smooth(curve: Sequence[float]) -> list[float]:
-    """The mean of each value and up to four before it."""
-    return [float(np.mean(curve[max(0, place - 4) : place + 1])) for place in range(len(curve))]
 
 
 if __name__ == "__main__":

@@ -127,14 +127,15 @@ def test_the_check_leaves_the_model_as_it_was():
 
 @pytest.mark.parametrize("max_context", range(2, 13))
 def test_a_model_with_a_short_context_can_be_checked_too(max_context):
-    Generator(gpt2(torch.float32), SamplingSettings((EOS,)), max_context=max_context)
+    generator = Generator(gpt2(torch.float32), SamplingSettings((EOS,)), max_context=max_context)
+    assert generator.max_context == max_context
     model = gpt2(torch.float32)
     model.config.max_position_embeddings = max_context
-    LanguagePolicy(model)
+    assert LanguagePolicy(model).model is model
 
 
 def test_a_llama_of_ours_is_not_asked(monkeypatch):
     model = llama()
     monkeypatch.setattr(type(model), "forward", lambda *_, **__: pytest.fail("the model was run"))
-    generator_of(model)
-    LanguagePolicy(model)
+    assert not generator_of(model).waiting
+    assert LanguagePolicy(model).model is model

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from ss_gym.types import ConversationTurn, MultiTurnTrajectory
-from ss_trainers.collate import collate, drop_nonfinite, split_by_length
+from ss_trainers.collate import collate, drop_nonfinite, informative, split_by_length
 from tests.ss_trainers.samples import trajectories
 
 USER = ConversationTurn("user", "hello", token_ids=(10, 11))
@@ -123,3 +123,12 @@ def test_what_can_not_be_trained_on_is_named(given, message):
 def test_a_limit_below_one_token_is_refused():
     with pytest.raises(ValueError, match="at least 1"):
         split_by_length(collate([LONG]), 0)
+
+
+def test_rows_without_any_advantage_are_left_out_and_the_others_stay_as_they_are():
+    batch = collate([LONG, SHORT, LONG])
+    advantages = batch.action_mask * torch.tensor([[0.5], [0.0], [-0.5]])
+    kept = informative(replace(batch, advantages=advantages))
+    assert kept.group_ids.tolist() == [4, 4]
+    assert torch.equal(kept.advantages, advantages[[0, 2]])
+    assert len(informative(replace(batch, advantages=torch.zeros_like(advantages)))) == 0

@@ -63,7 +63,7 @@ def test_logprobs_are_those_of_the_whole_model_on_each_sequence(make, share):
 def test_a_model_that_can_not_reuse_keys_and_values_reads_the_prompt_in_every_row(monkeypatch):
     model, batch = mistral(7), batch_of()
     monkeypatch.setattr(LanguagePolicy, "_encode", lambda *_: pytest.fail("the prompt was encoded by itself"))
-    LanguagePolicy(model).logprobs(batch)
+    assert LanguagePolicy(model).logprobs(batch).shape == batch.input_ids.shape
 
 
 def test_the_shared_prompt_is_read_once_a_micro_batch_or_once_in_all():
