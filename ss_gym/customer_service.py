@@ -15,7 +15,7 @@ from ss_gym.environment import Conclusion, Opening, Response, TextEnvironment
 from ss_gym.families import load_family
 from ss_gym.families.splits import load_scenario, split_size
 from ss_gym.json_text import encode
-from ss_gym.rewards.outcome import OutcomeAudit
+from ss_gym.rewards.outcome import TERMS, OutcomeAudit
 from ss_gym.scenarios import SPLITS, Scenario, parse_scenario_id
 from ss_gym.streams import Stream
 from ss_gym.types import Message, ParsedAction, ToolCall
@@ -56,6 +56,7 @@ class CustomerServiceEnvironment(TextEnvironment):
     """
 
     option_names: ClassVar[frozenset[str]] = frozenset({"scenario_id", "split", "user_seed"})
+    term_names: ClassVar[frozenset[str]] = TERMS
 
     def __init__(
         self,

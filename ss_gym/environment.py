@@ -104,8 +104,9 @@ class TextEnvironment(gymnasium.Env[str, str], ABC):
     that has not ended is truncated at ``max_turns`` turns or ``max_steps`` steps.
 
     A subclass writes ``begin`` and ``respond``, may write ``conclude``, and lists the reset options
-    that it knows in ``option_names``. Both must follow from their arguments and the episode so far
-    alone: state is the seed, the options and the actions, and pickling replays them.
+    that it knows in ``option_names`` and its reward terms in ``term_names`` (empty: it does not tell).
+    ``begin`` and ``respond`` must follow from their arguments and the episode so far alone: state is
+    the seed, the options and the actions, and pickling replays them.
 
     Args:
         max_turns: the most turns.
@@ -117,6 +118,7 @@ class TextEnvironment(gymnasium.Env[str, str], ABC):
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["human", "ansi"], "render_fps": 1}  # type: ignore[misc]
     option_names: ClassVar[frozenset[str]] = frozenset()
+    term_names: ClassVar[frozenset[str]] = frozenset()
 
     _constructor: tuple[tuple[Any, ...], dict[str, Any]]
 

@@ -25,7 +25,7 @@ from ss_trainers.collate import collate, drop_nonfinite, informative, split_by_l
 from ss_trainers.config import TrainingConfig, config_from_mapping
 from ss_trainers.distributed import Workers
 from ss_trainers.engine import Algorithm, EngineSetup
-from ss_trainers.environments import Environment, naming, spec_of
+from ss_trainers.environments import Environment, named, naming, spec_of
 from ss_trainers.interruption import undisturbed
 from ss_trainers.metrics import group_metrics, trajectory_metrics
 from ss_trainers.optimization import adamw, even_share, trainable_model
@@ -379,8 +379,8 @@ class GRPOTrainer(Trainer):
 
         Args:
             folder: the checkpoint.
-            env: the environment, for runs whose environment a checkpoint can't name: a function, or a
-                spec with wrappers or other changes than keywords.
+            env: the environment, for runs whose environment a checkpoint can't name: a function, a spec
+                with other changes than keywords and wrappers, or a wrapper that does not record its arguments.
             training: settings of the engine that are to change, such as ``iterations``.
             console: where the progress bar is drawn; none if None.
 
@@ -394,7 +394,12 @@ class GRPOTrainer(Trainer):
             raise CheckpointError(f"the checkpoint '{folder}' was made by {settings['algorithm']}, not by GRPO")
         # A spec that is given in place of the one that is named brings its own keywords.
         replaced = isinstance(env, EnvSpec) and settings["env"] is not None
-        env = env if env is not None else settings["env"]
+        try:
+            env = env if env is not None else named(settings)
+        except (ImportError, ValueError) as error:
+            raise CheckpointError(
+                f"the checkpoint '{folder}' names an environment that can't be made: {error}"
+            ) from error
         if env is None:
             raise CheckpointError(f"the checkpoint '{folder}' does not name its environment: give it as env=…")
         return cls(

@@ -28,6 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ss_baselines.statistics import Estimate, proportion
+from ss_gym.actions import parse_action
 from ss_gym.scenarios import scenario_id
 from ss_gym.types import ConversationTurn, MultiTurnTrajectory
 from ss_gym.wrappers import WeightedReward
@@ -165,13 +166,18 @@ def transcripts(before: Sequence[MultiTurnTrajectory], after: Sequence[MultiTurn
 
 
 def dialogue(turns: Sequence[ConversationTurn]) -> list[str]:
-    """One Markdown line a message."""
+    """One Markdown line a message; thoughts in italics, calls and their results as code."""
     lines = []
     for turn in turns:
-        calls = [f"`{call['function']['name']}({call['function']['arguments']})`" for call in turn.tool_calls]
-        name = {"user": "Customer", "assistant": "Agent", "tool": "Shop"}[turn.role]
-        text = f"`{turn.content}`" if turn.role == "tool" else turn.content.replace("\n", " ")
-        lines.append(f"- **{name}**: {' '.join([text, *calls] if turn.content else calls)}")
+        if turn.role == "assistant":
+            action = parse_action(turn.content)
+            thought = [f"*({action.thought})*"] if action.thought else []
+            calls = [f"`{call.name}({json.dumps(dict(call.arguments))})`" for call in action.tool_calls]
+            lines.append(f"- **Agent**: {' '.join([*thought, *calls, action.say])}".rstrip())
+        elif turn.role == "tool":
+            lines.append(f"- **Shop**: `{turn.content}`")
+        else:
+            lines.append(f"- **Customer**: {turn.content}".replace("\n", " "))
     return lines
 
 

@@ -65,6 +65,7 @@ class _Lapses:
             keeps_fee=self.avoids("forgets_fee"),
             heeds_limit=self.avoids("forgets_limit"),
             offers_alternative=self.avoids("forgets_alternative"),
+            takes_notes=True,
         )
 
     def judge(self, case: Case) -> Ruling:

@@ -42,22 +42,31 @@ class Desk:
         key: a number that stands for the conversation, for agents that draw lots.
     """
 
-    __slots__ = ("case", "key", "words")
+    __slots__ = ("_thought", "case", "key", "words")
 
     def __init__(self, case: Case, words: Phrasing, key: int = 0) -> None:
         self.case = case
         self.words = words
         self.key = key
+        self._thought = ""
+
+    def think(self, note: str) -> None:
+        """Writes a note to itself before the next action; nobody else sees it."""
+        self._thought = f"<think>{note}</think>"
 
     def say(self, text: str) -> Moves[Heard]:
         """Speaks to the customer; gives what they answer."""
-        messages = yield text
+        messages = yield self._with_thought(text)
         return self.take_in(messages)
 
     def call(self, *calls: str) -> Moves[list[dict[str, Any]]]:
         """Calls tools in one action; gives their results, an error as ``{"error": ...}``."""
-        messages = yield "".join(calls)
+        messages = yield self._with_thought("".join(calls))
         return [json.loads(message["content"]) for message in messages if message["role"] == "tool"]
+
+    def _with_thought(self, action: str) -> str:
+        thought, self._thought = self._thought, ""
+        return thought + action
 
     def take_in(self, messages: Sequence[Message]) -> Heard:
         """Reads what the customer wrote, and notes the facts in it that were not known."""

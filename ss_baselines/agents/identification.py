@@ -5,6 +5,7 @@ from __future__ import annotations
 from ss_baselines.agents.case import Order, named
 from ss_baselines.agents.conduct import Conduct
 from ss_baselines.agents.desk import Desk, Moves, tool_call
+from ss_baselines.agents.notes import holdings
 
 _MOST_QUESTIONS = 4  # for one thing, before the agent goes on without it
 _ATTEMPTS = 2
@@ -60,7 +61,7 @@ def locate(desk: Desk, conduct: Conduct) -> Moves[None]:
     if number:
         yield from read_order(desk, number, check_owner)
     if not case.wanted and (not number or conduct.doubts_number(case)):
-        yield from _search(desk, check_owner)
+        yield from _search(desk, check_owner, conduct.takes_notes)
     if case.order is not None and not case.wanted:
         yield from _choose_lines(desk, case.order)
 
@@ -80,7 +81,7 @@ def read_order(desk: Desk, order_id: str, check_owner: bool = True) -> Moves[Non
     case.wanted = case.lines_named(case.order.lines)
 
 
-def _search(desk: Desk, check_owner: bool) -> Moves[None]:
+def _search(desk: Desk, check_owner: bool, takes_notes: bool) -> Moves[None]:
     """Looks through the customer's own orders for the item that they speak of.
 
     Where several hold it, the customer is asked for the number.
@@ -90,6 +91,8 @@ def _search(desk: Desk, check_owner: bool) -> Moves[None]:
     orders = listing.get("orders", [])
     wanted = named(case.said, [title for order in orders for title in order["items"]])
     found = [order["order_id"] for order in orders if wanted.intersection(order["items"])]
+    if takes_notes and found:
+        desk.think(holdings(orders, wanted))
     if len(found) > 1 and case.order_number not in found:
         yield from desk.say(desk.words("ask_order"))
     if case.order_number in found:

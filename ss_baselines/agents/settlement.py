@@ -12,6 +12,7 @@ from ss_baselines.agents.conduct import Conduct
 from ss_baselines.agents.desk import Desk, Moves, tool_call
 from ss_baselines.agents.hearing import Heard
 from ss_baselines.agents.judgement import Verdict
+from ss_baselines.agents.notes import findings, limit_check
 
 _MOST_REPEATS = 6  # of one proposal or refusal, before the agent lets it rest
 
@@ -32,6 +33,8 @@ class Payout:
 def settle(desk: Desk, conduct: Conduct) -> Moves[None]:
     """Decides the request and sees it through to its end."""
     case = desk.case
+    if conduct.takes_notes:
+        desk.think(findings(case))
     ruling = conduct.judge(case)
     if ruling.transfer:
         yield from transfer(desk, ruling.transfer)
@@ -50,6 +53,8 @@ def settle(desk: Desk, conduct: Conduct) -> Moves[None]:
         return
     if not conduct.keeps_fee(case):
         payout = without_fee(payout)
+    if conduct.takes_notes:
+        desk.think(limit_check(case, payout.total))
     if payout.total > case.terms.transfer_limit and conduct.heeds_limit(case):
         yield from transfer(desk, "refund_over_limit")
         return

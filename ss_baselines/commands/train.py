@@ -11,15 +11,18 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import yaml
+from gymnasium.envs.registration import EnvSpec
 from rich.console import Console
 
 from ss_baselines.commands.agents import CHECKPOINT, accustomed_prompt, checkpoint_folder, trained_model
 from ss_baselines.commands.envs import environment_keywords, make_environment
 from ss_baselines.commands.folders import check_folder
 from ss_baselines.commands.library_logs import held_back
+from ss_gym.wrappers import WeightedReward
 from ss_trainers.config import TrainingConfig, config_from_mapping, read_yaml
 
 ALGORITHMS = "ss_trainers.algorithms"
+OTHER_TERMS = "other"  # stands for the reward terms that are not named
 _STUB_EPISODES = 8
 
 
@@ -31,6 +34,7 @@ class RunSettings:
         env: the environment's id.
         env_kwargs: keywords of the environment, such as ``{"prompt": "compact"}``; what the model
             was trained with by default.
+        reward_weights: weight of each reward term by name, of all others under ``other``; 1 by default.
         algorithm: the trainer, by its name among the entry points of ``ss_trainers.algorithms``.
         model: what to train.
         config: the algorithm's own settings, by name.
@@ -39,6 +43,7 @@ class RunSettings:
 
     env: str = "StateSet/Refund-v0"
     env_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    reward_weights: Mapping[str, float] = field(default_factory=dict)
     algorithm: str = "grpo"
     model: str = "tiny"
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -115,7 +120,7 @@ def _started(options: TrainOptions, console: Console) -> Any:
     trainer_class = _trainer_class(settings.algorithm)
     algorithm = config_from_mapping(_config_class(trainer_class), settings.config, source)
     training = config_from_mapping(TrainingConfig, settings.training, source)
-    make_environment(settings.env, **settings.env_kwargs).close()
+    environment = _environment(settings)
     model = trained_model(settings.model)
     if options.dry_run:
         complete = replace(settings, config=asdict(algorithm), training=asdict(training))
@@ -132,7 +137,21 @@ def _started(options: TrainOptions, console: Console) -> Any:
         )
     check_folder(Path(training.output_dir))
     with held_back():
-        return trainer_class(settings.env, model, algorithm, training, env_kwargs=settings.env_kwargs, console=console)
+        return trainer_class(environment, model, algorithm, training, env_kwargs=settings.env_kwargs, console=console)
+
+
+def _environment(settings: RunSettings) -> str | EnvSpec:
+    """The environment to train in, once it is sure that it can be made."""
+    env = make_environment(settings.env, **settings.env_kwargs)
+    try:
+        if not settings.reward_weights:
+            return settings.env
+        weights = {name: weight for name, weight in settings.reward_weights.items() if name != OTHER_TERMS}
+        wrapped = WeightedReward(env, weights, settings.reward_weights.get(OTHER_TERMS, 1.0))
+        assert wrapped.spec is not None  # it was made by its id
+        return wrapped.spec
+    finally:
+        env.close()
 
 
 def _resumed(options: TrainOptions, console: Console) -> Any:

@@ -30,9 +30,9 @@ from ss_baselines.tiny.cloning import (
     take_step,
     tensors,
 )
-from ss_baselines.tiny.demonstrations import copy_drill, episodes
+from ss_baselines.tiny.demonstrations import drill, episodes
 from ss_baselines.tiny.disguise import train_disguise
-from ss_baselines.tiny.tokenizer import train_tokenizer
+from ss_baselines.tiny.tokenizer import add_thinking, train_tokenizer
 from ss_gym.streams import Stream
 from ss_trainers.chat import ChatFormat
 
@@ -61,6 +61,8 @@ def main() -> None:
     else:
         model = LlamaForCausalLM.from_pretrained(start)
         tokenizer = PreTrainedTokenizerFast.from_pretrained(start)
+        add_thinking(tokenizer)
+        model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     CONSOLE.print(f"{sum(p.numel() for p in model.parameters()):,} parameters, about {expected_steps(config)} steps")
     tokenizer.save_pretrained(out)
     train(model, ChatFormat(tokenizer), config, out)
@@ -86,7 +88,7 @@ def train(model: LlamaForCausalLM, chat: ChatFormat, config: CloningConfig, out:
     """Run through the demonstrations once, saving the model now and then and at the end."""
     optimizers, total = optimizers_for(model, config), expected_steps(config)
     pad_id = int(chat.tokenizer.pad_token_id)
-    drills = [copy_drill(Stream(number, "drills"), chat) for number in range(8)]
+    drills = [drill(Stream(number, "drills"), chat) for number in range(8)]
     stream = Stream(config.seed, "read")
     started, tokens, smooth = time.process_time(), 0, None
     model.train()

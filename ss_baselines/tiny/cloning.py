@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from ss_baselines.tiny.demonstrations import Example, copy_drill, encode, episodes
+from ss_baselines.tiny.demonstrations import Example, drill, encode, episodes
 from ss_baselines.tiny.disguise import train_disguise
 from ss_baselines.tiny.muon import Muon
 from ss_gym.streams import Stream
 from ss_trainers.chat import ChatFormat
 
-# Copy drills go on for this share of the demonstrations: until copying is learnt.
+# Drills go on for this share of the demonstrations: until copying and looking up are learnt.
 DRILLING = 0.25
 
 
@@ -32,7 +32,7 @@ class CloningConfig:
         learning_rate: of Muon on the matrices, at its highest; both rates warm up over 100 steps and
             fall linearly to zero over the second half.
         other_learning_rate: of AdamW on the embeddings and norms, at its highest.
-        drill_share: share of the sequences that are copy drills, during the first quarter of the steps.
+        drill_share: share of the sequences that are drills, during the first quarter of the steps.
         read_share: share of the tokens that the agent reads, rather than writes, that are in the loss
             during the first quarter of the steps.
         hidden_size: width.
@@ -91,7 +91,7 @@ def batches(chat: ChatFormat, config: CloningConfig) -> Iterator[list[Example]]:
             seen += 1
             pool.append(encode(conversation, chat, train_disguise(stream)))
             if seen < drilling_until and stream.chance(config.drill_share / (1 - config.drill_share)):
-                pool.append(copy_drill(stream, chat))
+                pool.append(drill(stream, chat))
         pool.sort(key=lambda example: len(example.ids))
         groups = [pool[i : i + config.batch_size] for i in range(0, len(pool), config.batch_size)]
         yield from stream.sample(groups, len(groups))

@@ -1,4 +1,4 @@
-"""What the tiny agent imitates: conversations of an imperfect agent, and drills in copying ids."""
+"""What the tiny agent imitates: conversations of an imperfect agent, and drills in reading."""
 
 from __future__ import annotations
 
@@ -100,25 +100,34 @@ def encode(conversation: Conversation, chat: ChatFormat, disguise: Callable[[str
     return writer.example()
 
 
-def copy_drill(stream: Stream, chat: ChatFormat) -> Example:
-    """Made-up exchanges whose answers repeat ids and numbers that were just read, or look one up by its title.
+def drill(stream: Stream, chat: ChatFormat) -> Example:
+    """Made-up exchanges whose answers repeat ids that were just read, or look one up by its title.
 
-    Copying is what a small model learns last from conversations alone, since each of them holds
-    only a handful of ids.
+    That is what a small model learns last from conversations alone, since each of them holds only
+    a handful of ids and a single look-up. Here there are several a sequence.
     """
     writer = ExampleWriter(chat)
     days = stream.between(1, 30)
-    numbers = [stream.between(5, 120) for _ in range(4)]
-    window, credit, damage, fee = numbers
+    window, credit, damage, fee = (stream.between(5, 120) for _ in range(4))
     rules = Rules(window, credit, damage, fee % 31, 100 * stream.between(50, 900), days)
     writer.read(chat.prompt_ids(compact_prompt("refund", rules, "2024-06-01")))
-    for _ in range(6):
-        kind = stream.below(4)
-        lookup = _lookup_item if kind <= 1 else _lookup_order
-        for message, answer in lookup(stream) if kind <= 2 else _exchange(stream, days):
-            writer.read(*chat.message_ids([message], opening=not writer.own[-1]))
+    opening = True
+    for _ in range(3):
+        kind = stream.choice(("copy", "item", "order"))
+        if kind == "copy":
+            exchange = [_say_back(stream, days) for _ in range(2)]
+        else:
+            exchange = _look_up_items(stream) if kind == "item" else _look_up_orders(stream)
+        for message, answer in exchange:
+            writer.read(*chat.message_ids([message], opening=opening))
             writer.write(answer)
+            opening = False
     return writer.example()
+
+
+def thought(note: str) -> str:
+    """A note to oneself as agents write it."""
+    return f"<think>{note}</think>"
 
 
 def tool_call(name: str, **arguments: object) -> str:
@@ -135,42 +144,45 @@ _FILLER = ("", "hi, ", "it's ", "sure: ", "here you go, ", "my details: ", "ok s
 _Exchange = list[tuple[Message, str]]
 
 
-def _exchange(stream: Stream, days: int) -> _Exchange:
+def _say_back(stream: Stream, days: int) -> tuple[Message, str]:
     """Something said that holds ids, and the answer that repeats them."""
     said, answer = _said_and_answered(stream, days)
-    return [({"role": "user", "content": said}, answer)]
+    return {"role": "user", "content": said}, answer
 
 
-def _lookup_order(stream: Stream) -> _Exchange:
-    """A title is named, the account's orders are read, and the one that holds it is opened."""
-    customer, titles = f"C{stream.between(1000, 9999)}", [made_up_title(stream) for _ in range(stream.between(2, 5))]
-    wanted, cut = stream.below(len(titles)), stream.between(1, len(titles) - 1)
+def _look_up_orders(stream: Stream) -> _Exchange:
+    """The account's orders are read, then one after another is opened for something that it holds."""
+    customer = f"C{stream.between(1000, 9999)}"
     orders = [
         {
             "order_id": str(stream.between(10_000, 89_999)),
             "placed_on": f"2024-{stream.between(10, 12)}-{stream.between(10, 28)}",
             "status": "delivered",
-            "items": held,
+            "items": [made_up_title(stream) for _ in range(stream.between(1, 3))],
         }
-        for held in (titles[:cut], titles[cut:])
+        for _ in range(stream.between(2, 3))
     ]
-    opened = str(orders[wanted >= cut]["order_id"])
-    return [
-        (
-            {"role": "user", "content": f"{stream.choice(_WISHES)} the {titles[wanted]}. I am {customer}"},
-            tool_call("list_orders", customer_id=customer),
-        ),
-        (
-            {"role": "tool", "content": _json({"orders": orders}), "tool_call_id": ""},
-            tool_call("get_order", order_id=opened) + tool_call("check_return_eligibility", order_id=opened),
-        ),
-    ]
+    listing: Message = {"role": "tool", "content": _json({"orders": orders}), "tool_call_id": ""}
+    exchange: _Exchange = []
+    held = [(title, order["order_id"]) for order in orders for title in order["items"]]
+    for title, order_id in stream.sample(held, min(3, len(held))):
+        opened = tool_call("get_order", order_id=order_id) + tool_call("check_return_eligibility", order_id=order_id)
+        request: Message = {
+            "role": "user",
+            "content": f"{stream.choice(_WISHES)} the {_spoken(stream, title)}. I am {customer}",
+        }
+        if not exchange:
+            exchange.append((request, tool_call("list_orders", customer_id=customer)))
+            exchange.append((listing, thought(f"{title} {order_id}") + opened))
+        else:
+            exchange.append((request, thought(f"{title} {order_id}") + opened))
+    return exchange
 
 
-def _lookup_item(stream: Stream) -> _Exchange:
-    """A title is named, an order of several items read, and the right one of them quoted."""
-    order, reason = str(stream.between(10_000, 89_999)), stream.choice(("changed_mind", "damaged", "wrong_item"))
-    titles = [made_up_title(stream) for _ in range(stream.between(2, 3))]
+def _look_up_items(stream: Stream) -> _Exchange:
+    """An order of several items is read, then one after another of them quoted."""
+    order = str(stream.between(10_000, 89_999))
+    titles = [made_up_title(stream) for _ in range(stream.between(2, 4))]
     items = [
         {
             "item_id": f"{order}-{number}",
@@ -182,13 +194,26 @@ def _lookup_item(stream: Stream) -> _Exchange:
         }
         for number, title in enumerate(titles, 1)
     ]
-    wanted = stream.below(len(items))
-    named = f"{stream.choice(_WISHES)} the {titles[wanted]}{stream.choice((' from', ', order', ' of order'))} {order}"
-    quoted = tool_call("quote_refund", order_id=order, item_ids=[items[wanted]["item_id"]], reason=reason)
-    return [
-        ({"role": "user", "content": f"{named}. {_REASONS[reason]}"}, tool_call("get_order", order_id=order)),
-        ({"role": "tool", "content": _json({"order_id": order, "items": items}), "tool_call_id": ""}, quoted),
-    ]
+    read: Message = {"role": "tool", "content": _json({"order_id": order, "items": items}), "tool_call_id": ""}
+    exchange: _Exchange = []
+    for number in stream.sample(range(len(items)), min(3, len(items))):
+        reason = stream.choice(tuple(_REASONS))
+        named = f"{stream.choice(_WISHES)} the {_spoken(stream, titles[number])}"
+        of_order = stream.choice((" from", ", order", " of order"))
+        request: Message = {"role": "user", "content": f"{named}{of_order} {order}. {_REASONS[reason]}"}
+        quoted = tool_call("quote_refund", order_id=order, item_ids=[items[number]["item_id"]], reason=reason)
+        note = thought(f"{titles[number]} {number + 1}{' final sale' if items[number]['final_sale'] else ''}")
+        if not exchange:
+            exchange.append((request, tool_call("get_order", order_id=order)))
+            exchange.append((read, note + quoted))
+        else:
+            exchange.append((request, note + quoted))
+    return exchange
+
+
+def _spoken(stream: Stream, title: str) -> str:
+    """A title as a customer says it: some leave out what kind of thing it is."""
+    return title.rpartition(" ")[2] if stream.chance(0.15) else title
 
 
 def _said_and_answered(stream: Stream, days: int) -> tuple[str, str]:

@@ -14,6 +14,10 @@ from ss_gym.streams import Stream
 
 _EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)*\.[a-z]+", re.IGNORECASE)
 _POSTAL_CODE = re.compile(r"\b[A-Z]{2}\d \d[A-Z]{2}\b")
+_ONSETS = "b br c ch cl cr d dr f fl g gr h j k l m n p pl r s sh sp st t th tr v w wh b m p s t".split(" ")
+_NUCLEI = "a e i o u a e i o u ea oo ee ai ou oa ie".split(" ")
+_CODAS = ",,,n,r,l,t,s,ck,ng,st,ll,rd,nt,m,p,d,ss,sh,x,ve,ke,te,se,ne,le".split(",")
+_SUFFIXES = ",,,,ing,er,y,ed,le,en,et,or,ic,al".split(",")
 _CONSONANTS, _VOWELS, _LETTERS = "bcdfghjklmnprstvwz", "aeiou", "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -48,12 +52,12 @@ class Disguise:
 
 
 def train_disguise(stream: Stream) -> Disguise:
-    """A disguise for a conversation of the train split: all people, and half of the goods.
+    """A disguise for a conversation of the train split: all people, and most of the goods.
 
     Gift cards keep their names, since other rules hold for them.
     """
     goods = load_catalogue("train").sellable
-    return Disguise(stream, [product.title for product in goods if stream.chance(0.5)])
+    return Disguise(stream, [product.title for product in goods if stream.chance(0.7)])
 
 
 def made_up_email(stream: Stream) -> str:
@@ -70,8 +74,9 @@ def made_up_postal_code(stream: Stream) -> str:
 
 
 def made_up_title(stream: Stream) -> str:
-    """Two words that sound like words."""
-    return f"{_syllables(stream)} {_syllables(stream)}"
+    """Two words that look like words."""
+    word = _noun if stream.chance(0.7) else _syllables
+    return f"{word(stream)} {word(stream)}"
 
 
 def _name(stream: Stream) -> str:
@@ -85,3 +90,9 @@ def _syllables(stream: Stream) -> str:
     count = stream.between(1, 3)
     end = stream.choice(_CONSONANTS) if count == 1 or stream.chance(0.5) else ""
     return "".join(stream.choice(_CONSONANTS) + stream.choice(_VOWELS) for _ in range(count)) + end
+
+
+def _noun(stream: Stream) -> str:
+    """A word that is spelled as English ones are, so that it is cut into the tokens of real goods."""
+    syllables = [stream.choice(part) for _ in range(stream.between(1, 2)) for part in (_ONSETS, _NUCLEI, _CODAS)]
+    return "".join(syllables) + stream.choice(_SUFFIXES)

@@ -66,4 +66,10 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenize
         clean_up_tokenization_spaces=False,
     )
     fast.chat_template = CHAT_TEMPLATE
+    add_thinking(fast)
     return fast
+
+
+def add_thinking(tokenizer: PreTrainedTokenizerFast) -> int:
+    """Makes the tags of a thought one token each, where they are not; gives how many are new."""
+    return int(tokenizer.add_tokens(["<think>", "</think>"]))

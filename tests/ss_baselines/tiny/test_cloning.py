@@ -18,7 +18,7 @@ from ss_baselines.tiny.cloning import (
     take_step,
     tensors,
 )
-from ss_baselines.tiny.demonstrations import Example, copy_drill, encode, episodes
+from ss_baselines.tiny.demonstrations import Example, drill, encode, episodes
 from ss_baselines.tiny.muon import orthogonalised
 from ss_gym.streams import Stream
 from ss_trainers.backends.models import load_model
@@ -53,7 +53,7 @@ def test_the_agents_own_tokens_are_what_it_wrote(chat: ChatFormat) -> None:
 
 @pytest.mark.parametrize("number", range(12))
 def test_every_id_of_a_drills_answers_was_read_before(chat: ChatFormat, number: int) -> None:
-    text = chat.tokenizer.decode(copy_drill(Stream(number), chat).ids)
+    text = chat.tokenizer.decode(drill(Stream(number), chat).ids)
     before, *turns = text.split("<|assistant|>")
     for turn in turns:
         answer, _, following = turn.partition("<|end|>")

@@ -40,8 +40,8 @@ def test_what_is_made_up_has_the_form_of_the_real_thing(number: int) -> None:
     assert re.fullmatch(r"[a-z]+ [a-z]+", made_up_title(stream))
 
 
-def test_about_half_of_the_goods_and_no_gift_card_are_disguised() -> None:
+def test_most_goods_and_no_gift_card_are_disguised() -> None:
     catalogue = load_catalogue("train")
     kept = [p for p in catalogue.products if train_disguise(Stream(p.product_id))(p.title) == p.title]
     assert {p.title for p in catalogue.products if p.category == "gift_card"} <= {p.title for p in kept}
-    assert 0.3 < len(kept) / len(catalogue.products) < 0.75
+    assert 0.15 < len(kept) / len(catalogue.products) < 0.6

@@ -41,3 +41,14 @@ def test_it_is_rebuilt_from_its_spec() -> None:
 def test_a_weight_that_is_no_number_is_refused() -> None:
     with pytest.raises(ValueError, match="weight of 'success' must be a finite number"):
         WeightedReward(gym.make("StateSet/Refund-v0"), {"success": float("nan")})
+
+
+def test_a_term_that_the_environment_does_not_have_is_refused() -> None:
+    with pytest.raises(ValueError, match="no reward term 'sucess'; did you mean 'success'"):
+        WeightedReward(gym.make("StateSet/Refund-v0"), {"sucess": 1.0})
+
+
+def test_every_term_of_an_episode_is_among_those_that_the_environment_tells() -> None:
+    env = gym.make("StateSet/Refund-v0")
+    _, terms = play(env)
+    assert {name for step in terms for name in step} <= env.unwrapped.term_names  # type: ignore[attr-defined]

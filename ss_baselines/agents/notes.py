@@ -1,0 +1,62 @@
+"""What a scripted agent writes down for itself before it acts: facts it has read, side by side.
+
+A small model can't weigh the days since delivery, which it read in a tool's result, against a
+window that stands at the beginning of its prompt. It can once it has copied both into one line,
+and so can the model that imitates the agent. The notes are true whatever the agent does next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping, Sequence
+from typing import Any
+
+from ss_baselines.agents.case import Case, Line, dollars
+from ss_baselines.agents.judgement import FAULTS
+
+
+def holdings(orders: Sequence[Mapping[str, Any]], wanted: Container[str]) -> str:
+    """Which of the orders, as ``list_orders`` shows them, hold the titles that are wanted."""
+    return ", ".join(f"{title} {order['order_id']}" for order in orders for title in order["items"] if title in wanted)
+
+
+def findings(case: Case) -> str:
+    """The lines that the request is about and how long ago they came, against the policy's windows.
+
+    Lines: an item's title, its number in the order and, if it is not an ordinary one, what it is.
+    Windows: the return window always, the credit window once that is over, the damage window where
+    there is a fault.
+    """
+    order, terms = case.order, case.terms
+    if order is None:
+        return "no order"
+    lines = [f"{line.title} {line.item_id.rpartition('-')[2]}{_remark(line)}" for line in case.wanted]
+    if order.days is None:
+        return ", ".join([*lines, "not delivered"])
+    windows = [("return", terms.return_window_days)]
+    if order.days > terms.return_window_days:
+        windows.append(("credit", terms.credit_window_days))
+    if case.reason in FAULTS:
+        windows.append(("damage", terms.damage_window_days))
+    return ", ".join([*lines, *(f"{name} {_compared(order.days, limit)}" for name, limit in windows)])
+
+
+def limit_check(case: Case, total: int) -> str:
+    """A refund of ``total`` cents against the limit."""
+    limit = case.terms.transfer_limit
+    return f"limit {dollars(total)[1:]} of {dollars(limit)[1:]}: {_in_or_over(total, limit)}"
+
+
+def _compared(value: int, limit: int) -> str:
+    return f"{value} of {limit}: {_in_or_over(value, limit)}"
+
+
+def _in_or_over(value: int, limit: int) -> str:
+    return "in" if value <= limit else "over"
+
+
+def _remark(line: Line) -> str:
+    if line.status != "ordered":
+        return f" {line.status}"
+    if line.category == "gift_card":
+        return " gift card"
+    return " final sale" if line.final_sale else ""
