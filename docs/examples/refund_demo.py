@@ -21,9 +21,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-import gymnasium as gym
 import matplotlib
-from gymnasium.envs.registration import EnvSpec
 from rich.console import Console
 from rich.table import Table
 
@@ -31,7 +29,6 @@ from ss_baselines.statistics import Estimate, proportion
 from ss_gym.actions import parse_action
 from ss_gym.scenarios import scenario_id
 from ss_gym.types import ConversationTurn, MultiTurnTrajectory
-from ss_gym.wrappers import WeightedReward
 from ss_trainers import GRPOConfig, GRPOTrainer, TrainingConfig
 from ss_trainers.rollout import Episode
 
@@ -56,7 +53,7 @@ def main() -> None:
     out: Path = options.out
     started = time.perf_counter()
     trainer = GRPOTrainer(
-        environment(),
+        ENV_ID,
         options.model,
         LOSS,
         replace(training(options.seed, options.iterations), output_dir=str(out)),
@@ -82,17 +79,6 @@ def main() -> None:
     draw(iterations, out / "curve.png")
     CONSOLE.print(story.split("\n## ")[1] if "\n## " in story else story, markup=False, highlight=False)
     CONSOLE.print(f"{minutes:.1f} minutes; see {out}/ for checkpoint, curve.png, transcripts.md, results.json")
-
-
-def environment() -> EnvSpec:
-    """Refund, with penalties at a quarter of their weight.
-
-    A beginner that fails most customers would otherwise learn first to do little: that avoids the
-    penalties. What is measured, success, is the same.
-    """
-    env = WeightedReward(gym.make(ENV_ID), {"success": 1.0, "partial": 1.0}, default=0.25)
-    assert env.spec is not None
-    return env.spec
 
 
 def training(seed: int, iterations: int) -> TrainingConfig:

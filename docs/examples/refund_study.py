@@ -24,7 +24,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 import torch
-from refund_demo import CONSOLE, ITERATIONS, LOSS, MEASURED, PROMPT, environment, evaluate, smooth, training
+from refund_demo import CONSOLE, ENV_ID, ITERATIONS, LOSS, MEASURED, PROMPT, evaluate, smooth, training
 from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
 
 matplotlib.use("Agg")
@@ -113,7 +113,7 @@ def run_grpo(seed: int, options: argparse.Namespace) -> Cell:
 def run_shuffled(seed: int, options: argparse.Namespace) -> Cell:
     """The same training with rewards that mean nothing."""
     settings = training(seed, options.iterations)
-    trainer = Trainer(environment(), "tiny", ShuffledGRPO(seed), settings, env_kwargs=PROMPT, console=CONSOLE)
+    trainer = Trainer(ENV_ID, "tiny", ShuffledGRPO(seed), settings, env_kwargs=PROMPT, console=CONSOLE)
     started = time.perf_counter()
     curve = [trainer.step()["success"] for _ in range(options.iterations)]
     minutes = (time.perf_counter() - started) / 60
@@ -133,7 +133,7 @@ def run_cloning(seed: int, options: argparse.Namespace) -> Cell:
     loaded.model.save_pretrained(folder)
     loaded.tokenizer.save_pretrained(folder)
     settings = training(seed, options.iterations)
-    trainer = Trainer(environment(), str(folder), GRPO(LOSS), settings, env_kwargs=PROMPT, console=CONSOLE)
+    trainer = Trainer(ENV_ID, str(folder), GRPO(LOSS), settings, env_kwargs=PROMPT, console=CONSOLE)
     return measured(trainer, options.episodes, seconds / 60) | {"conversations": seen}
 
 

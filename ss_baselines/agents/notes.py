@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
-from ss_baselines.agents.case import Case, Line, dollars
+from ss_baselines.agents.case import Case, Line, Terms, dollars
 from ss_baselines.agents.judgement import FAULTS
+
+NO_ORDER = "no order"
 
 
 def holdings(orders: Sequence[Mapping[str, Any]], wanted: Container[str]) -> str:
@@ -20,34 +22,36 @@ def holdings(orders: Sequence[Mapping[str, Any]], wanted: Container[str]) -> str
 
 
 def findings(case: Case) -> str:
-    """The lines that the request is about and how long ago they came, against the policy's windows.
+    """The lines that the request is about, and how long ago they came.
 
-    Lines: an item's title, its number in the order and, if it is not an ordinary one, what it is.
-    Windows: the return window always, the credit window once that is over, the damage window where
-    there is a fault.
+    Each line is its title, its number in the order and, if it is not an ordinary one, what it is.
     """
-    order, terms = case.order, case.terms
+    order = case.order
     if order is None:
-        return "no order"
+        return NO_ORDER
     lines = [f"{line.title} {line.item_id.rpartition('-')[2]}{_remark(line)}" for line in case.wanted]
-    if order.days is None:
-        return ", ".join([*lines, "not delivered"])
-    windows = [("return", terms.return_window_days)]
-    if order.days > terms.return_window_days:
-        windows.append(("credit", terms.credit_window_days))
-    if case.reason in FAULTS:
-        windows.append(("damage", terms.damage_window_days))
-    return ", ".join([*lines, *(f"{name} {_compared(order.days, limit)}" for name, limit in windows)])
+    age = "not delivered" if order.days is None else windows(case.terms, order.days, case.reason)
+    return ", ".join([*lines, age])
+
+
+def windows(terms: Terms, days: int, reason: str) -> str:
+    """The days since delivery against the policy's windows.
+
+    The return window always, the credit window once that is over, the damage window where there is
+    a fault.
+    """
+    compared = [("return", terms.return_window_days)]
+    if days > terms.return_window_days:
+        compared.append(("credit", terms.credit_window_days))
+    if reason in FAULTS:
+        compared.append(("damage", terms.damage_window_days))
+    return ", ".join([f"{name} {days} of {limit}: {_in_or_over(days, limit)}" for name, limit in compared])
 
 
 def limit_check(case: Case, total: int) -> str:
     """A refund of ``total`` cents against the limit."""
     limit = case.terms.transfer_limit
     return f"limit {dollars(total)[1:]} of {dollars(limit)[1:]}: {_in_or_over(total, limit)}"
-
-
-def _compared(value: int, limit: int) -> str:
-    return f"{value} of {limit}: {_in_or_over(value, limit)}"
 
 
 def _in_or_over(value: int, limit: int) -> str:

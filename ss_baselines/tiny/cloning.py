@@ -18,7 +18,7 @@ from ss_gym.streams import Stream
 from ss_trainers.chat import ChatFormat
 
 # Drills go on for this share of the demonstrations: until copying and looking up are learnt.
-DRILLING = 0.25
+DRILLING = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +32,9 @@ class CloningConfig:
         learning_rate: of Muon on the matrices, at its highest; both rates warm up over 100 steps and
             fall linearly to zero over the second half.
         other_learning_rate: of AdamW on the embeddings and norms, at its highest.
-        drill_share: share of the sequences that are drills, during the first quarter of the steps.
+        drill_share: share of the sequences that are drills, during the first half of the steps.
         read_share: share of the tokens that the agent reads, rather than writes, that are in the loss
-            during the first quarter of the steps.
+            during the first half of the steps.
         hidden_size: width.
         layers: number of layers.
         seed: of the weights and of the order of things.

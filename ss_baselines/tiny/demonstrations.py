@@ -9,6 +9,9 @@ from dataclasses import dataclass
 import gymnasium
 
 from ss_baselines.agents import load_agent
+from ss_baselines.agents.case import Terms
+from ss_baselines.agents.notes import NO_ORDER, windows
+from ss_baselines.agents.terse_grammar import TERSE_GRAMMAR
 from ss_baselines.tiny.disguise import made_up_email, made_up_postal_code, made_up_title
 from ss_gym.agents.conversation import Conversation
 from ss_gym.commerce.prompt import compact_prompt
@@ -110,12 +113,15 @@ def drill(stream: Stream, chat: ChatFormat) -> Example:
     days = stream.between(1, 30)
     window, credit, damage, fee = (stream.between(5, 120) for _ in range(4))
     rules = Rules(window, credit, damage, fee % 31, 100 * stream.between(50, 900), days)
-    writer.read(chat.prompt_ids(compact_prompt("refund", rules, "2024-06-01")))
-    opening = True
+    prompt = compact_prompt("refund", rules, "2024-06-01")
+    writer.read(chat.prompt_ids(prompt))
+    terms, opening = Terms.from_prompt(prompt), True
     for _ in range(3):
-        kind = stream.choice(("copy", "item", "order"))
+        kind = stream.choice(("copy", "item", "order", "days"))
         if kind == "copy":
             exchange = [_say_back(stream, days) for _ in range(2)]
+        elif kind == "days":
+            exchange = [_compare_days(stream, terms) for _ in range(3)]
         else:
             exchange = _look_up_items(stream) if kind == "item" else _look_up_orders(stream)
         for message, answer in exchange:
@@ -137,6 +143,7 @@ def tool_call(name: str, **arguments: object) -> str:
 
 _WISHES = ("I want a refund for", "please refund", "can I return", "My money back for", "it's about")
 _REASONS = {"changed_mind": "I changed my mind.", "damaged": "It is broken.", "wrong_item": "It is the wrong one."}
+_NOT_FOUND = TERSE_GRAMMAR["refuse_not_found"][0][0]
 _FILLER = ("", "hi, ", "it's ", "sure: ", "here you go, ", "my details: ", "ok so ", "Yes, ")
 
 
@@ -151,32 +158,62 @@ def _say_back(stream: Stream, days: int) -> tuple[Message, str]:
 
 
 def _look_up_orders(stream: Stream) -> _Exchange:
-    """The account's orders are read, then one after another is opened for something that it holds."""
+    """The account's orders are read, then one after another is opened for something that it holds.
+
+    Some customers want what no order holds.
+    """
     customer = f"C{stream.between(1000, 9999)}"
+    holds = {
+        str(stream.between(10_000, 89_999)): [made_up_title(stream) for _ in range(stream.between(1, 3))]
+        for _ in range(stream.between(1, 3))
+    }
     orders = [
         {
-            "order_id": str(stream.between(10_000, 89_999)),
+            "order_id": order_id,
             "placed_on": f"2024-{stream.between(10, 12)}-{stream.between(10, 28)}",
             "status": "delivered",
-            "items": [made_up_title(stream) for _ in range(stream.between(1, 3))],
+            "items": titles,
         }
-        for _ in range(stream.between(2, 3))
+        for order_id, titles in holds.items()
     ]
     listing: Message = {"role": "tool", "content": _json({"orders": orders}), "tool_call_id": ""}
     exchange: _Exchange = []
-    held = [(title, order["order_id"]) for order in orders for title in order["items"]]
-    for title, order_id in stream.sample(held, min(3, len(held))):
-        opened = tool_call("get_order", order_id=order_id) + tool_call("check_return_eligibility", order_id=order_id)
+    places = [(title, order_id) for order_id, titles in holds.items() for title in titles]
+    wanted = stream.sample(places, min(3, len(places)))
+    if stream.chance(0.5):
+        wanted[stream.below(len(wanted))] = (made_up_title(stream), "")
+    for title, order_id in wanted:
         request: Message = {
             "role": "user",
             "content": f"{stream.choice(_WISHES)} the {_spoken(stream, title)}. I am {customer}",
         }
         if not exchange:
             exchange.append((request, tool_call("list_orders", customer_id=customer)))
-            exchange.append((listing, thought(f"{title} {order_id}") + opened))
-        else:
-            exchange.append((request, thought(f"{title} {order_id}") + opened))
+            request = listing
+        exchange.append((request, _opened(title, order_id) if order_id else thought(NO_ORDER) + _NOT_FOUND))
     return exchange
+
+
+def _opened(title: str, order_id: str) -> str:
+    calls = [tool_call(name, order_id=order_id) for name in ("get_order", "check_return_eligibility")]
+    return thought(f"{title} {order_id}") + "".join(calls)
+
+
+def _compare_days(stream: Stream, terms: Terms) -> tuple[Message, str]:
+    """The days since delivery are read and weighed against the windows, mostly nearly over."""
+    limits = (terms.return_window_days, terms.credit_window_days, terms.damage_window_days)
+    near = stream.choice(limits) + stream.between(-4, 4)
+    days = max(1, near) if stream.chance(0.6) else stream.between(1, 130)
+    order, reason = str(stream.between(10_000, 89_999)), stream.choice(tuple(_REASONS))
+    facts = {
+        "status": "delivered",
+        "delivered_on": f"2024-0{stream.between(1, 9)}-{stream.between(10, 28)}",
+        "days_since_delivery": days,
+        "items": [{"item_id": f"{order}-1", "final_sale": False}],
+    }
+    said = f"{_REASONS[reason]} {_json(facts)}"
+    quoted = tool_call("quote_refund", order_id=order, item_ids=[f"{order}-1"], reason=reason)
+    return {"role": "user", "content": said}, thought(windows(terms, days, reason)) + quoted
 
 
 def _look_up_items(stream: Stream) -> _Exchange:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from ss_baselines.agents.notes import NO_ORDER
 from ss_baselines.tiny.cloning import (
     CloningConfig,
     batches,
@@ -58,7 +59,7 @@ def test_every_id_of_a_drills_answers_was_read_before(chat: ChatFormat, number: 
     for turn in turns:
         answer, _, following = turn.partition("<|end|>")
         ids = re.findall(r"[\w.]+@[\w.]+|[A-Z]{2}\d \d[A-Z]{2}|C\d{4}|\d{5}(?:-P?\d)?|\d+\.\d\d", answer)
-        assert ids, answer
+        assert ids or NO_ORDER in answer
         # Customers write some order numbers in two groups.
         assert [value for value in ids if value.replace(" ", "") not in before.replace(" ", "")] == []
         before += answer + following
