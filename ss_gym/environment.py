@@ -10,7 +10,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from types import MappingProxyType
+from typing import Any, ClassVar, NamedTuple, Self
 
 import gymnasium
 import numpy as np
@@ -47,8 +48,7 @@ class Opening:
 _NO_OPENING = Opening(())
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(NamedTuple):
     """What an action brought about.
 
     Attributes:
@@ -58,7 +58,7 @@ class Response:
     """
 
     messages: tuple[Message, ...] = ()
-    reward_terms: Mapping[str, float] = field(default_factory=dict)
+    reward_terms: Mapping[str, float] = MappingProxyType({})
     ended: bool = False
 
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 Role = Literal["system", "user", "assistant", "tool"]
+
+# What is made at every step is a named tuple, which takes a third of a frozen dataclass's time to make.
 
 # A chat message in OpenAI form: role, content and, where they apply, tool_calls and tool_call_id.
 Message = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class ToolCall:
+class ToolCall(NamedTuple):
     """One call that the agent wrote.
 
     Attributes:
@@ -31,8 +32,7 @@ class ToolCall:
     error: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ToolResult:
+class ToolResult(NamedTuple):
     """What a tool gave back: ``content`` is JSON text; ``ok`` is False for an error."""
 
     call: ToolCall
@@ -40,8 +40,7 @@ class ToolResult:
     ok: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ParsedAction:
+class ParsedAction(NamedTuple):
     """An agent's completion, read by the action grammar.
 
     Attributes:
