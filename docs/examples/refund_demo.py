@@ -37,7 +37,7 @@ from matplotlib import pyplot
 
 ENV_ID = "StateSet/Refund-v0"
 CONSOLE = Console()
-ITERATIONS, GROUPS, ATTEMPTS = 50, 12, 8
+ITERATIONS, GROUPS, ATTEMPTS = 60, 12, 8
 PROMPT = {"prompt": "compact"}  # the policy is too long for a model of a million parameters
 # Every attempt weighs the same, as in the paper: a mean over tokens would let long failures dominate.
 LOSS = GRPOConfig(aggregation="sequence_mean")
