@@ -51,8 +51,8 @@ class Desk:
         self._thought = ""
 
     def think(self, note: str) -> None:
-        """Writes a note to itself before the next action; nobody else sees it."""
-        self._thought = f"<think>{note}</think>"
+        """Writes a note to itself before the next action, after others if there are any; nobody else sees it."""
+        self._thought = f"{self._thought}; {note}" if self._thought else note
 
     def say(self, text: str) -> Moves[Heard]:
         """Speaks to the customer; gives what they answer."""
@@ -66,7 +66,7 @@ class Desk:
 
     def _with_thought(self, action: str) -> str:
         thought, self._thought = self._thought, ""
-        return thought + action
+        return f"<think>{thought}</think>{action}" if thought else action
 
     def take_in(self, messages: Sequence[Message]) -> Heard:
         """Reads what the customer wrote, and notes the facts in it that were not known."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ss_baselines.agents.case import Order, named
 from ss_baselines.agents.conduct import Conduct
 from ss_baselines.agents.desk import Desk, Moves, tool_call
-from ss_baselines.agents.notes import holdings
+from ss_baselines.agents.notes import listing
 
 _MOST_QUESTIONS = 4  # for one thing, before the agent goes on without it
 _ATTEMPTS = 2
@@ -87,12 +87,12 @@ def _search(desk: Desk, check_owner: bool, takes_notes: bool) -> Moves[None]:
     Where several hold it, the customer is asked for the number.
     """
     case = desk.case
-    [listing] = yield from desk.call(tool_call("list_orders", customer_id=case.customer_id))
-    orders = listing.get("orders", [])
+    [account] = yield from desk.call(tool_call("list_orders", customer_id=case.customer_id))
+    orders = account.get("orders", [])
     wanted = named(case.said, [title for order in orders for title in order["items"]])
     found = [order["order_id"] for order in orders if wanted.intersection(order["items"])]
-    if takes_notes and found:
-        desk.think(holdings(orders, wanted))
+    if takes_notes:
+        desk.think(listing({order["order_id"]: order["items"] for order in orders}, wanted))
     if len(found) > 1 and case.order_number not in found:
         yield from desk.say(desk.words("ask_order"))
     if case.order_number in found:

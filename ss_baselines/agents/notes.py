@@ -8,7 +8,6 @@ and so can the model that imitates the agent. The notes are true whatever the ag
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
-from typing import Any
 
 from ss_baselines.agents.case import Case, Line, Terms, dollars
 from ss_baselines.agents.judgement import FAULTS
@@ -16,9 +15,22 @@ from ss_baselines.agents.judgement import FAULTS
 NO_ORDER = "no order"
 
 
-def holdings(orders: Sequence[Mapping[str, Any]], wanted: Container[str]) -> str:
-    """Which of the orders, as ``list_orders`` shows them, hold the titles that are wanted."""
-    return ", ".join(f"{title} {order['order_id']}" for order in orders for title in order["items"] if title in wanted)
+def listing(orders: Mapping[str, Sequence[str]], wanted: Container[str]) -> str:
+    """The titles that orders hold, read aloud up to the first that is wanted, as the tool writes them.
+
+    Whoever reads one title after another only has to notice the right one; the number of its order
+    is then the last that was read.
+
+    >>> listing({"11111": ["yoga mat"], "22222": ["desk lamp", "wool scarf"], "33333": ["tea pot"]}, {"desk lamp"})
+    '11111["yoga mat"],22222["desk lamp'
+    """
+    read = []
+    for order_id, titles in orders.items():
+        place = next((n for n, title in enumerate(titles, 1) if title in wanted), len(titles) + 1)
+        read.append(f'{order_id}["' + '","'.join(titles[:place]))
+        if place <= len(titles):
+            return '"],'.join(read)
+    return '"],'.join([*read, ""]).removesuffix(",")
 
 
 def findings(case: Case) -> str:

@@ -10,7 +10,7 @@ import gymnasium
 
 from ss_baselines.agents import load_agent
 from ss_baselines.agents.case import Terms
-from ss_baselines.agents.notes import NO_ORDER, windows
+from ss_baselines.agents.notes import NO_ORDER, listing, windows
 from ss_baselines.agents.terse_grammar import TERSE_GRAMMAR
 from ss_baselines.tiny.disguise import made_up_email, made_up_postal_code, made_up_title
 from ss_gym.agents.conversation import Conversation
@@ -176,7 +176,7 @@ def _look_up_orders(stream: Stream) -> _Exchange:
         }
         for order_id, titles in holds.items()
     ]
-    listing: Message = {"role": "tool", "content": _json({"orders": orders}), "tool_call_id": ""}
+    read: Message = {"role": "tool", "content": _json({"orders": orders}), "tool_call_id": ""}
     exchange: _Exchange = []
     places = [(title, order_id) for order_id, titles in holds.items() for title in titles]
     wanted = stream.sample(places, min(3, len(places)))
@@ -189,14 +189,14 @@ def _look_up_orders(stream: Stream) -> _Exchange:
         }
         if not exchange:
             exchange.append((request, tool_call("list_orders", customer_id=customer)))
-            request = listing
-        exchange.append((request, _opened(title, order_id) if order_id else thought(NO_ORDER) + _NOT_FOUND))
+            request = read
+        note = listing(holds, {title})
+        if order_id:
+            calls = [tool_call(name, order_id=order_id) for name in ("get_order", "check_return_eligibility")]
+            exchange.append((request, thought(note) + "".join(calls)))
+        else:
+            exchange.append((request, thought(f"{note}; {NO_ORDER}") + _NOT_FOUND))
     return exchange
-
-
-def _opened(title: str, order_id: str) -> str:
-    calls = [tool_call(name, order_id=order_id) for name in ("get_order", "check_return_eligibility")]
-    return thought(f"{title} {order_id}") + "".join(calls)
 
 
 def _compare_days(stream: Stream, terms: Terms) -> tuple[Message, str]:

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from ss_baselines.agents.case import Case, Line, Order, Terms
-from ss_baselines.agents.notes import findings, holdings, limit_check
+from ss_baselines.agents.notes import findings, limit_check, listing
 from ss_baselines.tiny.demonstrations import episodes
 
 TERMS = Terms(30, 60, 90, 15, 50_000, 5)
@@ -55,9 +55,12 @@ def test_a_refund_is_weighed_against_the_limit() -> None:
     assert limit_check(case(3, LAMP), 50_001) == "limit 500.01 of 500.00: over"
 
 
-def test_orders_are_named_by_what_they_hold() -> None:
-    orders = [{"order_id": "11111", "items": ["yoga mat", "table lamp"]}, {"order_id": "22222", "items": ["rug"]}]
-    assert holdings(orders, {"table lamp", "rug"}) == "table lamp 11111, rug 22222"
+def test_orders_are_read_up_to_what_is_wanted_or_to_the_end() -> None:
+    orders = {"11111": ["yoga mat", "table lamp"], "22222": ["rug", "tea pot"]}
+    assert listing(orders, {"yoga mat"}) == '11111["yoga mat'
+    assert listing(orders, {"rug", "tea pot"}) == '11111["yoga mat","table lamp"],22222["rug'
+    assert listing(orders, {"wool scarf"}) == '11111["yoga mat","table lamp"],22222["rug","tea pot"]'
+    assert listing({}, {"rug"}) == ""
 
 
 @pytest.mark.parametrize(("name", "takes_notes"), [("demonstrator", True), ("reference", False)])
