@@ -33,6 +33,8 @@ class CloningConfig:
             fall linearly to zero over the second half.
         other_learning_rate: of AdamW on the embeddings and norms, at its highest.
         drill_share: share of the sequences that are drills, during the first half of the steps.
+        first_drills: number of drills that come alone, before the first conversation: looking up is learnt
+            in a few hundred steps of nothing else, and much more slowly from a mixture.
         read_share: share of the tokens that the agent reads, rather than writes, that are in the loss
             during the first half of the steps.
         hidden_size: width.
@@ -46,6 +48,7 @@ class CloningConfig:
     learning_rate: float = 3e-3
     other_learning_rate: float = 2e-3
     drill_share: float = 0.4
+    first_drills: int = 0
     read_share: float = 0.2
     hidden_size: int = 128
     layers: int = 4
@@ -82,6 +85,8 @@ def batches(chat: ChatFormat, config: CloningConfig) -> Iterator[list[Example]]:
     """The training sequences, in batches of similar length."""
     stream = Stream(config.seed, "cloning")
     source = episodes(config.demonstrator, first_seed=1_000_000 * (config.seed + 1))
+    for start in range(0, config.first_drills, config.batch_size):
+        yield [drill(stream, chat) for _ in range(start, min(start + config.batch_size, config.first_drills))]
     seen = 0
     drilling_until = DRILLING * config.demonstrations
     while seen < config.demonstrations:
@@ -153,4 +158,4 @@ def take_step(
 def expected_steps(config: CloningConfig) -> int:
     """How many steps the demonstrations and drills make, nearly."""
     drills = DRILLING * config.demonstrations * config.drill_share / (1 - config.drill_share)
-    return math.ceil((config.demonstrations + drills) / config.batch_size)
+    return math.ceil((config.first_drills + config.demonstrations + drills) / config.batch_size)

@@ -97,3 +97,12 @@ def test_the_number_of_steps_is_nearly_as_expected(chat: ChatFormat) -> None:
     config = CloningConfig(demonstrations=256, batch_size=4)
     steps = sum(1 for _ in itertools.islice(batches(chat, config), 10_000))
     assert steps == pytest.approx(expected_steps(config), rel=0.2)
+
+
+def test_the_first_drills_come_alone(chat: ChatFormat) -> None:
+    config = CloningConfig(demonstrations=8, batch_size=4, first_drills=6, seed=3)
+    first, second, third, *_ = batches(chat, config)
+    stream = Stream(3, "cloning")
+    assert first + second == [drill(stream, chat) for _ in range(6)]
+    assert len(third) == 4
+    assert expected_steps(config) - expected_steps(replace(config, first_drills=0)) in (1, 2)
