@@ -36,12 +36,15 @@ def listing(orders: Mapping[str, Sequence[str]], wanted: Container[str]) -> str:
 def findings(case: Case) -> str:
     """The lines that the request is about, and how long ago they came.
 
-    Each line is its title, its number in the order and, if it is not an ordinary one, what it is.
+    Each line is its title, its number in the order, its price and, if it is not an ordinary one,
+    what it is.
     """
     order = case.order
     if order is None:
         return NO_ORDER
-    lines = [f"{line.title} {line.item_id.rpartition('-')[2]}{_remark(line)}" for line in case.wanted]
+    lines = [
+        f"{line.title} {line.item_id.rpartition('-')[2]} {_amount(line.price)}{_remark(line)}" for line in case.wanted
+    ]
     age = "not delivered" if order.days is None else windows(case.terms, order.days, case.reason)
     return ", ".join([*lines, age])
 
@@ -63,7 +66,11 @@ def windows(terms: Terms, days: int, reason: str) -> str:
 def limit_check(case: Case, total: int) -> str:
     """A refund of ``total`` cents against the limit."""
     limit = case.terms.transfer_limit
-    return f"limit {dollars(total)[1:]} of {dollars(limit)[1:]}: {_in_or_over(total, limit)}"
+    return f"limit {_amount(total)} of {_amount(limit)}: {_in_or_over(total, limit)}"
+
+
+def _amount(cents: int) -> str:
+    return dollars(cents).removeprefix("$")
 
 
 def _in_or_over(value: int, limit: int) -> str:

@@ -117,11 +117,11 @@ def drill(stream: Stream, chat: ChatFormat) -> Example:
     writer.read(chat.prompt_ids(prompt))
     terms, opening = Terms.from_prompt(prompt), True
     for _ in range(3):
-        kind = stream.choice(("copy", "item", "order", "days"))
+        kind = stream.choice(("copy", "item", "order", "days", "days"))
         if kind == "copy":
             exchange = [_say_back(stream, days) for _ in range(2)]
         elif kind == "days":
-            exchange = [_compare_days(stream, terms) for _ in range(3)]
+            exchange = [_compare_days(stream, terms) for _ in range(5)]
         else:
             exchange = _look_up_items(stream) if kind == "item" else _look_up_orders(stream)
         for message, answer in exchange:
@@ -202,8 +202,8 @@ def _look_up_orders(stream: Stream) -> _Exchange:
 def _compare_days(stream: Stream, terms: Terms) -> tuple[Message, str]:
     """The days since delivery are read and weighed against the windows, mostly nearly over."""
     limits = (terms.return_window_days, terms.credit_window_days, terms.damage_window_days)
-    near = stream.choice(limits) + stream.between(-4, 4)
-    days = max(1, near) if stream.chance(0.6) else stream.between(1, 130)
+    near = stream.choice(limits) + stream.between(-2, 2)
+    days = max(1, near) if stream.chance(0.7) else stream.between(1, 130)
     order, reason = str(stream.between(10_000, 89_999)), stream.choice(tuple(_REASONS))
     facts = {
         "status": "delivered",
@@ -239,7 +239,8 @@ def _look_up_items(stream: Stream) -> _Exchange:
         of_order = stream.choice((" from", ", order", " of order"))
         request: Message = {"role": "user", "content": f"{named}{of_order} {order}. {_REASONS[reason]}"}
         quoted = tool_call("quote_refund", order_id=order, item_ids=[items[number]["item_id"]], reason=reason)
-        note = thought(f"{titles[number]} {number + 1}{' final sale' if items[number]['final_sale'] else ''}")
+        remark = " final sale" if items[number]["final_sale"] else ""
+        note = thought(f"{titles[number]} {number + 1} {items[number]['price']}{remark}")
         if not exchange:
             exchange.append((request, tool_call("get_order", order_id=order)))
             exchange.append((read, note + quoted))

@@ -34,20 +34,20 @@ def case(days: int | None, *wanted: Line, reason: str = "changed_mind") -> Case:
     ],
 )
 def test_days_stand_beside_the_windows_that_matter(days: int, reason: str, windows: str) -> None:
-    assert findings(case(days, LAMP, reason=reason)) == f"table lamp 1, {windows}"
+    assert findings(case(days, LAMP, reason=reason)) == f"table lamp 1 19.99, {windows}"
 
 
 def test_what_is_special_about_an_item_stands_behind_it() -> None:
     note = findings(case(3, LAMP, VOUCHER, BOOTS, REFUNDED))
     assert note == (
-        "table lamp 1, birthday gift card 2 gift card, hiking boots 3 final sale, "
-        "yoga mat 4 refunded, return 3 of 30: in"
+        "table lamp 1 19.99, birthday gift card 2 50.00 gift card, hiking boots 3 89.00 final sale, "
+        "yoga mat 4 25.00 refunded, return 3 of 30: in"
     )
 
 
 def test_there_may_be_no_order_or_no_delivery() -> None:
     assert findings(Case(TERMS)) == "no order"
-    assert findings(case(None, LAMP)) == "table lamp 1, not delivered"
+    assert findings(case(None, LAMP)) == "table lamp 1 19.99, not delivered"
 
 
 def test_a_refund_is_weighed_against_the_limit() -> None:
