@@ -10,7 +10,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple, Self
 
 import gymnasium
@@ -19,6 +18,7 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.error import ClosedEnvironmentError, ResetNeeded
 
 from ss_gym.actions import action_message, parse_action, unreadable_action
+from ss_gym.frozen import FrozenDict
 from ss_gym.rendering import print_messages, transcript
 from ss_gym.reset_options import as_options, check_names
 from ss_gym.spaces import Utterance
@@ -58,7 +58,7 @@ class Response(NamedTuple):
     """
 
     messages: tuple[Message, ...] = ()
-    reward_terms: Mapping[str, float] = MappingProxyType({})
+    reward_terms: Mapping[str, float] = FrozenDict()
     ended: bool = False
 
 
@@ -280,7 +280,12 @@ class TextEnvironment(gymnasium.Env[str, str], ABC):
         """The conversation so far as text in ``"ansi"`` mode; None otherwise.
 
         In ``"human"`` mode messages are printed as they come, by ``reset`` and ``step``.
+
+        Raises:
+            ResetNeeded: before the first ``reset``.
         """
+        if self._episode_seed is None:
+            raise ResetNeeded("call reset() before render(): there is no episode to show")
         return transcript(self.messages) if self.render_mode == "ansi" else None
 
     def close(self) -> None:

@@ -32,7 +32,7 @@ def register_environments() -> None:
                 entry_point=entry.entry_point,
                 vector_entry_point=entry.vector_entry_point,
                 kwargs=dict(entry.kwargs),
-                # The environments check the order of calls and the types themselves, and more strictly.
+                # The environments check the order of calls and the types themselves.
                 order_enforce=False,
                 disable_env_checker=True,
             )

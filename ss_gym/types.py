@@ -8,10 +8,12 @@ from typing import Any, Literal, NamedTuple
 
 Role = Literal["system", "user", "assistant", "tool"]
 
-# What is made at every step is a named tuple, which takes a third of a frozen dataclass's time to make.
-
 # A chat message in OpenAI form: role, content and, where they apply, tool_calls and tool_call_id.
 Message = dict[str, Any]
+
+
+# These three are made inside every step of an environment: a named tuple is as frozen as a dataclass and takes
+# a third of its time to make.
 
 
 class ToolCall(NamedTuple):

@@ -210,12 +210,15 @@ def _check_names(config_class: type, values: Mapping[str, Any], where: str) -> N
 def _check_booleans(config_class: type, values: Mapping[str, Any], where: str) -> None:
     # They would be read as 1 and 0.
     for name, hint in get_type_hints(config_class).items():
-        kinds = (hint, *get_args(hint))
-        if isinstance(values.get(name), bool) and bool not in kinds and (int in kinds or float in kinds):
-            raise ValueError(f"{where}{name} must be a number, got {values[name]}")
+        kinds, value = (hint, *get_args(hint)), values.get(name)
+        numbers = {f"{name}.{key}": one for key, one in value.items()} if isinstance(value, Mapping) else {name: value}
+        if bool not in kinds and (int in kinds or float in kinds):
+            for place, number in numbers.items():
+                if isinstance(number, bool):
+                    raise ValueError(f"{where}{place} must be a number, got {number}")
         nested = next((kind for kind in kinds if is_dataclass(kind)), None)
-        if isinstance(nested, type) and isinstance(values.get(name), Mapping):
-            _check_booleans(nested, values[name], where)
+        if isinstance(nested, type) and isinstance(value, Mapping):
+            _check_booleans(nested, value, where)
 
 
 def _refuse_booleans(config: Any) -> None:

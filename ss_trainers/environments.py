@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
@@ -15,6 +15,10 @@ from ss_trainers.rollout import TextEnv
 
 Environment = str | EnvSpec | Callable[[], TextEnv]
 
+# A checkpoint may come from anybody: it can name these packages' wrappers, and nothing else that is called.
+_WRAPPER_PACKAGES = ("gymnasium.wrappers", "ss_gym.wrappers")
+_NAMELESS: dict[str, Any] = {"env": None, "env_kwargs": {}, "env_wrappers": []}
+
 
 def spec_of(env_id: str) -> EnvSpec:
     """The spec of an id, which may be written ``module:id`` as for ``gymnasium.make``."""
@@ -24,13 +28,28 @@ def spec_of(env_id: str) -> EnvSpec:
     return gym.spec(name)
 
 
-def naming(env: Environment, env_kwargs: Mapping[str, Any]) -> dict[str, Any]:
+def wrapped(env: Environment, wrappers: Sequence[WrapperSpec]) -> EnvSpec | Callable[[], TextEnv]:
+    """What environments are made from, with wrappers around those that it has.
+
+    Raises:
+        ValueError: if there are wrappers for a function.
+    """
+    env = spec_of(env) if isinstance(env, str) else env
+    if not wrappers:
+        return env
+    if not isinstance(env, EnvSpec):
+        raise ValueError("env_wrappers go with an id or a spec: a function can wrap its environment itself")
+    return replace(env, additional_wrappers=(*env.additional_wrappers, *wrappers))
+
+
+def naming(env: Environment, env_kwargs: Mapping[str, Any], env_wrappers: Sequence[WrapperSpec]) -> dict[str, Any]:
     """How a checkpoint names an environment: the settings ``env``, ``env_kwargs`` and ``env_wrappers``.
 
-    ``env`` is None where an id, keywords and recorded wrappers do not say which environment it is:
-    for a function, a spec with other changes, and keywords that JSON does not know.
+    ``env`` is None where these do not say which environment it is: for a function, a spec with other
+    changes than keywords and wrappers, wrappers of other packages than Gymnasium and this one, and
+    arguments that are not the same after a journey through JSON.
     """
-    name, keywords, wrappers = (env if isinstance(env, str) else None), dict(env_kwargs), list[WrapperSpec]()
+    name, keywords, wrappers = (env if isinstance(env, str) else None), dict(env_kwargs), list(env_wrappers)
     if isinstance(env, EnvSpec):
         registered = gym.registry.get(env.id)
         # Whether it checks its caller, keywords and wrappers are what a spec may differ in from the registered one.
@@ -42,32 +61,54 @@ def naming(env: Environment, env_kwargs: Mapping[str, Any]) -> dict[str, Any]:
             additional_wrappers=registered.additional_wrappers,
         )
         if same:
-            name, keywords, wrappers = env.id, {**env.kwargs, **keywords}, list(env.additional_wrappers)
-    settings = {"env": name, "env_kwargs": keywords, "env_wrappers": [asdict(wrapper) for wrapper in wrappers]}
-    try:
-        json.dumps(settings)
-    except (TypeError, ValueError):
-        settings = {}
-    # A wrapper that does not record its arguments can't be built again.
-    if not settings or any(wrapper.kwargs is None for wrapper in wrappers):
-        return {"env": None, "env_kwargs": {}, "env_wrappers": []}
-    return settings
+            name, keywords = env.id, {**env.kwargs, **keywords}
+            wrappers = [*env.additional_wrappers, *wrappers]
+    plain = [{"name": one.name, "entry_point": one.entry_point, "kwargs": one.kwargs} for one in wrappers]
+    if name is None or not all(map(_can_be_named, wrappers)) or not (_survives(keywords) and _survives(plain)):
+        return dict(_NAMELESS)
+    return {"env": name, "env_kwargs": keywords, "env_wrappers": plain}
 
 
-def named(settings: Mapping[str, Any]) -> str | EnvSpec | None:
-    """The environment that a checkpoint's settings name, without ``env_kwargs``; None if they name none.
+def wrappers_in(settings: Mapping[str, Any]) -> tuple[WrapperSpec, ...]:
+    """The wrappers that a checkpoint's settings name.
 
     Raises:
-        ValueError: if a wrapper is none: a checkpoint must not be able to run any function.
-        ImportError: if a wrapper is not installed.
+        ValueError: if one of them is malformed, or no wrapper of Gymnasium or this package.
     """
-    wrappers = [WrapperSpec(**wrapper) for wrapper in settings.get("env_wrappers", ())]
-    name: str | None = settings["env"]
-    if name is None or not wrappers:
-        return name
-    for wrapper in wrappers:
-        module, _, attribute = wrapper.entry_point.partition(":")
+    wrappers = []
+    for entry in settings.get("env_wrappers", ()):
+        if not isinstance(entry, Mapping) or set(entry) != {"name", "entry_point", "kwargs"}:
+            raise ValueError(f"{entry!r:.200} does not describe a wrapper")
+        wrapper = WrapperSpec(**entry)
+        if not _can_be_named(wrapper):
+            raise ValueError(f"{wrapper.entry_point!r:.200} is no wrapper of {' or '.join(_WRAPPER_PACKAGES)}")
+        wrappers.append(wrapper)
+    return tuple(wrappers)
+
+
+def _can_be_named(wrapper: WrapperSpec) -> bool:
+    """Whether a wrapper can be made again from its record: it keeps its arguments, and its package is known."""
+    if not isinstance(wrapper.kwargs, dict) or not isinstance(wrapper.entry_point, str):
+        return False
+    module, _, attribute = wrapper.entry_point.partition(":")
+    if not any(module == package or module.startswith(f"{package}.") for package in _WRAPPER_PACKAGES):
+        return False  # before anything is imported
+    try:
         kind = getattr(import_module(module), attribute, None)
-        if not (isinstance(kind, type) and issubclass(kind, gym.Wrapper)):
-            raise ValueError(f"'{wrapper.entry_point}' is no wrapper of an environment")
-    return replace(spec_of(name), additional_wrappers=tuple(wrappers))
+    except ImportError:
+        return False
+    return isinstance(kind, type) and issubclass(kind, gym.Wrapper)
+
+
+def _survives(value: Any) -> bool:
+    """Whether a value comes back from JSON; tuples may come back as lists."""
+    try:
+        return bool(json.loads(json.dumps(value)) == _with_lists(value))
+    except (TypeError, ValueError):
+        return False
+
+
+def _with_lists(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _with_lists(item) for key, item in value.items()}
+    return [_with_lists(item) for item in value] if isinstance(value, list | tuple) else value

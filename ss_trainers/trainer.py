@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from gymnasium.envs.registration import EnvSpec
+from gymnasium.envs.registration import WrapperSpec
 from rich.console import Console
 from torch import nn
 
@@ -25,7 +25,7 @@ from ss_trainers.collate import collate, drop_nonfinite, informative, split_by_l
 from ss_trainers.config import TrainingConfig, config_from_mapping
 from ss_trainers.distributed import Workers
 from ss_trainers.engine import Algorithm, EngineSetup
-from ss_trainers.environments import Environment, named, naming, spec_of
+from ss_trainers.environments import Environment, naming, wrapped, wrappers_in
 from ss_trainers.interruption import undisturbed
 from ss_trainers.metrics import group_metrics, trajectory_metrics
 from ss_trainers.optimization import adamw, even_share, trainable_model
@@ -54,6 +54,8 @@ class Trainer:
         algorithm: what is minimised.
         training: the engine's settings.
         env_kwargs: keyword arguments of the environment, for an id or a spec.
+        env_wrappers: what is put around the environment, for an id or a spec; checkpoints name those
+            of Gymnasium and this package.
         console: where the progress bar is drawn; none if None.
         resume_from: a checkpoint to go on from; ``model`` is then what training began with.
 
@@ -76,6 +78,7 @@ class Trainer:
         training: TrainingConfig | None = None,
         *,
         env_kwargs: Mapping[str, Any] | None = None,
+        env_wrappers: Sequence[WrapperSpec] = (),
         console: Console | None = None,
         resume_from: str | Path | None = None,
     ) -> None:
@@ -83,9 +86,9 @@ class Trainer:
         self.training = training or TrainingConfig()
         self.algorithm = algorithm
         self.iteration = state.iteration if state is not None else 0
-        self._environment = spec_of(env) if isinstance(env, str) else env
+        self._environment = wrapped(env, env_wrappers)
         self._env_kwargs = dict(env_kwargs or {})
-        self._env_settings = naming(env, self._env_kwargs)
+        self._env_settings = naming(env, self._env_kwargs, env_wrappers)
         # Checkpoints name it, and are read from other working directories.
         self._base_model = model = lasting_location(model)
         self._console = console
@@ -347,6 +350,8 @@ class GRPOTrainer(Trainer):
         config: the loss.
         training: the engine's settings.
         env_kwargs: keyword arguments of the environment, for an id or a spec.
+        env_wrappers: what is put around the environment, for an id or a spec; checkpoints name those
+            of Gymnasium and this package.
         console: where the progress bar is drawn; none if None.
         resume_from: a checkpoint to go on from.
     """
@@ -359,11 +364,19 @@ class GRPOTrainer(Trainer):
         training: TrainingConfig | None = None,
         *,
         env_kwargs: Mapping[str, Any] | None = None,
+        env_wrappers: Sequence[WrapperSpec] = (),
         console: Console | None = None,
         resume_from: str | Path | None = None,
     ) -> None:
         super().__init__(
-            env, model, GRPO(config), training, env_kwargs=env_kwargs, console=console, resume_from=resume_from
+            env,
+            model,
+            GRPO(config),
+            training,
+            env_kwargs=env_kwargs,
+            env_wrappers=env_wrappers,
+            console=console,
+            resume_from=resume_from,
         )
 
     @classmethod
@@ -380,7 +393,8 @@ class GRPOTrainer(Trainer):
         Args:
             folder: the checkpoint.
             env: the environment, for runs whose environment a checkpoint can't name: a function, a spec
-                with other changes than keywords and wrappers, or a wrapper that does not record its arguments.
+                with other changes than keywords and wrappers, or with wrappers of other packages. An id
+                keeps the run's keywords and wrappers; a spec and a function bring their own.
             training: settings of the engine that are to change, such as ``iterations``.
             console: where the progress bar is drawn; none if None.
 
@@ -392,22 +406,21 @@ class GRPOTrainer(Trainer):
         settings = read_state(folder).settings
         if settings["algorithm"] != GRPO.__name__:
             raise CheckpointError(f"the checkpoint '{folder}' was made by {settings['algorithm']}, not by GRPO")
-        # A spec that is given in place of the one that is named brings its own keywords.
-        replaced = isinstance(env, EnvSpec) and settings["env"] is not None
-        try:
-            env = env if env is not None else named(settings)
-        except (ImportError, ValueError) as error:
-            raise CheckpointError(
-                f"the checkpoint '{folder}' names an environment that can't be made: {error}"
-            ) from error
+        kept = env is None or isinstance(env, str)
+        env = env if env is not None else settings["env"]
         if env is None:
             raise CheckpointError(f"the checkpoint '{folder}' does not name its environment: give it as env=…")
+        try:
+            wrappers = wrappers_in(settings) if kept else ()
+        except ValueError as error:
+            raise CheckpointError(f"the checkpoint '{folder}' can't be gone on with: {error}") from error
         return cls(
             env,
             settings["model"],
             config_from_mapping(GRPOConfig, settings["config"]),
             config_from_mapping(TrainingConfig, {**settings["training"], **(training or {})}),
-            env_kwargs={} if replaced else settings["env_kwargs"],
+            env_kwargs=settings["env_kwargs"] if kept else {},
+            env_wrappers=wrappers,
             console=console,
             resume_from=folder,
         )

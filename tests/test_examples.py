@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ss_gym.agents.checkpoint import read_manifest
+from ss_gym.types import ConversationTurn
 
 EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
 
@@ -56,6 +57,28 @@ def test_the_study_reports_mean_interval_and_every_seed(monkeypatch: pytest.Monk
     assert (tmp_path / "images" / "plot.png").exists()
     table = refund_study.report(results).splitlines()
     # The mean of 50 and 70 is 60; the interval is 12.706 * 14.142 / sqrt(2) = 127.06 wide on either side.
+    assert "| before | 2 | 60.0 % ± 127.1 (50.0, 70.0) |" in table[2]
     assert "| GRPO | 2 | 60.0 % ± 127.1 (50.0, 70.0) |" in table[3]
     assert "| GRPO, rewards shuffled | 1 | 10.0 % (10.0) |" in table[4]
     assert len(table) == 5
+
+
+def test_a_transcript_shows_thoughts_calls_and_what_was_no_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    import refund_demo
+
+    written = '<think>1 of 2</think><tool_call>{"name":"get_order","arguments":{"order_id":"12345"}}</tool_call>'
+    lines = refund_demo.dialogue(
+        [
+            ConversationTurn("user", "Hello,\nmy lamp"),
+            ConversationTurn("assistant", written),
+            ConversationTurn("tool", '{"error":"unknown"}'),
+            ConversationTurn("assistant", "<tool_call>{lamp}</tool_call>"),
+        ]
+    )
+    assert lines == [
+        "- **Customer**: Hello, my lamp",
+        '- **Agent**: *(1 of 2)* `get_order({"order_id": "12345"})`',
+        '- **Shop**: `{"error":"unknown"}`',
+        "- **Agent**: `{lamp}`",
+    ]

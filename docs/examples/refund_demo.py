@@ -155,15 +155,18 @@ def dialogue(turns: Sequence[ConversationTurn]) -> list[str]:
     """One Markdown line a message; thoughts in italics, calls and their results as code."""
     lines = []
     for turn in turns:
+        name, text = {"user": "Customer", "assistant": "Agent", "tool": "Shop"}[turn.role], turn.content
         if turn.role == "assistant":
-            action = parse_action(turn.content)
-            thought = [f"*({action.thought})*"] if action.thought else []
-            calls = [f"`{call.name}({json.dumps(dict(call.arguments))})`" for call in action.tool_calls]
-            lines.append(f"- **Agent**: {' '.join([*thought, *calls, action.say])}".rstrip())
+            action = parse_action(text)
+            calls = [
+                f"`{call.raw if call.error else f'{call.name}({json.dumps(dict(call.arguments))})'}`"
+                for call in action.tool_calls
+            ]
+            thought = f"*({action.thought})*" if action.thought else ""
+            text = " ".join(filter(None, [thought, *calls, action.aside, action.say]))
         elif turn.role == "tool":
-            lines.append(f"- **Shop**: `{turn.content}`")
-        else:
-            lines.append(f"- **Customer**: {turn.content}".replace("\n", " "))
+            text = f"`{text}`"
+        lines.append(f"- **{name}**: {text}".replace("\n", " "))
     return lines
 
 

@@ -167,14 +167,16 @@ def report(results: dict[str, Cell]) -> str:
     names = [name for name, _, _ in MEASURED]
     lines = ["| | seeds | " + " | ".join(names) + " |", "| --- | --- |" + " --- |" * len(names)]
     cells = {kind: [cell for name, cell in results.items() if name.startswith(f"{kind}/")] for kind in KINDS}
+
+    def row(title: str, when: str, chosen: Sequence[Cell]) -> None:
+        columns = [[100 * cell["success"][when][name]["value"] for cell in chosen] for name in names]
+        lines.append(f"| {title} | {len(chosen)} |" + "".join(f" {mean_text(values)} |" for values in columns))
+
     if cells["grpo"]:
-        before = [100 * cells["grpo"][0]["success"]["before"][name]["value"] for name in names]
-        lines.append("| before | |" + "".join(f" {value:.1f} % |" for value in before))
+        row("before", "before", cells["grpo"])
     for kind, title in KINDS.items():
-        if not cells[kind]:
-            continue
-        columns = [[100 * cell["success"]["after"][name]["value"] for cell in cells[kind]] for name in names]
-        lines.append(f"| {title} | {len(cells[kind])} |" + "".join(f" {mean_text(values)} |" for values in columns))
+        if cells[kind]:
+            row(title, "after", cells[kind])
     return "\n".join(lines)
 
 

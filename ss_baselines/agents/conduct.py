@@ -35,7 +35,6 @@ class Conduct:
         keeps_fee: whether the restocking fee is kept.
         heeds_limit: whether a refund above the limit goes to a colleague.
         offers_alternative: whether a refused customer is told what they can have instead.
-        takes_notes: whether it writes down what it found before it acts on it.
     """
 
     judge: Judge = judge_by_policy
@@ -47,4 +46,3 @@ class Conduct:
     keeps_fee: Habit = always
     heeds_limit: Habit = always
     offers_alternative: Habit = always
-    takes_notes: bool = False

@@ -65,7 +65,6 @@ class _Lapses:
             keeps_fee=self.avoids("forgets_fee"),
             heeds_limit=self.avoids("forgets_limit"),
             offers_alternative=self.avoids("forgets_alternative"),
-            takes_notes=True,
         )
 
     def judge(self, case: Case) -> Ruling:
@@ -104,4 +103,4 @@ class Demonstrator(DialogueAgent):
     """
 
     def __init__(self, seed: int = 0) -> None:
-        super().__init__(_serve, TERSE_GRAMMAR, seed)
+        super().__init__(_serve, TERSE_GRAMMAR, seed, takes_notes=True)

@@ -33,6 +33,15 @@ def tool_call(name: str, **arguments: Any) -> str:
 END_CONVERSATION = tool_call("end_conversation")
 
 
+def thought(*notes: str) -> str:
+    """Notes to oneself in the action grammar.
+
+    >>> thought("1 of 2", "2 of 2")
+    '<think>1 of 2; 2 of 2</think>'
+    """
+    return f"<think>{'; '.join(notes)}</think>"
+
+
 class Desk:
     """What the moves of a dialogue share.
 
@@ -40,33 +49,36 @@ class Desk:
         case: what is known.
         words: puts moves in words.
         key: a number that stands for the conversation, for agents that draw lots.
+        takes_notes: whether what is noted is written, before the next action.
     """
 
-    __slots__ = ("_thought", "case", "key", "words")
+    __slots__ = ("_notes", "_takes_notes", "case", "key", "words")
 
-    def __init__(self, case: Case, words: Phrasing, key: int = 0) -> None:
+    def __init__(self, case: Case, words: Phrasing, key: int = 0, takes_notes: bool = False) -> None:
         self.case = case
         self.words = words
         self.key = key
-        self._thought = ""
+        self._takes_notes = takes_notes
+        self._notes: list[str] = []
 
-    def think(self, note: str) -> None:
-        """Writes a note to itself before the next action, after others if there are any; nobody else sees it."""
-        self._thought = f"{self._thought}; {note}" if self._thought else note
+    def note(self, write: Callable[[], str]) -> None:
+        """Keeps what ``write`` gives as a thought that stands before the next action; nobody else sees it."""
+        if self._takes_notes and (text := write()):
+            self._notes.append(text)
 
     def say(self, text: str) -> Moves[Heard]:
         """Speaks to the customer; gives what they answer."""
-        messages = yield self._with_thought(text)
+        messages = yield self._with_notes(text)
         return self.take_in(messages)
 
     def call(self, *calls: str) -> Moves[list[dict[str, Any]]]:
         """Calls tools in one action; gives their results, an error as ``{"error": ...}``."""
-        messages = yield self._with_thought("".join(calls))
+        messages = yield self._with_notes("".join(calls))
         return [json.loads(message["content"]) for message in messages if message["role"] == "tool"]
 
-    def _with_thought(self, action: str) -> str:
-        thought, self._thought = self._thought, ""
-        return f"<think>{thought}</think>{action}" if thought else action
+    def _with_notes(self, action: str) -> str:
+        notes, self._notes = self._notes, []
+        return thought(*notes) + action if notes else action
 
     def take_in(self, messages: Sequence[Message]) -> Heard:
         """Reads what the customer wrote, and notes the facts in it that were not known."""

@@ -32,21 +32,30 @@ class DialogueAgent(ScriptedAgent):
         seed: varies the words.
         phrasing: one walk through the words for all conversations instead, so that no message
             repeats an earlier one.
+        takes_notes: whether it writes down what it found before it acts on it.
     """
 
-    def __init__(self, dialogue: Dialogue, grammar: Grammar, seed: int = 0, phrasing: Phrasing | None = None) -> None:
+    def __init__(
+        self,
+        dialogue: Dialogue,
+        grammar: Grammar,
+        seed: int = 0,
+        phrasing: Phrasing | None = None,
+        takes_notes: bool = False,
+    ) -> None:
         super().__init__(self._script)
         self._dialogue = dialogue
         self._grammar = grammar
         self._seed = seed
         self._phrasing = phrasing
+        self._takes_notes = takes_notes
 
     def _script(self, system_prompt: str) -> Script:
         terms = read_terms(system_prompt)
 
         def begin(messages: Sequence[Message]) -> Moves[None]:
             key = opening_key(messages) + self._seed
-            desk = Desk(Case(terms), self._phrasing or Phrasing(self._grammar, key), key)
+            desk = Desk(Case(terms), self._phrasing or Phrasing(self._grammar, key), key, self._takes_notes)
             desk.take_in(messages)
             return self._dialogue(desk)
 

@@ -61,7 +61,7 @@ def locate(desk: Desk, conduct: Conduct) -> Moves[None]:
     if number:
         yield from read_order(desk, number, check_owner)
     if not case.wanted and (not number or conduct.doubts_number(case)):
-        yield from _search(desk, check_owner, conduct.takes_notes)
+        yield from _search(desk, check_owner)
     if case.order is not None and not case.wanted:
         yield from _choose_lines(desk, case.order)
 
@@ -81,7 +81,7 @@ def read_order(desk: Desk, order_id: str, check_owner: bool = True) -> Moves[Non
     case.wanted = case.lines_named(case.order.lines)
 
 
-def _search(desk: Desk, check_owner: bool, takes_notes: bool) -> Moves[None]:
+def _search(desk: Desk, check_owner: bool) -> Moves[None]:
     """Looks through the customer's own orders for the item that they speak of.
 
     Where several hold it, the customer is asked for the number.
@@ -91,8 +91,7 @@ def _search(desk: Desk, check_owner: bool, takes_notes: bool) -> Moves[None]:
     orders = account.get("orders", [])
     wanted = named(case.said, [title for order in orders for title in order["items"]])
     found = [order["order_id"] for order in orders if wanted.intersection(order["items"])]
-    if takes_notes:
-        desk.think(listing({order["order_id"]: order["items"] for order in orders}, wanted))
+    desk.note(lambda: listing({order["order_id"]: order["items"] for order in orders}, wanted))
     if len(found) > 1 and case.order_number not in found:
         yield from desk.say(desk.words("ask_order"))
     if case.order_number in found:

@@ -2,7 +2,7 @@
 
 A small model can't weigh the days since delivery, which it read in a tool's result, against a
 window that stands at the beginning of its prompt. It can once it has copied both into one line,
-and so can the model that imitates the agent. The notes are true whatever the agent does next.
+and so can the model that imitates the agent. What the agent then does may still be wrong.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ NO_ORDER = "no order"
 
 
 def listing(orders: Mapping[str, Sequence[str]], wanted: Container[str]) -> str:
-    """The titles that orders hold, read aloud up to the first that is wanted, as the tool writes them.
+    """The titles that orders hold, read aloud up to the first that is wanted.
 
     Whoever reads one title after another only has to notice the right one; the number of its order
-    is then the last that was read.
+    is then the last that was read. It is written as in the tool's result, so that a model copies the
+    same tokens, and ends there even if a later order holds a wanted title too.
 
     >>> listing({"11111": ["yoga mat"], "22222": ["desk lamp", "wool scarf"], "33333": ["tea pot"]}, {"desk lamp"})
     '11111["yoga mat"],22222["desk lamp'
@@ -64,7 +65,7 @@ def windows(terms: Terms, days: int, reason: str) -> str:
 
 
 def limit_check(case: Case, total: int) -> str:
-    """A refund of ``total`` cents against the limit."""
+    """The refund that the agent means to make, in cents, against the limit."""
     limit = case.terms.transfer_limit
     return f"limit {_amount(total)} of {_amount(limit)}: {_in_or_over(total, limit)}"
 

@@ -33,8 +33,7 @@ class Payout:
 def settle(desk: Desk, conduct: Conduct) -> Moves[None]:
     """Decides the request and sees it through to its end."""
     case = desk.case
-    if conduct.takes_notes:
-        desk.think(findings(case))
+    desk.note(lambda: findings(case))
     ruling = conduct.judge(case)
     if ruling.transfer:
         yield from transfer(desk, ruling.transfer)
@@ -53,9 +52,9 @@ def settle(desk: Desk, conduct: Conduct) -> Moves[None]:
         return
     if not conduct.keeps_fee(case):
         payout = without_fee(payout)
-    if conduct.takes_notes:
-        desk.think(limit_check(case, payout.total))
-    if payout.total > case.terms.transfer_limit and conduct.heeds_limit(case):
+    total = payout.total
+    desk.note(lambda: limit_check(case, total))
+    if total > case.terms.transfer_limit and conduct.heeds_limit(case):
         yield from transfer(desk, "refund_over_limit")
         return
     yield from refund(desk, conduct, payout, rest)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import yaml
-from gymnasium.envs.registration import EnvSpec
+from gymnasium.envs.registration import WrapperSpec
 from rich.console import Console
 
 from ss_baselines.commands.agents import CHECKPOINT, accustomed_prompt, checkpoint_folder, trained_model
@@ -19,10 +19,12 @@ from ss_baselines.commands.envs import environment_keywords, make_environment
 from ss_baselines.commands.folders import check_folder
 from ss_baselines.commands.library_logs import held_back
 from ss_gym.wrappers import WeightedReward
+from ss_trainers.checkpoint import read_state
 from ss_trainers.config import TrainingConfig, config_from_mapping, read_yaml
+from ss_trainers.environments import wrappers_in
 
 ALGORITHMS = "ss_trainers.algorithms"
-OTHER_TERMS = "other"  # stands for the reward terms that are not named
+OTHER_TERMS = "default"  # stands for the reward terms that are not named
 _STUB_EPISODES = 8
 
 
@@ -34,7 +36,8 @@ class RunSettings:
         env: the environment's id.
         env_kwargs: keywords of the environment, such as ``{"prompt": "compact"}``; what the model
             was trained with by default.
-        reward_weights: weight of each reward term by name, of all others under ``other``; 1 by default.
+        reward_weights: weight of each reward term by name, and of the others as ``default``; 1 where
+            nothing is said.
         algorithm: the trainer, by its name among the entry points of ``ss_trainers.algorithms``.
         model: what to train.
         config: the algorithm's own settings, by name.
@@ -120,7 +123,7 @@ def _started(options: TrainOptions, console: Console) -> Any:
     trainer_class = _trainer_class(settings.algorithm)
     algorithm = config_from_mapping(_config_class(trainer_class), settings.config, source)
     training = config_from_mapping(TrainingConfig, settings.training, source)
-    environment = _environment(settings)
+    wrappers = _wrappers(settings)
     model = trained_model(settings.model)
     if options.dry_run:
         complete = replace(settings, config=asdict(algorithm), training=asdict(training))
@@ -137,19 +140,27 @@ def _started(options: TrainOptions, console: Console) -> Any:
         )
     check_folder(Path(training.output_dir))
     with held_back():
-        return trainer_class(environment, model, algorithm, training, env_kwargs=settings.env_kwargs, console=console)
+        return trainer_class(
+            settings.env,
+            model,
+            algorithm,
+            training,
+            env_kwargs=settings.env_kwargs,
+            env_wrappers=wrappers,
+            console=console,
+        )
 
 
-def _environment(settings: RunSettings) -> str | EnvSpec:
-    """The environment to train in, once it is sure that it can be made."""
+def _wrappers(settings: RunSettings) -> tuple[WrapperSpec, ...]:
+    """What is put around the environment, once it is sure that it can be made."""
     env = make_environment(settings.env, **settings.env_kwargs)
     try:
         if not settings.reward_weights:
-            return settings.env
-        weights = {name: weight for name, weight in settings.reward_weights.items() if name != OTHER_TERMS}
-        wrapped = WeightedReward(env, weights, settings.reward_weights.get(OTHER_TERMS, 1.0))
-        assert wrapped.spec is not None  # it was made by its id
-        return wrapped.spec
+            return ()
+        weights = dict(settings.reward_weights)
+        spec = WeightedReward(env, default=weights.pop(OTHER_TERMS, 1.0), weights=weights).spec
+        assert spec is not None  # it was made by its id
+        return spec.additional_wrappers[-1:]
     finally:
         env.close()
 
@@ -160,11 +171,15 @@ def _resumed(options: TrainOptions, console: Console) -> Any:
         raise ValueError("--resume takes environment and model from the checkpoint: leave out the other options")
     given = options.resume or Path()
     folder = checkpoint_folder(str(given)) or given
-    file = config_from_mapping(RunSettings, read_yaml(options.config_file)) if options.config_file else RunSettings()
+    source = str(options.config_file or "")
+    values = read_yaml(options.config_file) if options.config_file else {}
+    file = config_from_mapping(RunSettings, values, source)
     run_folder = options.save or (folder.parent if folder.name == CHECKPOINT else folder)
     if folder.is_dir():  # if not, that is what there is to tell
         check_folder(run_folder)
     trainer_class = _trainer_class(options.algorithm or file.algorithm)
+    if values.get("reward_weights"):
+        _check_weights(file, folder, source)
     with held_back():
         trainer = trainer_class.resume(
             folder, training={**file.training, "output_dir": str(run_folder)}, console=console
@@ -175,6 +190,17 @@ def _resumed(options: TrainOptions, console: Console) -> Any:
             "to go on, set more under training.iterations in a --config file"
         )
     return trainer
+
+
+def _check_weights(file: RunSettings, folder: Path, source: str) -> None:
+    """Makes sure that a run does not go on with other rewards than its config file asks for."""
+    settings = read_state(folder).settings
+    before = wrappers_in(settings)
+    if _wrappers(replace(file, env=settings["env"] or file.env, env_kwargs=settings["env_kwargs"])) != before:
+        raise ValueError(
+            f"{source}: reward_weights differ from those of the run in '{folder}', which keeps its own: "
+            "leave them out, or begin a new run"
+        )
 
 
 def _settings(options: TrainOptions) -> RunSettings:

@@ -1,7 +1,7 @@
 """Make the tiny agent: ``python -m ss_baselines.tiny --out FOLDER``.
 
 It draws demonstrations, trains the tokenizer on some of them, clones the demonstrator and saves
-model, tokenizer and the settings. On one core it takes about half an hour.
+model, tokenizer and the settings. On one core a thousand conversations take about a minute.
 """
 
 from __future__ import annotations

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import gymnasium
 
 from ss_baselines.agents import load_agent
 from ss_baselines.agents.case import Terms
+from ss_baselines.agents.desk import thought, tool_call
 from ss_baselines.agents.notes import NO_ORDER, listing, windows
 from ss_baselines.agents.terse_grammar import TERSE_GRAMMAR
 from ss_baselines.tiny.disguise import made_up_email, made_up_postal_code, made_up_title
 from ss_gym.agents.conversation import Conversation
 from ss_gym.commerce.prompt import compact_prompt
 from ss_gym.commerce.records import Rules
+from ss_gym.json_text import encode as encode_json
 from ss_gym.streams import Stream
 from ss_gym.types import Completion, Message
 from ss_trainers.chat import ChatFormat
@@ -104,10 +105,12 @@ def encode(conversation: Conversation, chat: ChatFormat, disguise: Callable[[str
 
 
 def drill(stream: Stream, chat: ChatFormat) -> Example:
-    """Made-up exchanges whose answers repeat ids that were just read, or look one up by its title.
+    """Made-up exchanges whose answers repeat, look up or compare what was just read.
 
     That is what a small model learns last from conversations alone, since each of them holds only
-    a handful of ids and a single look-up. Here there are several a sequence.
+    a handful of ids and a single look-up. Here there are several a sequence. What is done after a
+    note is the same whatever it says: what follows from the facts is learnt from the demonstrator
+    alone, mistakes included.
     """
     writer = ExampleWriter(chat)
     days = stream.between(1, 30)
@@ -129,16 +132,6 @@ def drill(stream: Stream, chat: ChatFormat) -> Example:
             writer.write(answer)
             opening = False
     return writer.example()
-
-
-def thought(note: str) -> str:
-    """A note to oneself as agents write it."""
-    return f"<think>{note}</think>"
-
-
-def tool_call(name: str, **arguments: object) -> str:
-    """A tool call as agents write it."""
-    return f"<tool_call>{_json({'name': name, 'arguments': arguments})}</tool_call>"
 
 
 _WISHES = ("I want a refund for", "please refund", "can I return", "My money back for", "it's about")
@@ -176,27 +169,19 @@ def _look_up_orders(stream: Stream) -> _Exchange:
         }
         for order_id, titles in holds.items()
     ]
-    read: Message = {"role": "tool", "content": _json({"orders": orders}), "tool_call_id": ""}
-    exchange: _Exchange = []
     places = [(title, order_id) for order_id, titles in holds.items() for title in titles]
     wanted = stream.sample(places, min(3, len(places)))
     if stream.chance(0.5):
         wanted[stream.below(len(wanted))] = (made_up_title(stream), "")
+    asked = []
     for title, order_id in wanted:
-        request: Message = {
-            "role": "user",
-            "content": f"{stream.choice(_WISHES)} the {_spoken(stream, title)}. I am {customer}",
-        }
-        if not exchange:
-            exchange.append((request, tool_call("list_orders", customer_id=customer)))
-            request = read
-        note = listing(holds, {title})
+        said = f"{stream.choice(_WISHES)} the {_spoken(stream, title)}. I am {customer}"
         if order_id:
             calls = [tool_call(name, order_id=order_id) for name in ("get_order", "check_return_eligibility")]
-            exchange.append((request, thought(note) + "".join(calls)))
+            asked.append((said, thought(listing(holds, {title})) + "".join(calls)))
         else:
-            exchange.append((request, thought(f"{note}; {NO_ORDER}") + _NOT_FOUND))
-    return exchange
+            asked.append((said, thought(listing(holds, ()), NO_ORDER) + _NOT_FOUND))
+    return _read_once(asked, tool_call("list_orders", customer_id=customer), {"orders": orders})
 
 
 def _compare_days(stream: Stream, terms: Terms) -> tuple[Message, str]:
@@ -211,7 +196,7 @@ def _compare_days(stream: Stream, terms: Terms) -> tuple[Message, str]:
         "days_since_delivery": days,
         "items": [{"item_id": f"{order}-1", "final_sale": False}],
     }
-    said = f"{_REASONS[reason]} {_json(facts)}"
+    said = f"{_REASONS[reason]} {encode_json(facts)}"
     quoted = tool_call("quote_refund", order_id=order, item_ids=[f"{order}-1"], reason=reason)
     return {"role": "user", "content": said}, thought(windows(terms, days, reason)) + quoted
 
@@ -231,26 +216,28 @@ def _look_up_items(stream: Stream) -> _Exchange:
         }
         for number, title in enumerate(titles, 1)
     ]
-    read: Message = {"role": "tool", "content": _json({"order_id": order, "items": items}), "tool_call_id": ""}
-    exchange: _Exchange = []
+    asked = []
     for number in stream.sample(range(len(items)), min(3, len(items))):
         reason = stream.choice(tuple(_REASONS))
         named = f"{stream.choice(_WISHES)} the {_spoken(stream, titles[number])}"
         of_order = stream.choice((" from", ", order", " of order"))
-        request: Message = {"role": "user", "content": f"{named}{of_order} {order}. {_REASONS[reason]}"}
         quoted = tool_call("quote_refund", order_id=order, item_ids=[items[number]["item_id"]], reason=reason)
         remark = " final sale" if items[number]["final_sale"] else ""
         note = thought(f"{titles[number]} {number + 1} {items[number]['price']}{remark}")
-        if not exchange:
-            exchange.append((request, tool_call("get_order", order_id=order)))
-            exchange.append((read, note + quoted))
-        else:
-            exchange.append((request, note + quoted))
-    return exchange
+        asked.append((f"{named}{of_order} {order}. {_REASONS[reason]}", note + quoted))
+    return _read_once(asked, tool_call("get_order", order_id=order), {"order_id": order, "items": items})
+
+
+def _read_once(asked: Sequence[tuple[str, str]], call: str, result: object) -> _Exchange:
+    """Requests and their answers, for the first of which something is read that serves all of them."""
+    (first, answer), *others = asked
+    read: Message = {"role": "tool", "content": encode_json(result), "tool_call_id": ""}
+    turns: _Exchange = [({"role": "user", "content": first}, call), (read, answer)]
+    return [*turns, *(({"role": "user", "content": said}, answer) for said, answer in others)]
 
 
 def _spoken(stream: Stream, title: str) -> str:
-    """A title as a customer says it: some leave out what kind of thing it is."""
+    """A title as a customer says it: some only say its last word, what kind of thing it is."""
     return title.rpartition(" ")[2] if stream.chance(0.15) else title
 
 
@@ -266,12 +253,12 @@ def _said_and_answered(stream: Stream, days: int) -> tuple[str, str]:
         said = f"{stream.choice(_FILLER)}order {'#' if stream.chance(0.4) else ''}{shown} {title}"
         return said, tool_call("get_order", order_id=order)
     if kind == 3:
-        said = _json({"order_id": order, "item_id": item, "title": title})
+        said = encode_json({"order_id": order, "item_id": item, "title": title})
         return said, tool_call("quote_refund", order_id=order, item_ids=[item], reason="changed_mind")
     if kind == 4:
         return f"${amount} ok", f"I have refunded ${amount}. It takes {days} business days."
     payment = f"{order}-P{stream.between(1, 2)}"
-    said = _json({"item_id": item, "refund": amount, "payment_id": payment})
+    said = encode_json({"item_id": item, "refund": amount, "payment_id": payment})
     paid = {"amount": amount, "payment_id": payment, "reason": "changed_mind"}
     return said, tool_call("issue_refund", order_id=order, item_ids=[item], **paid)
 
@@ -282,7 +269,3 @@ def _identity(stream: Stream) -> tuple[str, str]:
     first, second = (email, postal) if stream.chance(0.7) else (postal, email)
     said = f"{stream.choice(_FILLER)}{first}{stream.choice((', ', ' and ', ' / ', '. '))}{second}"
     return said, tool_call("verify_identity", email=email, postal_code=postal)
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)

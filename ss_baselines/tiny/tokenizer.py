@@ -70,6 +70,6 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenize
     return fast
 
 
-def add_thinking(tokenizer: PreTrainedTokenizerFast) -> int:
-    """Makes the tags of a thought one token each, where they are not; gives how many are new."""
-    return int(tokenizer.add_tokens(["<think>", "</think>"]))
+def add_thinking(tokenizer: PreTrainedTokenizerFast) -> None:
+    """Makes the tags of a thought one token each, where they are not."""
+    tokenizer.add_tokens(["<think>", "</think>"])

@@ -32,12 +32,12 @@ class WeightedReward(gym.Wrapper[str, str, str, str], RecordConstructorArgs):
 
     def __init__(self, env: gym.Env[str, str], weights: Mapping[str, float], default: float = 1.0) -> None:
         for name, weight in [*weights.items(), ("default", default)]:
-            if not abs(weight) < float("inf"):
+            if isinstance(weight, bool) or not abs(weight) < float("inf"):
                 raise ValueError(f"the weight of {name!r} must be a finite number, got {weight}")
-        known: frozenset[str] = getattr(env.unwrapped, "term_names", frozenset())
-        for name in set(weights) - known if known else ():
+        known = sorted(getattr(env.unwrapped, "term_names", ()))
+        for name in sorted(set(weights).difference(known)) if known else ():
             nearest = get_close_matches(name, known, n=1)
-            hint = f"did you mean {nearest[0]!r}?" if nearest else f"it has {', '.join(sorted(known))}"
+            hint = f"did you mean {nearest[0]!r}?" if nearest else f"it has {', '.join(known)}"
             raise ValueError(f"the environment has no reward term {name!r}; {hint}")
         RecordConstructorArgs.__init__(self, weights=dict(weights), default=default)
         gym.Wrapper.__init__(self, env)

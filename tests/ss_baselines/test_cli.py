@@ -291,12 +291,16 @@ def test_a_dry_run_prints_settings_that_are_a_config_file(tmp_path: Path) -> Non
 def test_reward_weights_of_a_config_file_are_what_is_trained_on_and_gone_on_with(tmp_path: Path) -> None:
     file = tmp_path / "run.yaml"
     sizes = {"iterations": 1, "groups_per_iteration": 1, "group_size": 2, "max_new_tokens": 4}
-    weights = {"tool_error": 100.0, "other": 0.0}
+    weights = {"tool_error": 100.0, "default": 0.0}
     file.write_text(yaml.safe_dump({"reward_weights": weights, "training": sizes}), encoding="utf-8")
     result = invoke("train", "--config", str(file), "--save", str(tmp_path / "run"))
     assert result.exit_code == 0, result.output
     [wrapper] = read_state(tmp_path / "run/checkpoint").settings["env_wrappers"]
     assert wrapper["kwargs"] == {"weights": {"tool_error": 100.0}, "default": 0.0}
+    # To ask for the same again changes nothing, to ask for others is not ignored.
+    for changed, told in ({"default": 1.0}, "reward_weights differ"), (weights, "has done all its 1 iterations"):
+        file.write_text(yaml.safe_dump({"reward_weights": changed}), encoding="utf-8")
+        assert_one_line_error(invoke("train", "--config", str(file), "--resume", str(tmp_path / "run")), told)
     # The prompt that it was trained with is known too.
     file.write_text(yaml.safe_dump({"training": {"iterations": 2}}), encoding="utf-8")
     result = invoke("train", "--config", str(file), "--resume", str(tmp_path / "run"))
@@ -320,6 +324,7 @@ def test_reward_weights_of_a_config_file_are_what_is_trained_on_and_gone_on_with
         ("env_kwargs:\n  max_turn: 3", ["max_turn", "did you mean 'max_turns'?"]),
         ("reward_weights:\n  sucess: 1", ["sucess", "did you mean 'success'?"]),
         ("reward_weights:\n  success: .nan", ["success", "finite number"]),
+        ("reward_weights:\n  success: true", ["reward_weights.success", "must be a number"]),
         ("env_kwargs:\n  max_turns: many", ["max_turns='many'"]),
         ("env_kwargs:\n  prompt: short", ["'short'", "'compact'"]),
     ],

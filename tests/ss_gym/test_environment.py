@@ -329,8 +329,22 @@ def test_a_copy_prints_nothing_again(cloakroom, capsys):
     assert capsys.readouterr().out.startswith("Agent: Bye\nCustomer: ")
 
 
+def test_a_response_without_reward_survives_pickling_and_cannot_be_changed():
+    response = Response(({"role": "user", "content": "Good evening"},))
+    assert pickle.loads(pickle.dumps(response)) == response
+    with pytest.raises(TypeError):
+        response.reward_terms["success"] = 1.0
+    assert Response().reward_terms == {}
+
+
+def test_gymnasium_puts_no_checks_around_environments_that_check_themselves():
+    assert type(gymnasium.make("StateSet/Refund-v0")) is type(gymnasium.make("StateSet/Refund-v0").unwrapped)
+
+
 def test_ansi_renders_the_conversation_so_far(cloakroom):
     env = cloakroom(render_mode="ansi")
+    with pytest.raises(ResetNeeded, match="before render"):
+        env.render()
     env.reset(seed=1, options={"ticket": 123})
     env.step(HAND_OUT)
     assert env.render().splitlines() == [

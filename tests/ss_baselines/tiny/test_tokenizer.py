@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
-from ss_baselines.tiny.tokenizer import train_tokenizer
+from ss_baselines.tiny.tokenizer import add_thinking, train_tokenizer
 
 TEXTS = [
     'the table lamp of order 12345, ada.khan@mail.example, AB4 1XY. {"title":"table lamp","price":"12.50"}',
@@ -44,6 +44,14 @@ def test_titles_end_alike_in_sentences_and_in_json(tokenizer: PreTrainedTokenize
 
 def test_the_frame_of_a_tool_call_is_few_tokens(tokenizer: PreTrainedTokenizerFast) -> None:
     assert len(pieces(tokenizer, TEXTS[1])) <= 5 + 3
+
+
+def test_the_tags_of_a_thought_are_one_token_each_and_are_added_once(tokenizer: PreTrainedTokenizerFast) -> None:
+    known = len(tokenizer)
+    add_thinking(tokenizer)
+    assert len(tokenizer) == known
+    cut = pieces(tokenizer, "<think>lamp</think>")
+    assert (cut[0], cut[-1]) == ("<think>", "</think>")
 
 
 @given(text=st.text(max_size=200))
