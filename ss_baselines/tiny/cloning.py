@@ -14,6 +14,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from ss_baselines.tiny.demonstrations import Example, drill, encode, episodes
 from ss_baselines.tiny.disguise import train_disguise
 from ss_baselines.tiny.muon import Muon
+from ss_baselines.tiny.tokenizer import word_pieces
 from ss_gym.streams import Stream
 from ss_trainers.chat import ChatFormat
 
@@ -83,7 +84,7 @@ def new_model(tokenizer: PreTrainedTokenizerFast, config: CloningConfig) -> Llam
 
 def batches(chat: ChatFormat, config: CloningConfig) -> Iterator[list[Example]]:
     """The training sequences, in batches of similar length."""
-    stream = Stream(config.seed, "cloning")
+    stream, pieces = Stream(config.seed, "cloning"), word_pieces(chat.tokenizer)
     source = episodes(config.demonstrator, first_seed=1_000_000 * (config.seed + 1))
     for start in range(0, config.first_drills, config.batch_size):
         yield [drill(stream, chat) for _ in range(start, min(start + config.batch_size, config.first_drills))]
@@ -94,7 +95,7 @@ def batches(chat: ChatFormat, config: CloningConfig) -> Iterator[list[Example]]:
         while len(pool) < 16 * config.batch_size:
             conversation, _ = next(source)
             seen += 1
-            pool.append(encode(conversation, chat, train_disguise(stream)))
+            pool.append(encode(conversation, chat, train_disguise(stream, pieces)))
             if seen < drilling_until and stream.chance(config.drill_share / (1 - config.drill_share)):
                 pool.append(drill(stream, chat))
         pool.sort(key=lambda example: len(example.ids))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import gymnasium
 
@@ -13,6 +14,7 @@ from ss_baselines.agents.desk import thought, tool_call
 from ss_baselines.agents.notes import NO_ORDER, listing, windows
 from ss_baselines.agents.terse_grammar import TERSE_GRAMMAR
 from ss_baselines.tiny.disguise import made_up_email, made_up_postal_code, made_up_title
+from ss_baselines.tiny.tokenizer import word_pieces
 from ss_gym.agents.conversation import Conversation
 from ss_gym.commerce.prompt import compact_prompt
 from ss_gym.commerce.records import Rules
@@ -119,14 +121,15 @@ def drill(stream: Stream, chat: ChatFormat) -> Example:
     prompt = compact_prompt("refund", rules, "2024-06-01")
     writer.read(chat.prompt_ids(prompt))
     terms, opening = Terms.from_prompt(prompt), True
+    make_title = partial(made_up_title, stream, word_pieces(chat.tokenizer))
     for _ in range(3):
         kind = stream.choice(("copy", "item", "order", "days", "days"))
         if kind == "copy":
-            exchange = [_say_back(stream, days) for _ in range(2)]
+            exchange = [_say_back(stream, make_title, days) for _ in range(2)]
         elif kind == "days":
             exchange = [_compare_days(stream, terms) for _ in range(5)]
         else:
-            exchange = _look_up_items(stream) if kind == "item" else _look_up_orders(stream)
+            exchange = _look_up_items(stream, make_title) if kind == "item" else _look_up_orders(stream, make_title)
         for message, answer in exchange:
             writer.read(*chat.message_ids([message], opening=opening))
             writer.write(answer)
@@ -142,22 +145,23 @@ _FILLER = ("", "hi, ", "it's ", "sure: ", "here you go, ", "my details: ", "ok s
 
 # What is read, and the answer to it.
 _Exchange = list[tuple[Message, str]]
+_Title = Callable[[], str]
 
 
-def _say_back(stream: Stream, days: int) -> tuple[Message, str]:
+def _say_back(stream: Stream, make_title: _Title, days: int) -> tuple[Message, str]:
     """Something said that holds ids, and the answer that repeats them."""
-    said, answer = _said_and_answered(stream, days)
+    said, answer = _said_and_answered(stream, make_title, days)
     return {"role": "user", "content": said}, answer
 
 
-def _look_up_orders(stream: Stream) -> _Exchange:
+def _look_up_orders(stream: Stream, make_title: _Title) -> _Exchange:
     """The account's orders are read, then one after another is opened for something that it holds.
 
     Some customers want what no order holds.
     """
     customer = f"C{stream.between(1000, 9999)}"
     holds = {
-        str(stream.between(10_000, 89_999)): [made_up_title(stream) for _ in range(stream.between(1, 3))]
+        str(stream.between(10_000, 89_999)): [make_title() for _ in range(stream.between(1, 3))]
         for _ in range(stream.between(1, 3))
     }
     orders = [
@@ -172,7 +176,7 @@ def _look_up_orders(stream: Stream) -> _Exchange:
     places = [(title, order_id) for order_id, titles in holds.items() for title in titles]
     wanted = stream.sample(places, min(3, len(places)))
     if stream.chance(0.5):
-        wanted[stream.below(len(wanted))] = (made_up_title(stream), "")
+        wanted[stream.below(len(wanted))] = (make_title(), "")
     asked = []
     for title, order_id in wanted:
         said = f"{stream.choice(_WISHES)} the {_spoken(stream, title)}. I am {customer}"
@@ -201,10 +205,10 @@ def _compare_days(stream: Stream, terms: Terms) -> tuple[Message, str]:
     return {"role": "user", "content": said}, thought(windows(terms, days, reason)) + quoted
 
 
-def _look_up_items(stream: Stream) -> _Exchange:
+def _look_up_items(stream: Stream, make_title: _Title) -> _Exchange:
     """An order of several items is read, then one after another of them quoted."""
     order = str(stream.between(10_000, 89_999))
-    titles = [made_up_title(stream) for _ in range(stream.between(2, 4))]
+    titles = [make_title() for _ in range(stream.between(2, 4))]
     items = [
         {
             "item_id": f"{order}-{number}",
@@ -241,9 +245,9 @@ def _spoken(stream: Stream, title: str) -> str:
     return title.rpartition(" ")[2] if stream.chance(0.15) else title
 
 
-def _said_and_answered(stream: Stream, days: int) -> tuple[str, str]:
+def _said_and_answered(stream: Stream, make_title: _Title, days: int) -> tuple[str, str]:
     order = str(stream.between(10_000, 89_999))
-    item, title = f"{order}-{stream.between(1, 3)}", made_up_title(stream)
+    item, title = f"{order}-{stream.between(1, 3)}", make_title()
     amount = f"{stream.between(5, 400)}.{stream.below(100):02d}"
     kind = stream.below(6)
     if kind <= 1:

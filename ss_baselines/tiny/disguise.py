@@ -7,7 +7,7 @@ The train split has a few dozen towns and goods. A model that sees them ten thou
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from ss_gym.commerce.catalogue import load_catalogue
 from ss_gym.streams import Stream
@@ -27,10 +27,12 @@ class Disguise:
     Args:
         stream: the source of randomness.
         titles: titles of goods that are to be replaced.
+        pieces: see :func:`made_up_title`.
     """
 
-    def __init__(self, stream: Stream, titles: Iterable[str] = ()) -> None:
+    def __init__(self, stream: Stream, titles: Iterable[str] = (), pieces: Sequence[str] = ()) -> None:
         self._stream = stream
+        self._pieces = pieces
         self._others: dict[str, str] = {}
         alternatives = "|".join(re.escape(title) for title in sorted(titles, key=len, reverse=True))
         self._titles = re.compile(rf"\b(?:{alternatives})\b") if alternatives else None
@@ -39,7 +41,10 @@ class Disguise:
         """The text with all e-mails, postal codes and titles replaced."""
         text = _EMAIL.sub(self._replacer(made_up_email), text)
         text = _POSTAL_CODE.sub(self._replacer(made_up_postal_code), text)
-        return self._titles.sub(self._replacer(made_up_title), text) if self._titles else text
+        return self._titles.sub(self._replacer(self._title), text) if self._titles else text
+
+    def _title(self, stream: Stream) -> str:
+        return made_up_title(stream, self._pieces)
 
     def _replacer(self, make: Callable[[Stream], str]) -> Callable[[re.Match[str]], str]:
         def replace(match: re.Match[str]) -> str:
@@ -51,13 +56,13 @@ class Disguise:
         return replace
 
 
-def train_disguise(stream: Stream) -> Disguise:
+def train_disguise(stream: Stream, pieces: Sequence[str] = ()) -> Disguise:
     """A disguise for a conversation of the train split: all people, and most of the goods.
 
     Gift cards keep their names, since other rules hold for them.
     """
     goods = load_catalogue("train").sellable
-    return Disguise(stream, [product.title for product in goods if stream.chance(0.7)])
+    return Disguise(stream, [product.title for product in goods if stream.chance(0.7)], pieces)
 
 
 def made_up_email(stream: Stream) -> str:
@@ -73,8 +78,17 @@ def made_up_postal_code(stream: Stream) -> str:
     return f"{area}{stream.between(1, 9)} {stream.below(10)}{end}"
 
 
-def made_up_title(stream: Stream) -> str:
-    """Two words that look like words."""
+def made_up_title(stream: Stream, pieces: Sequence[str] = ()) -> str:
+    """Two words that look like words.
+
+    Args:
+        stream: the source of randomness.
+        pieces: what half of the titles are put together from: a model copies only tokens that it has
+            copied before, and rules of spelling do not make all of them.
+    """
+    if pieces and stream.chance(0.5):
+        first, second = ("".join(stream.sample(pieces, stream.between(1, 3))) for _ in range(2))
+        return f"{first} {second}"
     word = _noun if stream.chance(0.7) else _syllables
     return f"{word(stream)} {word(stream)}"
 

@@ -8,7 +8,9 @@ freely within a stretch that holds no space, so that the fixed parts of a tool c
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from functools import cache
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
@@ -73,3 +75,10 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenize
 def add_thinking(tokenizer: PreTrainedTokenizerFast) -> None:
     """Makes the tags of a thought one token each, where they are not."""
     tokenizer.add_tokens(["<think>", "</think>"])
+
+
+@cache
+def word_pieces(tokenizer: PreTrainedTokenizerFast) -> tuple[str, ...]:
+    """The parts of words that are tokens, with or without a blank before them: two small letters or more."""
+    tokens = (str(tokenizer.decode([token])).lstrip(" ") for token in range(len(tokenizer)))
+    return tuple(sorted({token for token in tokens if re.fullmatch("[a-z]{2,}", token)}))

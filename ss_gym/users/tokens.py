@@ -109,8 +109,10 @@ class TokenStream:
             if word is None:
                 if token >= "a":
                     tokens.append(token)
-                else:
+                elif token != ".":
                     after = self._number(position)
+                elif not self._is_abbreviation(position):
+                    tokens.append(token)
             elif word.__class__ is tuple:
                 tokens += word
             elif word.__class__ is int:
@@ -163,10 +165,6 @@ class TokenStream:
     def _number(self, position: int) -> int:
         """Reads the value or mark at ``position``, which does not start with a letter."""
         token = self._raw[position]
-        if token == ".":
-            if not self._is_abbreviation(position):
-                self.tokens.append(token)
-            return position + 1
         first = token[0]
         if len(token) > _LONGEST_NUMBER:
             self.tokens.append("<n>")

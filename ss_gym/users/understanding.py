@@ -84,8 +84,9 @@ class Understanding:
                 parser.position = position
                 parser.following = end
                 handler(parser, bits, negated)
-        parser.position = parser.following = count
-        parser.end_segment(question=False, new_sentence=True)
+        if parser.segment.start < count:  # no mark at the end
+            parser.position = parser.following = count
+            parser.end_segment(question=False, new_sentence=True)
         if stream.marks:
             _mark(parser.segments, stream.marks)
         return parser.segments

@@ -32,6 +32,16 @@ def test_whole_titles_are_replaced_and_nothing_else() -> None:
     assert "wall clock" not in text
 
 
+def test_titles_are_made_of_every_piece_that_is_given() -> None:
+    pieces = ("qu", "ather", "ft", "ation")
+    titles = [made_up_title(Stream(number), pieces) for number in range(200)]
+    made = [title for title in titles if re.fullmatch(r"(qu|ather|ft|ation| )+", title)]
+    assert 60 < len(made) < 140  # half of them
+    assert all(any(piece in title for title in made) for piece in pieces)
+    said = Disguise(Stream("test"), ["wall clock"], pieces)("the wall clock and the wall clock")
+    assert len(set(said.removeprefix("the ").split(" and the "))) == 1
+
+
 @pytest.mark.parametrize("number", range(50))
 def test_what_is_made_up_has_the_form_of_the_real_thing(number: int) -> None:
     stream = Stream(number)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
-from ss_baselines.tiny.tokenizer import add_thinking, train_tokenizer
+from ss_baselines.tiny.tokenizer import add_thinking, train_tokenizer, word_pieces
 
 TEXTS = [
     'the table lamp of order 12345, ada.khan@mail.example, AB4 1XY. {"title":"table lamp","price":"12.50"}',
@@ -44,6 +44,15 @@ def test_titles_end_alike_in_sentences_and_in_json(tokenizer: PreTrainedTokenize
 
 def test_the_frame_of_a_tool_call_is_few_tokens(tokenizer: PreTrainedTokenizerFast) -> None:
     assert len(pieces(tokenizer, TEXTS[1])) <= 5 + 3
+
+
+def test_the_pieces_of_words_are_the_tokens_of_small_letters(tokenizer: PreTrainedTokenizerFast) -> None:
+    found = word_pieces(tokenizer)
+    assert {"table", "lamp", "ease"} & set(found) and list(found) == sorted(set(found))
+    words = {tokenizer.decode([token]).strip() for token in range(len(tokenizer))}  # type: ignore[union-attr]
+    assert set(found) == {
+        word for word in words if len(word) > 1 and word.isascii() and word.isalpha() and word.islower()
+    }
 
 
 def test_the_tags_of_a_thought_are_one_token_each_and_are_added_once(tokenizer: PreTrainedTokenizerFast) -> None:
