@@ -30,6 +30,7 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
 matplotlib.use("Agg")
 from matplotlib import pyplot
 
+from ss_baselines.commands.folders import write_whole
 from ss_baselines.tiny.cloning import CloningConfig, batches, optimizers_for, take_step, tensors
 from ss_gym.streams import Stream
 from ss_trainers.algorithms.grpo import GRPO
@@ -94,10 +95,7 @@ def read_results() -> dict[str, Cell]:
 def write_cell(name: str, cell: Cell) -> None:
     """Adds a cell to the file, which other processes may have changed meanwhile."""
     done = read_results() | {name: cell}
-    RESULTS.parent.mkdir(exist_ok=True)
-    partial = RESULTS.with_suffix(".partial")
-    partial.write_text(json.dumps(dict(sorted(done.items())), indent=1) + "\n", encoding="utf-8")
-    partial.replace(RESULTS)
+    write_whole(RESULTS, json.dumps(dict(sorted(done.items())), indent=1) + "\n")
 
 
 def run_grpo(seed: int, options: argparse.Namespace) -> Cell:
