@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Self
 
 import gymnasium
@@ -27,8 +27,7 @@ from ss_gym.types import Message, ParsedAction
 _OBSERVATION_CHARS = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Opening:
+class Opening(NamedTuple):
     """How an episode begins.
 
     Attributes:
@@ -42,7 +41,7 @@ class Opening:
     messages: tuple[Message, ...]
     system_prompt: str = ""
     tools: tuple[dict[str, Any], ...] = ()
-    info: Mapping[str, Any] = field(default_factory=dict)
+    info: Mapping[str, Any] = FrozenDict()
 
 
 _NO_OPENING = Opening(())
@@ -62,8 +61,7 @@ class Response(NamedTuple):
     ended: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Conclusion:
+class Conclusion(NamedTuple):
     """The judgement at the end of an episode.
 
     Attributes:
@@ -72,9 +70,9 @@ class Conclusion:
         audit: what was checked, and why it failed.
     """
 
-    reward_terms: Mapping[str, float] = field(default_factory=dict)
+    reward_terms: Mapping[str, float] = FrozenDict()
     success: bool | None = None
-    audit: Mapping[str, Any] = field(default_factory=dict)
+    audit: Mapping[str, Any] = FrozenDict()
 
 
 @dataclass(frozen=True, slots=True)

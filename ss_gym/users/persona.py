@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from ss_gym.streams import Stream
@@ -13,8 +12,7 @@ REGISTERS: tuple[Register, ...] = ("plain", "polite", "curt", "chatty", "upset")
 Channel = Literal["chat", "email"]
 
 
-@dataclass(frozen=True, slots=True)
-class Persona:
+class Persona(NamedTuple):
     """One customer's way of talking; what they want is the scenario's, not the persona's.
 
     Attributes:
@@ -41,7 +39,7 @@ class Persona:
 
     def without_noise(self) -> Persona:
         """The same customer, typing with care."""
-        return self if self.noise == 0.0 else replace(self, noise=0.0)
+        return self if self.noise == 0.0 else self._replace(noise=0.0)
 
 
 class _Ranges(NamedTuple):
