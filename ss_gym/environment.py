@@ -281,7 +281,10 @@ class TextEnvironment(gymnasium.Env[str, str], ABC):
 
         Raises:
             ResetNeeded: before the first ``reset``.
+            ClosedEnvironmentError: after ``close``.
         """
+        if self._closed:
+            raise ClosedEnvironmentError("the environment was closed: make a new one")
         if self._episode_seed is None:
             raise ResetNeeded("call reset() before render(): there is no episode to show")
         return transcript(self.messages) if self.render_mode == "ansi" else None

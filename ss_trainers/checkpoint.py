@@ -117,8 +117,8 @@ def read_state(path: str | Path) -> TrainerState:
         CheckpointError: if the folder is missing, or holds no readable state.
     """
     folder = locate(path)
-    try:
-        content = json.loads((folder / _SETTINGS).read_text(encoding="utf-8"))
+    with _reading(folder):
+        content = _content(folder)
         entries: dict[int, dict[str, Any]] = {
             int(index): dict(entry) for index, entry in content["optimizer"]["state"].items()
         }
@@ -126,7 +126,25 @@ def read_state(path: str | Path) -> TrainerState:
             index, name = key.split(".", 1)
             entries.setdefault(int(index), {})[name] = tensor
         optimizer = {"state": entries, "param_groups": content["optimizer"]["param_groups"]}
-        return TrainerState(int(content["iteration"]), content["settings"], optimizer)
+        return TrainerState(int(content["iteration"]), dict(content["settings"]), optimizer)
+
+
+def read_settings(path: str | Path) -> dict[str, Any]:
+    """Reads the settings of a trainer's state alone; raises as ``read_state``."""
+    folder = locate(path)
+    with _reading(folder):
+        return dict(_content(folder)["settings"])
+
+
+def _content(folder: Path) -> Any:
+    return json.loads((folder / _SETTINGS).read_text(encoding="utf-8"))
+
+
+@contextmanager
+def _reading(folder: Path) -> Iterator[None]:
+    """Says of which checkpoint something is missing or damaged."""
+    try:
+        yield
     except FileNotFoundError as error:
         raise CheckpointError(f"training cannot go on from '{folder}': {error.filename or error} is missing") from error
     except (ValueError, KeyError, TypeError, SafetensorError) as error:

@@ -211,11 +211,11 @@ def _check_booleans(config_class: type, values: Mapping[str, Any], where: str) -
     # They would be read as 1 and 0.
     for name, hint in get_type_hints(config_class).items():
         kinds, value = (hint, *get_args(hint)), values.get(name)
-        numbers = {f"{name}.{key}": one for key, one in value.items()} if isinstance(value, Mapping) else {name: value}
+        inside = {f"{name}.{key}": entry for key, entry in value.items()} if isinstance(value, Mapping) else {}
         if bool not in kinds and (int in kinds or float in kinds):
-            for place, number in numbers.items():
-                if isinstance(number, bool):
-                    raise ValueError(f"{where}{place} must be a number, got {number}")
+            for place, entry in (inside or {name: value}).items():
+                if isinstance(entry, bool):
+                    raise ValueError(f"{where}{place} must be a number, got {entry}")
         nested = next((kind for kind in kinds if is_dataclass(kind)), None)
         if isinstance(nested, type) and isinstance(value, Mapping):
             _check_booleans(nested, value, where)

@@ -20,12 +20,12 @@ from ss_gym.agents.checkpoint import CheckpointError, write_manifest
 from ss_gym.streams import Stream
 from ss_trainers.algorithms.grpo import GRPO, GRPOConfig
 from ss_trainers.backends.models import TINY, lasting_location, load_model, merged, no_progress_bars
-from ss_trainers.checkpoint import TrainerState, read_state, replaced_folder, write_state
+from ss_trainers.checkpoint import TrainerState, read_settings, read_state, replaced_folder, write_state
 from ss_trainers.collate import collate, drop_nonfinite, informative, split_by_length
 from ss_trainers.config import TrainingConfig, config_from_mapping
 from ss_trainers.distributed import Workers
 from ss_trainers.engine import Algorithm, EngineSetup
-from ss_trainers.environments import Environment, naming, wrapped, wrappers_in
+from ss_trainers.environments import Environment, naming, recalled, wrapped
 from ss_trainers.interruption import undisturbed
 from ss_trainers.metrics import group_metrics, trajectory_metrics
 from ss_trainers.optimization import adamw, even_share, trainable_model
@@ -54,8 +54,8 @@ class Trainer:
         algorithm: what is minimised.
         training: the engine's settings.
         env_kwargs: keyword arguments of the environment, for an id or a spec.
-        env_wrappers: what is put around the environment, for an id or a spec; checkpoints name those
-            of Gymnasium and this package.
+        env_wrappers: what is put around the environment of an id or a spec, outside the spec's own
+            wrappers; checkpoints name those of Gymnasium and this package.
         console: where the progress bar is drawn; none if None.
         resume_from: a checkpoint to go on from; ``model`` is then what training began with.
 
@@ -68,6 +68,8 @@ class Trainer:
         CheckpointError: if ``resume_from`` is missing or damaged.
         FileNotFoundError: if there is no such model.
         gymnasium.error.Error: if there is no such environment.
+        ImportError: if the module of an id ``module:id`` can't be imported.
+        ValueError: for ``env_wrappers`` beside a function.
     """
 
     def __init__(
@@ -350,8 +352,8 @@ class GRPOTrainer(Trainer):
         config: the loss.
         training: the engine's settings.
         env_kwargs: keyword arguments of the environment, for an id or a spec.
-        env_wrappers: what is put around the environment, for an id or a spec; checkpoints name those
-            of Gymnasium and this package.
+        env_wrappers: what is put around the environment of an id or a spec, outside the spec's own
+            wrappers; checkpoints name those of Gymnasium and this package.
         console: where the progress bar is drawn; none if None.
         resume_from: a checkpoint to go on from.
     """
@@ -399,28 +401,24 @@ class GRPOTrainer(Trainer):
             console: where the progress bar is drawn; none if None.
 
         Raises:
-            CheckpointError: if the checkpoint is missing, damaged or another algorithm's, or does
-                not know its environment and ``env`` is not given.
+            CheckpointError: if the checkpoint is missing, damaged or another algorithm's, or its
+                environment is not known here and ``env`` is not given.
             ValueError: if ``training`` has an unknown or wrong setting.
         """
-        settings = read_state(folder).settings
+        settings = read_settings(folder)
         if settings["algorithm"] != GRPO.__name__:
             raise CheckpointError(f"the checkpoint '{folder}' was made by {settings['algorithm']}, not by GRPO")
-        kept = env is None or isinstance(env, str)
-        env = env if env is not None else settings["env"]
-        if env is None:
-            raise CheckpointError(f"the checkpoint '{folder}' does not name its environment: give it as env=…")
         try:
-            wrappers = wrappers_in(settings) if kept else ()
+            env, env_kwargs, env_wrappers = recalled(settings, env)
         except ValueError as error:
-            raise CheckpointError(f"the checkpoint '{folder}' can't be gone on with: {error}") from error
+            raise CheckpointError(f"the checkpoint '{folder}' can't be resumed: {error}") from error
         return cls(
             env,
             settings["model"],
             config_from_mapping(GRPOConfig, settings["config"]),
             config_from_mapping(TrainingConfig, {**settings["training"], **(training or {})}),
-            env_kwargs=settings["env_kwargs"] if kept else {},
-            env_wrappers=wrappers,
+            env_kwargs=env_kwargs,
+            env_wrappers=env_wrappers,
             console=console,
             resume_from=folder,
         )

@@ -48,8 +48,11 @@ def test_the_study_reports_mean_interval_and_every_seed(monkeypatch: pytest.Monk
     import refund_study
 
     def cell(value: float) -> refund_study.Cell:
-        figures = {name: {"value": value, "low": 0.0, "high": 1.0} for name, _, _ in refund_study.MEASURED}
-        return {"success": {"before": figures, "after": figures}, "curve": [value, value]}
+        before, after = (
+            {name: {"value": share, "low": 0.0, "high": 1.0} for name, _, _ in refund_study.MEASURED}
+            for share in (value - 0.3, value)
+        )
+        return {"success": {"before": before, "after": after}, "curve": [value, value]}
 
     monkeypatch.setattr(refund_study, "PLOT", tmp_path / "images" / "plot.png")
     results = {"grpo/0": cell(0.5), "grpo/1": cell(0.7), "shuffled/0": cell(0.1)}
@@ -57,7 +60,7 @@ def test_the_study_reports_mean_interval_and_every_seed(monkeypatch: pytest.Monk
     assert (tmp_path / "images" / "plot.png").exists()
     table = refund_study.report(results).splitlines()
     # The mean of 50 and 70 is 60; the interval is 12.706 * 14.142 / sqrt(2) = 127.06 wide on either side.
-    assert "| before | 2 | 60.0 % ± 127.1 (50.0, 70.0) |" in table[2]
+    assert "| before | 2 | 30.0 % (20.0, 40.0) |" in table[2]
     assert "| GRPO | 2 | 60.0 % ± 127.1 (50.0, 70.0) |" in table[3]
     assert "| GRPO, rewards shuffled | 1 | 10.0 % (10.0) |" in table[4]
     assert len(table) == 5
@@ -73,12 +76,12 @@ def test_a_transcript_shows_thoughts_calls_and_what_was_no_call(monkeypatch: pyt
             ConversationTurn("user", "Hello,\nmy lamp"),
             ConversationTurn("assistant", written),
             ConversationTurn("tool", '{"error":"unknown"}'),
-            ConversationTurn("assistant", "<tool_call>{lamp}</tool_call>"),
+            ConversationTurn("assistant", "One moment. <tool_call>{lamp}</tool_call>"),
         ]
     )
     assert lines == [
         "- **Customer**: Hello, my lamp",
         '- **Agent**: *(1 of 2)* `get_order({"order_id": "12345"})`',
         '- **Shop**: `{"error":"unknown"}`',
-        "- **Agent**: `{lamp}`",
+        "- **Agent**: `{lamp}` *(unsaid: One moment.)*",
     ]

@@ -152,7 +152,7 @@ def transcripts(before: Sequence[MultiTurnTrajectory], after: Sequence[MultiTurn
 
 
 def dialogue(turns: Sequence[ConversationTurn]) -> list[str]:
-    """One Markdown line a message; thoughts in italics, calls and their results as code."""
+    """One Markdown line a message; what the customer does not see in italics, calls and their results as code."""
     lines = []
     for turn in turns:
         name, text = {"user": "Customer", "assistant": "Agent", "tool": "Shop"}[turn.role], turn.content
@@ -163,7 +163,8 @@ def dialogue(turns: Sequence[ConversationTurn]) -> list[str]:
                 for call in action.tool_calls
             ]
             thought = f"*({action.thought})*" if action.thought else ""
-            text = " ".join(filter(None, [thought, *calls, action.aside, action.say]))
+            aside = f"*(unsaid: {action.aside})*" if action.aside else ""
+            text = " ".join(filter(None, [thought, *calls, aside, action.say]))
         elif turn.role == "tool":
             text = f"`{text}`"
         lines.append(f"- **{name}**: {text}".replace("\n", " "))

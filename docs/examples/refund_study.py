@@ -16,7 +16,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -93,7 +93,7 @@ def read_results() -> dict[str, Cell]:
 
 
 def write_cell(name: str, cell: Cell) -> None:
-    """Adds a cell to the file, which other processes may have changed meanwhile."""
+    """Adds a cell to the file as it is now; no two processes should finish in the same moment."""
     done = read_results() | {name: cell}
     write_whole(RESULTS, json.dumps(dict(sorted(done.items())), indent=1) + "\n")
 
@@ -166,23 +166,29 @@ def report(results: dict[str, Cell]) -> str:
     lines = ["| | seeds | " + " | ".join(names) + " |", "| --- | --- |" + " --- |" * len(names)]
     cells = {kind: [cell for name, cell in results.items() if name.startswith(f"{kind}/")] for kind in KINDS}
 
-    def row(title: str, when: str, chosen: Sequence[Cell]) -> None:
+    def row(title: str, when: str, chosen: Sequence[Cell], as_text: Callable[[Sequence[float]], str]) -> None:
         columns = [[100 * cell["success"][when][name]["value"] for cell in chosen] for name in names]
-        lines.append(f"| {title} | {len(chosen)} |" + "".join(f" {mean_text(values)} |" for values in columns))
+        lines.append(f"| {title} | {len(chosen)} |" + "".join(f" {as_text(values)} |" for values in columns))
 
     if cells["grpo"]:
-        row("before", "before", cells["grpo"])
+        # One agent, measured anew with every seed: an interval over seeds would say nothing of customers.
+        row("before", "before", cells["grpo"], mean_alone)
     for kind, title in KINDS.items():
         if cells[kind]:
-            row(title, "after", cells[kind])
+            row(title, "after", cells[kind], mean_text)
     return "\n".join(lines)
+
+
+def mean_alone(values: Sequence[float]) -> str:
+    """Mean, and the values themselves."""
+    return f"{np.mean(values):.1f} % ({', '.join(f'{value:.1f}' for value in values)})"
 
 
 def mean_text(values: Sequence[float]) -> str:
     """Mean, 95 % interval of the mean, and the values themselves."""
-    each = ", ".join(f"{value:.1f}" for value in values)
     if len(values) not in T_QUANTILES:
-        return f"{np.mean(values):.1f} % ({each})"
+        return mean_alone(values)
+    each = ", ".join(f"{value:.1f}" for value in values)
     half = T_QUANTILES[len(values)] * np.std(values, ddof=1) / len(values) ** 0.5
     return f"{np.mean(values):.1f} % ± {half:.1f} ({each})"
 

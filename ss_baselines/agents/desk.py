@@ -13,12 +13,11 @@ from typing import Any, TypeVar
 from ss_baselines.agents.case import Case
 from ss_baselines.agents.hearing import Heard, hear
 from ss_baselines.agents.phrasing import Phrasing
+from ss_gym.json_text import encode
 from ss_gym.types import Message
 
 T = TypeVar("T")
 Moves = Generator[str, Sequence[Message], T]  # actions out, new messages in, T in the end
-
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def tool_call(name: str, **arguments: Any) -> str:
@@ -27,7 +26,7 @@ def tool_call(name: str, **arguments: Any) -> str:
     >>> tool_call("get_order", order_id="48213")
     '<tool_call>{"name":"get_order","arguments":{"order_id":"48213"}}</tool_call>'
     """
-    return f"<tool_call>{_encode({'name': name, 'arguments': arguments})}</tool_call>"
+    return f"<tool_call>{encode({'name': name, 'arguments': arguments})}</tool_call>"
 
 
 END_CONVERSATION = tool_call("end_conversation")

@@ -19,8 +19,8 @@ def listing(orders: Mapping[str, Sequence[str]], wanted: Container[str]) -> str:
     """The titles that orders hold, read aloud up to the first that is wanted.
 
     Whoever reads one title after another only has to notice the right one; the number of its order
-    is then the last that was read. It is written as in the tool's result, so that a model copies the
-    same tokens, and ends there even if a later order holds a wanted title too.
+    is then the last that was read. Titles stand between the same marks as in the tool's result, so that
+    a model copies the same tokens. Later titles are left out, even wanted ones.
 
     >>> listing({"11111": ["yoga mat"], "22222": ["desk lamp", "wool scarf"], "33333": ["tea pot"]}, {"desk lamp"})
     '11111["yoga mat"],22222["desk lamp'
@@ -65,7 +65,7 @@ def windows(terms: Terms, days: int, reason: str) -> str:
 
 
 def limit_check(case: Case, total: int) -> str:
-    """The refund that the agent means to make, in cents, against the limit."""
+    """The refund that the agent means to make, ``total`` in cents, against the limit; both in dollars."""
     limit = case.terms.transfer_limit
     return f"limit {_amount(total)} of {_amount(limit)}: {_in_or_over(total, limit)}"
 

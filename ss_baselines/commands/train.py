@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from difflib import get_close_matches
 from importlib.metadata import entry_points
@@ -19,12 +19,13 @@ from ss_baselines.commands.envs import environment_keywords, make_environment
 from ss_baselines.commands.folders import check_folder
 from ss_baselines.commands.library_logs import held_back
 from ss_gym.wrappers import WeightedReward
-from ss_trainers.checkpoint import read_state
+from ss_trainers.backends.models import lasting_location
+from ss_trainers.checkpoint import read_settings
 from ss_trainers.config import TrainingConfig, config_from_mapping, read_yaml
 from ss_trainers.environments import wrappers_in
 
 ALGORITHMS = "ss_trainers.algorithms"
-OTHER_TERMS = "default"  # stands for the reward terms that are not named
+DEFAULT_WEIGHT = "default"  # the weight of the reward terms that are not named
 _STUB_EPISODES = 8
 
 
@@ -146,8 +147,9 @@ def _started(options: TrainOptions, console: Console) -> Any:
             algorithm,
             training,
             env_kwargs=settings.env_kwargs,
-            env_wrappers=wrappers,
             console=console,
+            # Only what is needed: an algorithm of somebody else may not know them.
+            **({"env_wrappers": wrappers} if wrappers else {}),
         )
 
 
@@ -158,7 +160,7 @@ def _wrappers(settings: RunSettings) -> tuple[WrapperSpec, ...]:
         if not settings.reward_weights:
             return ()
         weights = dict(settings.reward_weights)
-        spec = WeightedReward(env, default=weights.pop(OTHER_TERMS, 1.0), weights=weights).spec
+        spec = WeightedReward(env, default=weights.pop(DEFAULT_WEIGHT, 1.0), weights=weights).spec
         assert spec is not None  # it was made by its id
         return spec.additional_wrappers[-1:]
     finally:
@@ -167,8 +169,8 @@ def _wrappers(settings: RunSettings) -> tuple[WrapperSpec, ...]:
 
 def _resumed(options: TrainOptions, console: Console) -> Any:
     """The trainer of a run that goes on."""
-    if options.env or options.model or options.prompt or options.dry_run:
-        raise ValueError("--resume takes environment and model from the checkpoint: leave out the other options")
+    if options.model or options.prompt or options.dry_run:
+        raise ValueError("--resume takes the model and its prompt from the checkpoint: leave out the other options")
     given = options.resume or Path()
     folder = checkpoint_folder(str(given)) or given
     source = str(options.config_file or "")
@@ -178,12 +180,14 @@ def _resumed(options: TrainOptions, console: Console) -> Any:
     if folder.is_dir():  # if not, that is what there is to tell
         check_folder(run_folder)
     trainer_class = _trainer_class(options.algorithm or file.algorithm)
-    if values.get("reward_weights"):
-        _check_weights(file, folder, source)
+    env = options.env or values.get("env")
+    if env and read_settings(folder)["env"] != env:
+        raise ValueError(_differs("env", folder, source))
     with held_back():
         trainer = trainer_class.resume(
-            folder, training={**file.training, "output_dir": str(run_folder)}, console=console
+            folder, env=env, training={**file.training, "output_dir": str(run_folder)}, console=console
         )
+    _check_same(values, folder, source)
     if trainer.iteration >= trainer.training.iterations:
         raise ValueError(
             f"'{given}' has done all its {trainer.iteration} iterations: "
@@ -192,15 +196,37 @@ def _resumed(options: TrainOptions, console: Console) -> Any:
     return trainer
 
 
-def _check_weights(file: RunSettings, folder: Path, source: str) -> None:
-    """Makes sure that a run does not go on with other rewards than its config file asks for."""
-    settings = read_state(folder).settings
-    before = wrappers_in(settings)
-    if _wrappers(replace(file, env=settings["env"] or file.env, env_kwargs=settings["env_kwargs"])) != before:
-        raise ValueError(
-            f"{source}: reward_weights differ from those of the run in '{folder}', which keeps its own: "
-            "leave them out, or begin a new run"
-        )
+def _check_same(asked: Mapping[str, Any], folder: Path, source: str) -> None:
+    """Makes sure that a run goes on as its config file says, which may change the engine's settings alone."""
+    run = read_settings(folder)
+    same = {}
+    for name in ("env_kwargs", "config"):
+        same[name] = all(key in run[name] and run[name][key] == value for key, value in asked.get(name, {}).items())
+    if "model" in asked:
+        same["model"] = lasting_location(trained_model(asked["model"])) == run["model"]
+    if "reward_weights" in asked:
+        weighted = RunSettings(env=run["env"], env_kwargs=run["env_kwargs"], reward_weights=asked["reward_weights"])
+        same["reward_weights"] = _weights(_wrappers(weighted), weighted) == _weights(wrappers_in(run), weighted)
+    for name, unchanged in same.items():
+        if not unchanged:
+            raise ValueError(_differs(name, folder, source))
+
+
+def _differs(name: str, folder: Path, source: str) -> str:
+    kept = f"{name} differs from that of the run in '{folder}', which keeps its own"
+    return f"{source or 'the command line'}: {kept}: leave it out, or begin a new run"
+
+
+def _weights(wrappers: Sequence[WrapperSpec], settings: RunSettings) -> dict[str, float]:
+    """What each reward term weighs in the end."""
+    env = make_environment(settings.env, **settings.env_kwargs)
+    terms = dict.fromkeys(getattr(env.unwrapped, "term_names", ()), 1.0)
+    env.close()
+    for wrapper in wrappers:
+        if wrapper.name == WeightedReward.__name__ and wrapper.kwargs is not None:
+            weights, default = wrapper.kwargs["weights"], wrapper.kwargs["default"]
+            terms = {name: weight * weights.get(name, default) for name, weight in terms.items()}
+    return terms
 
 
 def _settings(options: TrainOptions) -> RunSettings:

@@ -74,7 +74,7 @@ def main() -> None:
 
 
 def texts(demonstrator: str, count: int) -> Iterator[str]:
-    """Everything that is said, called and answered in some conversations, disguised as in training."""
+    """Everything that is said, called and answered in some conversations, disguised; no tokens are known yet."""
     for number, (conversation, _) in enumerate(episodes(demonstrator, first_seed=500_000)):
         if number == count:
             return

@@ -110,9 +110,9 @@ def drill(stream: Stream, chat: ChatFormat) -> Example:
     """Made-up exchanges whose answers repeat, look up or compare what was just read.
 
     That is what a small model learns last from conversations alone, since each of them holds only
-    a handful of ids and a single look-up. Here there are several a sequence. What is done after a
-    note is the same whatever it says: what follows from the facts is learnt from the demonstrator
-    alone, mistakes included.
+    a handful of ids and a single look-up. Here there are several a sequence. What is done after days
+    were compared, or an item was found, is the same whatever the note says: what follows from such
+    facts is learnt from the demonstrator alone, mistakes included.
     """
     writer = ExampleWriter(chat)
     days = stream.between(1, 30)

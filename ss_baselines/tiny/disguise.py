@@ -60,6 +60,10 @@ def train_disguise(stream: Stream, pieces: Sequence[str] = ()) -> Disguise:
     """A disguise for a conversation of the train split: all people, and most of the goods.
 
     Gift cards keep their names, since other rules hold for them.
+
+    Args:
+        stream: the source of randomness.
+        pieces: see :func:`made_up_title`.
     """
     goods = load_catalogue("train").sellable
     return Disguise(stream, [product.title for product in goods if stream.chance(0.7)], pieces)
@@ -79,12 +83,12 @@ def made_up_postal_code(stream: Stream) -> str:
 
 
 def made_up_title(stream: Stream, pieces: Sequence[str] = ()) -> str:
-    """Two words that look like words.
+    """Two words: half of them look like words, the others are made of pieces, if there are any.
 
     Args:
         stream: the source of randomness.
-        pieces: what half of the titles are put together from: a model copies only tokens that it has
-            copied before, and rules of spelling do not make all of them.
+        pieces: parts of words, at least three or none: a model copies only tokens that it has copied
+            before, and rules of spelling do not make all of them.
     """
     if pieces and stream.chance(0.5):
         first, second = ("".join(stream.sample(pieces, stream.between(1, 3))) for _ in range(2))

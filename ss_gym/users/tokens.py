@@ -163,7 +163,7 @@ class TokenStream:
         return position + 1
 
     def _number(self, position: int) -> int:
-        """Reads the value or mark at ``position``, which does not start with a letter."""
+        """Reads the value or mark at ``position``, which is no full stop and does not start with a letter."""
         token = self._raw[position]
         first = token[0]
         if len(token) > _LONGEST_NUMBER:

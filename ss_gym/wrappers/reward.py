@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from difflib import get_close_matches
+from numbers import Real
 from typing import Any
 
 import gymnasium as gym
@@ -32,8 +34,8 @@ class WeightedReward(gym.Wrapper[str, str, str, str], RecordConstructorArgs):
 
     def __init__(self, env: gym.Env[str, str], weights: Mapping[str, float], default: float = 1.0) -> None:
         for name, weight in [*weights.items(), ("default", default)]:
-            if isinstance(weight, bool) or not abs(weight) < float("inf"):
-                raise ValueError(f"the weight of {name!r} must be a finite number, got {weight}")
+            if not _is_finite(weight):
+                raise ValueError(f"the weight of {name!r} must be a finite number, got {weight!r}")
         known = sorted(getattr(env.unwrapped, "term_names", ()))
         for name in sorted(set(weights).difference(known)) if known else ():
             nearest = get_close_matches(name, known, n=1)
@@ -50,3 +52,9 @@ class WeightedReward(gym.Wrapper[str, str, str, str], RecordConstructorArgs):
         terms: Mapping[str, float] = info["reward_terms"]
         reward = sum(self._weights.get(name, self._default) * value for name, value in terms.items())
         return observation, float(reward), terminated, truncated, info
+
+
+def _is_finite(weight: Any) -> bool:
+    if isinstance(weight, bool):  # one that is meant as a number is a slip
+        return False
+    return isinstance(weight, Real) and math.isfinite(weight)

@@ -298,8 +298,17 @@ def test_reward_weights_of_a_config_file_are_what_is_trained_on_and_gone_on_with
     [wrapper] = read_state(tmp_path / "run/checkpoint").settings["env_wrappers"]
     assert wrapper["kwargs"] == {"weights": {"tool_error": 100.0}, "default": 0.0}
     # To ask for the same again changes nothing, to ask for others is not ignored.
-    for changed, told in ({"default": 1.0}, "reward_weights differ"), (weights, "has done all its 1 iterations"):
-        file.write_text(yaml.safe_dump({"reward_weights": changed}), encoding="utf-8")
+    same = {"tool_error": 100.0, "default": 0.0, "success": 0.0}
+    for changed, told in (
+        ({"reward_weights": {"default": 1.0}}, "reward_weights differs from that of the run"),
+        ({"reward_weights": {}}, "reward_weights differs"),
+        ({"env_kwargs": {"max_turns": 3}, "reward_weights": weights}, "env_kwargs differs"),
+        ({"config": {"clip_low": 0.3}}, "config differs"),
+        ({"env": "CartPole-v1"}, "env differs"),
+        ({"env": "StateSet/Refund-v0", "model": "tiny", "reward_weights": same}, "has done all its 1 iterations"),
+        ({"config": {"clip_low": 0.2}, "env_kwargs": {"prompt": "compact"}}, "has done all its 1 iterations"),
+    ):
+        file.write_text(yaml.safe_dump(changed), encoding="utf-8")
         assert_one_line_error(invoke("train", "--config", str(file), "--resume", str(tmp_path / "run")), told)
     # The prompt that it was trained with is known too.
     file.write_text(yaml.safe_dump({"training": {"iterations": 2}}), encoding="utf-8")
@@ -387,3 +396,4 @@ def test_a_finished_run_goes_on_only_with_more_iterations(trained: tuple[Path, P
 def test_what_the_checkpoint_decides_cannot_be_given_again(trained: tuple[Path, Path]) -> None:
     _, run = trained
     assert_one_line_error(invoke("train", "--resume", str(run), "--model", "tiny"), "--resume takes")
+    assert_one_line_error(invoke("train", "--resume", str(run), "--env", "CartPole-v1"), "env differs from that of")

@@ -1,5 +1,6 @@
 """A checkpoint names the wrappers of its environment, and nothing else that could be run."""
 
+import importlib
 import json
 import operator
 import os
@@ -88,9 +89,31 @@ def test_a_wrapper_that_a_checkpoint_cannot_name_leaves_the_environment_nameless
     GRPOTrainer(spec, folder, training=SMALL).save(tmp_path)
     settings = read_state(tmp_path).settings
     assert {name: settings[name] for name in NAMELESS} == NAMELESS
-    with pytest.raises(CheckpointError, match="does not name its environment: give it as env"):
+    with pytest.raises(CheckpointError, match="does not name its environment: give a spec or a function"):
         GRPOTrainer.resume(tmp_path)
     assert GRPOTrainer.resume(tmp_path, env=spec).iteration == 0
+
+
+def test_an_id_does_not_bring_back_the_wrappers_of_a_nameless_run(folder, tmp_path):
+    trainer = GRPOTrainer(ForeignWrapper(gym.make(ENV)).spec, folder, training=SMALL, env_kwargs={"raise_on": [7]})
+    trainer.save(tmp_path)
+    with pytest.raises(CheckpointError, match="does not name the keywords and wrappers of its environment"):
+        GRPOTrainer.resume(tmp_path, env=ENV)
+
+
+def test_wrappers_that_an_id_is_registered_with_come_back_once(folder, tmp_path):
+    gym.register("Toy/Registered-v0", SayTheLetter, additional_wrappers=(statistics(stats_key="registered"),))
+    try:
+        spec = gym.wrappers.RecordEpisodeStatistics(gym.make("Toy/Registered-v0"), stats_key="more").spec
+        GRPOTrainer(spec, folder, training=SMALL).save(tmp_path)
+        [named] = read_state(tmp_path).settings["env_wrappers"]
+        assert named["kwargs"]["stats_key"] == "more"
+        [trajectory] = GRPOTrainer.resume(tmp_path).evaluate([Episode(1)]).trajectories
+        assert {"registered", "more"} <= set(trajectory.info)
+        other = replace(spec, additional_wrappers=spec.additional_wrappers[1:])
+        assert naming(other, {}, ()) == NAMELESS
+    finally:
+        del gym.registry["Toy/Registered-v0"]
 
 
 @pytest.mark.parametrize("keywords", [{"size": Size(3)}, {"sizes": {3: "three"}}, {"size": float("nan")}])
@@ -105,7 +128,7 @@ def test_tuples_among_the_keywords_may_come_back_as_lists():
 
 @pytest.mark.parametrize(
     "entry_point",
-    ["os:system", "pathlib:Path", "gymnasium:make", "gymnasium.wrappers:os", "gymnasium.wrappers.nothing:Wrapper"],
+    ["os:system", "pathlib:Path", "gymnasium:make", "gymnasium.wrappers:os", "gymnasium.wrappers:RecordVideo"],
 )
 def test_nothing_but_wrappers_is_made_from_a_checkpoint(entry_point):
     entry = {"name": "wrapper", "entry_point": entry_point, "kwargs": {}}
@@ -113,14 +136,31 @@ def test_nothing_but_wrappers_is_made_from_a_checkpoint(entry_point):
         wrappers_in({"env_wrappers": [entry]})
 
 
-def test_a_module_that_a_checkpoint_names_is_not_even_imported(tmp_path, monkeypatch):
+def test_a_module_that_a_checkpoint_names_is_not_even_imported(folder, tmp_path, monkeypatch):
     (tmp_path / "side_effect.py").write_text("raise SystemExit('it was run')\n", encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     for module in ("side_effect", "ss_gym.wrappers_of_others"):
         entry = {"name": "wrapper", "entry_point": f"{module}:Wrapper", "kwargs": {}}
         with pytest.raises(ValueError, match="is no wrapper of"):
             wrappers_in({"env_wrappers": [entry]})
+    trainer = GRPOTrainer(ENV, folder, training=SMALL)
+    trainer._env_settings = {**trainer._env_settings, "env": "side_effect:Toy/Unknown-v0"}
+    trainer.save(tmp_path / "run")
+    with pytest.raises(CheckpointError, match="Toy/Unknown-v0' is not known here: import side_effect first"):
+        GRPOTrainer.resume(tmp_path / "run")
     assert "side_effect" not in sys.modules
+
+
+def test_a_wrapper_that_can_not_be_imported_here_says_why():
+    entry = {"name": "wrapper", "entry_point": "gymnasium.wrappers.of_tomorrow:Wrapper", "kwargs": {}}
+    with pytest.raises(ValueError, match=r"can't be imported: No module named 'gymnasium\.wrappers\.of_tomorrow'"):
+        wrappers_in({"env_wrappers": [entry]})
+
+
+@pytest.mark.parametrize("entries", [None, 5, {"name": "wrapper"}])
+def test_wrappers_that_are_no_list_are_refused(entries):
+    with pytest.raises(ValueError, match="env_wrappers must be a list"):
+        wrappers_in({"env_wrappers": entries})
 
 
 @pytest.mark.parametrize(
@@ -137,7 +177,7 @@ def test_a_malformed_wrapper_in_a_checkpoint_is_refused(folder, tmp_path, entry)
     trainer = GRPOTrainer(ENV, folder, training=SMALL)
     trainer._env_settings = {**trainer._env_settings, "env_wrappers": [entry]}
     trainer.save(tmp_path)
-    with pytest.raises(CheckpointError, match="can't be gone on with"):
+    with pytest.raises(CheckpointError, match="can't be resumed: "):
         GRPOTrainer.resume(tmp_path)
 
 
@@ -165,5 +205,9 @@ def test_a_run_in_an_id_with_its_module_goes_on_in_another_process(folder, tmp_p
     command = [sys.executable, "-c", RUN, folder, str(tmp_path / "run")]
     subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": paths})
     monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(CheckpointError, match="import letters_elsewhere first"):
+        GRPOTrainer.resume(tmp_path / "run")
+    assert read_state(tmp_path / "run").settings["env"] == "letters_elsewhere:Elsewhere/SayTheLetter-v0"
+    importlib.import_module("letters_elsewhere")
     [trajectory] = GRPOTrainer.resume(tmp_path / "run").evaluate([Episode(1)]).trajectories
     assert trajectory.info["own"]["l"] == 1

@@ -38,8 +38,11 @@ def test_titles_are_made_of_every_piece_that_is_given() -> None:
     made = [title for title in titles if re.fullmatch(r"(qu|ather|ft|ation| )+", title)]
     assert 60 < len(made) < 140  # half of them
     assert all(any(piece in title for title in made) for piece in pieces)
-    said = Disguise(Stream("test"), ["wall clock"], pieces)("the wall clock and the wall clock")
-    assert len(set(said.removeprefix("the ").split(" and the "))) == 1
+    disguised = [Disguise(Stream(number), ["wall clock"], pieces)("wall clock") for number in range(50)]
+    assert "wall clock" not in disguised
+    assert any(re.fullmatch(r"(qu|ather|ft|ation| )+", title) for title in disguised)
+    goods = " and ".join(product.title for product in load_catalogue("train").sellable)
+    assert re.search(r"quather|atherqu", " and ".join(train_disguise(Stream(n), pieces)(goods) for n in range(20)))
 
 
 @pytest.mark.parametrize("number", range(50))

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
 from ss_baselines.tiny.tokenizer import add_thinking, train_tokenizer, word_pieces
+from tests.ss_trainers.tiny_model import make_tokenizer
 
 TEXTS = [
     'the table lamp of order 12345, ada.khan@mail.example, AB4 1XY. {"title":"table lamp","price":"12.50"}',
@@ -56,9 +57,10 @@ def test_the_pieces_of_words_are_the_tokens_of_small_letters(tokenizer: PreTrain
 
 
 def test_the_tags_of_a_thought_are_one_token_each_and_are_added_once(tokenizer: PreTrainedTokenizerFast) -> None:
-    known = len(tokenizer)
-    add_thinking(tokenizer)
-    assert len(tokenizer) == known
+    other, known = make_tokenizer(), len(make_tokenizer())
+    for _ in range(2):
+        add_thinking(other)
+        assert len(other) == known + 2
     cut = pieces(tokenizer, "<think>lamp</think>")
     assert (cut[0], cut[-1]) == ("<think>", "</think>")
 

@@ -1,4 +1,3 @@
-
 import pytest
 
 from ss_gym.streams import Stream

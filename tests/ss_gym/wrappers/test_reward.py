@@ -1,5 +1,7 @@
 """The weighted reward counts the terms that it is told to, and is rebuilt from its spec."""
 
+from typing import Any
+
 import gymnasium as gym
 import pytest
 
@@ -38,9 +40,12 @@ def test_it_is_rebuilt_from_its_spec() -> None:
     assert again.unwrapped.prompt == "compact"
 
 
-def test_a_weight_that_is_no_number_is_refused() -> None:
+@pytest.mark.parametrize("weight", [float("nan"), float("inf"), True, "1", None])
+def test_a_weight_that_is_no_number_is_refused(weight: Any) -> None:
     with pytest.raises(ValueError, match="weight of 'success' must be a finite number"):
-        WeightedReward(gym.make("StateSet/Refund-v0"), {"success": float("nan")})
+        WeightedReward(gym.make("StateSet/Refund-v0"), {"success": weight})
+    with pytest.raises(ValueError, match="weight of 'default' must be a finite number"):
+        WeightedReward(gym.make("StateSet/Refund-v0"), {}, default=weight)
 
 
 def test_a_term_that_the_environment_does_not_have_is_refused() -> None:
