@@ -60,11 +60,15 @@ class ShuffledGRPO(GRPO):
 
     def __init__(self, seed: int) -> None:
         super().__init__(LOSS)
-        self._generator = torch.Generator().manual_seed(seed)
+        self._seed = seed
+        self._dealt = 0
 
     def advantages(self, batch: TokenBatch) -> torch.Tensor:
         """The advantages of returns that belong to other attempts."""
-        order = torch.randperm(len(batch.returns), generator=self._generator)
+        # A generator of its own for each batch: one that is kept can't be sent to a worker process.
+        generator = torch.Generator().manual_seed(10_000 * self._seed + self._dealt)
+        self._dealt += 1
+        order = torch.randperm(len(batch.returns), generator=generator)
         return super().advantages(replace(batch, returns=batch.returns[order]))
 
 
