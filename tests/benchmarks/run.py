@@ -1,6 +1,6 @@
 """``make bench``: measures this machine and prints a table.
 
-    python -m tests.benchmarks.run [--episodes 2000] [--model tiny]
+    python -m tests.benchmarks.run [--episodes 5000] [--model tiny]
     python -m tests.benchmarks.run --profile
 
 Times are CPU seconds of one process with one thread, unless a row says otherwise: what else runs
@@ -27,7 +27,7 @@ from tests.benchmarks import environments, hotspots
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure the environments and the trainer on this machine.")
-    parser.add_argument("--episodes", type=int, default=2_000, help="episodes of the environment's measurement")
+    parser.add_argument("--episodes", type=int, default=5_000, help="episodes of the environment's measurement")
     parser.add_argument("--conversations", type=int, default=128, help="episodes that the language model plays")
     parser.add_argument("--model", default="tiny", help="the language model; empty to leave it out")
     parser.add_argument("--profile", action="store_true", help="only show where the environment's time goes")
