@@ -167,11 +167,14 @@ gymnasium.register("Mine/SayTheLetter-v0", entry_point=SayTheLetter)
 """
 
 
-def test_an_environment_named_with_its_module_is_found_by_a_process_that_resumes(folder, tmp_path, monkeypatch):
+def test_an_environment_named_with_its_module_is_named_again_to_a_process_that_resumes(folder, tmp_path, monkeypatch):
     (tmp_path / "my_letters.py").write_text(MODULE)
     monkeypatch.syspath_prepend(tmp_path)
     GRPOTrainer("my_letters:Mine/SayTheLetter-v0", folder, training=SMALL).save(tmp_path / "checkpoint")
-    script = "import sys; from ss_trainers import GRPOTrainer; print(len(GRPOTrainer.resume(sys.argv[1]).step()))"
+    script = (
+        "import sys; from ss_trainers import GRPOTrainer; "
+        "print(len(GRPOTrainer.resume(sys.argv[1], env='my_letters:Mine/SayTheLetter-v0').step()))"
+    )
     root = Path(__file__).parents[2]
     result = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path / "checkpoint")], cwd=root, check=False, timeout=120,
