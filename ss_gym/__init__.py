@@ -16,11 +16,16 @@ if TYPE_CHECKING:
     from ss_gym.agents import Conversation as Conversation
     from ss_gym.agents import MultiTurnAgent as MultiTurnAgent
     from ss_gym.agents import load_agent_from_checkpoint as load_agent_from_checkpoint
+    from ss_gym.conversation import ConversationEnvironment as ConversationEnvironment
     from ss_gym.customer_service import CustomerServiceEnvironment as CustomerServiceEnvironment
     from ss_gym.environment import Conclusion as Conclusion
     from ss_gym.environment import Opening as Opening
     from ss_gym.environment import Response as Response
     from ss_gym.environment import TextEnvironment as TextEnvironment
+    from ss_gym.rewards import CompositeReward as CompositeReward
+    from ss_gym.rewards import RewardFunction as RewardFunction
+    from ss_gym.rewards import RewardResult as RewardResult
+    from ss_gym.rewards import reward_function as reward_function
     from ss_gym.spaces import Utterance as Utterance
     from ss_gym.tools import Money as Money
     from ss_gym.tools import ToolError as ToolError
@@ -36,9 +41,11 @@ __version__ = "0.1.0"
 # Public name -> module that holds it.
 _EXPORTS = {
     "AgentConfig": "ss_gym.agents",
+    "CompositeReward": "ss_gym.rewards",
     "Completion": "ss_gym.types",
     "Conclusion": "ss_gym.environment",
     "Conversation": "ss_gym.agents",
+    "ConversationEnvironment": "ss_gym.conversation",
     "ConversationTurn": "ss_gym.types",
     "CustomerServiceEnvironment": "ss_gym.customer_service",
     "Money": "ss_gym.tools",
@@ -46,6 +53,8 @@ _EXPORTS = {
     "MultiTurnTrajectory": "ss_gym.types",
     "Opening": "ss_gym.environment",
     "Response": "ss_gym.environment",
+    "RewardFunction": "ss_gym.rewards",
+    "RewardResult": "ss_gym.rewards",
     "TextEnvironment": "ss_gym.environment",
     "TextVectorEnv": "ss_gym.vector",
     "ToolError": "ss_gym.tools",
@@ -53,6 +62,7 @@ _EXPORTS = {
     "Utterance": "ss_gym.spaces",
     "load_agent_from_checkpoint": "ss_gym.agents",
     "parse_action": "ss_gym.actions",
+    "reward_function": "ss_gym.rewards",
     "tool": "ss_gym.tools",
 }
 

@@ -20,6 +20,9 @@ _VECTOR = "ss_gym.vector:make_vector"
 
 ENVIRONMENTS = {
     "StateSet/Refund-v0": Registration(_CUSTOMER_SERVICE, _VECTOR, {"family": "refund"}),
+    "StateSet/Conversation-v0": Registration(
+        "ss_gym.conversation:ConversationEnvironment", "ss_gym.conversation:make_conversations", {}
+    ),
 }
 
 
