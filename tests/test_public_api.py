@@ -2,11 +2,22 @@
 
 import asyncio
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
 
-from ss_gym import AgentConfig, MultiTurnAgent, load_agent_from_checkpoint, parse_action
+from ss_gym import (
+    AgentConfig,
+    CompositeReward,
+    ConversationEnvironment,
+    ConversationTurn,
+    MultiTurnAgent,
+    load_agent_from_checkpoint,
+    parse_action,
+    reward_function,
+)
 from ss_trainers import GRPOConfig, GRPOTrainer, TrainingConfig
 
 
@@ -25,6 +36,18 @@ def test_an_environment_is_made_stepped_and_batched_as_any_other() -> None:
 
 def test_an_environment_is_made_by_its_module_too() -> None:
     assert gym.make("ss_gym:StateSet/Refund-v0").reset(seed=7)[0]
+
+
+def test_ones_own_conversations_are_played_and_rewarded() -> None:
+    @reward_function(weight=0.5)
+    async def politeness(turns: Sequence[ConversationTurn], context: Mapping[str, Any] | None = None) -> float:
+        return float(any("please" in turn.content for turn in turns if turn.role == "assistant"))
+
+    scenario = {"id": "refund", "topic": "refunds", "context": "…", "user_responses": ["Money back!", "A1"]}
+    env = ConversationEnvironment(scenarios=[scenario], max_turns=6, reward_fn=CompositeReward([politeness]))
+    assert env.reset(seed=7)[0] == "Money back!"
+    assert env.step("Your order number, please?")[:4] == ("A1", 0.0, False, False)
+    assert env.step("Thank you.")[1:4] == (1.0, True, False)
 
 
 def test_an_agent_of_the_stub_backend_answers() -> None:

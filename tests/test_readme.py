@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 ROOT = Path(__file__).parents[1]
 
@@ -14,6 +18,29 @@ def test_the_first_example_runs_as_it_stands() -> None:
     exec(compile(example, "README.md", "exec"), variables)
     assert isinstance(variables["observation"], str)
     assert variables["info"]["turn"] == 1
+
+
+def test_the_page_on_ones_own_conversations_runs_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "docs" / "pages" / "own-conversations.md").read_text(encoding="utf-8")
+    first, by_id, custom = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(compile(first, "first", "exec"), names)
+    (tmp_path / "scenarios.yaml").write_text(json.dumps(names["scenarios"]), encoding="utf-8")
+    env = names["env"]
+    for reply in ("Yes, on Saturdays as well.", "From 10."):
+        env.step(reply)
+    assert env.step("You are welcome. " * 10)[1:3] == (0.8, True)
+    exec(compile(by_id, "by_id", "exec"), names)
+    assert names["env"].reset(options={"scenario_id": "saturday"})[0] == names["observation"]
+    exec(compile(custom, "custom", "exec"), names)
+    env = names["GuessTheNumber"]()
+    env.reset(seed=1)
+    for number in range(10):
+        _, reward, terminated, _, info = env.step(str(number))
+        if terminated:
+            break
+    assert (reward, info["success"]) == (1.0, True)
 
 
 def test_every_link_to_a_file_leads_somewhere() -> None:
