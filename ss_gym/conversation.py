@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from difflib import get_close_matches
-from pathlib import Path
 from typing import Any, ClassVar
 
+from ss_gym.entries import Entries, check_fields, nearest, read_entries, text_of, texts_of
 from ss_gym.environment import Conclusion, Opening, Response, TextEnvironment
 from ss_gym.rewards.function import RewardFunction, Scoring, as_reward_function
-from ss_gym.scenario_files import folder, parse_yaml
+from ss_gym.scenario_files import folder
 from ss_gym.types import ConversationTurn, Message, ParsedAction
 from ss_gym.vector import TextVectorEnv, make_vector
-
-Scenarios = Sequence[Mapping[str, Any]] | str | Path
 
 _NO_TOOLS = '{"error":"there are no tools here: answer in words"}'
 
@@ -72,7 +68,7 @@ class ConversationEnvironment(TextEnvironment):
 
     def __init__(
         self,
-        scenarios: Scenarios | None = None,
+        scenarios: Entries | None = None,
         max_turns: int = 6,
         reward_fn: RewardFunction | Scoring | None = None,
         max_steps: int = 40,
@@ -90,9 +86,7 @@ class ConversationEnvironment(TextEnvironment):
         """Choose a conversation; the user speaks first."""
         name = options.get("scenario_id", self._names[seed % len(self._names)])
         if name not in self.scenarios:
-            near = get_close_matches(str(name), self._names, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"the first is {self._names[0]!r}"
-            raise ValueError(f"unknown scenario {name!r}; {hint}")
+            raise ValueError(f"unknown scenario {name!r}; {nearest(name, self._names)}")
         self._scenario = self.scenarios[name]
         self._spoken = 1
         return Opening(
@@ -131,62 +125,23 @@ def make_conversations(num_envs: int = 1, **kwargs: Any) -> TextVectorEnv:
     return make_vector(num_envs, environment="ss_gym.conversation:ConversationEnvironment", **kwargs)
 
 
-def read_scenarios(source: Scenarios | None = None) -> list[ConversationScenario]:
+def read_scenarios(source: Entries | None = None) -> list[ConversationScenario]:
     """Scenarios from a list or a file, checked; the examples of this package if None.
 
     Raises:
         ValueError: if they are not of the form that ``ConversationEnvironment`` describes.
         OSError: if the file can't be read.
     """
-    source = folder() / "conversation" / "examples.yaml" if source is None else source
-    where, entries = "scenarios", source
-    if isinstance(source, str | Path):
-        where, entries = str(source), _read_file(Path(source))
-    if not isinstance(entries, Sequence) or isinstance(entries, str) or not entries:
-        raise ValueError(f"{where}: expected a list of scenarios with at least one, got {entries!r:.80}")
-    scenarios: dict[str, ConversationScenario] = {}
-    for number, entry in enumerate(entries):
-        scenario = _scenario(entry, f"{where}[{number}]")
-        if scenario.id in scenarios:
-            raise ValueError(f"{where}[{number}]: the id {scenario.id!r} is taken")
-        scenarios[scenario.id] = scenario
-    return list(scenarios.values())
+    entries = read_entries(folder() / "conversation" / "examples.yaml" if source is None else source, "scenarios")
+    return [_scenario(entry, place) for place, entry in entries]
 
 
-def _scenario(entry: Any, where: str) -> ConversationScenario:
-    if not isinstance(entry, Mapping):
-        raise ValueError(f"{where}: expected a mapping with id and user_responses, got {entry!r:.80}")
-    known = ("id", "user_responses", "topic", "context")
-    for name in entry:
-        if name not in known:
-            near = get_close_matches(str(name), known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"it knows {', '.join(known)}"
-            raise ValueError(f"{where}: unknown field {name!r}; {hint}")
-    for name in ("id", "topic", "context"):
-        if not isinstance(entry.get(name, ""), str) or (name == "id" and not entry.get(name)):
-            raise ValueError(f"{where}.{name}: expected text, got {entry.get(name)!r:.80}")
-    lines = entry.get("user_responses")
-    if not isinstance(lines, Sequence) or isinstance(lines, str) or not lines:
-        raise ValueError(f"{where}.user_responses: expected a list with at least one text, got {lines!r:.80}")
-    for number, line in enumerate(lines):
-        if not isinstance(line, str):
-            raise ValueError(f"{where}.user_responses[{number}]: expected text, got {line!r:.80}")
-    return ConversationScenario(entry["id"], tuple(lines), entry.get("topic", ""), entry.get("context", ""))
-
-
-def _read_file(path: Path) -> Any:
-    """A list from a file, by its ending."""
-    text = path.read_text(encoding="utf-8")
-    if path.suffix == ".jsonl":
-        return [_parsed(line, path, number) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
-    return _parsed(text, path, 1) if path.suffix == ".json" else parse_yaml(text, str(path))
-
-
-def _parsed(text: str, path: Path, first_line: int) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}, line {first_line - 1 + error.lineno}: {error.msg}") from error
+def _scenario(entry: Mapping[str, Any], place: str) -> ConversationScenario:
+    check_fields(entry, ("id", "user_responses", "topic", "context"), place)
+    lines = texts_of(entry, "user_responses", place)
+    if not lines:
+        raise ValueError(f"{place}.user_responses: the user needs at least one text to say")
+    return ConversationScenario(entry["id"], lines, text_of(entry, "topic", place), text_of(entry, "context", place))
 
 
 def _said(text: str) -> Message:

@@ -77,13 +77,13 @@ def test_scenarios_come_from_files(tmp_path, ending):
     [
         ([], r"scenarios: expected a list of scenarios with at least one"),
         (["hello"], r"scenarios\[0\]: expected a mapping"),
-        ([{"id": "a"}], r"scenarios\[0\].user_responses: expected a list with at least one text, got None"),
-        ([{"id": "a", "user_responses": "Hi"}], r"user_responses: expected a list"),
+        ([{"id": "a"}], r"scenarios\[0\].user_responses: the user needs at least one text"),
+        ([{"id": "a", "user_responses": "Hi"}], r"user_responses: expected a list of texts, got 'Hi'"),
         ([{"id": "a", "user_responses": ["Hi", 3]}], r"scenarios\[0\].user_responses\[1\]: expected text, got 3"),
         ([{"id": "a", "user_response": ["Hi"]}], r"unknown field 'user_response'; did you mean 'user_responses'"),
-        ([{"id": "", "user_responses": ["Hi"]}], r"scenarios\[0\].id: expected text"),
+        ([{"id": "", "user_responses": ["Hi"]}], r"scenarios\[0\].id: every one of the scenarios needs a name"),
         ([{"id": "a", "topic": 3, "user_responses": ["Hi"]}], r"scenarios\[0\].topic: expected text, got 3"),
-        ([*SCENARIOS, SCENARIOS[0]], r"scenarios\[2\]: the id 'refund' is taken"),
+        ([*SCENARIOS, SCENARIOS[0]], r"scenarios\[2\].id: 'refund' is the id of scenarios\[0\] already"),
     ],
 )
 def test_scenarios_of_another_form_are_refused_by_name(scenarios, message):
@@ -97,7 +97,7 @@ def test_scenarios_of_another_form_are_refused_by_name(scenarios, message):
         ("a.json", '[{"id": "a",\n}]', r"a\.json, line 2"),
         ("a.jsonl", '{"id": "a", "user_responses": ["Hi"]}\n{"id"', r"a\.jsonl, line 2"),
         ("a.yaml", "- id: a\n  topic: [}", r"a\.yaml, line 2"),
-        ("a.yaml", "- id: a", r"a\.yaml\[0\]\.user_responses"),
+        ("a.yaml", "- id: a", r"a\.yaml\[0\]\.user_responses: the user needs"),
     ],
 )
 def test_a_broken_file_is_named_with_the_line(tmp_path, name, text, message):
