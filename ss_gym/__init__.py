@@ -27,10 +27,12 @@ if TYPE_CHECKING:
     from ss_gym.rewards import RewardResult as RewardResult
     from ss_gym.rewards import reward_function as reward_function
     from ss_gym.spaces import Utterance as Utterance
+    from ss_gym.task import TaskEnvironment as TaskEnvironment
     from ss_gym.tools import Money as Money
     from ss_gym.tools import ToolError as ToolError
     from ss_gym.tools import Toolkit as Toolkit
     from ss_gym.tools import tool as tool
+    from ss_gym.tools import toolkit_of as toolkit_of
     from ss_gym.types import Completion as Completion
     from ss_gym.types import ConversationTurn as ConversationTurn
     from ss_gym.types import MultiTurnTrajectory as MultiTurnTrajectory
@@ -55,6 +57,7 @@ _EXPORTS = {
     "Response": "ss_gym.environment",
     "RewardFunction": "ss_gym.rewards",
     "RewardResult": "ss_gym.rewards",
+    "TaskEnvironment": "ss_gym.task",
     "TextEnvironment": "ss_gym.environment",
     "TextVectorEnv": "ss_gym.vector",
     "ToolError": "ss_gym.tools",
@@ -64,6 +67,7 @@ _EXPORTS = {
     "parse_action": "ss_gym.actions",
     "reward_function": "ss_gym.rewards",
     "tool": "ss_gym.tools",
+    "toolkit_of": "ss_gym.tools",
 }
 
 __all__ = ["__version__", *_EXPORTS]

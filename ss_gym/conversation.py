@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
-from ss_gym.entries import Entries, check_fields, nearest, read_entries, text_of, texts_of
+from ss_gym.entries import Entries, check_fields, read_entries, text_of, texts_of
 from ss_gym.environment import Conclusion, Opening, Response, TextEnvironment
 from ss_gym.rewards.function import RewardFunction, Scoring, as_reward_function
 from ss_gym.scenario_files import folder
+from ss_gym.spelling import nearest
 from ss_gym.types import ConversationTurn, Message, ParsedAction
 from ss_gym.vector import TextVectorEnv, make_vector
 

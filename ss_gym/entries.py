@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from ss_gym.scenario_files import parse_yaml
+from ss_gym.spelling import nearest
 
 Entries: TypeAlias = Sequence[Mapping[str, Any]] | str | Path
 
@@ -80,12 +80,6 @@ def check_fields(entry: Mapping[str, Any], known: Collection[str], place: str) -
     for field in entry:
         if field not in known:
             raise ValueError(f"{place}: unknown field {field!r}; {nearest(field, known)}")
-
-
-def nearest(name: object, known: Collection[str]) -> str:
-    """A hint for a name that is not known."""
-    near = get_close_matches(str(name), known, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(list(known)[:8])}"
 
 
 def _read(path: Path) -> Any:

@@ -23,6 +23,7 @@ ENVIRONMENTS = {
     "StateSet/Conversation-v0": Registration(
         "ss_gym.conversation:ConversationEnvironment", "ss_gym.conversation:make_conversations", {}
     ),
+    "StateSet/Task-v0": Registration("ss_gym.task:TaskEnvironment", "ss_gym.task:make_tasks", {}),
 }
 
 

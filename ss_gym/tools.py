@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import wraps
 from typing import Any, ClassVar, Literal, TypeVar, get_type_hints
 
 from ss_gym.arguments import Argument, ArgumentError, Money, argument, shorten, show
@@ -19,7 +20,7 @@ from ss_gym.frozen import freeze
 from ss_gym.json_text import encode
 from ss_gym.types import ToolCall, ToolResult
 
-__all__ = ["Money", "Tool", "ToolError", "ToolKind", "Toolkit", "tool"]
+__all__ = ["Money", "Tool", "ToolError", "ToolKind", "Toolkit", "tool", "toolkit_of"]
 
 ToolKind = Literal["read", "write", "end"]
 
@@ -148,6 +149,44 @@ class Toolkit:
         nearest = get_close_matches(shown, self.tools, n=1, cutoff=0.5)
         hint = f'did you mean "{nearest[0]}"?' if nearest else f"the tools are {', '.join(self.tools) or '(none)'}"
         return f'no tool is called "{shown}"; {hint}'
+
+
+def toolkit_of(functions: Iterable[Callable[..., Any]]) -> type[Toolkit]:
+    """A toolkit of plain functions, which need the annotations and the docstring of a tool.
+
+    They are of the kind ``"read"`` where ``@tool`` does not say otherwise, and refuse with ``ToolError``.
+
+    >>> def add(first: int, second: int) -> int:
+    ...     '''Add two numbers.
+    ...
+    ...     Args:
+    ...         first: one of them.
+    ...         second: the other.
+    ...     '''
+    ...     return first + second
+    >>> toolkit_of([add])().call(ToolCall("call_0", "add", {"first": 2, "second": 3})).content
+    '5'
+
+    Raises:
+        TypeError: for a function that can't be described, or two of one name.
+    """
+    methods: dict[str, Any] = {}
+    for function in functions:
+        if function.__name__ in methods:
+            raise TypeError(f"two tools are called {function.__name__}")
+        methods[function.__name__] = _as_method(function)
+    return type("FunctionToolkit", (Toolkit,), methods)
+
+
+def _as_method(function: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(function)
+    def method(self: Toolkit, **arguments: Any) -> Any:
+        return function(**arguments)
+
+    signature = inspect.signature(function)
+    own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+    method.__signature__ = signature.replace(parameters=[own, *signature.parameters.values()])  # type: ignore[attr-defined]
+    return method if hasattr(function, "__tool_kind__") else tool("read")(method)
 
 
 def _failed(call: ToolCall, message: str) -> ToolResult:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
-from difflib import get_close_matches
 from math import isfinite
 from typing import Any
 
 from ss_gym.scenario_files import field_error, read_yaml
 from ss_gym.scenarios import SPLITS
+from ss_gym.spelling import nearest
 
 FILE = "family.yaml"
 _KEYS = ("rules", "today", "kinds", "notes")
@@ -87,12 +87,6 @@ def kind_weights(family: str) -> Mapping[str, float]:
         if type(weight) not in (int, float) or not isfinite(weight) or weight <= 0:
             raise field_error(family, FILE, ("kinds", name), f"expected a positive weight, got {weight!r:.80}")
     return kinds
-
-
-def nearest(name: object, known: Collection[str]) -> str:
-    """What a mistyped name was meant to be, as the end of an error."""
-    near = get_close_matches(str(name), known, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
 
 
 def _mapping(family: str, field: tuple[str | int, ...], keys: Collection[str], data: Any) -> Mapping[str, Any]:

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from ss_gym.families import load_family
-from ss_gym.families.parameters import kind_weights, nearest
+from ss_gym.families.parameters import kind_weights
 from ss_gym.scenario_files import field_error, folder, read_text
 from ss_gym.scenarios import Scenario
+from ss_gym.spelling import nearest
 from ss_gym.streams import Stream
 
 # Train indices are drawn below this; every one of them is a scenario.
