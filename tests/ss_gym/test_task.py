@@ -209,4 +209,6 @@ def test_a_batch_agrees_with_single_environments():
     observations, _ = envs.reset(seed=[1, 2])
     singles = [gym.make("StateSet/Task-v0", tasks=TASKS) for _ in range(2)]
     assert observations == tuple(env.reset(seed=seed)[0] for seed, env in enumerate(singles, 1))
-    assert envs.step(["42", "blue"])[1].tolist() == [env.step(said)[1] for env, said in zip(singles, ["42", "blue"])]
+    assert envs.step(["42", "blue"])[1].tolist() == [
+        env.step(said)[1] for env, said in zip(singles, ["42", "blue"], strict=True)
+    ]
