@@ -14,6 +14,7 @@ from ss_gym import (
     ConversationEnvironment,
     ConversationTurn,
     MultiTurnAgent,
+    TaskEnvironment,
     load_agent_from_checkpoint,
     parse_action,
     reward_function,
@@ -48,6 +49,24 @@ def test_ones_own_conversations_are_played_and_rewarded() -> None:
     assert env.reset(seed=7)[0] == "Money back!"
     assert env.step("Your order number, please?")[:4] == ("A1", 0.0, False, False)
     assert env.step("Thank you.")[1:4] == (1.0, True, False)
+
+
+def test_ones_own_tasks_are_done_or_not() -> None:
+    def double(number: int) -> int:
+        """Double a number.
+
+        Args:
+            number: what to double.
+        """
+        return 2 * number
+
+    def is_right(turns: Sequence[ConversationTurn], context: Mapping[str, Any]) -> bool:
+        return turns[-1].content == "42"
+
+    env = TaskEnvironment(tasks=[{"id": "a", "goal": "Double 21!"}], success_criteria=is_right, tools=[double])
+    assert env.reset(seed=7)[0] == "Double 21!"
+    assert env.step('<tool_call>{"name": "double", "arguments": {"number": 21}}</tool_call>')[:3] == ("42", 0.0, False)
+    assert env.step("42")[1:3] == (1.0, True)
 
 
 def test_an_agent_of_the_stub_backend_answers() -> None:

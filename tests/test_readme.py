@@ -22,7 +22,7 @@ def test_the_first_example_runs_as_it_stands() -> None:
 
 def test_the_page_on_ones_own_conversations_runs_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = (ROOT / "docs" / "pages" / "own-conversations.md").read_text(encoding="utf-8")
-    first, by_id, custom = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    first, by_id, task, criterion, custom = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
     exec(compile(first, "first", "exec"), names)
@@ -33,6 +33,14 @@ def test_the_page_on_ones_own_conversations_runs_as_it_stands(tmp_path: Path, mo
     assert env.step("You are welcome. " * 10)[1:3] == (0.8, True)
     exec(compile(by_id, "by_id", "exec"), names)
     assert names["env"].reset(options={"scenario_id": "saturday"})[0] == names["observation"]
+    exec(compile(task, "task", "exec"), names)
+    assert names["env"].messages[-2]["content"] == "4.5"
+    exec(compile(criterion, "criterion", "exec"), names)
+    env = names["env"]
+    env.reset(options={"scenario_id": "mugs"})
+    assert env.step("$13.50")[1:3] == (0.0, False)  # not looked up
+    env.step('<tool_call>{"name": "price_of", "arguments": {"item": "mug"}}</tool_call>')
+    assert env.step("$13.50")[1:3] == (1.0, True)
     exec(compile(custom, "custom", "exec"), names)
     env = names["GuessTheNumber"]()
     env.reset(seed=1)
