@@ -131,7 +131,7 @@ def family_of(env: gym.Env[Any, Any]) -> str:
     family = getattr(env.unwrapped, "family", None)
     if not isinstance(family, str):
         name = env.spec.id if env.spec is not None else type(env.unwrapped).__name__
-        raise ValueError(f"{name} has no family of scenarios to evaluate on, as those named StateSet/… have")
+        raise ValueError(f"{name} has no family of scenarios, whose dev and test lists an evaluation needs")
     return family
 
 

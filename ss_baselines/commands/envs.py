@@ -11,9 +11,10 @@ from typing import Any
 import gymnasium as gym
 from gymnasium.envs.registration import load_env_creator
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from ss_gym.customer_service import CustomerServiceEnvironment
+from ss_gym.environment import TextEnvironment
 from ss_gym.families.splits import split_size
 from ss_trainers.config import nearest
 
@@ -119,7 +120,7 @@ def _check_keywords(env_id: str, keywords: Mapping[str, Any]) -> None:
 
 def list_environments() -> None:
     """Prints the environments."""
-    table = Table("environment", "turns", "steps", "train", "dev", "test")
+    table = Table(Column("environment", no_wrap=True), "turns", "steps", "train", "dev", "test")
     for env_id in own_ids():
         env = make_environment(env_id)
         table.add_row(env_id, *_limits_and_splits(env.unwrapped))
@@ -128,8 +129,10 @@ def list_environments() -> None:
 
 
 def _limits_and_splits(env: gym.Env[str, str]) -> tuple[str, ...]:
-    """Most turns and steps, and how many scenarios each split has."""
-    if not isinstance(env, CustomerServiceEnvironment):
+    """Most turns and steps, and how many scenarios each split has, if there are splits."""
+    if not isinstance(env, TextEnvironment):
         return ()
-    sizes = (f"{split_size(env.family, split):,} scenarios" for split in ("dev", "test"))
+    if not isinstance(env, CustomerServiceEnvironment):
+        return str(env.max_turns), str(env.max_steps)
+    sizes = (f"{split_size(env.family, split):,}" for split in ("dev", "test"))
     return str(env.max_turns), str(env.max_steps), "endless", *sizes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -57,7 +57,10 @@ def play_episode(options: PlayOptions) -> None:
     """Plays one episode with the person at the terminal as the agent."""
     console = Console(highlight=False)
     env = make_environment(options.env_id, **environment_keywords(options.env_id, options.prompt))
-    choice = {"scenario_id": options.scenario} if options.scenario else {"split": options.split}
+    known: Set[str] = getattr(env.unwrapped, "option_names", {"split"})  # others' may have splits, or say what is wrong
+    choice = {"split": options.split} if "split" in known else {}
+    if options.scenario:
+        choice = {"scenario_id": options.scenario}
     observation, info = env.reset(seed=options.seed, options=choice)
     # It also knows what to make of environments that give no messages.
     conversation, total = Conversation.begin(observation, info), 0.0

@@ -150,6 +150,17 @@ def test_envs_lists_limits_and_splits() -> None:
     assert "12" in row
     assert "40" in row
     assert "endless" in row
+    assert row.count("600") == 2
+    (task,) = [line for line in result.stdout.splitlines() if "StateSet/Task-v0" in line]
+    assert task.split()[3:6:2] == ["6", "40"]
+
+
+def test_ones_own_conversations_and_tasks_are_played_in_the_terminal() -> None:
+    result = invoke("play", "StateSet/Task-v0", "--scenario", "weekday", typed="Monday\nSaturday\n")
+    assert result.exit_code == 0, result.output
+    assert "That is not it yet." in result.stdout and "yes" in result.stdout
+    result = invoke("play", "StateSet/Conversation-v0", "--seed", "1", typed="Yes\nYes\nBye\n")
+    assert result.exit_code == 0, result.output
 
 
 def play(*lines: str) -> Result:
