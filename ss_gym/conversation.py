@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 
 from ss_gym.entries import Entries, check_fields, read_entries, text_of, texts_of
 from ss_gym.environment import Conclusion, Opening, Response, TextEnvironment
-from ss_gym.rewards.function import RewardFunction, Scoring, as_reward_function
+from ss_gym.rewards.function import RewardFunction, Scoring, as_reward_function, turns_of
 from ss_gym.scenario_files import folder
 from ss_gym.spelling import nearest
-from ss_gym.types import ConversationTurn, Message, ParsedAction
+from ss_gym.types import Message, ParsedAction
 from ss_gym.vector import TextVectorEnv, make_vector
 
 _NO_TOOLS = '{"error":"there are no tools here: answer in words"}'
@@ -111,8 +111,7 @@ class ConversationEnvironment(TextEnvironment):
         """Ask the reward function, if there is one."""
         if self.reward_fn is None:
             return Conclusion()
-        turns = [ConversationTurn(message["role"], message["content"]) for message in self.messages]
-        result = self.reward_fn.compute(turns, asdict(self._scenario))
+        result = self.reward_fn.compute(turns_of(self.messages), asdict(self._scenario))
         return Conclusion({self.reward_fn.name: result.score}, audit={"breakdown": dict(result.breakdown)})
 
     def _system_prompt(self) -> str:

@@ -11,6 +11,7 @@ from ss_gym.actions import action_message
 from ss_gym.asynchronous import run
 from ss_gym.entries import Entries, read_entries, text_of, texts_of
 from ss_gym.environment import Conclusion, Opening, Response, TextEnvironment
+from ss_gym.rewards.function import turns_of
 from ss_gym.scenario_files import folder
 from ss_gym.spelling import nearest
 from ss_gym.tools import Toolkit, toolkit_of
@@ -142,11 +143,7 @@ class TaskEnvironment(TextEnvironment):
 
     def _asked(self, action: ParsedAction, results: Sequence[Message]) -> bool:
         """What the criterion says, the action and its results included."""
-        messages = [*self.messages, action_message(action), *results]
-        turns = [
-            ConversationTurn(m["role"], m["content"], tuple(m.get("tool_calls", ())), m.get("tool_call_id", ""))
-            for m in messages
-        ]
+        turns = turns_of([*self.messages, action_message(action), *results])
         done = self._is_done(turns, {**self._task, "toolkit": self._toolkit})
         return bool(run(_waited(done)) if inspect.isawaitable(done) else done)
 

@@ -6,12 +6,12 @@ import asyncio
 import inspect
 import math
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias, overload
 
 from ss_gym.asynchronous import run
 from ss_gym.frozen import FrozenDict
-from ss_gym.types import ConversationTurn
+from ss_gym.types import ConversationTurn, Message
 
 Turns: TypeAlias = Sequence[ConversationTurn]
 Context: TypeAlias = Mapping[str, Any] | None
@@ -145,6 +145,17 @@ def reward_function(
     if function is not None:
         return RewardFunction(function)
     return lambda decorated: RewardFunction(decorated, name, weight)
+
+
+def turns_of(messages: Iterable[Message]) -> list[ConversationTurn]:
+    """Messages in OpenAI form as turns, the system prompt left out."""
+    return [
+        ConversationTurn(
+            message["role"], message["content"], tuple(message.get("tool_calls", ())), message.get("tool_call_id", "")
+        )
+        for message in messages
+        if message["role"] != "system"
+    ]
 
 
 def as_reward_function(function: RewardFunction | Scoring) -> RewardFunction:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from ss_gym.wrappers.reward import WeightedReward
+from ss_gym.wrappers.reward import RewardWrapper, WeightedReward
 
-__all__ = ["WeightedReward"]
+__all__ = ["RewardWrapper", "WeightedReward"]

@@ -1,11 +1,14 @@
 """The weighted reward counts the terms that it is told to, and is rebuilt from its spec."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
 import pytest
 
-from ss_gym.wrappers import WeightedReward
+from ss_gym import ConversationTurn, RewardFunction
+from ss_gym.wrappers import RewardWrapper, WeightedReward
+from tests.ss_trainers.toy_env import register
 
 REFUND_AT_ONCE = (
     '<tool_call>{"name":"issue_refund","arguments":{"order_id":"1","item_ids":["1-1"],"amount":"1.00",'
@@ -57,3 +60,51 @@ def test_every_term_of_an_episode_is_among_those_that_the_environment_tells() ->
     env = gym.make("StateSet/Refund-v0")
     _, terms = play(env)
     assert {name for step in terms for name in step} <= env.unwrapped.term_names  # type: ignore[attr-defined]
+
+
+def politeness(turns: Sequence[ConversationTurn], context: Mapping[str, Any] | None = None) -> float:
+    assert context is not None and context["system_prompt"] and "success" in context
+    assert turns[0].role == "user" and all(turn.role != "system" for turn in turns)
+    return float(sum("please" in turn.content for turn in turns if turn.role == "assistant"))
+
+
+def play_politely(env: gym.Env[str, str]) -> tuple[list[float], dict[str, Any]]:
+    env.reset(seed=3)
+    steps = [env.step(action) for action in ("Your e-mail, please?", "And, please, the code?", CLOSE)]
+    return [float(step[1]) for step in steps], steps[-1][4]
+
+
+def test_what_was_said_is_rewarded_with_the_last_step() -> None:
+    plain, before = play_politely(gym.make("StateSet/Refund-v0"))
+    function = RewardFunction(politeness, weight=0.25)
+    rewards, info = play_politely(RewardWrapper(gym.make("StateSet/Refund-v0"), function))
+    assert rewards == pytest.approx([*plain[:-1], plain[-1] + 0.5])
+    assert info["reward_terms"] == {**before["reward_terms"], "politeness": 0.5}
+    assert info["reward_breakdown"] == {"politeness": 2.0}
+    assert {name: info[name] for name in ("success", "audit")} == {name: before[name] for name in ("success", "audit")}
+    rewards, _ = play_politely(RewardWrapper(gym.make("StateSet/Refund-v0"), politeness, keep=False))
+    assert rewards == [0.0, 0.0, 2.0]
+
+
+def test_two_functions_of_one_name_are_told_apart_or_refused() -> None:
+    env = RewardWrapper(gym.make("StateSet/Refund-v0"), politeness)
+    _, info = play_politely(RewardWrapper(env, RewardFunction(politeness, "again")))
+    assert info["reward_terms"]["politeness"] == info["reward_terms"]["again"] == 2.0
+    with pytest.raises(ValueError, match="a reward term 'politeness' already"):
+        play_politely(RewardWrapper(env, politeness))
+    with pytest.raises(ValueError, match="a reward term 'success' already"):
+        RewardWrapper(gym.make("StateSet/Refund-v0"), RewardFunction(politeness, "success"))
+
+
+def test_environments_of_others_are_rewarded_too() -> None:
+    def letters(turns: Sequence[ConversationTurn], context: Mapping[str, Any] | None = None) -> float:
+        return float(sum(len(turn.content) for turn in turns if turn.role == "assistant"))
+
+    env = RewardWrapper(gym.make(register()), letters, keep=False)
+    env.reset(seed=1)
+    assert [env.step(said)[1] for said in ("aa", "bbb")] == [0.0, 5.0]
+
+
+def test_a_rewarded_environment_is_rebuilt_from_its_spec() -> None:
+    env = RewardWrapper(gym.make("StateSet/Refund-v0"), politeness)
+    assert play_politely(gym.make(env.spec)) == play_politely(env)
