@@ -8,13 +8,14 @@ from typing import Any, ClassVar
 
 from ss_gym.entries import Entries, check_fields, read_entries, text_of, texts_of
 from ss_gym.environment import Conclusion, Opening, Response, TextEnvironment
+from ss_gym.json_text import encode
 from ss_gym.rewards.function import RewardFunction, Scoring, as_reward_function, turns_of
 from ss_gym.scenario_files import folder
 from ss_gym.spelling import nearest
 from ss_gym.types import Message, ParsedAction
 from ss_gym.vector import TextVectorEnv, make_vector
 
-_NO_TOOLS = '{"error":"there are no tools here: answer in words"}'
+_NO_TOOLS = "there are no tools here: answer in words"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +100,12 @@ class ConversationEnvironment(TextEnvironment):
     def respond(self, action: ParsedAction) -> Response:
         """The user's next line, or the end."""
         if action.tool_calls:
-            errors = [{"role": "tool", "tool_call_id": call.id, "content": _NO_TOOLS} for call in action.tool_calls]
-            return Response(tuple(errors))
+            return Response(
+                tuple(
+                    {"role": "tool", "tool_call_id": call.id, "content": encode({"error": call.error or _NO_TOOLS})}
+                    for call in action.tool_calls
+                )
+            )
         lines = self._scenario.user_responses
         if self._spoken == len(lines):
             return Response(ended=True)

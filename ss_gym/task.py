@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from copy import deepcopy
 from typing import Any, ClassVar, TypeAlias
 
 from ss_gym.actions import action_message
@@ -28,7 +29,7 @@ _NOT_YET = "That is not it yet."
 def says_answer(turns: Turns, context: Mapping[str, Any]) -> bool:
     """Whether the agent's last words hold the task's ``answer``, whatever the case.
 
-    An answer stands by itself: 4 is not in "42", "4.5" or "x4". A task whose ``wrong`` lists other
+    An answer stands by itself: 4 is not in "42", "4.5", "-4", "3/4" or "x4". A task whose ``wrong`` lists other
     answers is not solved by words that hold one of them too.
     """
     said, wrong = _last_words(turns), [str(value) for value in context.get("wrong", ())]
@@ -103,7 +104,7 @@ class TaskEnvironment(TextEnvironment):
         name = options.get("scenario_id", self._names[seed % len(self._names)])
         if name not in self.tasks:
             raise ValueError(f"unknown task {name!r}; {nearest(name, self._names)}")
-        self._task = self.tasks[name]
+        self._task = deepcopy(self.tasks[name])  # what tools and criteria do to it ends with the episode
         self._toolkit = self._make_toolkit(self._task)
         self._lines = iter(self._task.get("user_responses", ()))
         self._success = False
@@ -168,7 +169,7 @@ def read_tasks(source: Entries | None = None) -> dict[str, dict[str, Any]]:
         texts_of(entry, "user_responses", place)
         if "toolkit" in entry:
             raise ValueError(f"{place}.toolkit: that is where the criterion finds the tools; call the field otherwise")
-        tasks[str(entry["id"])] = dict(entry)
+        tasks[str(entry["id"])] = deepcopy(dict(entry))
     return tasks
 
 
@@ -201,7 +202,7 @@ def _last_words(turns: Turns) -> str:
 
 def _holds(text: str, answer: str) -> bool:
     """Whether an answer stands in a text by itself."""
-    return re.search(rf"(?<!\w)(?<!\d[.,]){re.escape(answer.strip().lower())}(?!\w|[.,]\d)", text) is not None
+    return re.search(rf"(?<![\w−/.-])(?<!\d[.,]){re.escape(answer.strip().lower())}(?!\w|[.,]\d)", text) is not None
 
 
 async def _waited(done: Awaitable[bool]) -> bool:

@@ -63,6 +63,12 @@ def test_tools_are_refused_in_words_and_take_no_turn():
     assert env.step("All right")[2:4] == (False, True)
 
 
+def test_an_action_that_is_too_long_is_told_so():
+    env = ConversationEnvironment(SCENARIOS, max_action_chars=10)
+    env.reset(seed=0)
+    assert "has 11 characters, the limit is 10" in env.step("x" * 11)[0]
+
+
 @pytest.mark.parametrize("ending", ["json", "jsonl", "yaml"])
 def test_scenarios_come_from_files(tmp_path, ending):
     file = tmp_path / f"mine.{ending}"

@@ -92,6 +92,9 @@ def test_a_task_that_is_cut_is_not_done():
         ("4.5", "4", False),
         ("1,4", "4", False),
         ("x4", "4", False),
+        ("-4", "4", False),
+        ("3/4", "4", False),
+        (".5", "5", False),
         ("$2.65, please", "2.65", True),
         ("12.65", "2.65", False),
         ("On Saturday", "saturday", True),
@@ -154,6 +157,19 @@ def test_a_function_makes_the_tools_of_a_task_and_a_tool_may_refuse():
     assert env.step(call("switch"))[0] == '{"error":"the bulb is broken"}'
     env.reset(options={"scenario_id": "b"})
     assert env.step(call("switch"))[0] == '{"on":true}'
+
+
+def test_what_a_criterion_does_to_a_task_ends_with_the_episode():
+    def forgetful(turns, context):
+        context["seen"].append(turns[-1].content)
+        return len(context["seen"]) > 1
+
+    tasks = [{"id": "a", "goal": "?", "seen": []}]
+    env = TaskEnvironment(tasks, forgetful)
+    for _ in range(2):
+        env.reset(seed=0)
+        assert [env.step("x")[2] for _ in range(2)] == [False, True]
+    assert tasks == [{"id": "a", "goal": "?", "seen": []}]
 
 
 def test_a_criterion_may_be_asynchronous():
