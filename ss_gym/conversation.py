@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
-from ss_gym.entries import Entries, check_fields, read_entries, text_of, texts_of
+from ss_gym.entries import Entries, check_fields, chosen, read_entries, text_of, texts_of
 from ss_gym.environment import Conclusion, Opening, Response, TextEnvironment
 from ss_gym.json_text import encode
 from ss_gym.rewards.function import RewardFunction, Scoring, as_reward_function, turns_of
 from ss_gym.scenario_files import folder
-from ss_gym.spelling import nearest
-from ss_gym.types import Message, ParsedAction
+from ss_gym.types import ParsedAction, user_message
 from ss_gym.vector import TextVectorEnv, make_vector
 
 _NO_TOOLS = "there are no tools here: answer in words"
@@ -81,18 +80,14 @@ class ConversationEnvironment(TextEnvironment):
             max_turns=max_turns, max_steps=max_steps, max_action_chars=max_action_chars, render_mode=render_mode
         )
         self.scenarios = {one.id: one for one in read_scenarios(scenarios)}
-        self._names = tuple(self.scenarios)
         self.reward_fn = as_reward_function(reward_fn) if reward_fn is not None else None
 
     def begin(self, seed: int, options: Mapping[str, Any]) -> Opening:
         """Choose a conversation; the user speaks first."""
-        name = options.get("scenario_id", self._names[seed % len(self._names)])
-        if name not in self.scenarios:
-            raise ValueError(f"unknown scenario {name!r}; {nearest(name, self._names)}")
-        self._scenario = self.scenarios[name]
+        self._scenario = chosen(self.scenarios, seed, options, "scenario")
         self._spoken = 1
         return Opening(
-            messages=(_said(self._scenario.user_responses[0]),),
+            messages=(user_message(self._scenario.user_responses[0]),),
             system_prompt=self._system_prompt(),
             info={"scenario_id": self._scenario.id},
         )
@@ -110,7 +105,7 @@ class ConversationEnvironment(TextEnvironment):
         if self._spoken == len(lines):
             return Response(ended=True)
         self._spoken += 1
-        return Response((_said(lines[self._spoken - 1]),))
+        return Response((user_message(lines[self._spoken - 1]),))
 
     def conclude(self, truncated: bool) -> Conclusion:
         """Ask the reward function, if there is one."""
@@ -147,7 +142,3 @@ def _scenario(entry: Mapping[str, Any], place: str) -> ConversationScenario:
     if not lines:
         raise ValueError(f"{place}.user_responses: the user needs at least one text to say")
     return ConversationScenario(entry["id"], lines, text_of(entry, "topic", place), text_of(entry, "context", place))
-
-
-def _said(text: str) -> Message:
-    return {"role": "user", "content": text}

@@ -18,7 +18,7 @@ from ss_gym.json_text import encode
 from ss_gym.rewards.outcome import TERMS, OutcomeAudit
 from ss_gym.scenarios import SPLITS, Scenario, parse_scenario_id
 from ss_gym.streams import Stream
-from ss_gym.types import Message, ParsedAction, ToolCall
+from ss_gym.types import Message, ParsedAction, ToolCall, user_message
 from ss_gym.users.agenda import UserReply
 from ss_gym.users.inventory import episode_inventory
 from ss_gym.users.persona import draw_persona
@@ -107,7 +107,7 @@ class CustomerServiceEnvironment(TextEnvironment):
         words = Stream(scenario.wording_seed, user_seed, "words")
         self._user = ScriptedUser(scenario, self._told, self._wording, persona, words)
         return Opening(
-            messages=({"role": "user", "content": self._user.open()},),
+            messages=(user_message(self._user.open()),),
             system_prompt=self._system_prompt(scenario),
             tools=self._tools,
             info={"scenario_id": scenario.id, "pair_id": scenario.pair_id},
@@ -201,7 +201,7 @@ class CustomerServiceEnvironment(TextEnvironment):
         for consent in reply.consents:
             self._store.record_consent(consent.verb, consent.items, consent.amount_cents, self._acted)
             self._audit.consent(self._acted, consent)
-        return ({"role": "user", "content": reply.text},)
+        return (user_message(reply.text),)
 
     def _answer(self, text: str) -> UserReply:
         if self._inventory is None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from ss_gym.scenario_files import parse_yaml
 from ss_gym.spelling import nearest
 
+T = TypeVar("T")
 Entries: TypeAlias = Sequence[Mapping[str, Any]] | str | Path
 
 
@@ -42,6 +43,20 @@ def read_entries(source: Entries, noun: str) -> list[tuple[str, Mapping[str, Any
         places[name] = place
         checked.append((place, entry))
     return checked
+
+
+def chosen(entries: Mapping[str, T], seed: int, options: Mapping[str, Any], noun: str) -> T:
+    """The entry that the reset option ``scenario_id`` names, or else the seed.
+
+    Raises:
+        ValueError: if there is none of that name; suggests the nearest.
+    """
+    if "scenario_id" not in options:
+        return entries[tuple(entries)[seed % len(entries)]]
+    name = options["scenario_id"]
+    if not isinstance(name, str) or name not in entries:
+        raise ValueError(f"unknown {noun} {name!r}; {nearest(name, entries)}")
+    return entries[name]
 
 
 def text_of(entry: Mapping[str, Any], field: str, place: str) -> str:

@@ -15,4 +15,4 @@ def nearest(name: object, known: Collection[str]) -> str:
     'known: refund, exchange'
     """
     near = get_close_matches(str(name), known, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(list(known)[:12])}"
+    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(list(known)[:40])}"

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from copy import deepcopy
 from typing import Any, ClassVar, TypeAlias
 
 from ss_gym.actions import action_message
-from ss_gym.asynchronous import run
-from ss_gym.entries import Entries, read_entries, text_of, texts_of
+from ss_gym.asynchronous import settled
+from ss_gym.entries import Entries, chosen, read_entries, text_of, texts_of
 from ss_gym.environment import Conclusion, Opening, Response, TextEnvironment
 from ss_gym.rewards.function import turns_of
 from ss_gym.scenario_files import folder
 from ss_gym.spelling import nearest
 from ss_gym.tools import Toolkit, toolkit_of
-from ss_gym.types import ConversationTurn, Message, ParsedAction
+from ss_gym.types import ConversationTurn, Message, ParsedAction, user_message
 from ss_gym.vector import TextVectorEnv, make_vector
 
 Turns: TypeAlias = Sequence[ConversationTurn]
@@ -95,25 +94,22 @@ class TaskEnvironment(TextEnvironment):
             max_turns=max_turns, max_steps=max_steps, max_action_chars=max_action_chars, render_mode=render_mode
         )
         self.tasks = read_tasks(tasks)
-        self._names = tuple(self.tasks)
         self._is_done = _criterion(success_criteria, self.tasks)
         self._make_toolkit = _maker(tools)
 
     def begin(self, seed: int, options: Mapping[str, Any]) -> Opening:
         """Choose a task; the user names its goal."""
-        name = options.get("scenario_id", self._names[seed % len(self._names)])
-        if name not in self.tasks:
-            raise ValueError(f"unknown task {name!r}; {nearest(name, self._names)}")
-        self._task = deepcopy(self.tasks[name])  # what tools and criteria do to it ends with the episode
+        # What tools and criteria do to it ends with the episode.
+        self._task = deepcopy(chosen(self.tasks, seed, options, "task"))
         self._toolkit = self._make_toolkit(self._task)
         self._lines = iter(self._task.get("user_responses", ()))
         self._success = False
         limits = f"You may reply {self.max_turns} times and act {self.max_steps} times in all."
         return Opening(
-            messages=(_said(self._task["goal"]),),
+            messages=(user_message(self._task["goal"]),),
             system_prompt="\n\n".join(filter(None, [self._task.get("context", ""), limits])),
             tools=self._toolkit.schemas,
-            info={"scenario_id": name},
+            info={"scenario_id": self._task["id"]},
         )
 
     def respond(self, action: ParsedAction) -> Response:
@@ -123,7 +119,7 @@ class TaskEnvironment(TextEnvironment):
         self._success = self._asked(action, ())
         if self._success:
             return Response(ended=True)
-        return Response((_said(next(self._lines, _NOT_YET)),))
+        return Response((user_message(next(self._lines, _NOT_YET)),))
 
     def conclude(self, truncated: bool) -> Conclusion:
         """A task that was cut is not done."""
@@ -145,8 +141,7 @@ class TaskEnvironment(TextEnvironment):
     def _asked(self, action: ParsedAction, results: Sequence[Message]) -> bool:
         """What the criterion says, the action and its results included."""
         turns = turns_of([*self.messages, action_message(action), *results])
-        done = self._is_done(turns, {**self._task, "toolkit": self._toolkit})
-        return bool(run(_waited(done)) if inspect.isawaitable(done) else done)
+        return bool(settled(self._is_done(turns, {**self._task, "toolkit": self._toolkit})))
 
 
 def make_tasks(num_envs: int = 1, **kwargs: Any) -> TextVectorEnv:
@@ -203,11 +198,3 @@ def _last_words(turns: Turns) -> str:
 def _holds(text: str, answer: str) -> bool:
     """Whether an answer stands in a text by itself."""
     return re.search(rf"(?<![\w−/.-])(?<!\d[.,]){re.escape(answer.strip().lower())}(?!\w|[.,]\d)", text) is not None
-
-
-async def _waited(done: Awaitable[bool]) -> bool:
-    return await done
-
-
-def _said(text: str) -> Message:
-    return {"role": "user", "content": text}

@@ -12,6 +12,11 @@ Role = Literal["system", "user", "assistant", "tool"]
 Message = dict[str, Any]
 
 
+def user_message(text: str) -> Message:
+    """What the user says."""
+    return {"role": "user", "content": text}
+
+
 # These three are made inside every step of an environment: a named tuple is as frozen as a dataclass and takes
 # a third of its time to make.
 

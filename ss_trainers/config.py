@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
+
+from ss_gym.spelling import nearest
 
 ConfigT = TypeVar("ConfigT")
 
@@ -190,17 +191,11 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     return content
 
 
-def nearest(name: str, known: list[str]) -> str:
-    """A hint for an unknown name: the nearest known one, or all of them."""
-    near = get_close_matches(name, known, n=1)
-    return f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
-
-
 def _check_names(config_class: type, values: Mapping[str, Any], where: str) -> None:
     known = [entry.name for entry in fields(config_class)]
     for name in values:
         if name not in known:
-            raise ValueError(f"{where}unknown setting '{name}' of {config_class.__name__}; {nearest(str(name), known)}")
+            raise ValueError(f"{where}unknown setting '{name}' of {config_class.__name__}; {nearest(name, known)}")
     for name, hint in get_type_hints(config_class).items():
         nested = next((kind for kind in (hint, *get_args(hint)) if is_dataclass(kind)), None)
         if isinstance(nested, type) and isinstance(values.get(name), Mapping):

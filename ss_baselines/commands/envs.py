@@ -16,7 +16,7 @@ from rich.table import Column, Table
 from ss_gym.customer_service import CustomerServiceEnvironment
 from ss_gym.environment import TextEnvironment
 from ss_gym.families.splits import split_size
-from ss_trainers.config import nearest
+from ss_gym.spelling import nearest
 
 NAMESPACE = "StateSet/"
 

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias, overload
 
-from ss_gym.asynchronous import run
+from ss_gym.asynchronous import run, settled
 from ss_gym.frozen import FrozenDict
 from ss_gym.types import ConversationTurn, Message
 
@@ -86,8 +86,7 @@ class RewardFunction:
 
     def compute(self, turns: Turns, context: Context = None) -> RewardResult:
         """The reward of a conversation, waited for; raises as ``compute_reward``."""
-        score = self(turns, context)
-        return run(_waited(score, self.checked)) if inspect.isawaitable(score) else self.checked(score)
+        return self.checked(settled(self(turns, context)))
 
     def compute_batch(self, conversations: Sequence[tuple[Turns, Context]]) -> list[RewardResult]:
         """The rewards of several conversations with their contexts; asynchronous ones run side by side."""
@@ -114,10 +113,6 @@ class RewardFunction:
         if not math.isfinite(number):
             raise ValueError(f"the reward {self.name} must be finite, got {number}")
         return number
-
-
-async def _waited(score: Awaitable[Score], checked: Callable[[object], RewardResult]) -> RewardResult:
-    return checked(await score)
 
 
 @overload

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Container, Mapping
-from difflib import get_close_matches
 from numbers import Real
 from typing import Any
 
@@ -13,6 +12,7 @@ from gymnasium.utils import RecordConstructorArgs
 
 from ss_gym.agents.conversation import Conversation
 from ss_gym.rewards.function import RewardFunction, Scoring, as_reward_function, turns_of
+from ss_gym.spelling import nearest
 from ss_gym.types import Completion
 
 
@@ -42,9 +42,7 @@ class WeightedReward(gym.Wrapper[str, str, str, str], RecordConstructorArgs):
                 raise ValueError(f"the weight of {name!r} must be a finite number, got {weight!r}")
         known = sorted(getattr(env.unwrapped, "term_names", ()))
         for name in sorted(set(weights).difference(known)) if known else ():
-            nearest = get_close_matches(name, known, n=1)
-            hint = f"did you mean {nearest[0]!r}?" if nearest else f"it has {', '.join(known)}"
-            raise ValueError(f"the environment has no reward term {name!r}; {hint}")
+            raise ValueError(f"the environment has no reward term {name!r}; {nearest(name, known)}")
         RecordConstructorArgs.__init__(self, weights=dict(weights), default=default)
         gym.Wrapper.__init__(self, env)
         self._weights = dict(weights)
