@@ -54,7 +54,8 @@ class ConversationEnvironment(TextEnvironment):
         scenarios: mappings with ``id`` and ``user_responses`` and, if wanted, ``topic`` and ``context``;
             or a file of them: a list in JSON or YAML, or a line each (``.jsonl``). Some examples by default.
         max_turns: replies before the conversation is cut.
-        reward_fn: takes the turns and the scenario as a mapping; see ``RewardFunction``. No reward if None.
+        reward_fn: takes the turns and the scenario as a mapping; see ``RewardFunction``, whose weight does
+            not count here, where there is no other. No reward if None.
         max_steps: actions of any kind before it is cut.
         max_action_chars: a longer action is an error of the agent.
         render_mode: ``human``, ``ansi`` or None.
@@ -80,7 +81,10 @@ class ConversationEnvironment(TextEnvironment):
             max_turns=max_turns, max_steps=max_steps, max_action_chars=max_action_chars, render_mode=render_mode
         )
         self.scenarios = {one.id: one for one in read_scenarios(scenarios)}
+        if scenarios is not None:
+            self._built_from(scenarios, [asdict(one) for one in self.scenarios.values()])
         self.reward_fn = as_reward_function(reward_fn) if reward_fn is not None else None
+        self.term_names = frozenset([self.reward_fn.name] if self.reward_fn else [])
 
     def begin(self, seed: int, options: Mapping[str, Any]) -> Opening:
         """Choose a conversation; the user speaks first."""
@@ -116,7 +120,7 @@ class ConversationEnvironment(TextEnvironment):
 
     def _system_prompt(self) -> str:
         about = f"You are talking with a user about {self._scenario.topic}." if self._scenario.topic else ""
-        limit = f"Answer in words. You may reply {self.max_turns} times."
+        limit = f"Answer in words. You may reply {self.max_turns} times and act {self.max_steps} times in all."
         return "\n\n".join(filter(None, [about, self._scenario.context, limit]))
 
 

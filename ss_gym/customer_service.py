@@ -56,7 +56,7 @@ class CustomerServiceEnvironment(TextEnvironment):
     """
 
     option_names: ClassVar[frozenset[str]] = frozenset({"scenario_id", "split", "user_seed"})
-    term_names: ClassVar[frozenset[str]] = TERMS
+    term_names: frozenset[str] = TERMS
 
     def __init__(
         self,

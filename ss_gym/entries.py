@@ -99,10 +99,16 @@ def check_fields(entry: Mapping[str, Any], known: Collection[str], place: str) -
 
 def _read(path: Path) -> Any:
     """What a file holds, by its ending."""
-    text = path.read_text(encoding="utf-8")
-    if path.suffix == ".jsonl":
-        return [_parsed(line, path, number) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
-    return _parsed(text, path, 1) if path.suffix == ".json" else parse_yaml(text, str(path))
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} is not UTF-8 ({error.reason} at byte {error.start}): save it in that encoding"
+        ) from error
+    ending = path.suffix.lower()
+    if ending == ".jsonl":  # a text may hold other line ends than this one
+        return [_parsed(line, path, number) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    return _parsed(text, path, 1) if ending == ".json" else parse_yaml(text, str(path))
 
 
 def _parsed(text: str, path: Path, first_line: int) -> Any:

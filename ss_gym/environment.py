@@ -116,7 +116,7 @@ class TextEnvironment(gymnasium.Env[str, str], ABC):
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["human", "ansi"], "render_fps": 1}  # type: ignore[misc]
     option_names: ClassVar[frozenset[str]] = frozenset()
-    term_names: ClassVar[frozenset[str]] = frozenset()
+    term_names: frozenset[str] = frozenset()
 
     _constructor: tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -324,6 +324,14 @@ class TextEnvironment(gymnasium.Env[str, str], ABC):
                 self.render_mode = render_mode
         self._np_random = deepcopy(state.generator)
         self._np_random_seed = state.generator_seed
+
+    def _built_from(self, given: Any, kept: Any) -> None:
+        """Lets copies be built from what was read of an argument, which may be a file or a list that changes."""
+        arguments, keywords = self._constructor
+        self._constructor = (
+            tuple(kept if value is given else value for value in arguments),
+            {name: kept if value is given else value for name, value in keywords.items()},
+        )
 
     def __reduce__(self) -> tuple[Callable[..., TextEnvironment], tuple[Any, ...]]:
         """Pickles and copies by replay, since a database connection does neither."""

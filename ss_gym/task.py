@@ -29,7 +29,7 @@ def says_answer(turns: Turns, context: Mapping[str, Any]) -> bool:
     """Whether the agent's last words hold the task's ``answer``, whatever the case.
 
     An answer stands by itself: 4 is not in "42", "4.5", "-4", "3/4" or "x4". A task whose ``wrong`` lists other
-    answers is not solved by words that hold one of them too.
+    answers is not solved by words that hold one of them too: without them, naming many answers is enough.
     """
     said, wrong = _last_words(turns), [str(value) for value in context.get("wrong", ())]
     return _holds(said, str(context["answer"])) and not any(_holds(said, value) for value in wrong)
@@ -75,10 +75,12 @@ class TaskEnvironment(TextEnvironment):
 
     Raises:
         ValueError: if the tasks are not of that form, or there is no criterion of that name.
+        TypeError: if the criterion is no function, or the tools are none.
+        Exception: from ``step``, what a tool raises other than ``ToolError``, and what the criterion raises.
     """
 
     option_names: ClassVar[frozenset[str]] = frozenset({"scenario_id"})
-    term_names: ClassVar[frozenset[str]] = frozenset({"success"})
+    term_names: frozenset[str] = frozenset({"success"})
 
     def __init__(
         self,
@@ -94,6 +96,8 @@ class TaskEnvironment(TextEnvironment):
             max_turns=max_turns, max_steps=max_steps, max_action_chars=max_action_chars, render_mode=render_mode
         )
         self.tasks = read_tasks(tasks)
+        if tasks is not None:
+            self._built_from(tasks, list(self.tasks.values()))
         self._is_done = _criterion(success_criteria, self.tasks)
         self._make_toolkit = _maker(tools)
 
@@ -170,29 +174,46 @@ def read_tasks(source: Entries | None = None) -> dict[str, dict[str, Any]]:
 
 def _criterion(given: Criterion | str, tasks: Mapping[str, Mapping[str, Any]]) -> Criterion:
     if not isinstance(given, str):
+        _check_callable(given)
         return given
     if given not in CRITERIA:
         raise ValueError(f"no criterion is called {given!r}; {nearest(given, CRITERIA)}")
-    without = [name for name, task in tasks.items() if "answer" not in task]
-    if without:
-        raise ValueError(f"the task {without[0]!r} has no answer, which {given} compares with: add one")
+    for name, task in tasks.items():
+        answer = task.get("answer")
+        if isinstance(answer, bool) or not isinstance(answer, str | int | float) or not str(answer).strip():
+            raise ValueError(f"the task {name!r} has no answer that is a text or a number, for {given} to compare with")
+        if not isinstance(task.get("wrong", []), list | tuple):
+            raise ValueError(f"the task {name!r}: wrong must be a list of answers, got {task['wrong']!r:.80}")
     return CRITERIA[given]
+
+
+def _check_callable(criterion: Any) -> None:
+    if not callable(criterion):
+        raise TypeError(f"success_criteria must be a function or the name of one, got {criterion!r:.80}")
 
 
 def _maker(tools: Tools) -> Callable[[Mapping[str, Any]], Toolkit]:
     """What gives each episode a toolkit of its own."""
-    if isinstance(tools, type):
-        kind: type[Toolkit] = tools
+    if isinstance(tools, type) or not callable(tools):
+        kind = tools if isinstance(tools, type) else toolkit_of(tools)
+        if not issubclass(kind, Toolkit):
+            raise TypeError(f"tools must be a list of functions or a Toolkit, got {kind.__name__}")
         return lambda task: kind()
-    if callable(tools):
-        return tools
-    functions = toolkit_of(tools)
-    return lambda task: functions()
+
+    def made(task: Mapping[str, Any]) -> Toolkit:
+        toolkit: Any = tools(task)
+        if not isinstance(toolkit, Toolkit):
+            given = getattr(tools, "__name__", "the function")
+            raise TypeError(f"{given} made no Toolkit of a task: if it is a tool itself, pass a list, tools=[{given}]")
+        return toolkit
+
+    return made
 
 
 def _last_words(turns: Turns) -> str:
-    """What the agent said last, in lower case; empty if it only called tools."""
-    return next((turn.content for turn in reversed(turns) if turn.role == "assistant" and turn.content), "").lower()
+    """What the agent said last to the user, in lower case; text beside a tool call is said to nobody."""
+    said = (turn.content for turn in reversed(turns) if turn.role == "assistant" and not turn.tool_calls)
+    return next(said, "").lower()
 
 
 def _holds(text: str, answer: str) -> bool:

@@ -168,13 +168,21 @@ def toolkit_of(functions: Iterable[Callable[..., Any]]) -> type[Toolkit]:
     '5'
 
     Raises:
-        TypeError: for a function that can't be described, or two of one name.
+        TypeError: for a function that can't be described, is a coroutine, or has the name of another or of
+            something of ``Toolkit``.
     """
     methods: dict[str, Any] = {}
     for function in functions:
-        if function.__name__ in methods:
-            raise TypeError(f"two tools are called {function.__name__}")
-        methods[function.__name__] = _as_method(function)
+        name = getattr(function, "__name__", None)
+        if name is None:
+            raise TypeError(f"a tool needs a name, which {function!r:.80} does not have: write a function")
+        if inspect.iscoroutinefunction(function):
+            raise TypeError(f"the tool {name} is a coroutine: an environment's step does not wait")
+        if name in methods:
+            raise TypeError(f"two tools are called {name}")
+        if hasattr(Toolkit, name) or "self" in inspect.signature(function).parameters:
+            raise TypeError(f"the tool {name}: neither it nor an argument can have a name that toolkits use themselves")
+        methods[name] = _as_method(function)
     return type("FunctionToolkit", (Toolkit,), methods)
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import inspect
 import math
+import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from numbers import Real
 from typing import Any, NamedTuple, TypeAlias, overload
 
 from ss_gym.asynchronous import run, settled
@@ -46,7 +48,7 @@ class RewardFunction:
         function: takes the turns, in order and without the system prompt, and a context or None; gives
             a number or a ``RewardResult``, or an awaitable of one.
         name: what it is called in breakdowns and reward terms; the function's own name if empty.
-        weight: its part in a sum.
+        weight: its part in a sum with other rewards.
 
     Raises:
         ValueError: if the weight is not a finite number.
@@ -55,10 +57,19 @@ class RewardFunction:
     def __init__(self, function: Scoring, name: str = "", weight: float = 1.0) -> None:
         own = getattr(function, "__name__", type(function).__name__)
         self.name = name or ("reward" if own == "<lambda>" else own)
-        if isinstance(weight, bool) or not abs(weight) < math.inf:
+        if not is_finite(weight):
             raise ValueError(f"the weight of {self.name} must be a finite number, got {weight!r}")
         self.weight = float(weight)
+        self.__module__, self.__doc__ = getattr(function, "__module__", __name__), function.__doc__
         self._function = function
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """A decorated function is pickled by its name, as other functions are."""
+        name = getattr(self._function, "__qualname__", "")
+        found: Any = sys.modules.get(self.__module__)
+        for part in name.split("."):
+            found = getattr(found, part, None)
+        return name if found is self else super().__reduce_ex__(protocol)
 
     def __repr__(self) -> str:
         """Name and weight."""
@@ -99,17 +110,20 @@ class RewardFunction:
     def checked(self, score: object) -> RewardResult:
         """What the function gave as a ``RewardResult``; raises as ``compute_reward``."""
         if isinstance(score, RewardResult):
-            self._number(score.score)
-            return score
+            return score._replace(score=self._number(score.score))
         number = self._number(score)
         return RewardResult(number, {self.name: number})
 
     def _number(self, score: Any) -> float:
         try:
-            number = float(score)
+            number = math.nan if isinstance(score, str) else float(score)
+        except OverflowError:  # an integer that no float can hold
+            number = math.inf
         except (TypeError, ValueError):
+            number = None
+        if number is None or isinstance(score, str):
             kind = type(score).__name__
-            raise TypeError(f"the reward {self.name} must give a number or a RewardResult, got {kind}") from None
+            raise TypeError(f"the reward {self.name} must give a number or a RewardResult, got {kind}")
         if not math.isfinite(number):
             raise ValueError(f"the reward {self.name} must be finite, got {number}")
         return number
@@ -154,7 +168,15 @@ def turns_of(messages: Iterable[Message]) -> list[ConversationTurn]:
 
 
 def as_reward_function(function: RewardFunction | Scoring) -> RewardFunction:
-    """The reward itself, or one that is made of a plain function."""
+    """The reward itself, or one that is made of a plain function.
+
+    Raises:
+        TypeError: if it is neither.
+    """
+    if not callable(function):
+        raise TypeError(
+            f"a reward must be a RewardFunction or a function of the turns and a context, got {function!r:.80}"
+        )
     return function if isinstance(function, RewardFunction) else RewardFunction(function)
 
 
@@ -171,7 +193,7 @@ class CompositeReward(RewardFunction):
     3.0
 
     Args:
-        functions: the rewards, each with its weight.
+        functions: the rewards, each with its weight; plain functions weigh 1.
         normalise: whether to divide by the sum of the weights.
         name: see ``RewardFunction``.
         weight: its own, in another sum.
@@ -183,12 +205,12 @@ class CompositeReward(RewardFunction):
 
     def __init__(
         self,
-        functions: Sequence[RewardFunction],
+        functions: Sequence[RewardFunction | Scoring],
         normalise: bool = True,
         name: str = "composite",
         weight: float = 1.0,
     ) -> None:
-        self.functions = tuple(functions)
+        self.functions = tuple(map(as_reward_function, functions))
         if not self.functions:
             raise ValueError("a composite reward needs at least one reward")
         twice = [name for name, count in Counter(function.name for function in self.functions).items() if count > 1]
@@ -214,3 +236,13 @@ class CompositeReward(RewardFunction):
         pairs = [(function, function.checked(score)) for function, score in zip(self.functions, scores, strict=True)]
         weighted = sum(function.weight * result.score for function, result in pairs)
         return RewardResult(weighted / self._divisor, {function.name: result.score for function, result in pairs})
+
+
+def is_finite(value: Any) -> bool:
+    """Whether a value is a finite number; True and False, where a number is asked for, are a slip."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer that no float can hold
+        return False

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Container, Mapping
-from numbers import Real
 from typing import Any
 
 import gymnasium as gym
 from gymnasium.utils import RecordConstructorArgs
 
 from ss_gym.agents.conversation import Conversation
-from ss_gym.rewards.function import RewardFunction, Scoring, as_reward_function, turns_of
+from ss_gym.environment import TextEnvironment
+from ss_gym.rewards.function import RewardFunction, Scoring, as_reward_function, is_finite, turns_of
 from ss_gym.spelling import nearest
 from ss_gym.types import Completion
 
@@ -38,9 +37,9 @@ class WeightedReward(gym.Wrapper[str, str, str, str], RecordConstructorArgs):
 
     def __init__(self, env: gym.Env[str, str], weights: Mapping[str, float], default: float = 1.0) -> None:
         for name, weight in [*weights.items(), ("default", default)]:
-            if not _is_finite(weight):
+            if not is_finite(weight):
                 raise ValueError(f"the weight of {name!r} must be a finite number, got {weight!r}")
-        known = sorted(getattr(env.unwrapped, "term_names", ()))
+        known = sorted(_term_names(env))
         for name in sorted(set(weights).difference(known)) if known else ():
             raise ValueError(f"the environment has no reward term {name!r}; {nearest(name, known)}")
         RecordConstructorArgs.__init__(self, weights=dict(weights), default=default)
@@ -57,11 +56,12 @@ class WeightedReward(gym.Wrapper[str, str, str, str], RecordConstructorArgs):
 
 
 class RewardWrapper(gym.Wrapper[str, str, str, str], RecordConstructorArgs):
-    """Rewards what was said as well, or instead: the last step's reward gets weight · score of a function.
+    """Rewards what was said as well, or instead, with the last step.
 
     The function is asked once, when the episode ends or is cut. Its context is the last step's info
-    with ``system_prompt``. ``info["reward_terms"]`` gets the weighted score under the function's name,
-    and ``info["reward_breakdown"]`` what it is made of; ``info["success"]`` stays as it is.
+    with ``system_prompt``. Its score, times its weight where it is added to another reward, is a term
+    of ``info["reward_terms"]`` and ``info["episode_terms"]`` under its name, and what the score is made
+    of is in ``info["reward_breakdown"]``. ``info["success"]`` stays as it is.
 
     >>> import ss_gym
     >>> def brief(turns, context=None):
@@ -73,7 +73,7 @@ class RewardWrapper(gym.Wrapper[str, str, str, str], RecordConstructorArgs):
     Args:
         env: any environment with text observations and actions.
         reward_fn: a ``RewardFunction``, or a function of the turns and a context.
-        keep: whether the environment's own reward counts too.
+        keep: whether the environment's own reward counts too; without it, its terms are left out.
 
     Raises:
         ValueError: if the environment has a reward term of the function's name; from the last ``step``
@@ -86,7 +86,14 @@ class RewardWrapper(gym.Wrapper[str, str, str, str], RecordConstructorArgs):
         self._reward_fn = as_reward_function(reward_fn)
         self._keep = keep
         self._conversation = Conversation()
-        self._check_name(getattr(env.unwrapped, "term_names", ()))
+        self._check_name(_term_names(env))
+
+    @property
+    def term_names(self) -> frozenset[str]:
+        """The reward terms of its infos; empty where the environment does not tell its own."""
+        own = {self._reward_fn.name}
+        inner = _term_names(self.env)
+        return frozenset((inner | own if inner else ()) if self._keep else own)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
         """The environment's reset."""
@@ -98,17 +105,27 @@ class RewardWrapper(gym.Wrapper[str, str, str, str], RecordConstructorArgs):
         """The environment's step; the last one has the function's reward too."""
         observation, reward, terminated, truncated, info = self.env.step(action)
         self._conversation.record(Completion(action), observation, info)
-        own = float(reward) if self._keep else 0.0
-        if not terminated and not truncated:
-            return observation, own, terminated, truncated, info
-        function, conversation = self._reward_fn, self._conversation
-        result = function.compute(turns_of(conversation), {**info, "system_prompt": conversation.system_prompt})
-        terms = dict(info.get("reward_terms", {}))
-        self._check_name(terms)
-        score = function.weight * result.score
-        terms[function.name] = score
-        info = {**info, "reward_terms": terms, "reward_breakdown": dict(result.breakdown)}
-        return observation, own + score, terminated, truncated, info
+        own = float(reward)
+        if not self._keep:
+            own, info = 0.0, {**info, "reward_terms": {}}
+        if terminated or truncated:
+            score, info = self._judged(info)
+            own += score
+        return observation, own, terminated, truncated, info
+
+    def _judged(self, info: dict[str, Any]) -> tuple[float, dict[str, Any]]:
+        """The function's part of the reward, and the info with its terms."""
+        function, base = self._reward_fn, self.env.unwrapped
+        prompt = self._conversation.system_prompt
+        # What an environment of ours remembers is right even after its state was set.
+        messages = base.messages if isinstance(base, TextEnvironment) else self._conversation
+        result = function.compute(turns_of(messages), {**info, "system_prompt": prompt})
+        score = function.weight * result.score if self._keep else result.score
+        kept = {name: info.get(name, {}) if self._keep else {} for name in ("reward_terms", "episode_terms")}
+        self._check_name(kept["reward_terms"])
+        terms = {name: {**values, function.name: score} for name, values in kept.items()}
+        breakdown = {**info.get("reward_breakdown", {}), **result.breakdown}
+        return score, {**info, **terms, "reward_breakdown": breakdown}
 
     def _check_name(self, terms: Container[str]) -> None:
         name = self._reward_fn.name
@@ -116,7 +133,6 @@ class RewardWrapper(gym.Wrapper[str, str, str, str], RecordConstructorArgs):
             raise ValueError(f"the environment has a reward term {name!r} already: give the function another name")
 
 
-def _is_finite(weight: Any) -> bool:
-    if isinstance(weight, bool):  # one that is meant as a number is a slip
-        return False
-    return isinstance(weight, Real) and math.isfinite(weight)
+def _term_names(env: gym.Env[str, str]) -> frozenset[str]:
+    """The reward terms that an environment or a wrapper around it tells; empty if it does not."""
+    return frozenset(env.get_wrapper_attr("term_names") if env.has_wrapper_attr("term_names") else ())

@@ -125,6 +125,40 @@ def test_gymnasium_finds_nothing_to_warn_of_and_copies_go_on_alike():
     assert other.step("Because") == env.step("Because")
 
 
+def test_a_copy_goes_on_whatever_became_of_the_list_or_file(tmp_path):
+    for source in (lists := json.loads(json.dumps(SCENARIOS)), tmp_path / "mine.json"):
+        (tmp_path / "mine.json").write_text(json.dumps(SCENARIOS), encoding="utf-8")
+        env = ConversationEnvironment(source, reward_fn=length)
+        env.reset(seed=1, options={"scenario_id": "refund"})
+        env.step("No")
+        lists[0]["user_responses"][:] = ["Other"] * 3
+        (tmp_path / "mine.json").write_text("[]", encoding="utf-8")
+        twin = pickle.loads(pickle.dumps(env))
+        assert twin.step("Because") == env.step("Because")
+        assert twin.step("So")[1] == env.step("So")[1] > 0
+
+
+def test_any_mark_of_order_and_line_end_is_read(tmp_path):
+    line = json.dumps({"id": "a", "user_responses": ["one\u2028two"]}, ensure_ascii=False)
+    (tmp_path / "a.JSONL").write_text("\ufeff" + line + "\r\n", encoding="utf-8")
+    assert ConversationEnvironment(tmp_path / "a.JSONL").reset()[0] == "one\u2028two"
+    (tmp_path / "b.yaml").write_bytes(b"- id: \xff")
+    with pytest.raises(ValueError, match=r"b\.yaml is not UTF-8 .*at byte 6"):
+        ConversationEnvironment(tmp_path / "b.yaml")
+
+
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+def test_a_batch_plays_to_the_end_and_rewards(mode):
+    envs = gym.make_vec(
+        "StateSet/Conversation-v0", num_envs=2, scenarios=SCENARIOS[1:], reward_fn=length, autoreset_mode=mode
+    )
+    envs.reset(seed=0)
+    _, rewards, terminated, _, infos = envs.step(["abc", "d"])
+    assert rewards.tolist() == [3.0, 1.0] and terminated.all()
+    final = infos["final_info"] if mode is AutoresetMode.SAME_STEP else infos
+    assert final["reward_terms"]["length"].tolist() == [3.0, 1.0]
+
+
 def test_a_batch_agrees_with_single_environments():
     envs = gym.make_vec(
         "StateSet/Conversation-v0", num_envs=3, scenarios=SCENARIOS, autoreset_mode=AutoresetMode.DISABLED

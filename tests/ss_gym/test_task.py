@@ -33,6 +33,15 @@ def add(first: int, second: int) -> int:
     return first + second
 
 
+async def print_nothing():
+    """Print nothing."""
+
+
+def look(task):
+    """Look."""
+    return "nothing"
+
+
 class Light(Toolkit):
     """A light that can be switched, once."""
 
@@ -196,6 +205,38 @@ def test_tasks_and_criteria_that_make_no_sense_are_refused(keywords, message):
         TaskEnvironment(**keywords)
 
 
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"success_criteria": 5}, "success_criteria must be a function"),
+        ({"tools": int}, "tools must be a list of functions or a Toolkit, got int"),
+        ({"tools": [print_nothing]}, "the tool print_nothing is a coroutine"),
+    ],
+)
+def test_criteria_and_tools_that_are_none_are_refused_at_once(keywords, message):
+    with pytest.raises(TypeError, match=message):
+        TaskEnvironment(TASKS, **keywords)
+
+
+def test_a_tool_that_is_passed_without_a_list_is_explained():
+    with pytest.raises(TypeError, match=r"look made no Toolkit of a task.*tools=\[look\]"):
+        TaskEnvironment(TASKS, tools=look).reset(seed=0)
+
+
+@pytest.mark.parametrize("answer", [True, None, " ", [4]])
+def test_an_answer_is_a_text_or_a_number(answer):
+    with pytest.raises(ValueError, match="the task 'a' has no answer that is a text or a number"):
+        TaskEnvironment([{"id": "a", "goal": "?", "answer": answer}])
+    with pytest.raises(ValueError, match="the task 'a': wrong must be a list of answers, got 'red'"):
+        TaskEnvironment([{"id": "a", "goal": "?", "answer": "blue", "wrong": "red"}])
+
+
+def test_what_is_said_beside_a_tool_call_is_no_answer():
+    env = TaskEnvironment([{"id": "a", "goal": "?", "answer": 42}], tools=Light)
+    env.reset(seed=0)
+    assert env.step("It is 42. " + call("leave"))[1:3] == (0.0, True)
+
+
 def test_an_unknown_task_is_refused_with_the_nearest():
     with pytest.raises(ValueError, match="unknown task 'sun'; did you mean 'sum'"):
         TaskEnvironment(TASKS).reset(options={"scenario_id": "sun"})
@@ -207,6 +248,12 @@ def test_functions_without_description_or_of_one_name_are_no_tools():
     with pytest.raises(TypeError, match="two tools are called add"):
         toolkit_of([add, add])
     assert add(2, second=3) == 5  # as it was
+
+    def call():
+        """Call somebody."""
+
+    with pytest.raises(TypeError, match="the tool call: neither it nor an argument can have a name that toolkits use"):
+        toolkit_of([call])
 
 
 def test_gymnasium_finds_nothing_to_warn_of_and_copies_go_on_alike():

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import pickle
 
 import pytest
 
@@ -41,6 +42,28 @@ def test_the_decorator_takes_arguments_or_none():
     assert named.compute(TURNS) == asyncio.run(named.compute_reward(TURNS)) == RewardResult(3.0, {"a": 1.0, "b": 2.0})
 
 
+@reward_function(weight=2.0)
+def decorated(turns, context=None):
+    """How many turns there are."""
+    return len(turns)
+
+
+def test_rewards_are_pickled_by_name_or_with_their_function():
+    assert pickle.loads(pickle.dumps(decorated)) is decorated
+    assert decorated.__doc__ == "How many turns there are."
+    whole = CompositeReward([decorated, RewardFunction(count), count_twice])
+    again = pickle.loads(pickle.dumps(whole))
+    assert (
+        again.compute(TURNS)
+        == whole.compute(TURNS)
+        == RewardResult(2.5, {"decorated": 2.0, "count": 2.0, "count_twice": 4.0})
+    )
+
+
+def count_twice(turns, context=None):
+    return 2 * count(turns)
+
+
 def test_an_asynchronous_reward_is_waited_for_inside_a_running_loop_too():
     function = RewardFunction(late)
 
@@ -65,13 +88,13 @@ def test_asynchronous_rewards_of_a_batch_run_side_by_side_and_keep_their_order()
     assert most == 40
 
 
-@pytest.mark.parametrize("bad", [None, "much", [1.0]])
+@pytest.mark.parametrize("bad", [None, "much", "3", [1.0], RewardResult("3")])
 def test_what_is_no_number_is_refused_by_the_name_of_the_reward(bad):
     with pytest.raises(TypeError, match="reward kindness must give a number or a RewardResult, got"):
         RewardFunction(lambda turns, context: bad, "kindness").compute(TURNS)
 
 
-@pytest.mark.parametrize("bad", [math.nan, math.inf, RewardResult(-math.inf)])
+@pytest.mark.parametrize("bad", [math.nan, math.inf, 10**400, RewardResult(-math.inf)])
 def test_what_is_not_finite_is_refused(bad):
     with pytest.raises(ValueError, match="reward kindness must be finite"):
         RewardFunction(lambda turns, context: bad, "kindness").compute(TURNS)
@@ -86,7 +109,7 @@ def test_what_a_reward_raises_is_raised():
             function.compute(TURNS)
 
 
-@pytest.mark.parametrize("weight", [math.nan, math.inf, True])
+@pytest.mark.parametrize("weight", [math.nan, math.inf, True, "1", None])
 def test_a_weight_is_a_finite_number(weight):
     with pytest.raises(ValueError, match="the weight of count must be a finite number"):
         RewardFunction(count, weight=weight)
@@ -107,6 +130,11 @@ def test_a_sum_can_be_part_of_a_sum():
     inner = CompositeReward([RewardFunction(count)], name="inner", weight=0.5)
     outer = CompositeReward([inner, RewardFunction(count, "again", 1.5)])
     assert outer.compute(TURNS) == RewardResult(2.0, {"inner": 2.0, "again": 2.0})
+
+
+def test_what_is_no_function_is_no_reward():
+    with pytest.raises(TypeError, match="a reward must be a RewardFunction or a function"):
+        CompositeReward([5])
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,29 @@ def test_what_was_said_is_rewarded_with_the_last_step() -> None:
     assert rewards == [0.0, 0.0, 2.0]
 
 
+def test_its_terms_are_those_of_the_reward_that_it_gives() -> None:
+    for keep in (True, False):
+        env = RewardWrapper(gym.make("StateSet/Refund-v0"), RewardFunction(politeness, weight=0.25), keep=keep)
+        env.reset(seed=3)
+        steps = [env.step(action) for action in ("Your e-mail, please?", "And, please, the code?", CLOSE)]
+        for _, reward, _, _, info in steps:
+            assert sum(info["reward_terms"].values()) == pytest.approx(reward)
+        assert sum(steps[-1][4]["episode_terms"].values()) == pytest.approx(sum(step[1] for step in steps))
+        weighted = WeightedReward(env, {"politeness": 10.0}, default=0.0)
+        rewards, _ = play_politely(weighted)
+        assert rewards == pytest.approx([0.0, 0.0, 5.0 if keep else 20.0])
+
+
+def test_what_was_said_before_a_state_was_set_counts() -> None:
+    env = RewardWrapper(gym.make("StateSet/Refund-v0"), politeness, keep=False)
+    env.reset(seed=3)
+    env.step("Your e-mail, please?")
+    other = RewardWrapper(gym.make("StateSet/Refund-v0"), politeness, keep=False)
+    other.reset(seed=4)
+    other.unwrapped.set_state(env.unwrapped.get_state())  # type: ignore[attr-defined]
+    assert other.step(CLOSE)[1] == env.step(CLOSE)[1] == 1.0
+
+
 def test_two_functions_of_one_name_are_told_apart_or_refused() -> None:
     env = RewardWrapper(gym.make("StateSet/Refund-v0"), politeness)
     _, info = play_politely(RewardWrapper(env, RewardFunction(politeness, "again")))
