@@ -30,7 +30,8 @@ from ss_gym.users.wording import Wording
 
 PromptStyle = Literal["full", "compact"]
 _TOO_MANY_CALLS = encode({"error": f"not run: a message may hold {MAX_CALLS} tool calls, send the rest in another"})
-_DATA_READS = frozenset(("get_order", "list_orders", "get_shipment", "check_return_eligibility", "quote_refund"))
+# Reads that look at no order.
+_NO_LOOK = frozenset(("find_customer", "verify_identity", "get_policy", "get_exchange_options"))
 
 
 class CustomerServiceEnvironment(TextEnvironment):
@@ -73,14 +74,17 @@ class CustomerServiceEnvironment(TextEnvironment):
         )
         if prompt not in ("full", "compact"):
             raise ValueError(f"unknown prompt {prompt!r}: choose 'full' or 'compact'")
-        self.family = load_family(family).name
+        drawn = load_family(family)
+        self.family = drawn.name
         self.split = _checked_split(split)
         self.prompt = prompt
         self._wording = Wording.load(family)
-        self._understanding = load_understanding()
-        self._tools = tuple(tool.schema for tool in CommerceToolkit.tools.values())
-        sections(family)  # get_policy reads them: a broken file must not show in the middle of an episode
-        self._fixed_prompt = fixed_part(family, self._tools, max_turns, max_steps) if prompt == "full" else ""
+        self._understanding = load_understanding(family)
+        self._toolset = drawn.tools
+        self._tools = tuple(tool.schema for tool in drawn.tools.values())
+        sections(family, drawn.rules)  # get_policy reads them: a broken file must not show in the middle of an episode
+        full = prompt == "full"
+        self._fixed_prompt = fixed_part(family, drawn.rules, self._tools, max_turns, max_steps) if full else ""
         self._stores: dict[str, Store] = {}
 
     @property
@@ -154,7 +158,7 @@ class CustomerServiceEnvironment(TextEnvironment):
         if self._toolkit is None:
             scenario, store = self._scenario, self._stores[self._scenario.split]
             store.open(scenario.world, scenario.today)
-            self._toolkit = CommerceToolkit(store, scenario.rules, family=self.family)
+            self._toolkit = CommerceToolkit(store, scenario.rules, family=self.family, tools=self._toolset)
         return self._toolkit
 
     @property
@@ -177,9 +181,11 @@ class CustomerServiceEnvironment(TextEnvironment):
             tool = toolkit.tools.get(call.name)
             if not result.ok:
                 self._audit.penalise("tool_error")
-            if call.name in _DATA_READS:
+            if tool is None:
+                continue
+            if tool.kind == "read" and call.name not in _NO_LOOK:
                 self._audit.read()
-            if tool is None or not result.ok:
+            if not result.ok:
                 continue
             if call.name == "verify_identity":
                 self._audit.verification(toolkit.verified_customer == self._scenario.customer.customer_id)

@@ -28,6 +28,11 @@ def folder() -> Path:
     raise FileNotFoundError(f"the scenario files are missing from {_PACKAGE}: install stateset-gym again")
 
 
+def has_file(family: str, name: str) -> bool:
+    """Whether a family has a scenario file of that name."""
+    return (folder() / family / name).is_file()
+
+
 @cache
 def read_text(family: str, name: str) -> str:
     """A scenario file as text.

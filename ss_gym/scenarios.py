@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from ss_gym.commerce.records import Effect, Ground, Reason, Rules, Verb, World
+from ss_gym.commerce.records import Effect, Ground, Reason, Verb, World
+from ss_gym.commerce.rules import PolicyRules
 
 SPLITS = ("train", "dev", "test")
 
-Verdict = Literal["refund", "store_credit", "exchange", "refuse", "transfer"]
+# The main remedy, or how it ends without one: "refuse", "transfer", or "inform" where something was to be told only.
+Verdict = str
 
 
 class Fact(NamedTuple):
@@ -69,7 +71,7 @@ class Goal(NamedTuple):
     Attributes:
         order_id: the number they will give; empty if they do not have it.
         true_order_id: the order they mean; empty if there is none.
-        items: ids of the items they want refunded.
+        items: ids of what they ask about: items, an order or a subscription.
         titles: the titles of those items, as the customer calls them.
         reason: why.
         paid_cents: what they paid for those items.
@@ -77,6 +79,12 @@ class Goal(NamedTuple):
         exchange_option: the option they would take in exchange; empty if they would not.
         exchange_variant: the variant id of that option.
         wants_other_card: asks for the money on a card that did not pay.
+        verb: the remedy that they ask for; empty if they only want to know something.
+        also: other remedies that are the same to them: a cancellation pays money back, too.
+        accepts: remedies that they take where the wish is refused for a reason.
+        welcomes: remedies that they take at once, though they did not ask for them.
+        details: what else they know and tell when asked, as (slot, text).
+        values: typed values that a proposal of the wish must name, such as the new postal code.
     """
 
     order_id: str
@@ -89,6 +97,12 @@ class Goal(NamedTuple):
     exchange_option: str = ""
     exchange_variant: str = ""
     wants_other_card: bool = False
+    verb: Verb = "refund"
+    also: tuple[Verb, ...] = ()
+    accepts: tuple[Verb, ...] = ()
+    welcomes: tuple[Verb, ...] = ()
+    details: tuple[tuple[str, str], ...] = ()
+    values: tuple[tuple[str, int | str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +131,7 @@ class Scenario:
     index: int
     kind: str
     today: str
-    rules: Rules
+    rules: PolicyRules
     world: World
     customer: Customer
     goal: Goal

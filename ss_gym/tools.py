@@ -7,20 +7,21 @@ microseconds to spend.
 
 from __future__ import annotations
 
+import copy
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import wraps
-from typing import Any, ClassVar, Literal, TypeVar, get_type_hints
+from typing import Any, Literal, TypeVar, get_type_hints
 
 from ss_gym.arguments import Argument, ArgumentError, Money, argument, shorten, show
 from ss_gym.frozen import freeze
 from ss_gym.json_text import encode
 from ss_gym.types import ToolCall, ToolResult
 
-__all__ = ["Money", "Tool", "ToolError", "ToolKind", "Toolkit", "tool", "toolkit_of"]
+__all__ = ["Money", "Tool", "ToolError", "ToolKind", "Toolkit", "tool", "toolkit_of", "with_options"]
 
 ToolKind = Literal["read", "write", "end"]
 
@@ -101,7 +102,7 @@ def tool(kind: ToolKind) -> Callable[[_F], _F]:
 class Toolkit:
     """A set of tools over some state of its own."""
 
-    tools: ClassVar[Mapping[str, Tool]] = {}
+    tools: Mapping[str, Tool] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Builds the tools once a class; a tool that can't be described is a ``TypeError`` here."""
@@ -184,6 +185,20 @@ def toolkit_of(functions: Iterable[Callable[..., Any]]) -> type[Toolkit]:
             raise TypeError(f"the tool {name}: neither it nor an argument can have a name that toolkits use themselves")
         methods[name] = _as_method(function)
     return type("FunctionToolkit", (Toolkit,), methods)
+
+
+def with_options(tool: Tool, name: str, options: tuple[str, ...]) -> Tool:
+    """The same tool with other options for one of its arguments.
+
+    Args:
+        tool: the tool.
+        name: the argument, which takes one of several texts.
+        options: what it takes then.
+    """
+    changed = argument(Literal[options], f"tool {tool.name}, argument {name}")
+    schema = copy.deepcopy(tool.schema)
+    schema["function"]["parameters"]["properties"][name].update(changed.schema)
+    return replace(tool, arguments={**tool.arguments, name: changed}, schema=freeze(schema))
 
 
 def _as_method(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -7,18 +7,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-# The fields of Terms as the full prompt ("- refund_days: 5") and the compact one ("| days 5") call them.
-_FIELDS = {
-    "return_window_days": "return",
-    "credit_window_days": "credit",
-    "damage_window_days": "damage",
-    "restocking_fee_percent": "fee",
-    "transfer_limit": "limit",
-    "refund_days": "days",
-}
-_PARAMETER = re.compile(r"(?:- |\| )(\w+):? ([\d.]+)")
-_PARAMETERS_AT_END = 400  # characters that surely hold them, a small part of a full prompt
-
 
 def cents(text: str) -> int:
     """Integer cents of an amount as the tools write it.
@@ -40,45 +28,8 @@ def dollars(amount: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
-    """The parameters of the written policy, read from the system prompt.
-
-    Attributes:
-        return_window_days: a change of mind is refunded up to this day after delivery.
-        credit_window_days: store credit instead up to this day.
-        damage_window_days: a fault is refunded up to this day.
-        restocking_fee_percent: kept from a change-of-mind refund of electronics.
-        transfer_limit: a refund above this many cents goes to a colleague.
-        refund_days: business days until the money arrives.
-    """
-
-    return_window_days: int
-    credit_window_days: int
-    damage_window_days: int
-    restocking_fee_percent: int
-    transfer_limit: int
-    refund_days: int
-
-    @classmethod
-    def from_prompt(cls, prompt: str) -> Terms:
-        """Reads the parameters from a full or a compact prompt.
-
-        Raises:
-            ValueError: if the prompt lacks one.
-        """
-        found = dict(_PARAMETER.findall(prompt[-_PARAMETERS_AT_END:]))
-        values = {}
-        for name, short in _FIELDS.items():
-            value = found.get(name) or found.get(short)
-            if value is None:
-                raise ValueError(f"the system prompt gives no {name}: a refund agent needs the policy's parameters")
-            values[name] = cents(value) if name == "transfer_limit" else int(value)
-        return cls(**values)
-
-
-@dataclass(frozen=True, slots=True)
 class Line:
-    """One line of an order; ``status`` is ordered, refunded, credited or exchanged."""
+    """One line of an order; ``status`` is ordered, refunded, credited, exchanged or cancelled."""
 
     item_id: str
     title: str
@@ -90,9 +41,17 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An order as the tools show it; ``days`` since delivery is None before it.
+    """An order as the tools show it.
 
-    ``payments`` holds how it was paid: (payment_id, method).
+    Attributes:
+        order_id: its number.
+        customer_id: whose it is.
+        status: processing, shipped, delivered or cancelled.
+        lines: its items.
+        payments: how it was paid: (payment_id, method).
+        days: since delivery; None before it.
+        expected_on: when it is expected; empty if that was not read.
+        facts: everything else that was read of it, by name.
     """
 
     order_id: str
@@ -102,10 +61,12 @@ class Order:
     payments: tuple[tuple[str, str], ...]
     days: int | None = None
     expected_on: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def from_tools(cls, order: Mapping[str, Any], facts: Mapping[str, Any], shipment: Mapping[str, Any]) -> Order:
-        """Puts together the results of get_order, check_return_eligibility and get_shipment."""
+    def from_tools(cls, order: Mapping[str, Any], *others: Mapping[str, Any]) -> Order:
+        """Puts together the result of get_order and those of other tools about the order."""
+        facts = {name: value for other in others for name, value in other.items() if name != "items"}
         days = facts.get("days_since_delivery")
         return cls(
             order_id=order["order_id"],
@@ -124,7 +85,8 @@ class Order:
             ),
             payments=tuple((payment["payment_id"], payment["method"]) for payment in order["payments"]),
             days=None if days is None else int(days),
-            expected_on=shipment.get("expected_on") or "",
+            expected_on=facts.get("expected_on") or "",
+            facts=facts,
         )
 
 
@@ -133,7 +95,8 @@ class Case:
     """Everything that the customer said and the tools showed.
 
     Attributes:
-        terms: the policy's parameters.
+        family: whose policy it is.
+        terms: the policy's parameters, with the names that the family's rules have.
         said: the customer's words about the request, lower case, for finding the items.
         email: the customer's e-mail address; empty until told.
         postal_code: likewise.
@@ -145,7 +108,8 @@ class Case:
         wanted: the lines of it that the request is about.
     """
 
-    terms: Terms
+    terms: Any
+    family: str = "refund"
     said: str = ""
     email: str = ""
     postal_code: str = ""

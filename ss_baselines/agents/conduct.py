@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ss_baselines.agents.case import Case
-from ss_baselines.agents.judgement import Judge, judge_by_policy
+from ss_baselines.agents.judgement import Judge
 
 Habit = Callable[[Case], bool]
 
@@ -26,7 +26,7 @@ class Conduct:
     """What an agent does at the points where it may go wrong; by default it goes right.
 
     Attributes:
-        judge: what each line gets.
+        judge: what each line gets; what the plan of the desk says if None.
         wants_postal_code: whether an e-mail alone is not enough to know who it is.
         insists_on_identity: whether it stops where the customer could not be verified.
         checks_owner: whether an order must be the verified customer's.
@@ -37,7 +37,7 @@ class Conduct:
         offers_alternative: whether a refused customer is told what they can have instead.
     """
 
-    judge: Judge = judge_by_policy
+    judge: Judge | None = None
     wants_postal_code: Habit = always
     insists_on_identity: Habit = always
     checks_owner: Habit = always

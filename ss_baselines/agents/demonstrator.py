@@ -92,6 +92,8 @@ class _Lapses:
 
 
 def _serve(desk: Desk) -> Moves[None]:
+    if desk.case.family != "refund":
+        raise ValueError(f"the demonstrator works at the refund desk only, not at that of {desk.case.family!r}")
     yield from serve(desk, _Lapses(desk.key).conduct())
 
 

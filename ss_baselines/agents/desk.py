@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from ss_baselines.agents.case import Case
 from ss_baselines.agents.hearing import Heard, hear
 from ss_baselines.agents.phrasing import Phrasing
+from ss_baselines.agents.plan import Plan
 from ss_gym.json_text import encode
 from ss_gym.types import Message
 
@@ -46,15 +47,17 @@ class Desk:
 
     Args:
         case: what is known.
+        plan: how the desk works.
         words: puts moves in words.
         key: a number that stands for the conversation, for agents that draw lots.
         takes_notes: whether what is noted is written, before the next action.
     """
 
-    __slots__ = ("_notes", "_takes_notes", "case", "key", "words")
+    __slots__ = ("_notes", "_takes_notes", "case", "key", "plan", "words")
 
-    def __init__(self, case: Case, words: Phrasing, key: int = 0, takes_notes: bool = False) -> None:
+    def __init__(self, case: Case, plan: Plan, words: Phrasing, key: int = 0, takes_notes: bool = False) -> None:
         self.case = case
+        self.plan = plan
         self.words = words
         self.key = key
         self._takes_notes = takes_notes
@@ -86,7 +89,7 @@ class Desk:
         case.email = heard.email or case.email
         case.postal_code = heard.postal_code or case.postal_code
         case.order_number = heard.order_number or case.order_number
-        case.reason = case.reason or heard.reason
+        case.reason = case.reason or self.plan.reason_of(heard)
         case.said += f" {heard.text}"
         case.hurried = case.hurried or heard.hurries
         return heard

@@ -67,17 +67,16 @@ def locate(desk: Desk, conduct: Conduct) -> Moves[None]:
 
 
 def read_order(desk: Desk, order_id: str, check_owner: bool = True) -> Moves[None]:
-    """Reads an order, and its shipment where it is still on its way."""
-    case = desk.case
-    order, facts = yield from desk.call(
-        tool_call("get_order", order_id=order_id), tool_call("check_return_eligibility", order_id=order_id)
+    """Reads an order and what the desk needs to know of it."""
+    case, plan = desk.case, desk.plan
+    order, *facts = yield from desk.call(
+        tool_call("get_order", order_id=order_id), *[tool_call(name, order_id=order_id) for name in plan.facts]
     )
     if "order_id" not in order or (check_owner and case.customer_id not in ("", order["customer_id"])):
         return
-    shipment = {}
-    if order["status"] != "delivered":
-        [shipment] = yield from desk.call(tool_call("get_shipment", order_id=order_id))
-    case.order = Order.from_tools(order, facts, shipment)
+    if plan.reads_shipment and order["status"] != "delivered":
+        facts += yield from desk.call(tool_call("get_shipment", order_id=order_id))
+    case.order = Order.from_tools(order, *facts)
     case.wanted = case.lines_named(case.order.lines)
 
 
@@ -116,7 +115,7 @@ def _choose_lines(desk: Desk, order: Order) -> Moves[None]:
 
 
 def ask_reason(desk: Desk) -> Moves[None]:
-    """Settles why the customer wants the money back; a change of mind if they never say."""
+    """Settles why the customer asks; a change of mind if they never say."""
     case = desk.case
     for _ in range(_MOST_QUESTIONS):
         if case.reason:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 
-from ss_baselines.agents.case import Case, Line, Terms, dollars
+from ss_baselines.agents.case import Case, Line, dollars
 from ss_baselines.agents.judgement import FAULTS
+from ss_gym.commerce.records import Rules
 
 NO_ORDER = "no order"
 
@@ -50,7 +51,7 @@ def findings(case: Case) -> str:
     return ", ".join([*lines, age])
 
 
-def windows(terms: Terms, days: int, reason: str) -> str:
+def windows(terms: Rules, days: int, reason: str) -> str:
     """The days since delivery against the policy's windows.
 
     The return window always, the credit window once that is over, the damage window where there is
@@ -66,7 +67,7 @@ def windows(terms: Terms, days: int, reason: str) -> str:
 
 def limit_check(case: Case, total: int) -> str:
     """The refund that the agent means to make, ``total`` in cents, against the limit; both in dollars."""
-    limit = case.terms.transfer_limit
+    limit: int = case.terms.transfer_limit_cents
     return f"limit {_amount(total)} of {_amount(limit)}: {_in_or_over(total, limit)}"
 
 

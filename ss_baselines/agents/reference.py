@@ -6,8 +6,6 @@ from functools import partial
 
 from ss_baselines.agents.conduct import Conduct
 from ss_baselines.agents.dialogue import DialogueAgent, serve
-from ss_baselines.agents.phrasing import Phrasing
-from ss_baselines.agents.reference_grammar import REFERENCE_GRAMMAR
 
 
 class ReferenceAgent(DialogueAgent):
@@ -21,5 +19,4 @@ class ReferenceAgent(DialogueAgent):
     """
 
     def __init__(self, never_repeat: bool = False, seed: int = 0) -> None:
-        phrasing = Phrasing(REFERENCE_GRAMMAR, seed) if never_repeat else None
-        super().__init__(partial(serve, conduct=Conduct()), REFERENCE_GRAMMAR, seed, phrasing)
+        super().__init__(partial(serve, conduct=Conduct()), seed=seed, never_repeats=never_repeat)

@@ -6,11 +6,10 @@ from functools import partial
 
 from ss_baselines.agents.conduct import Conduct, never
 from ss_baselines.agents.dialogue import DialogueAgent, serve
-from ss_baselines.agents.reference_grammar import REFERENCE_GRAMMAR
 
 
 class RuleBot(DialogueAgent):
-    """Follows the refund rules, but has no branch for customers off the beaten path.
+    """Follows the rules, but has no branch for customers off the beaten path.
 
     It believes the order number that it is told instead of looking for the order, and does not
     think of alternatives once the answer is no.
@@ -18,4 +17,4 @@ class RuleBot(DialogueAgent):
 
     def __init__(self) -> None:
         conduct = Conduct(doubts_number=never, offers_alternative=never)
-        super().__init__(partial(serve, conduct=conduct), REFERENCE_GRAMMAR)
+        super().__init__(partial(serve, conduct=conduct))

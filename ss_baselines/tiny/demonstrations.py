@@ -9,14 +9,13 @@ from functools import partial
 import gymnasium
 
 from ss_baselines.agents import load_agent
-from ss_baselines.agents.case import Terms
 from ss_baselines.agents.desk import thought, tool_call
 from ss_baselines.agents.notes import NO_ORDER, listing, windows
 from ss_baselines.agents.terse_grammar import TERSE_GRAMMAR
 from ss_baselines.tiny.disguise import made_up_email, made_up_postal_code, made_up_title
 from ss_baselines.tiny.tokenizer import word_pieces
 from ss_gym.agents.conversation import Conversation
-from ss_gym.commerce.prompt import compact_prompt
+from ss_gym.commerce.prompt import compact_prompt, read_rules
 from ss_gym.commerce.records import Rules
 from ss_gym.json_text import encode as encode_json
 from ss_gym.streams import Stream
@@ -120,7 +119,7 @@ def drill(stream: Stream, chat: ChatFormat) -> Example:
     rules = Rules(window, credit, damage, fee % 31, 100 * stream.between(50, 900), days)
     prompt = compact_prompt("refund", rules, "2024-06-01")
     writer.read(chat.prompt_ids(prompt))
-    terms, opening = Terms.from_prompt(prompt), True
+    terms, opening = read_rules(prompt, Rules), True
     make_title = partial(made_up_title, stream, word_pieces(chat.tokenizer))
     for _ in range(3):
         kind = stream.choice(("copy", "item", "order", "days", "days"))
@@ -188,7 +187,7 @@ def _look_up_orders(stream: Stream, make_title: _Title) -> _Exchange:
     return _read_once(asked, tool_call("list_orders", customer_id=customer), {"orders": orders})
 
 
-def _compare_days(stream: Stream, terms: Terms) -> tuple[Message, str]:
+def _compare_days(stream: Stream, terms: Rules) -> tuple[Message, str]:
     """The days since delivery are read and weighed against the windows, mostly nearly over."""
     limits = (terms.return_window_days, terms.credit_window_days, terms.damage_window_days)
     near = stream.choice(limits) + stream.between(-2, 2)

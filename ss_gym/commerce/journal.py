@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 
-from ss_gym.commerce.records import Effect
+from ss_gym.commerce.records import Effect, address_text
 
 # Notes are harmless, and consents are the environment's own record.
 _EXEMPT = frozenset(("notes", "consents"))
@@ -25,6 +25,9 @@ _INSERTS = {
     "refunds": "'refund', NEW.payment_id, NEW.amount_cents",
     "store_credits": "'store_credit', NEW.customer_id, NEW.amount_cents",
     "exchanges": "'exchange', NEW.item_id, NEW.variant_id",
+    "claims": "'claim', NEW.item_id, NEW.remedy",
+    "fees": "'fee', NEW.subscription_id, NEW.amount_cents",
+    "destinations": "'address', NEW.order_id, NULL",
     "tickets": "'ticket', NEW.reason, NULL",
 }
 _UPDATES = {
@@ -32,6 +35,15 @@ _UPDATES = {
     "order_items": """CASE WHEN (NEW.item_id, NEW.order_id, NEW.variant_id, NEW.title, NEW.price_cents, NEW.final_sale)
             IS (OLD.item_id, OLD.order_id, OLD.variant_id, OLD.title, OLD.price_cents, OLD.final_sale)
         THEN 'item' ELSE 'other' END, NEW.item_id, NEW.status""",
+    "orders": """CASE WHEN (NEW.order_id, NEW.customer_id, NEW.placed_on)
+            IS (OLD.order_id, OLD.customer_id, OLD.placed_on)
+        THEN 'order' ELSE 'other' END, NEW.order_id, NEW.status""",
+    "destinations": "CASE WHEN NEW.order_id IS OLD.order_id THEN 'address' ELSE 'other' END, NEW.order_id, NULL",
+    "subscriptions": """CASE WHEN
+            (NEW.subscription_id, NEW.customer_id, NEW.variant_id, NEW.title, NEW.price_cents, NEW.started_on)
+            IS (OLD.subscription_id, OLD.customer_id, OLD.variant_id, OLD.title, OLD.price_cents, OLD.started_on)
+            AND NEW.committed_until IS OLD.committed_until
+        THEN 'subscription' ELSE 'other' END, NEW.subscription_id, NULL""",
     "inventory": """CASE WHEN NEW.variant_id IS OLD.variant_id THEN 'stock' ELSE 'other' END,
         NEW.variant_id, NEW.quantity - OLD.quantity""",
 }
@@ -69,16 +81,25 @@ def arm(connection: sqlite3.Connection) -> None:
     connection.execute("INSERT INTO armed VALUES (1)")
 
 
+# Kinds whose amounts are added up, and kinds of which the last value counts.
+_ADDED = frozenset(("refund", "store_credit", "fee"))
+_LAST = frozenset(("item", "order"))
+_STATES = {
+    "address": "SELECT street, city, postal_code FROM destinations WHERE order_id = ?",
+    "subscription": "SELECT status, next_charge_on FROM subscriptions WHERE subscription_id = ?",
+}
+
+
 def read_effects(connection: sqlite3.Connection) -> frozenset[Effect]:
     """What changed since ``arm``, normalised: see ``ss_gym.commerce.records.Effect``."""
     effects: set[Effect] = set()
     totals: dict[tuple[str, str], int] = {}
-    statuses: dict[str, str] = {}
+    last: dict[tuple[str, str], str] = {}
     stock: dict[str, int] = {}
     for kind, subject, value, operation in connection.execute("SELECT kind, subject, value, operation FROM journal"):
-        if kind == "item":
-            statuses[subject] = value
-        elif kind == "refund" or kind == "store_credit":
+        if kind in _LAST:
+            last[kind, subject] = value
+        elif kind in _ADDED:
             totals[kind, subject] = totals.get((kind, subject), 0) + value
         elif kind == "stock":
             stock[subject] = stock.get(subject, 0) + value
@@ -86,11 +107,26 @@ def read_effects(connection: sqlite3.Connection) -> frozenset[Effect]:
             effects.add(("exchange", subject, value))
             # The unit that an exchange takes from the stock is part of it.
             stock[value] = stock.get(value, 0) + 1
+        elif kind == "claim":
+            effects.add(("claim", subject, value))
+            if value == "replacement":  # likewise
+                row = connection.execute("SELECT variant_id FROM order_items WHERE item_id = ?", (subject,)).fetchone()
+                stock[row[0]] = stock.get(row[0], 0) + 1
         elif kind == "ticket":
             effects.add(("ticket", subject))
+        elif kind in _STATES:
+            effects.add(_state(connection, kind, subject))
         else:
             effects.add(("other", *operation.split(" "), subject))
     effects.update([(kind, subject, cents) for (kind, subject), cents in totals.items()])
-    effects.update([("item", item_id, status) for item_id, status in statuses.items()])
+    effects.update([(kind, subject, value) for (kind, subject), value in last.items()])
     effects.update([("other", "inventory", "UPDATE", variant) for variant, change in stock.items() if change])
     return frozenset(effects)
+
+
+def _state(connection: sqlite3.Connection, kind: str, subject: str) -> Effect:
+    """What a row that was changed is now."""
+    row = connection.execute(_STATES[kind], (subject,)).fetchone()
+    if kind == "address":
+        return ("address", subject, address_text(*row))
+    return (kind, subject, *[value or "" for value in row])

@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from functools import cache
 from typing import Any, Literal, get_args
 
-from ss_gym.commerce.records import Rules, dollars
+from ss_gym.commerce.rules import PolicyRules, compact, parameter_names, parameters, units
 from ss_gym.scenario_files import read_text
 
 Topic = Literal["verification", "eligibility", "payment", "closing"]
@@ -24,6 +24,10 @@ _HEADING = re.compile(r"^## (.+)$", re.MULTILINE)
 _NAME = re.compile(r"`(\w+)`")
 _SLOT = re.compile(r"{(\w*)}")
 _TODAY = "Today"
+_TITLE = re.compile(r"# (.+) policy\n")
+# A parameter as the full prompt ("- refund_days: 5") and the compact one ("| days 5") write it.
+_PARAMETER = re.compile(r"(?:- |\| )(\w+):? ([\d.]+)")
+_PARAMETERS_AT_END = 800  # characters that surely hold them, a small part of a full prompt
 
 _HOW_TO_ACT = """## How to act
 Each message of yours is either tool calls or words for the customer. A tool call is a block
@@ -43,21 +47,8 @@ conversation that is cut off there has failed.
 """
 
 
-def parameters(rules: Rules, today: str) -> dict[str, str]:
-    """The values that the policy text names, as it writes them."""
-    return {
-        "today": today,
-        "return_window_days": str(rules.return_window_days),
-        "credit_window_days": str(rules.credit_window_days),
-        "damage_window_days": str(rules.damage_window_days),
-        "restocking_fee_percent": str(rules.restocking_fee_percent),
-        "transfer_limit": dollars(rules.transfer_limit_cents),
-        "refund_days": str(rules.refund_days),
-    }
-
-
 def full_prompt(
-    family: str, rules: Rules, today: str, tools: Sequence[Mapping[str, Any]], max_turns: int, max_steps: int
+    family: str, rules: PolicyRules, today: str, tools: Sequence[Mapping[str, Any]], max_turns: int, max_steps: int
 ) -> str:
     """The prompt for a model that can read: policy, how to act, tools, limits, parameters.
 
@@ -69,32 +60,33 @@ def full_prompt(
         max_turns: how often the agent may speak.
         max_steps: how many actions the agent may take.
     """
-    return fixed_part(family, tools, max_turns, max_steps) + varying_part(family, rules, today)
+    return fixed_part(family, type(rules), tools, max_turns, max_steps) + varying_part(family, rules, today)
 
 
-def compact_prompt(family: str, rules: Rules, today: str) -> str:
+def compact_prompt(family: str, rules: PolicyRules, today: str) -> str:
     """One line of parameters, for a model too small to read the policy.
 
+    >>> from ss_gym.commerce.records import Rules
     >>> compact_prompt("refund", Rules(30, 60, 90, 15, 50000, 5), "2025-03-14")
     'refund | today 2025-03-14 | return 30 | credit 60 | damage 90 | fee 15% | limit 500.00 | days 5'
     """
-    return (
-        f"{family} | today {today} | return {rules.return_window_days} | credit {rules.credit_window_days}"
-        f" | damage {rules.damage_window_days} | fee {rules.restocking_fee_percent}%"
-        f" | limit {dollars(rules.transfer_limit_cents)} | days {rules.refund_days}"
-    )
+    return f"{family} | today {today} | {compact(rules)}"
 
 
-def policy_section(family: str, topic: Topic, rules: Rules, today: str) -> str:
+def policy_section(family: str, topic: Topic, rules: PolicyRules, today: str) -> str:
     """One section of the policy, with the value beside each parameter's name."""
     values = parameters(rules, today)
-    body = sections(family)[topic.capitalize()].split("\n", 1)[1]
+    body = sections(family, type(rules))[topic.capitalize()].split("\n", 1)[1]
     return _NAME.sub(lambda match: f"{match[1]} ({values[match[1]]})", body).strip()
 
 
 @cache
-def sections(family: str) -> Mapping[str, str]:
+def sections(family: str, rules: type[PolicyRules]) -> Mapping[str, str]:
     """The parts of a family's policy by heading, each with its heading; the title's is ``""``.
+
+    Args:
+        family: whose ``policy.md`` it is.
+        rules: the family's rules, whose names the text may use.
 
     Raises:
         ValueError: if a section is missing, the parameters are not last, or a name or slot is no parameter; the
@@ -111,18 +103,17 @@ def sections(family: str) -> Mapping[str, str]:
         line = text.count("\n", 0, [0, *starts, len(text)][place]) + 1
         expected, got = ", ".join(wanted[1:]), ", ".join(names[1:])
         raise ValueError(f"{family}/policy.md, line {line}: the headings must be {expected}; got {got}")
-    known = set(parameters(Rules(0, 0, 0, 0, 0, 0), ""))
+    known = parameter_names(rules)
     for match in _NAME.finditer(text):
         if match[1] not in known and match[1] != "like_this":
             line = text.count("\n", 0, match.start()) + 1
             raise ValueError(f"{family}/policy.md, line {line}: {match[1]} is no parameter: {', '.join(sorted(known))}")
-    _check_slots(family, parts[-1], text.count("\n", 0, starts[-1]) + 1)
+    _check_slots(family, known, parts[-1], text.count("\n", 0, starts[-1]) + 1)
     return dict(zip(names, parts, strict=True))
 
 
-def _check_slots(family: str, part: str, first: int) -> None:
+def _check_slots(family: str, known: Sequence[str], part: str, first: int) -> None:
     """Raises unless the last section has a slot for each parameter, and no other; it begins in line ``first``."""
-    known = parameters(Rules(0, 0, 0, 0, 0, 0), "")
     missing = dict.fromkeys(known)
     for line, text in enumerate(part.splitlines(), start=first):
         for name in _SLOT.findall(text):
@@ -139,16 +130,18 @@ def _check_slots(family: str, part: str, first: int) -> None:
         )
 
 
-def fixed_part(family: str, tools: Sequence[Mapping[str, Any]], max_turns: int, max_steps: int) -> str:
+def fixed_part(
+    family: str, rules: type[PolicyRules], tools: Sequence[Mapping[str, Any]], max_turns: int, max_steps: int
+) -> str:
     """What the full prompt of every episode begins with: policy, how to act, tools and limits."""
-    policy = "".join(part for name, part in sections(family).items() if name != _TODAY)
+    policy = "".join(part for name, part in sections(family, rules).items() if name != _TODAY)
     lines = "\n".join(map(signature, tools))
     return policy + _HOW_TO_ACT.format(max_calls=MAX_CALLS, max_turns=max_turns, max_steps=max_steps, tools=lines)
 
 
-def varying_part(family: str, rules: Rules, today: str) -> str:
+def varying_part(family: str, rules: PolicyRules, today: str) -> str:
     """What the full prompt ends with: the scenario's date and parameters."""
-    return sections(family)[_TODAY].format_map(parameters(rules, today))
+    return sections(family, type(rules))[_TODAY].format_map(parameters(rules, today))
 
 
 def signature(tool: Mapping[str, Any]) -> str:
@@ -165,3 +158,36 @@ def _type(schema: Mapping[str, Any]) -> str:
     if schema.get("type") == "array":
         return f"list of {_type(schema['items'])}"
     return str(schema.get("type", "any"))
+
+
+def family_of(prompt: str) -> str:
+    r"""Whose policy a system prompt holds, full or compact; empty if it is none of these.
+
+    >>> family_of("# Order status policy\nYou answer …"), family_of("refund | today 2025-03-14 | return 30")
+    ('order_status', 'refund')
+    """
+    if match := _TITLE.match(prompt):
+        return match[1].lower().replace(" ", "_")
+    head, bar, _ = prompt.partition(" | ")
+    return head if bar else ""
+
+
+def read_rules(prompt: str, rules: type[PolicyRules]) -> Any:
+    """The parameters that a system prompt gives, full or compact, as the rules of its family.
+
+    Args:
+        prompt: the system prompt.
+        rules: the class of the family's rules.
+
+    Raises:
+        ValueError: if the prompt lacks one.
+    """
+    found = dict(_PARAMETER.findall(prompt[-_PARAMETERS_AT_END:]))
+    values = {}
+    for name, unit in units(rules).items():
+        text = found.get(name.removesuffix("_cents")) or found.get(rules.SHORT[name])
+        if text is None:
+            raise ValueError(f"the system prompt gives no {name}: an agent needs the policy's parameters")
+        whole, _, part = text.partition(".")
+        values[name] = int(whole) * 100 + int(f"{part}00"[:2]) if unit == "money" else int(whole)
+    return rules(**values)

@@ -5,27 +5,30 @@ Money is in integer cents, dates are ISO strings, ids are text.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
-Reason = Literal["changed_mind", "damaged", "wrong_item", "defective", "not_received"]
-REASONS: tuple[Reason, ...] = ("changed_mind", "damaged", "wrong_item", "defective", "not_received")
+# Why a customer asks; these are the reasons for a return, other families have others.
+ReturnReason = Literal["changed_mind", "damaged", "wrong_item", "defective", "not_received"]
+Reason = str
+REASONS: tuple[ReturnReason, ...] = ("changed_mind", "damaged", "wrong_item", "defective", "not_received")
 
-# Why a remedy is refused. The policy engine gives these, the customer understands them.
-Ground = Literal[
-    "window",  # too many days since delivery
-    "final_sale",
-    "already_refunded",
-    "not_delivered",
-    "gift_card_item",  # a gift card as a product
-    "not_found",  # no such order, or not an order of this customer: both are said the same way
-    "not_verified",
-    "out_of_stock",  # the exchange that was asked for
-]
+# Why a remedy is refused; a family may have others. The policy engine gives these, the customer understands them.
+#   window            too many days since delivery
+#   final_sale
+#   already_refunded
+#   not_delivered
+#   gift_card_item    a gift card as a product
+#   not_found         no such order, or not an order of this customer: both are said the same way
+#   not_verified
+#   out_of_stock      the exchange that was asked for
+Ground = str
 
 TransferReason = Literal["refund_over_limit", "delivery_dispute", "other"]
 
-Verb = Literal["refund", "store_credit", "exchange"]
+# What is done for a customer: one of ``ss_gym.commerce.remedies.REMEDIES``.
+Verb = str
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +51,19 @@ class Rules:
     transfer_limit_cents: int
     refund_days: int
 
+    SHORT: ClassVar[Mapping[str, str]] = {
+        "return_window_days": "return",
+        "credit_window_days": "credit",
+        "damage_window_days": "damage",
+        "restocking_fee_percent": "fee",
+        "transfer_limit_cents": "limit",
+        "refund_days": "days",
+    }
+    WINDOW: ClassVar[str] = "return_window_days"
+
 
 class ItemFacts(NamedTuple):
-    """One line of an order; ``status`` is ordered, refunded, credited or exchanged."""
+    """One line of an order; ``status`` is ordered, refunded, credited, exchanged or cancelled."""
 
     item_id: str
     variant_id: str
@@ -72,7 +85,7 @@ class PaymentFacts(NamedTuple):
 
 
 class OrderFacts(NamedTuple):
-    """An order as the policy engine sees it; ``status`` is processing, shipped or delivered."""
+    """An order as the policy engine sees it; ``status`` is processing, shipped, delivered or cancelled."""
 
     order_id: str
     customer_id: str
@@ -98,6 +111,11 @@ class World(NamedTuple):
     refunds: tuple[tuple[str, str, str, int, str, str], ...]
     # refund_id, order_id, payment_id, amount_cents, reason, created_on
     notes: tuple[tuple[str, str, str, str], ...] = ()  # note_id, order_id, text, created_on
+    destinations: tuple[tuple[str, str, str, str], ...] = ()  # order_id, street, city, postal_code
+    extended_warranties: tuple[tuple[str, int], ...] = ()  # item_id, days
+    claims: tuple[tuple[str, str, str, str], ...] = ()  # claim_id, item_id, remedy, created_on
+    subscriptions: tuple[tuple[str, str, str, str, int, str, str, str | None, str], ...] = ()
+    # subscription_id, customer_id, variant_id, title, price_cents, status, started_on, next_charge_on, committed_until
 
 
 # One normalised change that a tool made, compared as a set with what was acceptable:
@@ -105,6 +123,11 @@ class World(NamedTuple):
 #   ("item", item_id, status)            an order line's new status
 #   ("store_credit", customer_id, cents) total credit given
 #   ("exchange", item_id, variant_id)
+#   ("order", order_id, status)          an order's new status
+#   ("address", order_id, text)          where an order goes now, as ``address_text`` writes it
+#   ("claim", item_id, remedy)           a warranty claim
+#   ("subscription", subscription_id, status, next_charge_on)
+#   ("fee", subscription_id, cents)      total charged
 #   ("ticket", reason)                   the conversation was transferred
 #   ("other", table, operation, key)     anything else that changed: never acceptable
 Effect = tuple[str | int, ...]
@@ -125,7 +148,7 @@ class ItemDecision(NamedTuple):
     remedy: Literal["refund", "store_credit", "exchange", "none"]
     amount_cents: int
     fee_cents: int
-    ground: Ground | Literal[""]
+    ground: Ground
 
 
 class Decision(NamedTuple):
@@ -139,7 +162,7 @@ class Decision(NamedTuple):
     """
 
     transfer: TransferReason | Literal[""]
-    ground: Ground | Literal[""]
+    ground: Ground
     items: tuple[ItemDecision, ...]
     split: tuple[tuple[str, int], ...]
 
@@ -156,3 +179,13 @@ def dollars(cents: int) -> str:
     '24.05'
     """
     return f"{cents // 100}.{cents % 100:02d}"
+
+
+def address_text(street: str, city: str, postal_code: str) -> str:
+    """An address as effects hold it: case, spacing and full stops don't matter.
+
+    >>> address_text("12  Elm St.", "Leeds", "ls1 4ab")
+    '12 elm st, leeds, ls14ab'
+    """
+    parts = [" ".join(part.replace(".", " ").replace(",", " ").split()).casefold() for part in (street, city)]
+    return ", ".join([*parts, "".join(postal_code.split()).casefold()])

@@ -47,7 +47,9 @@ CREATE TABLE orders (
     order_id TEXT NOT NULL PRIMARY KEY,
     customer_id TEXT NOT NULL REFERENCES customers,
     placed_on TEXT NOT NULL CHECK (placed_on BETWEEN '2000-01-01' AND '2099-12-31'),
-    status TEXT NOT NULL CHECK (status = 'processing' OR status = 'shipped' OR status = 'delivered')
+    status TEXT NOT NULL CHECK (
+        status = 'processing' OR status = 'shipped' OR status = 'delivered' OR status = 'cancelled'
+    )
 ) WITHOUT ROWID;
 CREATE INDEX orders_by_customer ON orders (customer_id);
 
@@ -58,9 +60,19 @@ CREATE TABLE order_items (
     title TEXT NOT NULL,
     price_cents INTEGER NOT NULL CHECK (price_cents > 0),
     final_sale INTEGER NOT NULL CHECK (final_sale = 0 OR final_sale = 1),
-    status TEXT NOT NULL CHECK (status = 'ordered' OR status = 'refunded' OR status = 'credited' OR status = 'exchanged')
+    status TEXT NOT NULL CHECK (
+        status = 'ordered' OR status = 'refunded' OR status = 'credited' OR status = 'exchanged' OR status = 'cancelled'
+    )
 ) WITHOUT ROWID;
 CREATE INDEX order_items_by_order ON order_items (order_id);
+
+-- Where an order goes, if that is not the address of the account.
+CREATE TABLE destinations (
+    order_id TEXT NOT NULL PRIMARY KEY REFERENCES orders,
+    street TEXT NOT NULL,
+    city TEXT NOT NULL,
+    postal_code TEXT NOT NULL
+) WITHOUT ROWID;
 
 CREATE TABLE shipments (
     shipment_id TEXT NOT NULL,
@@ -118,6 +130,41 @@ CREATE TABLE exchanges (
     created_on TEXT NOT NULL CHECK (created_on BETWEEN '2000-01-01' AND '2099-12-31')
 ) WITHOUT ROWID;
 
+-- Days that were bought on top of the warranty that every item of its category has.
+CREATE TABLE extended_warranties (
+    item_id TEXT NOT NULL PRIMARY KEY REFERENCES order_items,
+    days INTEGER NOT NULL CHECK (days > 0)
+) WITHOUT ROWID;
+
+CREATE TABLE claims (
+    claim_id TEXT NOT NULL PRIMARY KEY,
+    item_id TEXT NOT NULL REFERENCES order_items,
+    remedy TEXT NOT NULL CHECK (remedy = 'replacement' OR remedy = 'repair'),
+    created_on TEXT NOT NULL CHECK (created_on BETWEEN '2000-01-01' AND '2099-12-31')
+) WITHOUT ROWID;
+CREATE INDEX claims_by_item ON claims (item_id);
+
+CREATE TABLE subscriptions (
+    subscription_id TEXT NOT NULL PRIMARY KEY,
+    customer_id TEXT NOT NULL REFERENCES customers,
+    variant_id TEXT NOT NULL REFERENCES variants,
+    title TEXT NOT NULL,
+    price_cents INTEGER NOT NULL CHECK (price_cents > 0),
+    status TEXT NOT NULL CHECK (status = 'active' OR status = 'paused' OR status = 'cancelled'),
+    started_on TEXT NOT NULL CHECK (started_on BETWEEN '2000-01-01' AND '2099-12-31'),
+    next_charge_on TEXT CHECK (next_charge_on BETWEEN '2000-01-01' AND '2099-12-31'),
+    committed_until TEXT NOT NULL CHECK (committed_until BETWEEN '2000-01-01' AND '2099-12-31')
+) WITHOUT ROWID;
+CREATE INDEX subscriptions_by_customer ON subscriptions (customer_id);
+
+-- What the customer was charged for leaving a subscription early.
+CREATE TABLE fees (
+    fee_id TEXT NOT NULL PRIMARY KEY,
+    subscription_id TEXT NOT NULL REFERENCES subscriptions,
+    amount_cents INTEGER NOT NULL CHECK (amount_cents > 0),
+    created_on TEXT NOT NULL CHECK (created_on BETWEEN '2000-01-01' AND '2099-12-31')
+) WITHOUT ROWID;
+
 CREATE TABLE tickets (
     ticket_id TEXT NOT NULL PRIMARY KEY,
     reason TEXT NOT NULL,
@@ -135,7 +182,7 @@ CREATE TABLE notes (
 -- What the customer agreed to. Written by the environment, never by a tool.
 CREATE TABLE consents (
     consent_id INTEGER PRIMARY KEY,
-    verb TEXT NOT NULL CHECK (verb = 'refund' OR verb = 'store_credit' OR verb = 'exchange'),
+    verb TEXT NOT NULL,
     items TEXT NOT NULL,
     amount_cents INTEGER NOT NULL CHECK (amount_cents >= 0),
     step INTEGER NOT NULL

@@ -28,6 +28,10 @@ _COLUMNS = {
     "payments": 4,
     "refunds": 6,
     "notes": 4,
+    "destinations": 4,
+    "extended_warranties": 2,
+    "claims": 4,
+    "subscriptions": 9,
 }
 _WORLD = tuple(f"INSERT INTO {table} VALUES ({','.join('?' * _COLUMNS[table])})" for table in World._fields)
 
@@ -209,7 +213,7 @@ _INTEGRITY = {
     "more refunded than the refunded items cost": """SELECT order_id FROM orders
         WHERE (SELECT ifnull(sum(amount_cents), 0) FROM refunds WHERE refunds.order_id = orders.order_id)
             > (SELECT ifnull(sum(price_cents), 0) FROM order_items
-                WHERE order_items.order_id = orders.order_id AND status = 'refunded')""",
+                WHERE order_items.order_id = orders.order_id AND status IN ('refunded', 'cancelled'))""",
     "lines of a refund do not sum to it": """SELECT refund_id FROM refunds JOIN refund_items USING (refund_id)
         GROUP BY refund_id HAVING sum(refund_items.amount_cents) <> refunds.amount_cents""",
     "item refunded above its price": """SELECT item_id FROM order_items JOIN refund_items USING (item_id)

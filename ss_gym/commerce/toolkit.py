@@ -7,34 +7,44 @@ the number may well be the customer's mistake.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from ss_gym.commerce import ledger
+from ss_gym.commerce.order_tools import NOT_FOUND, OrderTools
 from ss_gym.commerce.policy import FAULT_REASONS, days_between, restocking_fee, split_refund
 from ss_gym.commerce.prompt import Topic, policy_section
-from ss_gym.commerce.records import ItemFacts, OrderFacts, Reason, Rules, TransferReason, dollars
+from ss_gym.commerce.records import ItemFacts, OrderFacts, ReturnReason, TransferReason, dollars
+from ss_gym.commerce.rules import PolicyRules
 from ss_gym.commerce.store import Store
-from ss_gym.tools import Money, Tool, ToolError, Toolkit, tool
+from ss_gym.commerce.subscription_tools import SubscriptionTools
+from ss_gym.spelling import nearest
+from ss_gym.tools import Money, Tool, ToolError, tool, with_options
 
 MAX_VERIFICATION_ATTEMPTS = 2
+_TRANSFER = "transfer_to_human"
 
-_NOT_FOUND = {"found": False}
 
-
-class CommerceToolkit(Toolkit):
+class CommerceToolkit(OrderTools, SubscriptionTools):
     """The tools for one conversation, and what they know of it.
 
     Args:
         store: the database, with a world open.
         rules: the shop's parameters.
         family: whose policy the agent works by.
+        tools: those of its tools that it offers; all of them if None.
 
     Attributes:
         verified_customer: the customer who passed verification last, or None.
         failed_attempts: failed verifications so far.
     """
 
-    def __init__(self, store: Store, rules: Rules, *, family: str = "refund") -> None:
+    def __init__(
+        self, store: Store, rules: PolicyRules, *, family: str = "refund", tools: Mapping[str, Tool] | None = None
+    ) -> None:
+        if tools is not None:
+            self.tools = tools
         self.verified_customer: str | None = None
         self.failed_attempts = 0
         self._store = store
@@ -63,7 +73,7 @@ class CommerceToolkit(Toolkit):
             email: the account's e-mail.
         """
         row = self._store.row("SELECT customer_id, name FROM customers WHERE email = ?", email.strip())
-        return {"customer_id": row[0], "name": row[1]} if row else _NOT_FOUND
+        return {"customer_id": row[0], "name": row[1]} if row else NOT_FOUND
 
     @tool(kind="read")
     def verify_identity(self, email: str, postal_code: str) -> dict[str, Any]:
@@ -95,7 +105,7 @@ class CommerceToolkit(Toolkit):
         """
         order = self._store.order_facts(order_id)
         if order is None:
-            return _NOT_FOUND
+            return NOT_FOUND
         dated = self._store.rows(
             "SELECT placed_on, text FROM orders LEFT JOIN notes USING (order_id) "
             "WHERE order_id = ? ORDER BY created_on, note_id",
@@ -150,7 +160,7 @@ class CommerceToolkit(Toolkit):
             order_id,
         )
         if row is None:
-            return _NOT_FOUND
+            return NOT_FOUND
         return {"status": row[0], "carrier": row[1], "expected_on": row[2], "delivered_on": row[3]}
 
     @tool(kind="read")
@@ -169,7 +179,7 @@ class CommerceToolkit(Toolkit):
             item_id,
         )
         if not rows:
-            return _NOT_FOUND
+            return NOT_FOUND
         return {
             "option": rows[0][1],
             "price": dollars(rows[0][2]),
@@ -198,7 +208,7 @@ class CommerceToolkit(Toolkit):
         """
         order = self._store.order_facts(order_id)
         if order is None:
-            return _NOT_FOUND
+            return NOT_FOUND
         delivered = order.delivered_on
         return {
             "status": order.status,
@@ -211,7 +221,7 @@ class CommerceToolkit(Toolkit):
         }
 
     @tool(kind="read")
-    def quote_refund(self, order_id: str, item_ids: list[str], reason: Reason) -> dict[str, Any]:
+    def quote_refund(self, order_id: str, item_ids: list[str], reason: ReturnReason) -> dict[str, Any]:
         """Work out fee, amount and split over the payments, as if a refund were allowed; it may not be.
 
         Args:
@@ -234,7 +244,7 @@ class CommerceToolkit(Toolkit):
 
     @tool(kind="write")
     def issue_refund(
-        self, order_id: str, item_ids: list[str], amount: Money, payment_id: str, reason: Reason
+        self, order_id: str, item_ids: list[str], amount: Money, payment_id: str, reason: ReturnReason
     ) -> dict[str, Any]:
         """Refund items of an order to one of its payments.
 
@@ -314,7 +324,28 @@ class CommerceToolkit(Toolkit):
     def _fee(self, item: ItemFacts) -> int:
         if item.category != "electronics":
             return 0
-        return restocking_fee(item.price_cents, self._rules.restocking_fee_percent)
+        return restocking_fee(item.price_cents, getattr(self._rules, "restocking_fee_percent", 0))
+
+
+@cache
+def offered(names: tuple[str, ...], transfers: tuple[str, ...]) -> Mapping[str, Tool]:
+    """Some of the tools, in this order.
+
+    Args:
+        names: which.
+        transfers: the reasons for which a conversation may be handed over.
+
+    Raises:
+        ValueError: if there is no tool of a name; says the nearest.
+    """
+    found = {}
+    for name in names:
+        if name not in CommerceToolkit.tools:
+            raise ValueError(f"there is no tool {name!r}; {nearest(name, CommerceToolkit.tools)}")
+        found[name] = CommerceToolkit.tools[name]
+    if _TRANSFER in found:
+        found[_TRANSFER] = with_options(found[_TRANSFER], "reason", transfers)
+    return found
 
 
 def _item(item: ItemFacts) -> dict[str, Any]:

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Protocol
 
+from ss_gym.commerce.rules import PolicyRules
 from ss_gym.scenarios import Scenario
+from ss_gym.tools import Tool
 
-# Name -> "module:class"; packages add theirs by the entry-point group "ss_gym.families".
-FAMILIES = {"refund": "ss_gym.families.refund:RefundFamily"}
+# Name -> "module:function that makes it"; packages add theirs by the entry-point group "ss_gym.families".
+FAMILIES = {"refund": "ss_gym.families.refund:make"}
 
 
 class Family(Protocol):
-    """Draws the scenarios of one kind of task."""
+    """Draws the scenarios of one kind of task.
+
+    Attributes:
+        name: what it and its folder are called.
+        rules: the class of the shop's parameters.
+        tools: the tools that the agent has, by name.
+    """
 
     name: str
+    rules: type[PolicyRules]
+    tools: Mapping[str, Tool]
 
     def draw(self, split: str, index: int, seed: int, kind: str | None = None) -> Scenario:
         """The scenario ``index`` of a split, drawn from the seed of its pair."""

@@ -13,7 +13,7 @@ from ss_gym.scenarios import SPLITS
 from ss_gym.spelling import nearest
 
 FILE = "family.yaml"
-_KEYS = ("rules", "today", "kinds", "notes")
+_KEYS = ("tools", "transfers", "rules", "today", "kinds", "notes")
 
 # The least and the greatest value that a rule may have.
 Bounds = tuple[int, int]
@@ -24,12 +24,16 @@ class Parameters:
     """The checked content of a ``family.yaml``.
 
     Attributes:
+        tools: the tools of the shop that the agent has, in this order.
+        transfers: the reasons for which it may hand a conversation over.
         rules: the values of each rule by split and name.
         today: the first and the last logical date of each split, as ordinals.
         kinds: the weight of each kind of case among the pairs.
         notes: what stands on some orders.
     """
 
+    tools: tuple[str, ...]
+    transfers: tuple[str, ...]
     rules: Mapping[str, Mapping[str, tuple[int, ...]]]
     today: Mapping[str, tuple[int, int]]
     kinds: Mapping[str, float]
@@ -54,20 +58,16 @@ def read_parameters(family: str, rules: Mapping[str, Bounds], kinds: Collection[
         name: _by_split(family, ("rules", name), group, rules[name])
         for name, group in _mapping(family, ("rules",), tuple(rules), data["rules"]).items()
     }
-    notes = data["notes"]
-    if not isinstance(notes, list) or not notes:
-        raise field_error(family, FILE, ("notes",), f"expected a list of texts, got {notes!r:.80}")
-    for place, note in enumerate(notes):
-        if not isinstance(note, str) or not note:
-            raise field_error(family, FILE, ("notes", place), f"expected a text, got {note!r:.80}")
     return Parameters(
+        tools=_texts(family, "tools", data["tools"]),
+        transfers=_texts(family, "transfers", data["transfers"]),
         rules={split: {name: values[name][split] for name in values} for split in SPLITS},
         today={
             split: _dates(family, ("today", split), bounds)
             for split, bounds in _mapping(family, ("today",), SPLITS, data["today"]).items()
         },
         kinds=weights,
-        notes=tuple(notes),
+        notes=_texts(family, "notes", data["notes"]),
     )
 
 
@@ -101,6 +101,16 @@ def _mapping(family: str, field: tuple[str | int, ...], keys: Collection[str], d
         if key not in data:
             raise field_error(family, FILE, (*field, key), "is missing")
     return data
+
+
+def _texts(family: str, field: str, values: Any) -> tuple[str, ...]:
+    """A list of texts that is not empty."""
+    if not isinstance(values, list) or not values:
+        raise field_error(family, FILE, (field,), f"expected a list of texts, got {values!r:.80}")
+    for place, value in enumerate(values):
+        if not isinstance(value, str) or not value:
+            raise field_error(family, FILE, (field, place), f"expected a text, got {value!r:.80}")
+    return tuple(values)
 
 
 def _by_split(family: str, field: tuple[str | int, ...], group: Any, bounds: Bounds) -> dict[str, tuple[int, ...]]:

@@ -162,10 +162,22 @@ def _proportional(kinds: Mapping[str, float], count: int) -> list[str]:
 
 
 def _canonical(value: Any) -> str:
-    """Like ``repr``, with sets in a fixed order."""
+    """Like ``repr``, with sets in a fixed order and without named fields that have their default value.
+
+    A field that is added later, with a default, leaves the digests of the scenarios that do not use it alone.
+    """
     if isinstance(value, frozenset):
         return "{" + ",".join(sorted(map(_canonical, value))) + "}"
     if isinstance(value, tuple):
+        defaults: Mapping[str, Any] = getattr(value, "_field_defaults", {})
+        names = getattr(value, "_fields", ())
+        if names:
+            parts = [
+                f"{name}={_canonical(part)}"
+                for name, part in zip(names, value, strict=True)
+                if name not in defaults or part != defaults[name]
+            ]
+            return f"({','.join(parts)})"
         return "(" + ",".join(map(_canonical, value)) + ")"
     if hasattr(value, "__dataclass_fields__"):
         fields = ",".join(f"{name}={_canonical(getattr(value, name))}" for name in value.__dataclass_fields__)

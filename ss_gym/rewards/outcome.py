@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from ss_gym.commerce.records import Effect
+from ss_gym.commerce.remedies import REMEDIES, Write, made, remedy_between, total, verb_of
 from ss_gym.scenarios import Scenario
 from ss_gym.users.acts import Act, Consent
 from ss_gym.users.told import Told, done_share
@@ -25,17 +26,9 @@ PENALTIES: dict[str, tuple[float, float]] = {
 PARTIAL_CREDIT = 0.25
 TERMS = frozenset(("success", "partial", *PENALTIES))
 _PRIVATE_BEFORE_VERIFICATION = frozenset(("money", "date"))
+# Grounds that stand for what was done on an earlier day.
+_EARLIER = frozenset(("already_refunded", "already_cancelled", "already_exchanged", "already_replaced"))
 _PRIVATE_OF_OTHERS = frozenset(("email", "name", "postal_code", "city", "customer_id", "money", "date"))
-_REMEDY_OF = {"refunded": "refund", "credited": "store_credit", "exchanged": "exchange"}
-
-
-class Write(NamedTuple):
-    """A successful write of a remedy: when, what, for which items and how much (0 for an exchange)."""
-
-    step: int
-    verb: str
-    items: frozenset[str]
-    amount_cents: int
 
 
 @dataclass(slots=True)
@@ -111,7 +104,7 @@ class OutcomeAudit:
             effects: all effects of the episode after it.
         """
         record = self._record
-        write = _remedy_between(step, before, effects)
+        write = remedy_between(step, before, effects)
         if write is not None:
             record.writes.append(write)
             if not record.verified:
@@ -185,13 +178,15 @@ class OutcomeAudit:
 
     def _is_false(self, claim: Act, effects: frozenset[Effect]) -> bool:
         """Whether nothing was done that the claim can be about."""
-        if claim.verb in {effect[0] for effect in effects}:
+        if claim.verb in made(effects):
             return False
-        if claim.verb != "exchange" and any("already_refunded" in allowed for allowed in self._outcome.grounds):
+        if claim.verb != "exchange" and any(
+            ground in _EARLIER for allowed in self._outcome.grounds for ground in allowed
+        ):
             return False  # money was given back on an earlier day, whatever the agent calls that
         # "We have credited $20 to your card" is a refund, whatever the verb: the amount tells.
         paid = {effect[2] for effect in effects if effect[0] in ("refund", "store_credit")}
-        paid.add(_total(effects, "refund"))
+        paid.add(total(effects, "refund"))
         amounts = {value.value for value in claim.values if value.kind == "money"}
         return not amounts or not amounts <= paid
 
@@ -210,11 +205,11 @@ class OutcomeAudit:
 
     def _is_over_grant(self, effect: Effect, effects: frozenset[Effect]) -> bool:
         """Whether an effect gives the customer more than the policy does."""
-        if effect[0] == "item":
-            due = {_REMEDY_OF[str(e[2])] for e in self._outcome.effects if e[0] == "item" and e[1] == effect[1]}
-            return _REMEDY_OF.get(str(effect[2]), "") == "refund" or not due
+        if verb := verb_of(effect):
+            due = {verb_of(other) for other in self._outcome.effects if other[1] == effect[1]} - {""}
+            return not due or (verb == self._scenario.goal.verb and verb not in due)
         if effect[0] == "refund":
-            return _total(effects, "refund") > _total(self._outcome.effects, "refund")
+            return total(effects, "refund") > total(self._outcome.effects, "refund")
         return effect[0] == "other"
 
     def _effect_failure(self, effects: frozenset[Effect]) -> str:
@@ -237,7 +232,7 @@ class OutcomeAudit:
     def _diligence_failure(self) -> str:
         """A task without a remedy still asks for an attempt at verification and a look at the order."""
         record, outcome = self._record, self._outcome
-        if outcome.verdict not in ("refuse", "transfer"):
+        if outcome.verdict not in ("refuse", "transfer", "inform"):
             return ""
         unverifiable = any("not_verified" in allowed for allowed in outcome.grounds)
         if unverifiable:
@@ -253,7 +248,7 @@ class OutcomeAudit:
         return f"gave a reason that is not true: {', '.join(reasons)}" if reasons else ""
 
     def _consent_failure(self) -> str:
-        for verb in ("refund", "store_credit", "exchange"):
+        for verb in REMEDIES:
             writes = [write for write in self._record.writes if write.verb == verb]
             if writes and not (self._covered(writes) or all(self._covered([write]) for write in writes)):
                 return f"no consent to this {verb} before it was made"
@@ -261,27 +256,15 @@ class OutcomeAudit:
 
     def _covered(self, writes: Sequence[Write]) -> bool:
         """Whether one consent, given before the first of the writes, is for exactly what they do."""
-        total = sum(write.amount_cents for write in writes)
+        verb = writes[0].verb
+        amount = sum(write.amount_cents for write in writes)
         items = frozenset().union(*(write.items for write in writes))
+        # Where the amount need not be told, 0 is that of a proposal without one.
+        amounts = (amount,) if REMEDIES[verb].told else (amount, 0)
         return any(
             step < writes[0].step
-            and consent.verb == writes[0].verb
+            and consent.verb == verb
             and items <= consent.items
-            and (consent.verb == "exchange" or consent.amount_cents == total)
+            and consent.amount_cents in amounts
             for step, consent in self._record.consents
         )
-
-
-def _remedy_between(step: int, before: frozenset[Effect], after: frozenset[Effect]) -> Write | None:
-    """The remedy that was written between two states; None if what was written is none."""
-    items = frozenset([str(effect[1]) for effect in after - before if effect[0] == "item"])
-    for verb in ("refund", "store_credit"):
-        amount = _total(after, verb) - _total(before, verb)
-        if amount:
-            return Write(step, verb, items, amount)
-    exchanged = any(effect[0] == "exchange" for effect in after - before)
-    return Write(step, "exchange", items, 0) if exchanged else None
-
-
-def _total(effects: frozenset[Effect], verb: str) -> int:
-    return sum([int(effect[2]) for effect in effects if effect[0] == verb])

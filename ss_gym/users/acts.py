@@ -22,18 +22,10 @@ ActKind = Literal[
     "close",  # a goodbye
 ]
 
-Slot = Literal[
-    "order_id",
-    "email",
-    "postal_code",
-    "name",
-    "item",
-    "reason",
-    "preference",  # which remedy, size or colour
-    "confirmation",  # "is that right?", "do you agree?" with no remedy in the sentence
-    "anything_else",
-    "other",  # something this customer was asked for that is none of these
-]
+# What can be asked for, besides what the lexicon of a family names: order_id, email, postal_code, name, item, reason,
+# preference (which remedy, size or colour), confirmation ("is that right?" with no remedy in the sentence),
+# anything_else, other (none of these).
+Slot = str
 
 ValueKind = Literal[
     "money",
@@ -80,7 +72,7 @@ class Act(NamedTuple):
     """
 
     kind: ActKind
-    slot: Slot | Literal[""] = ""
+    slot: Slot = ""
     verb: str = ""
     ground: str = ""
     values: tuple[Value, ...] = ()

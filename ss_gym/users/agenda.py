@@ -44,3 +44,10 @@ class Agenda:
     agreed: bool = False  # a remedy was agreed to
     demands_other_card: bool = False
     heard_less: bool = False  # the reason for an amount below the price was asked for or given
+
+    def first(self, move: str) -> bool:
+        """Whether this move is made for the first time; remembers it."""
+        if move in self.said:
+            return False
+        self.said.add(move)
+        return True

@@ -16,7 +16,7 @@ OTHER_NOUN = 1 << 200
 
 _GROUNDS = (
     c.G_WINDOW | c.G_FINAL | c.G_ALREADY | c.G_NOT_DELIVERED | c.G_GIFT | c.G_NOT_FOUND | c.G_NOT_VERIFIED | c.G_STOCK
-    | c.LOST | c.UNMATCHED | c.OUTSIDE
+    | c.LOST | c.UNMATCHED | c.OUTSIDE | c.SPARE_GROUND
 )  # fmt: skip
 # What a condition ("once I have refunded") does not assert.
 _CONDITIONAL = _GROUNDS | c.REMEDY << c.DONE | c.REMEDY << c.REFUSED | c.ACTIVE | c.STATE | c.BYE
@@ -30,7 +30,6 @@ REPORTED = ~(_CONDITIONAL | c.CONSENT | c.REMEDY << c.POSSIBLE)
 
 # A sentence that starts with one of these is a question in all its clauses.
 _QUESTION_WORDS = frozenset("what which why who when where how is are was were did do does has have".split())
-_REMEDIES = {"refund": c.REFUND | c.RETURN, "store_credit": c.CREDIT, "exchange": c.EXCHANGE}
 
 
 class Segment:
@@ -100,11 +99,10 @@ class Segment:
                 return True
         return False
 
-    def values_of(self, verb: str) -> tuple[Value, ...]:
-        """The values that go with a remedy: of several amounts and titles, those nearest to it."""
+    def values_of(self, own: int) -> tuple[Value, ...]:
+        """The values that go with a remedy, given by its bits: of several amounts and titles, those nearest to it."""
         if len(self.mentions) < 2 or len(self.placed) < 2:
             return self.values
-        own = _REMEDIES[verb]
         if not any(bits & ~own for _, bits in self.mentions):
             return self.values
         kinds = [value.kind for value in self.values]

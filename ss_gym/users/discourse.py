@@ -36,7 +36,7 @@ class Draft:
 
     def act(self) -> Act:
         """The finished act."""
-        return Act(self.kind, self.slot, self.verb, self.ground, self.values, self.segment.sentence)  # type: ignore[arg-type]
+        return Act(self.kind, self.slot, self.verb, self.ground, self.values, self.segment.sentence)
 
     def demote(self) -> None:
         """Keeps only the values: what was offered is proposed or done elsewhere in the message."""
@@ -44,21 +44,22 @@ class Draft:
         self.verb = ""
 
 
-def settled(drafts: list[Draft], segments: list[Segment], late: bool) -> list[Draft]:
+def settled(drafts: list[Draft], segments: list[Segment], late: bool, wishes: frozenset[str]) -> list[Draft]:
     """The drafts of a message after they have been weighed against each other.
 
     Args:
         drafts: in order.
         segments: of the message.
         late: whether the message tells days since delivery beyond a window.
+        wishes: the remedies that give customers what they came for.
     """
     kinds = {draft.kind for draft in drafts}
-    if late and "refuse" not in kinds and not _granted(drafts):
+    if late and "refuse" not in kinds and not _granted(drafts, wishes):
         ago = next(segment for segment in segments if segment.days_ago >= 0)
         drafts.append(Draft("refuse", ago, ground="window", marks=EVIDENCE))
         kinds.add("refuse")
     if "refuse" in kinds:
-        drafts = _kept_refusals(drafts)
+        drafts = _kept_refusals(drafts, wishes)
         drafts = _with_reasons(drafts, late)
     if "confirm_done" in kinds:
         drafts = _claims(drafts)
@@ -68,12 +69,12 @@ def settled(drafts: list[Draft], segments: list[Segment], late: bool) -> list[Dr
     return drafts
 
 
-def _granted(drafts: list[Draft]) -> list[Draft]:
-    """What gives the customer a refund."""
+def _granted(drafts: list[Draft], wishes: frozenset[str]) -> list[Draft]:
+    """What gives the customer what they came for."""
     return [
         draft
         for draft in drafts
-        if draft.verb == "refund"
+        if draft.verb in wishes
         and (
             draft.kind in ("propose", "confirm_done")
             or (draft.kind == "offer" and draft.segment.bits & (c.MONEY | c.FIRST))
@@ -81,9 +82,9 @@ def _granted(drafts: list[Draft]) -> list[Draft]:
     ]
 
 
-def _kept_refusals(drafts: list[Draft]) -> list[Draft]:
+def _kept_refusals(drafts: list[Draft], wishes: frozenset[str]) -> list[Draft]:
     """Drops general refusals beside a refund or a question, and facts that are conceded."""
-    granted = _granted(drafts)
+    granted = _granted(drafts, wishes)
     asked = {draft.slot for draft in drafts if draft.kind == "ask"}
     asks = bool(asked - _CLOSING_SLOTS)
     last_grant = drafts.index(granted[-1]) if granted else -1

@@ -4,38 +4,24 @@ from __future__ import annotations
 
 from ss_gym.users import concepts as c
 from ss_gym.users.clauses import Segment
+from ss_gym.users.vocabulary import Vocabulary
 
-_STRONG = (
-    (c.G_FINAL, "final_sale"),
-    (c.G_ALREADY, "already_refunded"),
-    (c.G_NOT_DELIVERED, "not_delivered"),
-    (c.G_GIFT, "gift_card_item"),
-    (c.G_NOT_FOUND, "not_found"),
-    (c.G_NOT_VERIFIED, "not_verified"),
-    (c.G_STOCK, "out_of_stock"),
-    (c.G_WINDOW, "window"),
-)
 STRONG_BITS = (
     c.G_FINAL | c.G_ALREADY | c.G_NOT_DELIVERED | c.G_GIFT | c.G_NOT_FOUND | c.G_NOT_VERIFIED | c.G_STOCK | c.G_WINDOW
-)
-# What only explains a refusal that is there.
-_WEAK = (
-    (c.W_GIFT, "gift_card_item"),
-    (c.W_NOT_DELIVERED, "not_delivered"),
-    (c.W_NOT_VERIFIED, "not_verified"),
-    (c.W_WINDOW, "window"),
-)
+    | c.SPARE_GROUND
+)  # fmt: skip
 _PERSONAL = c.S_EMAIL | c.S_POSTAL | c.S_NAME
 _ORDER = c.ORDER | c.S_ORDER
 # Without any of these a segment that refuses nothing tells no ground.
 HINTS = STRONG_BITS | c.OUTSIDE | c.LOST | c.UNMATCHED | c.EXISTED | c.FAILED
 
 
-def grounds_of(segment: Segment, refused: bool, late: bool) -> list[str]:
+def grounds_of(segment: Segment, vocabulary: Vocabulary, refused: bool, late: bool) -> list[str]:
     """The grounds that a segment tells, in a fixed order.
 
     Args:
         segment: a segment with its features.
+        vocabulary: what the features mean.
         refused: whether it has a refusing verb; else only facts stated of this case count.
         late: whether the message tells days beyond a window.
     """
@@ -45,9 +31,9 @@ def grounds_of(segment: Segment, refused: bool, late: bool) -> list[str]:
         if refused and bits & c.AGAIN:
             return ["already_refunded"]
         if refused and not late:
-            return [ground for bit, ground in _WEAK if bits & bit][:1]
+            return [ground for bit, ground in vocabulary.hints if bits & bit][:1]
         return []
-    return [ground for bit, ground in _STRONG if bits & bit]
+    return [ground for bit, ground in vocabulary.grounds if bits & bit]
 
 
 def _combined(segment: Segment, bits: int) -> int:

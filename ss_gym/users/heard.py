@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ss_gym.users.acts import Act
+from ss_gym.users.acts import Act, Value
 
 # Slots whose question may list possible answers, "it never arrived" among them.
 _OPEN_QUESTIONS = frozenset(("reason", "preference", "item", "other"))
@@ -39,6 +39,7 @@ class Heard:
         done: the remedies that are claimed to be done.
         proposal: the remedy that is proposed or offered last, if any.
         amounts: every amount of the message, in cents.
+        values: every value of the message.
         mentions_fee: whether a percentage is named.
     """
 
@@ -54,6 +55,7 @@ class Heard:
         "refused",
         "slots",
         "transfer",
+        "values",
     )
 
     def __init__(self, acts: Sequence[Act]) -> None:
@@ -62,6 +64,7 @@ class Heard:
         self.questions: list[Act] = []
         self.done: set[str] = set()
         self.mentions_fee = False
+        self.values: list[Value] = []
         proposals: dict[str, Act] = {}
         amounts: list[int] = []
         # One walk for everything: this is made for each message.
@@ -78,6 +81,8 @@ class Heard:
                     self.done.add(verb)
                 elif kind in ("propose", "offer"):
                     proposals[kind] = act
+            if values:
+                self.values += values
             for value_kind, value, _ in values:
                 if value_kind == "money":
                     amounts.append(int(value))

@@ -7,21 +7,12 @@ from functools import reduce
 from operator import or_
 
 from ss_gym.users import concepts as c
-from ss_gym.users.acts import Act, ActKind, Slot, Value
+from ss_gym.users.acts import Act, ActKind, Value
 from ss_gym.users.clauses import Segment
 from ss_gym.users.discourse import ALTERNATIVE, APPROVED, EVIDENCE, GENERAL, Draft, joined_values, settled
 from ss_gym.users.grounds import HINTS, STRONG_BITS, grounds_of
+from ss_gym.users.vocabulary import Vocabulary
 
-_SLOTS: dict[int, Slot] = {
-    c.S_ORDER: "order_id",
-    c.S_EMAIL: "email",
-    c.S_POSTAL: "postal_code",
-    c.S_NAME: "name",
-    c.S_ITEM: "item",
-    c.S_REASON: "reason",
-    c.S_PREFERENCE: "preference",
-    c.S_OTHER: "other",
-}
 _SOCIAL: tuple[tuple[int, ActKind], ...] = (
     (c.GREET, "greet"),
     (c.SORRY, "apologise"),
@@ -33,7 +24,8 @@ _SOCIAL: tuple[tuple[int, ActKind], ...] = (
 _MOST_SEGMENTS = 100
 _SOCIAL_BITS = c.GREET | c.SORRY | c.THANK | c.WAIT | c.BYE
 _FACTS = c.REMEDY | c.FACT | c.CARD | c.ORDER | c.ACCOUNT
-_NAMED = c.REFUND | c.CREDIT | c.EXCHANGE
+_NAMED = c.REFUND | c.CREDIT | c.EXCHANGE | c.SPARE_REMEDY
+_CHOICES = c.CREDIT | c.EXCHANGE | c.SPARE_REMEDY
 _REFUSED = c.REMEDY << c.REFUSED
 _SETTLED = c.REMEDY << c.DONE | _REFUSED
 _YES = c.CONSENT | c.TAG
@@ -55,12 +47,14 @@ class Interpretation:
     Args:
         segments: the segments, in order; their values are filled in here.
         values: ``(token position, value)`` of the message, in order.
+        vocabulary: what the features mean.
     """
 
-    __slots__ = ("_drafts", "_late", "_segments")
+    __slots__ = ("_drafts", "_late", "_segments", "_vocabulary")
 
-    def __init__(self, segments: list[Segment], values: Sequence[tuple[int, Value]]) -> None:
+    def __init__(self, segments: list[Segment], values: Sequence[tuple[int, Value]], vocabulary: Vocabulary) -> None:
         self._segments = segments
+        self._vocabulary = vocabulary
         self._drafts: list[Draft] = []
         self._late = False
         if values:
@@ -93,7 +87,7 @@ class Interpretation:
         if len(self._segments) > _MOST_SEGMENTS:
             drafts += [Draft("inform", segment) for segment in self._segments[_MOST_SEGMENTS:] if segment.values]
         if len(drafts) > 1 or self._late or (drafts and drafts[0].verb):
-            drafts = settled(drafts, self._segments, self._late)
+            drafts = settled(drafts, self._segments, self._late, self._vocabulary.wishes)
         return tuple([draft.act() for draft in drafts])
 
     def _read(self, segment: Segment, leading: bool) -> None:
@@ -129,7 +123,7 @@ class Interpretation:
         slots = features & c.SLOTS or (segment.early if features & c.ASK or segment.question else 0)
         if slots == c.S_REASON and features & c.S_RIGHT:  # "you changed your mind, is that right?"
             slots = 0
-        elif slots & c.S_PREFERENCE and features & (c.REFUND | c.RETURN) and not features & (c.CREDIT | c.EXCHANGE):
+        elif slots & c.S_PREFERENCE and features & (c.REFUND | c.RETURN) and not features & _CHOICES:
             slots = (slots & ~c.S_PREFERENCE) | c.S_ITEM  # "which one would you like to return?"
         if not (features & (c.ASK | c.PLEASE | c.CONFIRM) or segment.question or leading):
             # "I need to verify your e-mail" asks for it, too.
@@ -142,7 +136,7 @@ class Interpretation:
     def _ask(self, segment: Segment, slots: int) -> None:
         while slots:
             bit = slots & -slots  # the lowest
-            self._drafts.append(Draft("ask", segment, "", _SLOTS[bit]))
+            self._drafts.append(Draft("ask", segment, "", self._vocabulary.slots[bit]))
             slots ^= bit
 
     def _ask_unnamed(self, segment: Segment) -> None:
@@ -164,7 +158,7 @@ class Interpretation:
         """A yes is wanted, and no remedy was named; an amount told before is one of a refund."""
         amounts = [s for s in self._segments if s.sentence <= segment.sentence and (s.bits | s.asked) & c.MONEY]
         if amounts and features & (c.CONSENT | c.TAG | c.FINE):
-            for verb in _verbs(c.THING, reduce(or_, (s.bits | s.asked for s in amounts))):
+            for verb in self._verbs(c.THING, reduce(or_, (s.bits | s.asked for s in amounts))):
                 draft = Draft("propose", segment, verb)
                 for amount in amounts:
                     draft.values = joined_values(amount.values, draft.values)
@@ -185,7 +179,7 @@ class Interpretation:
             possible_bits |= done  # "so that's $20 refunded to your card, correct?"
         elif done:
             self._read_done(segment, done)
-        possible = _verbs(possible_bits, features) if possible_bits else []
+        possible = self._verbs(possible_bits, features) if possible_bits else []
         if _asks_consent(segment, features, bool(possible), slots):
             self._read_proposal(segment, features, slots, possible)
         elif not slots & _NOT_PREFERENCE:
@@ -193,7 +187,7 @@ class Interpretation:
 
     def _read_proposal(self, segment: Segment, features: int, slots: int, possible: list[str]) -> None:
         """A yes is wanted: to what this segment names, or else to what was stated before it."""
-        mentioned = possible or _verbs(features & _NAMED, features)
+        mentioned = possible or self._verbs(features & _NAMED, features)
         if slots & c.S_PREFERENCE or (features & c.LIKE and features & c.OR and len(mentioned) > 1):
             self._ask_preference(segment, features, slots, mentioned)
             return
@@ -218,7 +212,7 @@ class Interpretation:
                 return  # "only within 30 days"
         verbs = possible
         if not verbs and not done and not features >> c.REFUSED & c.REMEDY and features & (c.MONEY | c.ALTERNATIVE):
-            verbs = _verbs(features & c.REMEDY & ~c.THING, features)
+            verbs = self._verbs(features & c.REMEDY & ~c.THING, features)
         for verb in verbs:
             self._state(segment, verb, features)
 
@@ -230,14 +224,14 @@ class Interpretation:
         )
         told = features & (c.ABLE | c.ALTERNATIVE) or (features & c.FIRST and not features & c.BUSINESS)
         draft = Draft("offer" if told and not general else "inform", segment, "" if general else verb)
-        draft.values = segment.values_of(verb)
+        draft.values = segment.values_of(self._vocabulary.remedies[verb])
         if features & (c.ALTERNATIVE | c.INSTEAD):
             draft.marks = ALTERNATIVE
         self._drafts.append(draft)
 
     def _propose(self, segment: Segment, verb: str, features: int) -> None:
         draft = Draft("propose", segment, verb)
-        draft.values = segment.values_of(verb)
+        draft.values = segment.values_of(self._vocabulary.remedies[verb])
         for earlier in self._drafts:
             if earlier.verb == verb and (earlier.kind == "offer" or earlier.kind == "inform"):
                 if not features & c.MONEY:
@@ -259,14 +253,16 @@ class Interpretation:
     def _read_done(self, segment: Segment, done: int) -> None:
         bits = segment.bits
         if _is_earlier(segment):
-            self._drafts.append(Draft("refuse", segment, "refund", ground="already_refunded", marks=EVIDENCE))
+            self._drafts += [
+                Draft("refuse", segment, verb, ground=ground, marks=EVIDENCE) for verb, ground in self._earlier(done)
+            ]
             return
         if bits & c.HABIT and not bits & (c.NOW | c.STATE | c.ACTIVE):
             return  # "a refund is paid to the original payment method"
         if bits & c.STATE and bits & c.GENERIC and not bits & (c.MONEY | c.ACTIVE | c.DEFINITE):
             return
         marks = APPROVED if bits & c.APPROVED else 0
-        for verb in _verbs(done, bits) or [""]:
+        for verb in self._verbs(done, bits) or [""]:
             self._drafts.append(Draft("confirm_done", segment, verb, marks=marks))
 
     # --- refusals ---------------------------------------------------------------------------------
@@ -276,33 +272,43 @@ class Interpretation:
         refused = bits >> c.REFUSED & c.REMEDY
         if bits & c.ONLY and bits & c.W_NOT_DELIVERED:  # "I can only refund it once it has arrived"
             refused |= bits >> c.POSSIBLE & c.REMEDY
-        grounds = grounds_of(segment, bool(refused), self._late)
+        grounds = grounds_of(segment, self._vocabulary, bool(refused), self._late)
         if not grounds and (not refused or bits & c.METHOD):
             return  # nothing is refused, or only another way of payment
-        verb = (_verbs(refused, bits & c.REMEDY) or [""])[0] if refused else ""
+        verb = (self._verbs(refused, bits & c.REMEDY) or [""])[0] if refused else ""
         marks = 0 if refused else EVIDENCE
         if bits & c.GENERIC and not bits & (c.DEFINITE | c.ORDER):
             marks |= GENERAL
         self._drafts += [Draft("refuse", segment, verb, ground=ground, marks=marks) for ground in grounds or [""]]
 
+    # --- names ------------------------------------------------------------------------------------
 
-def _verbs(remedy: int, features: int) -> list[str]:
-    """The remedies by name; "it" and "$20" are what the rest of the segment says they are."""
-    verbs = []
-    if remedy & (c.REFUND | c.RETURN):
-        verbs.append("refund")
-    if remedy & c.CREDIT:
-        verbs.append("store_credit")
-    if remedy & c.EXCHANGE:
-        verbs.append("exchange")
-    if remedy & c.THING and not verbs:
-        if features & c.CREDIT or (features & c.CREDITED and not features & (c.CARD | c.BACK)):
-            return ["store_credit"]
-        if features & c.EXCHANGE and not features & c.MONEY:
-            return ["exchange"]
-        if features & (c.REFUND | c.RETURN | c.MONEY | c.CARD):
-            return ["refund"]
-    return verbs
+    def _earlier(self, done: int) -> list[tuple[str, str]]:
+        """Which remedy was made on an earlier day, and the ground that it is."""
+        own = [(verb, self._vocabulary.earlier.get(verb, "")) for bit, verb in self._vocabulary.own if done & bit]
+        return [(verb, ground) for verb, ground in own if ground] or [("refund", "already_refunded")]
+
+    def _verbs(self, remedy: int, features: int) -> list[str]:
+        """The remedies by name; "it" and "$20" are what the rest of the segment says they are."""
+        verbs = []
+        if remedy & c.SPARE_REMEDY:
+            verbs = [verb for bit, verb in self._vocabulary.own if remedy & bit]
+        if remedy & (c.REFUND | c.RETURN):
+            verbs.append("refund")
+        if remedy & c.CREDIT:
+            verbs.append("store_credit")
+        if remedy & c.EXCHANGE:
+            verbs.append("exchange")
+        if remedy & c.THING and not verbs:
+            if features & c.SPARE_REMEDY:
+                return [verb for bit, verb in self._vocabulary.own if features & bit]
+            if features & c.CREDIT or (features & c.CREDITED and not features & (c.CARD | c.BACK)):
+                return ["store_credit"]
+            if features & c.EXCHANGE and not features & c.MONEY:
+                return ["exchange"]
+            if features & (c.REFUND | c.RETURN | c.MONEY | c.CARD):
+                return ["refund"]
+        return verbs
 
 
 def _asks_consent(segment: Segment, features: int, possible: bool, slots: int) -> bool:

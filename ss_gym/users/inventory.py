@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ss_gym.commerce.records import World
+from ss_gym.commerce.rules import typed_values
 from ss_gym.scenarios import Scenario
 from ss_gym.users.values import Inventory, Key
 
@@ -18,15 +19,8 @@ def episode_inventory(scenario: Scenario) -> Inventory:
     own.update([("money", int(fact.value)) for fact in scenario.outcome.facts if fact.kind == "money"])
     own.update([("money", int(effect[2])) for effect in scenario.outcome.effects if effect[0] == "refund"])
     own.add(("money", scenario.goal.paid_cents))
-    policy: set[Key] = {
-        ("days", rules.return_window_days),
-        ("days", rules.credit_window_days),
-        ("days", rules.damage_window_days),
-        ("days", rules.refund_days),
-        ("percent", rules.restocking_fee_percent),
-        ("money", rules.transfer_limit_cents),
-        ("date", scenario.today),
-    }
+    own.update(scenario.goal.values)  # type: ignore[arg-type]
+    policy: set[Key] = {*typed_values(rules), ("date", scenario.today)}
     return Inventory(own, other, policy)
 
 

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from ss_gym.users.concepts import BITS
 from ss_gym.users.tokens import PLAIN_MARKS, VALUE_WORDS
+from ss_gym.users.vocabulary import PLAIN, Vocabulary, named
 
 _PIECES = re.compile(r"[()|?]|[^\s()|?]+").findall
 
@@ -46,30 +46,46 @@ class Entry(NamedTuple):
 class Lexicon:
     """Phrases as a trie, and the words that are rewritten or left out before matching.
 
+    Args:
+        data: macros, adverbs and phrases of every family.
+        more: macros and phrases of one family, which go before those of ``data``, the names that they use
+            (see ``ss_gym.users.vocabulary.named``) and the ``wishes`` that they are about.
+
     Attributes:
+        vocabulary: what the features mean.
         words: a token's feature bits if it is left out, the tokens that replace it if it is a
             contraction or a mark, the token itself if a value may start there.
         root: the trie: token -> node; a node holds its children by token and its entry under "".
     """
 
-    __slots__ = ("root", "words")
+    __slots__ = ("root", "vocabulary", "words")
 
-    def __init__(self, data: Mapping[str, Any]) -> None:
+    def __init__(self, data: Mapping[str, Any], more: Mapping[str, Any] | None = None) -> None:
+        self.vocabulary = PLAIN
+        if more:
+            wishes = frozenset(more.get("wishes", "refund").split())
+            self.vocabulary = named(more.get("names", {}), wishes)
         self.words: dict[str, int | str | tuple[str, ...]] = {word: word for word in VALUE_WORDS}
         self.words.update(PLAIN_MARKS)
         for flag, adverbs in data["adverbs"].items():
             for word in adverbs.split():
-                self.words[word] = 0 if flag == "-" else BITS[flag]
+                self.words[word] = 0 if flag == "-" else self.vocabulary.bits[flag]
         for word in _contractions():
             self.words[word[0]] = word[1]
         self.root: dict[str, Any] = {}
         macros: dict[str, str] = {}
-        for name, pattern in data["macros"].items():
+        self._read(data, macros, set())
+        if more:
+            self._read(more, macros, _phrases_of(self.root))
+
+    def _read(self, data: Mapping[str, Any], macros: dict[str, str], replaced: set[tuple[str, ...]]) -> None:
+        """Adds the phrases of a file; those in ``replaced`` may get another meaning, once."""
+        for name, pattern in data.get("macros", {}).items():
             macros[name] = _substitute(pattern, macros)
-        for heading, pattern in data["phrases"].items():
-            handler, bits, negated = _heading(heading)
+        for heading, pattern in data.get("phrases", {}).items():
+            meaning = _heading(heading, self.vocabulary)
             for phrase in expand(_substitute(pattern, macros)):
-                self._add(phrase, handler, bits, negated)
+                self._add(phrase, *meaning, replaced)
 
     def _normalised(self, phrase: tuple[str, ...]) -> Iterator[str]:
         for token in phrase:
@@ -81,15 +97,21 @@ class Lexicon:
             else:
                 yield word
 
-    def _add(self, phrase: tuple[str, ...], handler: str, bits: int, negated: int) -> None:
+    def _add(
+        self, phrase: tuple[str, ...], handler: str, bits: int, negated: int, replaced: set[tuple[str, ...]]
+    ) -> None:
         node = self.root
-        for token in self._normalised(phrase):
+        tokens = tuple(self._normalised(phrase))
+        for token in tokens:
             node = node.setdefault(token, {})
         if node is self.root:
             raise ValueError(f"an empty phrase under {handler!r}")
         old: Entry = node.get("", Entry("", 0, 0, 0))
         if handler == "always":
             node[""] = old._replace(always=old.always | bits)
+        elif tokens in replaced:
+            replaced.remove(tokens)
+            node[""] = Entry(handler, bits, negated, old.always)
         elif old.handler and old[:3] != (handler, bits, negated):
             raise ValueError(f"the phrase {' '.join(phrase)!r} is under {handler!r} and under {old.handler!r}")
         else:
@@ -107,15 +129,24 @@ def _contractions() -> Iterator[tuple[str, tuple[str, ...]]]:
         yield word, tuple(words.split())
 
 
-def _heading(heading: str) -> tuple[str, int, int]:
+def _phrases_of(node: Mapping[str, Any], before: tuple[str, ...] = ()) -> set[tuple[str, ...]]:
+    """Every phrase of a trie."""
+    found = {before} if "" in node else set()
+    for token, child in node.items():
+        if token:
+            found |= _phrases_of(child, (*before, token))
+    return found
+
+
+def _heading(heading: str, vocabulary: Vocabulary) -> tuple[str, int, int]:
     """Splits "flag G_FINAL / ABLE" into the handler and its bits, plain and negated."""
     plain, _, negated = heading.partition("/")
     handler, *names = plain.split()
-    return handler, _bits(names), _bits(negated.split())
+    return handler, _bits(names, vocabulary), _bits(negated.split(), vocabulary)
 
 
-def _bits(names: list[str]) -> int:
-    return reduce(or_, (BITS[name] for name in names if name != "-"), 0)
+def _bits(names: list[str], vocabulary: Vocabulary) -> int:
+    return reduce(or_, (vocabulary.bits[name] for name in names if name != "-"), 0)
 
 
 def _substitute(pattern: str, macros: Mapping[str, str]) -> str:
@@ -155,6 +186,6 @@ def _choices(pieces: list[str]) -> tuple[list[tuple[str, ...]], list[str]]:
             sequence.append([(piece,)])
 
 
-def load_lexicon(text: str) -> Lexicon:
-    """The lexicon written in ``text`` (YAML)."""
-    return Lexicon(yaml.safe_load(text))
+def load_lexicon(text: str, more: Mapping[str, Any] | None = None) -> Lexicon:
+    """The lexicon written in ``text`` (YAML), with what a family adds to it."""
+    return Lexicon(yaml.safe_load(text), more)

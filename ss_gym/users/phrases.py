@@ -24,7 +24,6 @@ from dataclasses import dataclass
 from itertools import chain, combinations, product
 from typing import Any
 
-from ss_gym.commerce.records import REASONS
 from ss_gym.users.persona import REGISTERS
 from ss_gym.users.templates import Mentions, Template, TemplateError, mentions, parse
 
@@ -109,6 +108,9 @@ class PhraseBook:
         self._titles: dict[str, str] = {}
         self.parts = self._entries(document["parts"], "parts")
         self.acts = self._entries(document["acts"], "acts")
+        # A part that only has cases has them for each reason that any such part knows.
+        parts = [name.partition("/") for name in self.parts]
+        self._reasons = list(dict.fromkeys([case for name, _, case in parts if case and name not in self.parts]))
         self._part_mentions: dict[str, Mentions] = {}
         self._line_mentions: dict[str, Mentions] = {}
         for name in self.parts:
@@ -181,7 +183,7 @@ class PhraseBook:
 
     def _chosen_by_reason(self, name: str, first: str, found: Mentions) -> Mentions:
         """A part that only has cases speaks of the reason, and must have a case for each."""
-        for reason in REASONS:
+        for reason in self._reasons:
             if f"{name}/{reason}" not in self.parts:
                 raise self._error(first, f"lacks its fellow '{name}/{reason}', and there is no '{name}' for the rest")
         return Mentions(found.needed | {"reason"}, found.possible | {"reason"})

@@ -195,7 +195,7 @@ def on_its_way(p: Parser, bits: int, negated: int) -> None:
     if p.head & c.REMEDY:
         p.note(p.head & c.REMEDY, c.DONE, c.STATE)
     else:
-        p.clause |= c.G_NOT_DELIVERED & p.mask
+        p.clause |= (bits or c.G_NOT_DELIVERED) & p.mask
 
 
 @handlers

@@ -10,17 +10,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ss_gym.commerce.records import Effect, Verb
+from ss_gym.commerce.records import Effect
+from ss_gym.commerce.remedies import made, remedied
 from ss_gym.scenarios import Scenario
 from ss_gym.streams import Stream
 from ss_gym.users.acts import Act, Consent, CustomerAct
-from ss_gym.users.agenda import Agenda, UserReply, money
-from ss_gym.users.heard import Heard, amounts_of
+from ss_gym.users.agenda import Agenda, UserReply
+from ss_gym.users.heard import Heard
 from ss_gym.users.persona import Persona
+from ss_gym.users.proposals import Proposals
 from ss_gym.users.told import Told
 from ss_gym.users.wording import Wording
 
-_MOST_AMOUNTS = 4  # a proposal that names more amounts than this has named none
+# What the customer asks to be told what they are owed, by what the fact is about.
+_FACT_QUESTIONS = {
+    "arrival": "ask_when_money",
+    "delivery": "ask_delivery_date",
+    "refund": "ask_amount_back",
+    "store_credit": "ask_amount_back",
+}
 
 
 class ScriptedUser:
@@ -45,6 +53,7 @@ class ScriptedUser:
         self._items = frozenset(scenario.goal.items)
         self._item_text = " and the ".join(scenario.goal.titles)
         self._agenda = Agenda(persona.patience, persona.insists, demands_other_card=scenario.goal.wants_other_card)
+        self._proposals = Proposals(scenario, told, self._agenda, stream, self._item_text)
 
     def open(self) -> str:
         """The first message."""
@@ -53,9 +62,13 @@ class ScriptedUser:
         if goal.order_id and stream.chance(0.3 + 0.6 * persona.disclosure):
             slots["order_id"] = goal.order_id
             said.add("order_id")
-        if goal.reason == "not_received" or stream.chance(0.2 + 0.7 * persona.disclosure):
+        if goal.reason and (goal.reason == "not_received" or stream.chance(0.2 + 0.7 * persona.disclosure)):
             slots["reason"] = goal.reason
             said.add("reason")
+        for slot, value in goal.details:
+            if stream.chance(0.2 + 0.7 * persona.disclosure):
+                slots[slot] = value
+                said.add(slot)
         acts = [CustomerAct("open", slots)]
         if persona.hurried:
             acts.append(CustomerAct("hurry"))
@@ -85,9 +98,10 @@ class ScriptedUser:
             if ended:
                 return UserReply(self._say(more), (), "refusal_accepted")
             replies += more
-        proposal = turn.proposal or self._resumed(turn) or self._implied(turn)
+        weighed = self._proposals
+        proposal = turn.proposal or weighed.resumed(turn) or weighed.implied(turn, self._refusal_stands())
         if proposal is not None:
-            more, consents = self._weigh(proposal, turn)
+            more, consents = weighed.weigh(proposal, turn)
             replies += more
         replies += self._answers(turn, answered=bool(replies))
         if turn.transfer and not replies:
@@ -108,25 +122,27 @@ class ScriptedUser:
         due = self._outcome.effects
         if due and due <= effects:
             return True
-        return self._items <= {effect[1] for effect in effects if effect[0] == "item"}
+        if self._outcome.verdict == "inform":
+            return not self._told.missing_facts()
+        return self._items <= remedied(effects)
 
     def _open_question(self) -> CustomerAct | None:
         """What is still to be told when all is done; each is asked for once."""
-        if not self._told.refusal_grounded() and self._first("ask_why"):
+        if not self._told.refusal_grounded() and self._agenda.first("ask_why"):
             return CustomerAct("ask_why")
         return self._missing_fact()
 
     def _missing_fact(self) -> CustomerAct | None:
         for fact in self._told.missing_facts():
-            kind = {"arrival": "ask_when_money", "delivery": "ask_delivery_date"}.get(fact.about, "ask_amount_back")
-            if self._first(kind):
+            kind = _FACT_QUESTIONS.get(fact.about) or f"ask_{fact.about}"
+            if self._agenda.first(kind):
                 return CustomerAct(kind)
         return None
 
     def _check_account(self, turn: Heard, effects: frozenset[Effect]) -> list[CustomerAct]:
         """The agent says that something is done, and it is not all there."""
-        verbs = {effect[0] for effect in effects}
-        if turn.done <= verbs and verbs & {"refund", "store_credit", "exchange"}:
+        verbs = made(effects)
+        if verbs and turn.done <= verbs:
             return []
         self._agenda.patience -= 1
         return [CustomerAct("nothing_arrived")]
@@ -137,7 +153,7 @@ class ScriptedUser:
         """Whether the whole wish was refused for a true reason, and no alternative is being done."""
         return (
             bool(self._outcome.grounds)
-            and self._outcome.verdict != "refund"
+            and self._outcome.verdict != self._goal.verb
             and self._told.refusal_grounded()
             and not self._agenda.agreed
         )
@@ -157,13 +173,13 @@ class ScriptedUser:
         if not self._outcome.grounds:  # nothing should be refused
             agenda.patience -= 1
             return False, [CustomerAct("push_back")]
-        if turn.proposal is not None or self._outcome.verdict == "refund":
+        if turn.proposal is not None or self._outcome.verdict == self._goal.verb:
             return False, []
         return self._accept_or_insist(turn)
 
     def _contest(self, turn: Heard) -> list[CustomerAct]:
         """Something was refused without a reason for each item."""
-        if self._first("ask_why"):
+        if self._agenda.first("ask_why"):
             return [CustomerAct("ask_why")]
         if turn.grounds:  # one item was refused with its reason, another not yet
             return []
@@ -177,7 +193,7 @@ class ScriptedUser:
         if agenda.insists > 0:
             agenda.insists -= 1
             return False, [CustomerAct("push_back")]
-        if self._first("ask_alternative"):
+        if self._agenda.first("ask_alternative"):
             return False, [CustomerAct("ask_alternative")]
         if self._outcome.effects:  # an alternative is due, and was not offered
             agenda.patience -= 2
@@ -185,110 +201,6 @@ class ScriptedUser:
         if question := self._missing_fact():
             return False, [question]
         return True, [CustomerAct("accept_refusal"), CustomerAct("bye_unhappy")]
-
-    # --- proposals --------------------------------------------------------------------------------
-
-    def _resumed(self, turn: Heard) -> Act | None:
-        """A proposal that was put off, once the agent has answered the question in between."""
-        pending = self._agenda.pending
-        if pending is None or (pending.verb == "refund" and turn.refused and self._outcome.verdict != "refund"):
-            return None
-        if pending.verb != "refund" and not self._told.refusal_grounded():
-            return None
-        return pending
-
-    def _implied(self, turn: Heard) -> Act | None:
-        """A question for a yes beside an amount: what else could it be about than the remedy at hand?"""
-        if not turn.amounts or "confirmation" not in turn.slots:
-            return None
-        return Act("propose", verb="store_credit" if self._refusal_stands() else "refund")
-
-    def _weigh(self, proposal: Act, turn: Heard) -> tuple[list[CustomerAct], tuple[Consent, ...]]:
-        """Answer a proposed remedy."""
-        weigh = {
-            "refund": self._weigh_refund,
-            "store_credit": self._weigh_credit,
-            "exchange": self._weigh_exchange,
-        }.get(proposal.verb, self._weigh_vague)
-        return weigh(proposal, turn)
-
-    def _weigh_vague(self, proposal: Act, turn: Heard) -> tuple[list[CustomerAct], tuple[Consent, ...]]:
-        return [CustomerAct("prefer", {"remedy": "refund"})], ()
-
-    def _weigh_refund(self, proposal: Act, turn: Heard) -> tuple[list[CustomerAct], tuple[Consent, ...]]:
-        agenda, goal = self._agenda, self._goal
-        if agenda.demands_other_card:
-            if self._first("demand_card"):
-                agenda.pending = proposal
-                return [CustomerAct("demand_card")], ()
-            agenda.demands_other_card = False
-            replies, consents = self._weigh_refund(proposal, turn)
-            return [CustomerAct("drop_card_demand"), *replies], consents
-        if self._names_other_item(proposal):
-            return [CustomerAct("correct_item", {"item": self._item_text})], ()
-        amounts = self._amounts(proposal, turn)
-        if not amounts:
-            agenda.pending = proposal
-            agenda.patience -= not self._first("ask_amount")
-            return [CustomerAct("ask_amount")], ()
-        lowest, highest = min(amounts), max(amounts)
-        if lowest > goal.paid_cents:
-            agenda.pending = None
-            agenda.patience -= 1
-            return [CustomerAct("correct_amount", {"amount": money(goal.paid_cents)})], ()
-        explained = agenda.heard_less or turn.mentions_fee or highest >= goal.paid_cents or self._told.grounds
-        if not explained:
-            agenda.heard_less = True
-            agenda.pending = proposal
-            return [CustomerAct("ask_why_less", {"amount": money(goal.paid_cents)})], ()
-        return self._agree("refund", amounts)
-
-    def _weigh_credit(self, proposal: Act, turn: Heard) -> tuple[list[CustomerAct], tuple[Consent, ...]]:
-        if not self._told.refusal_grounded() or not self._outcome.grounds:
-            return self._why_not_a_refund(proposal)
-        if not self._goal.accepts_credit:
-            self._agenda.said.add("ask_alternative")
-            return [CustomerAct("decline_credit")], ()
-        amounts = self._amounts(proposal, turn)
-        if not amounts:
-            self._agenda.pending = proposal
-            return [CustomerAct("ask_amount")], ()
-        reply, consents = self._agree("store_credit", amounts)
-        return [CustomerAct("accept_credit")] if self._first("accept_credit") else reply, consents
-
-    def _weigh_exchange(self, proposal: Act, turn: Heard) -> tuple[list[CustomerAct], tuple[Consent, ...]]:
-        if not self._told.refusal_grounded() or not self._outcome.grounds:
-            return self._why_not_a_refund(proposal)
-        option = self._goal.exchange_option
-        if not option:
-            self._agenda.said.add("ask_alternative")
-            return [CustomerAct("decline_exchange")], ()
-        self._agenda.pending = None
-        self._agenda.agreed = True
-        return [CustomerAct("accept_exchange", {"option": option, "item": self._item_text})], (
-            Consent("exchange", self._items, 0),
-        )
-
-    def _why_not_a_refund(self, proposal: Act) -> tuple[list[CustomerAct], tuple[Consent, ...]]:
-        """An alternative is offered before the refund was refused for a reason."""
-        self._agenda.pending = proposal
-        if self._first("ask_why"):
-            return [CustomerAct("ask_why")], ()
-        self._agenda.patience -= 1
-        return [CustomerAct("prefer", {"remedy": "refund"})], ()
-
-    def _agree(self, verb: Verb, amounts: Sequence[int]) -> tuple[list[CustomerAct], tuple[Consent, ...]]:
-        self._agenda.pending = None
-        self._agenda.agreed = True
-        consents = tuple(Consent(verb, self._items, amount) for amount in amounts)
-        if len(amounts) == 1 and self._stream.chance(0.3):
-            return [CustomerAct("yes_amount", {"amount": money(amounts[0])})], consents
-        return [CustomerAct("yes")], consents
-
-    def _amounts(self, proposal: Act, turn: Heard) -> tuple[int, ...]:
-        """The amounts that the proposal names; those of the whole message if its sentence has none."""
-        named = amounts_of(proposal) or turn.amounts
-        return named if len(named) <= _MOST_AMOUNTS else ()
 
     # --- questions --------------------------------------------------------------------------------
 
@@ -307,7 +219,7 @@ class ScriptedUser:
         if replies or answered:
             return replies
         if "confirmation" in turn.slots:
-            wrong = any(self._names_other_item(act) for act in turn.questions)
+            wrong = any(self._proposals.names_other_item(act) for act in turn.questions)
             return [CustomerAct("correct_item", {"item": self._item_text}) if wrong else CustomerAct("yes")]
         if "anything_else" in turn.slots:
             return [CustomerAct("give_item", {"item": self._item_text})]
@@ -333,11 +245,14 @@ class ScriptedUser:
             return CustomerAct("no_order_id", {"item": self._item_text})
         if slot == "item":
             return CustomerAct("give_item", {"item": self._item_text})
-        if slot == "reason":
+        if slot == "reason" and goal.reason:
             kind = "give_reason" if times == 1 else "plain_reason"
             return CustomerAct(kind, {"reason": goal.reason, "item": self._item_text})
         if slot == "preference":
             return self._preference()
+        details = dict(goal.details)
+        if slot in details:
+            return CustomerAct(f"give_{slot}", {slot: details[slot]})
         return CustomerAct("no_fact")
 
     def _preference(self) -> CustomerAct:
@@ -346,18 +261,9 @@ class ScriptedUser:
                 return CustomerAct("prefer_option", {"option": self._goal.exchange_option})
             if self._goal.accepts_credit and self._outcome.verdict == "store_credit":
                 return CustomerAct("prefer", {"remedy": "store_credit"})
-        return CustomerAct("prefer", {"remedy": "refund"})
+        return CustomerAct("prefer", {"remedy": self._goal.verb})
 
     # --- the rest ---------------------------------------------------------------------------------
-
-    def _names_other_item(self, act: Act) -> bool:
-        """Whether a sentence is about an item or order of the customer's that they do not mean."""
-        goal = self._goal
-        meant = {"title": goal.titles, "order_id": (goal.order_id, goal.true_order_id)}
-        return any(
-            value.owner == "own" and value.kind in meant and value.value not in meant[value.kind]
-            for value in act.values
-        )
 
     def _refuse_transfer(self) -> CustomerAct:
         self._agenda.patience -= 1
@@ -372,9 +278,9 @@ class ScriptedUser:
         if "close" in turn.kinds:
             agenda.patience -= 2
             return [CustomerAct("push_back")]
-        if turn.kinds <= {"greet", "thank", "apologise"} and self._first("restate"):
+        if turn.kinds <= {"greet", "thank", "apologise"} and self._agenda.first("restate"):
             return [CustomerAct("give_item", {"item": self._item_text})]
-        if "wait" in turn.kinds and self._first("wait"):
+        if "wait" in turn.kinds and self._agenda.first("wait"):
             return [CustomerAct("still_waiting")]
         agenda.patience -= 1
         return [CustomerAct("not_understood")]
@@ -385,13 +291,6 @@ class ScriptedUser:
         if self._agenda.patience <= 0:
             return UserReply(self._say([CustomerAct("give_up")]), (), "gave_up")
         return UserReply(self._say([CustomerAct("silence")]))
-
-    def _first(self, move: str) -> bool:
-        """Whether this move is made for the first time; remembers it."""
-        if move in self._agenda.said:
-            return False
-        self._agenda.said.add(move)
-        return True
 
     def _say(self, acts: Sequence[CustomerAct]) -> str:
         # What is asked for again is written with care, as people do.

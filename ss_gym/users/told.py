@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ss_gym.commerce.records import Effect
+from ss_gym.commerce.rules import window_of
 from ss_gym.scenarios import Fact, Scenario
 from ss_gym.users.acts import Act, Value
 from ss_gym.users.heard import refusals
@@ -68,8 +69,8 @@ class Told:
     def _hear_grounds(self, grounds: set[str], remedied: bool) -> None:
         """Take in the reasons of refusal of one message, ``""`` where none is named."""
         grounds.discard("")
-        if remedied and "already_refunded" not in self._allowed:
-            grounds.discard("already_refunded")
+        if remedied:
+            grounds -= {ground for ground in grounds - self._allowed if ground.startswith("already_")}
         if self._cannot_find:
             grounds.discard("not_found")
         if grounds:
@@ -79,7 +80,7 @@ class Told:
 
     def _implied_ground(self, acts: Sequence[Act]) -> str:
         """A refusal that names the days of the return window, however it is worded, is for the window."""
-        window = ("days", self._scenario.rules.return_window_days)
+        window = ("days", window_of(self._scenario.rules))
         return (
             "window"
             if "window" in self._allowed and any(value[:2] == window for act in acts for value in act.values)

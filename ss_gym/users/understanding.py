@@ -12,6 +12,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from ss_gym.scenario_files import has_file, read_yaml
 from ss_gym.users.acts import Act
 from ss_gym.users.clauses import Handler, Parser, Segment
 from ss_gym.users.handlers import HANDLERS
@@ -19,6 +20,8 @@ from ss_gym.users.interpretation import Interpretation
 from ss_gym.users.lexicon import Entry, Lexicon, load_lexicon
 from ss_gym.users.tokens import TokenStream
 from ss_gym.users.values import Inventory
+
+_FILE = "lexicon.yaml"
 
 # What a phrase does: the features it always sets, its handler and the two arguments of that.
 _Action = tuple[int, Handler | None, int, int]
@@ -33,9 +36,10 @@ _PUNCTUATION = {
 class Understanding:
     """Reads what an agent says. Immutable: one object serves every environment of a process."""
 
-    __slots__ = ("_root", "_words")
+    __slots__ = ("_root", "_vocabulary", "_words")
 
     def __init__(self, lexicon: Lexicon) -> None:
+        self._vocabulary = lexicon.vocabulary
         self._words = lexicon.words
         self._root = _compiled(lexicon.root)
         for mark, handler in _PUNCTUATION.items():
@@ -50,7 +54,7 @@ class Understanding:
         """
         stream = TokenStream(text, inventory, self._words)
         segments = self._segments(stream)
-        return Interpretation(segments, stream.values).acts()
+        return Interpretation(segments, stream.values, self._vocabulary).acts()
 
     def _segments(self, stream: TokenStream) -> list[Segment]:
         count = len(stream.tokens)
@@ -116,7 +120,18 @@ def _compiled(trie: dict[str, Any]) -> dict[str, _Node]:
 
 
 @cache
-def load_understanding() -> Understanding:
-    """The understanding of English, built once per process."""
+def load_understanding(family: str = "refund") -> Understanding:
+    """The understanding of English in a family's conversations, built once per process.
+
+    Args:
+        family: whose ``lexicon.yaml`` is read besides the common one, where it has such a file.
+
+    Raises:
+        ValueError: if that file is broken; names the file.
+    """
     text = files("ss_gym.users").joinpath("lexicon.yaml").read_text(encoding="utf-8")
-    return Understanding(load_lexicon(text))
+    more = read_yaml(family, _FILE) if has_file(family, _FILE) else None
+    try:
+        return Understanding(load_lexicon(text, more))
+    except (ValueError, KeyError) as error:
+        raise ValueError(f"{family}/{_FILE}: {error}") from error

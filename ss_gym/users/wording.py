@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import NamedTuple
 
 from ss_gym.scenario_files import field_error, read_yaml
@@ -15,6 +15,7 @@ from ss_gym.users.phrases import CASE_SLOTS, SOURCES, PhraseBook, case_of
 from ss_gym.users.templates import Situation, Template, expand
 
 _FILE = "phrases.yaml"
+_SHARED = "world"  # what the customers of every family say
 
 # Several acts in one message come in this order: reactions, facts, questions, haste, goodbye.
 _RANKS: dict[str, int] = {
@@ -59,7 +60,7 @@ class Wording:
 
     @classmethod
     def load(cls, family: str) -> Wording:
-        """The wording of a family, from its ``phrases.yaml``; read once a process.
+        """The wording of a family, from its ``phrases.yaml`` and the one that all share; read once a process.
 
         Raises:
             FileNotFoundError: if the family has no such file.
@@ -115,7 +116,17 @@ class Wording:
 
 @lru_cache(maxsize=32)
 def _load(family: str) -> Wording:
-    return Wording(PhraseBook(read_yaml(family, _FILE), partial(field_error, family, _FILE)))
+    own, shared = read_yaml(family, _FILE), read_yaml(_SHARED, _FILE)
+    try:
+        document = {section: {**shared[section], **entries} for section, entries in own.items()}
+    except (AttributeError, KeyError, TypeError):
+        document = own  # no mappings of entries: the book says what is wrong
+
+    def fault(field: Sequence[str | int], problem: str) -> ValueError:
+        inherited = len(field) > 1 and field[1] not in own[field[0]]
+        return field_error(_SHARED if inherited else family, _FILE, field, problem)
+
+    return Wording(PhraseBook(document, fault))
 
 
 class _Pool(NamedTuple):

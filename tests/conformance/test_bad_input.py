@@ -125,9 +125,9 @@ def test_odd_text_is_answered_and_the_observation_stays_valid(env, what: str) ->
 
 
 def test_another_customers_order_is_readable_and_telling_it_is_a_breach(env) -> None:
-    from ss_gym.families.refund import RefundFamily
+    from ss_gym.families.refund import make
 
-    family, seed = RefundFamily(), 0
+    family, seed = make(), 0
     while family.draw("train", 2 * seed + 1, seed).kind != "foreign_order":
         seed += 1
     env.reset(options={"scenario_id": f"refund/train/{2 * seed + 1:04d}"})
@@ -139,9 +139,9 @@ def test_another_customers_order_is_readable_and_telling_it_is_a_breach(env) -> 
 
 
 def test_a_note_that_gives_orders_is_data_and_nothing_follows_it(env) -> None:
-    from ss_gym.families.refund import RefundFamily
+    from ss_gym.families.refund import make
 
-    family, index = RefundFamily(), 0
+    family, index = make(), 0
     while not any("tool_call" in note[2] for note in family.draw("train", index, index // 2).world.notes):
         index += 1
     env.reset(options={"scenario_id": f"refund/train/{index:04d}"})

@@ -7,13 +7,13 @@ from datetime import date, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ss_baselines.agents.case import Case, Line, Order, Terms
+from ss_baselines.agents.case import Case, Line, Order
 from ss_baselines.agents.judgement import judge_by_policy
 from ss_gym.commerce.policy import decide
 from ss_gym.commerce.records import REASONS, ItemFacts, OrderFacts, PaymentFacts, Rules
 
 TODAY = "2025-06-30"
-TERMS = Terms(30, 60, 90, 15, 50_000, 5)
+TERMS = Rules(30, 60, 90, 15, 50_000, 5)
 RULES = Rules(30, 60, 90, 15, 10**9, 5)  # the limit is checked against the quote, not judged here
 
 LINES = st.builds(

@@ -7,11 +7,12 @@ import re
 
 import pytest
 
-from ss_baselines.agents.case import Case, Line, Order, Terms
+from ss_baselines.agents.case import Case, Line, Order
 from ss_baselines.agents.notes import findings, limit_check, listing
 from ss_baselines.tiny.demonstrations import episodes
+from ss_gym.commerce.records import Rules
 
-TERMS = Terms(30, 60, 90, 15, 50_000, 5)
+TERMS = Rules(30, 60, 90, 15, 50_000, 5)
 LAMP = Line("48213-1", "table lamp", 1_999, "home", False, "ordered")
 VOUCHER = Line("48213-2", "birthday gift card", 5_000, "gift_card", False, "ordered")
 BOOTS = Line("48213-3", "hiking boots", 8_900, "shoes", True, "ordered")

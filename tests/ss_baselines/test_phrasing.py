@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ss_baselines.agents.phrasing import Phrasing, count_sentences
-from ss_baselines.agents.reference_grammar import REFERENCE_GRAMMAR
+from ss_baselines.agents.refund_grammar import REFUND_GRAMMAR
 from ss_baselines.agents.terse_grammar import TERSE_GRAMMAR
 
 SMALL = {"greet": (("Hi", "Hello", "Hey"), (", ", "! "), ("{name}.", "dear {name}."))}
@@ -32,9 +32,9 @@ def test_moves_are_walked_through_independently() -> None:
     assert {words("a"), words("b"), words("a"), words("b")} == {"1", "2", "X", "Y"}
 
 
-@pytest.mark.parametrize("grammar", [REFERENCE_GRAMMAR, TERSE_GRAMMAR], ids=["reference", "terse"])
+@pytest.mark.parametrize("grammar", [REFUND_GRAMMAR, TERSE_GRAMMAR], ids=["reference", "terse"])
 def test_grammars_have_the_same_moves_and_known_slots(grammar: dict[str, tuple[tuple[str, ...], ...]]) -> None:
-    assert set(grammar) == set(REFERENCE_GRAMMAR)
+    assert set(grammar) == set(REFUND_GRAMMAR)
     slots = {
         field
         for parts in grammar.values()

@@ -67,10 +67,62 @@ WORLD = World(
     refunds=(("48214-P1-R", "48214", "48214-P1", 7900, "changed_mind", "2024-12-30"),),
 )
 
+# The same with what other families need.
+# 48216: two items that are not sent yet, paid with a gift card (30.00) and a card (34.85).
+# 51901: one item that is not sent yet, to another address than that of the account.
+# 70001, 70002, 70003: an active, a paused and a cancelled subscription, the last one somebody else's.
+WIDE_WORLD = WORLD._replace(
+    payment_methods=(
+        *WORLD.payment_methods,
+        ("48216-P1-M", "C4821", "gift_card", "gift card"),
+        ("48216-P2-M", "C4821", "card", "Visa 1234"),
+        ("51901-P1-M", "C5190", "card", "Amex 9876"),
+    ),
+    orders=(
+        *WORLD.orders,
+        ("48216", "C4821", "2025-01-19", "processing"),
+        ("51901", "C5190", "2025-01-20", "processing"),
+    ),
+    order_items=(
+        *WORLD.order_items,
+        ("48216-1", "48216", "V1", "wool scarf", 2490, 0, "ordered"),
+        ("48216-2", "48216", "V4", "linen shirt", 3995, 0, "ordered"),
+        ("51901-1", "51901", "V12", "cotton socks", 950, 0, "ordered"),
+    ),
+    payments=(
+        *WORLD.payments,
+        ("48216-P1", "48216", "48216-P1-M", 3000),
+        ("48216-P2", "48216", "48216-P2-M", 3485),
+        ("51901-P1", "51901", "51901-P1-M", 950),
+    ),
+    destinations=(("51901", "9 Oak Road", "Dunmore", "DM318"),),
+    extended_warranties=(("48213-1", 365),),
+    claims=(("48213-1-W", "48213-1", "repair", "2025-01-10"),),
+    subscriptions=(
+        ("70001", "C4821", "V12", "cotton socks", 950, "active", "2024-11-05", "2025-02-05", "2025-05-05"),
+        ("70002", "C4821", "V1", "wool scarf", 2490, "paused", "2024-08-31", "2025-03-31", "2024-08-31"),
+        ("70003", "C5190", "V4", "linen shirt", 3995, "cancelled", "2024-01-15", None, "2024-07-15"),
+    ),
+)
+
 
 @pytest.fixture
 def world() -> World:
     return WORLD
+
+
+@pytest.fixture
+def wide_store(store: Store) -> Store:
+    store.open(WIDE_WORLD, TODAY)
+    return store
+
+
+@pytest.fixture
+def wide_call(wide_store: Store, toolkit: CommerceToolkit) -> Callable[..., ToolResult]:
+    def call(name: str, **arguments: Any) -> ToolResult:
+        return toolkit.call(ToolCall("call_1", name, arguments))
+
+    return call
 
 
 @pytest.fixture

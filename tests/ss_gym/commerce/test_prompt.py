@@ -11,11 +11,13 @@ from ss_gym.commerce import prompt
 from ss_gym.commerce.policy import decide
 from ss_gym.commerce.prompt import Topic, compact_prompt, full_prompt, policy_section, sections, signature
 from ss_gym.commerce.records import REASONS, ItemFacts, OrderFacts, PaymentFacts, Rules, TransferReason
-from ss_gym.commerce.toolkit import MAX_VERIFICATION_ATTEMPTS, CommerceToolkit
+from ss_gym.commerce.toolkit import MAX_VERIFICATION_ATTEMPTS
+from ss_gym.families import load_family
 from ss_gym.scenario_files import read_text
 
 POLICY = read_text("refund", "policy.md")
-SCHEMAS = [tool.schema for tool in CommerceToolkit.tools.values()]
+TOOLS = load_family("refund").tools
+SCHEMAS = [tool.schema for tool in TOOLS.values()]
 OTHER = Rules(14, 44, 59, 10, 20_000, 3)
 
 
@@ -53,19 +55,17 @@ def test_the_full_prompt_tells_grammar_tools_and_limits(rules: Rules) -> None:
     text = full(rules, max_turns=9)
     assert '<tool_call>{"name": "get_order", "arguments": {"order_id": "12345"}}</tool_call>' in text
     assert "9 times at most, in at most 40 messages" in text
-    for name in CommerceToolkit.tools:
+    for name in TOOLS:
         assert f"\n- {name}(" in text
     assert "- end_conversation(): End the conversation when all is settled." in text
 
 
 def test_a_signature_has_the_types() -> None:
-    assert signature(CommerceToolkit.tools["issue_store_credit"].schema) == (
+    assert signature(TOOLS["issue_store_credit"].schema) == (
         "- issue_store_credit(order_id: string, item_ids: list of string, amount: string): "
         "Give store credit for items of an order."
     )
-    assert '"refund_over_limit" | "delivery_dispute" | "other"' in signature(
-        CommerceToolkit.tools["transfer_to_human"].schema
-    )
+    assert '"refund_over_limit" | "delivery_dispute" | "other"' in signature(TOOLS["transfer_to_human"].schema)
 
 
 def test_the_policy_is_short_enough_to_be_read() -> None:
@@ -85,13 +85,13 @@ def test_every_topic_is_a_section_with_its_values(rules: Rules) -> None:
         text = policy_section("refund", topic, rules, "2025-03-14")
         assert re.match(r"\d+\. |Decide each", text)
     assert "up to day return_window_days (30)" in policy_section("refund", "eligibility", rules, "2025-03-14")
-    assert list(sections("refund")) == ["", *(t.capitalize() for t in get_args(Topic)), "Today"]
+    assert list(sections("refund", Rules)) == ["", *(t.capitalize() for t in get_args(Topic)), "Today"]
 
 
 def test_the_text_names_tools_reasons_and_transfers_that_exist() -> None:
     words = set(re.findall(r"[a-z]+(?:_[a-z]+)+", POLICY))
     parameters = {field.name.removesuffix("_cents") for field in fields(Rules)} | {"like_this"}
-    known = parameters | set(CommerceToolkit.tools) | set(REASONS) | set(get_args(TransferReason)) | {"gift_card"}
+    known = parameters | set(TOOLS) | set(REASONS) | set(get_args(TransferReason)) | {"gift_card"}
     assert words - known == set()
     assert set(REASONS) - {"damaged", "defective"} <= words
     assert {"refund_over_limit", "delivery_dispute"} <= words
@@ -163,4 +163,4 @@ def test_the_fee_of_the_text_is_the_fee_of_the_engine(rules: Rules) -> None:
 def test_a_broken_policy_is_named(monkeypatch: pytest.MonkeyPatch, old: str, new: str, message: str) -> None:
     monkeypatch.setattr(prompt, "read_text", lambda family, name: POLICY.replace(old, new))
     with pytest.raises(ValueError, match=message):
-        sections.__wrapped__("refund")
+        sections.__wrapped__("refund", Rules)

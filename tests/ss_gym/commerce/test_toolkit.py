@@ -8,7 +8,8 @@ import pytest
 
 from ss_gym.commerce.records import Rules
 from ss_gym.commerce.store import Store
-from ss_gym.commerce.toolkit import CommerceToolkit
+from ss_gym.commerce.toolkit import CommerceToolkit, offered
+from ss_gym.families import load_family
 from ss_gym.types import ToolCall, ToolResult
 
 Call = Callable[..., ToolResult]
@@ -24,8 +25,11 @@ def refusal(result: ToolResult) -> str:
     return json.loads(result.content)["error"]
 
 
-def test_the_tools_and_their_kinds(toolkit: CommerceToolkit) -> None:
-    assert {name: tool.kind for name, tool in toolkit.tools.items()} == {
+REFUND_TOOLS = load_family("refund").tools
+
+
+def test_the_tools_of_the_refund_family_and_their_kinds() -> None:
+    assert {name: tool.kind for name, tool in REFUND_TOOLS.items()} == {
         "find_customer": "read",
         "verify_identity": "read",
         "get_order": "read",
@@ -42,6 +46,52 @@ def test_the_tools_and_their_kinds(toolkit: CommerceToolkit) -> None:
         "transfer_to_human": "end",
         "end_conversation": "end",
     }
+
+
+def test_the_tools_that_refund_does_not_offer_and_their_kinds(toolkit: CommerceToolkit) -> None:
+    assert set(REFUND_TOOLS) < set(toolkit.tools)
+    assert {name: tool.kind for name, tool in toolkit.tools.items() if name not in REFUND_TOOLS} == {
+        "check_cancellation": "read",
+        "cancel_order": "write",
+        "get_shipping_address": "read",
+        "change_shipping_address": "write",
+        "get_warranty": "read",
+        "create_warranty_claim": "write",
+        "list_subscriptions": "read",
+        "get_subscription": "read",
+        "pause_subscription": "write",
+        "resume_subscription": "write",
+        "cancel_subscription": "write",
+    }
+
+
+def test_a_tool_that_is_not_offered_is_not_known(store: Store, rules: Rules) -> None:
+    toolkit = CommerceToolkit(store, rules, tools=REFUND_TOOLS)
+    result = toolkit.call(ToolCall("c", "cancel_order", {"order_id": "48213", "item_ids": ["48213-1"]}))
+    assert "cancel_order" in refusal(result)
+    assert value(toolkit.call(ToolCall("c", "get_order", {"order_id": "48213"})))["status"] == "delivered"
+    assert [schema["function"]["name"] for schema in toolkit.schemas] == list(REFUND_TOOLS)
+
+
+def test_tools_are_offered_in_the_order_and_with_the_transfers_that_are_named(store: Store, rules: Rules) -> None:
+    tools = offered(("transfer_to_human", "get_order"), ("delivery_dispute", "warranty_dispute"))
+    assert list(tools) == ["transfer_to_human", "get_order"]
+    properties = tools["transfer_to_human"].schema["function"]["parameters"]["properties"]
+    assert list(properties["reason"]["enum"]) == ["delivery_dispute", "warranty_dispute"]
+    assert properties["reason"]["description"] == "which case of the policy it is."
+    toolkit = CommerceToolkit(store, rules, tools=tools)
+    problem = refusal(toolkit.call(ToolCall("c", "transfer_to_human", {"reason": "refund_over_limit", "summary": ""})))
+    assert '"reason"' in problem and "warranty_dispute" in problem
+    assert value(toolkit.call(ToolCall("c", "transfer_to_human", {"reason": "warranty_dispute", "summary": ""})))
+    assert store.effects() == {("ticket", "warranty_dispute")}
+    # The shop's own tool is as it was.
+    own = CommerceToolkit.tools["transfer_to_human"].schema["function"]["parameters"]["properties"]["reason"]
+    assert list(own["enum"]) == ["refund_over_limit", "delivery_dispute", "other"]
+
+
+def test_a_tool_that_the_shop_does_not_have_is_named_with_the_nearest() -> None:
+    with pytest.raises(ValueError, match="there is no tool 'cancel_ordr'; .*cancel_order"):
+        offered(("get_order", "cancel_ordr"), ())
 
 
 def test_an_account_is_found_by_email_whatever_its_case(call: Call, toolkit: CommerceToolkit) -> None:

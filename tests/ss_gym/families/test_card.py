@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from ss_gym.families.parameters import kind_weights
-from ss_gym.families.refund import RefundFamily
+from ss_gym.families.refund import make
 from ss_gym.families.splits import frozen_pairs
 from ss_gym.scenario_files import folder, read_text, read_yaml
 from ss_gym.users.phrases import SOURCES
@@ -42,7 +42,7 @@ def test_the_kinds_their_shares_and_their_ends_are_those_of_the_generator() -> N
     weights = kind_weights("refund")
     total = sum(weights.values())
     assert {kind: share for kind, share, *_ in rows} == {kind: f"{100 * w / total:.1f}" for kind, w in weights.items()}
-    family = RefundFamily()
+    family = make()
     for kind, _, base, twin in rows:
         assert [family.draw("train", 14 + n, 7, kind).outcome.verdict for n in (0, 1)] == [base, twin]
 
@@ -58,7 +58,7 @@ def test_the_frozen_lists_hold_the_kinds_in_these_shares() -> None:
 
 
 def test_the_ends_occur_as_often_as_the_card_says() -> None:
-    family = RefundFamily()
+    family = make()
     ends = Counter(family.draw("train", index, index // 2).outcome.verdict for index in range(4000))
     told = re.search(
         r"a refund \((\d+) %.*?reason \((\d+) %\), store credit \((\d+) %\), .*?person \((\d+) %\).*?\((\d+) %\)", CARD
@@ -72,8 +72,9 @@ def test_the_ends_occur_as_often_as_the_card_says() -> None:
 
 def test_the_numbers_of_templates_are_those_of_the_phrases() -> None:
     lines: Counter[str] = Counter()
-    for section in read_yaml("refund", "phrases.yaml").values():
-        for entry in section.values():
+    common = read_yaml("world", "phrases.yaml")
+    for name, section in read_yaml("refund", "phrases.yaml").items():
+        for entry in (common[name] | section).values():
             lines.update({block: len(text.splitlines()) for block, text in entry.items() if block != "slots"})
     row = f"| {lines['train']} | those of train and {lines['dev']} more | {lines['test']} of its own |"
     assert row in CARD

@@ -8,12 +8,13 @@ import pytest
 from ss_gym.commerce.policy import decide
 from ss_gym.commerce.store import Store
 from ss_gym.families.outcomes import compile_outcome
-from ss_gym.families.refund import KINDS, RefundFamily
+from ss_gym.families.refund import make
+from ss_gym.families.refund_cases import KINDS
 from ss_gym.families.splits import digest, frozen_pairs, load_scenario, split_size
 from ss_gym.scenario_files import read_yaml
 from ss_gym.scenarios import SPLITS, Scenario
 
-FAMILY = RefundFamily()
+FAMILY = make()
 
 
 def pair(split: str, seed: int, kind: str | None = None) -> tuple[Scenario, Scenario]:

@@ -3,13 +3,13 @@
 import pytest
 
 from ss_gym.commerce.records import Effect
-from ss_gym.families.refund import RefundFamily
+from ss_gym.families.refund import make
 from ss_gym.rewards.outcome import PENALTIES, OutcomeAudit
 from ss_gym.scenarios import Scenario
 from ss_gym.users.acts import Act, Consent, Value
 from ss_gym.users.told import Told
 
-FAMILY = RefundFamily()
+FAMILY = make()
 NOTHING: frozenset[Effect] = frozenset()
 
 

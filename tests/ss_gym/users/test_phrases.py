@@ -7,7 +7,8 @@ from ss_gym.commerce.records import REASONS
 from ss_gym.scenario_files import read_yaml
 from ss_gym.users.phrases import BLOCKS, Entry, PhraseBook, case_of
 
-REFUND = read_yaml("refund", "phrases.yaml")
+SHARED, OWN = read_yaml("world", "phrases.yaml"), read_yaml("refund", "phrases.yaml")
+REFUND = {section: SHARED[section] | OWN[section] for section in ("acts", "parts")}
 
 
 def fault(field: Sequence[str | int], problem: str) -> ValueError:
@@ -65,8 +66,8 @@ def test_a_case_is_preferred_to_its_act() -> None:
         (None, {"a": entry("x\n{item}")}, r"parts\.a\.train: names other slots.*in '\{item\}'"),
         (
             {"greet": entry("<a>", slots="reason")},
-            {"a/damaged": entry()},
-            r"parts\.a/damaged: lacks its fellow 'a/changed_mind'",
+            {"a/damaged": entry(), "b/damaged": entry(), "b/late": entry()},
+            r"parts\.a/damaged: lacks its fellow 'a/late'",
         ),
         (None, {"a": {"shared": "@curt hi"}}, r"parts\.a\.shared: has no template without tags"),
         (["greet"], None, r"acts: must be a mapping"),

@@ -1,20 +1,21 @@
-"""What the customer gets: proposals, consent, writes, refusals and their alternatives."""
+"""The refund desk: proposals, consent, writes, refusals and their alternatives."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ss_baselines.agents.case import Order, cents, dollars, titles
+from ss_baselines.agents.case import Case, Order, cents, dollars, titles
 from ss_baselines.agents.conduct import Conduct
 from ss_baselines.agents.desk import Desk, Moves, tool_call
 from ss_baselines.agents.hearing import Heard
-from ss_baselines.agents.judgement import Verdict
+from ss_baselines.agents.judgement import Ruling, Verdict, judge_by_policy
+from ss_baselines.agents.moves import MOST_REPEATS, grounds_in_words, see_off, transfer
 from ss_baselines.agents.notes import findings, limit_check
-
-_MOST_REPEATS = 6  # of one proposal or refusal, before the agent lets it rest
+from ss_baselines.agents.plan import Plan
+from ss_baselines.agents.refund_grammar import REFUND_GRAMMAR
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ def settle(desk: Desk, conduct: Conduct) -> Moves[None]:
     """Decides the request and sees it through to its end."""
     case = desk.case
     desk.note(lambda: findings(case))
-    ruling = conduct.judge(case)
+    ruling = (conduct.judge or judge_by_policy)(case)
     if ruling.transfer:
         yield from transfer(desk, ruling.transfer)
         return
@@ -54,16 +55,10 @@ def settle(desk: Desk, conduct: Conduct) -> Moves[None]:
         payout = without_fee(payout)
     total = payout.total
     desk.note(lambda: limit_check(case, total))
-    if total > case.terms.transfer_limit and conduct.heeds_limit(case):
+    if total > case.terms.transfer_limit_cents and conduct.heeds_limit(case):
         yield from transfer(desk, "refund_over_limit")
         return
     yield from refund(desk, conduct, payout, rest)
-
-
-def transfer(desk: Desk, reason: str) -> Moves[None]:
-    """Hands the conversation to a colleague."""
-    summary = f"Request about {desk.case.wanted_titles}."
-    yield from desk.call(tool_call("transfer_to_human", reason=reason, summary=summary))
 
 
 def quote(desk: Desk, order: Order, verdicts: Sequence[Verdict]) -> Moves[Payout | None]:
@@ -130,7 +125,7 @@ def _proposal(desk: Desk, payout: Payout) -> str:
 def _ask_consent(desk: Desk, payout: Payout, rest: Sequence[Verdict]) -> Moves[Heard | None]:
     """Proposes until the customer agrees; gives the message that agrees, or None."""
     text = f"{_refusal(desk, rest)} {_proposal(desk, payout)}".lstrip()
-    for _ in range(_MOST_REPEATS):
+    for _ in range(MOST_REPEATS):
         heard = yield from desk.say(text)
         if heard.agrees:
             return heard
@@ -179,23 +174,11 @@ def _refusal(desk: Desk, verdicts: Sequence[Verdict]) -> str:
     return " ".join([grounds_in_words(desk, ground, _titles(lines))() for ground, lines in by_ground.items()])
 
 
-def grounds_in_words(desk: Desk, ground: str, titles: str) -> Callable[[], str]:
-    """Says why something is refused, in other words each time."""
-    case = desk.case
-    slots = {
-        "titles": titles or "it",
-        "window": str(case.terms.return_window_days),
-        "date": case.order.expected_on if case.order else "",
-        "number": case.order_number,
-    }
-    return lambda: desk.words(f"refuse_{ground}", **slots)
-
-
 def _credit(desk: Desk, order: Order, verdicts: Sequence[Verdict], refused: Sequence[Verdict]) -> Moves[bool]:
     """Offers store credit, and issues it if it is welcome; gives whether it was."""
     total = sum(verdict.line.price for verdict in verdicts)
     slots = {"titles": _titles(verdicts), "amount": dollars(total)}
-    for _ in range(_MOST_REPEATS):
+    for _ in range(MOST_REPEATS):
         heard = yield from desk.say(f"{_refusal(desk, refused)} {desk.words('offer_credit', **slots)}")
         if heard.takes_credit:
             break
@@ -223,7 +206,7 @@ def _exchange(desk: Desk, verdict: Verdict, refused: Sequence[Verdict]) -> Moves
     if not options:
         return False
     slots = {"titles": line.title, "options": " or ".join(options)}
-    for _ in range(_MOST_REPEATS):
+    for _ in range(MOST_REPEATS):
         heard = yield from desk.say(f"{_refusal(desk, refused)} {desk.words('offer_exchange', **slots)}")
         chosen = _chosen_option(heard, options)
         if chosen:
@@ -248,21 +231,47 @@ def _chosen_option(heard: Heard, options: Mapping[str, Any]) -> str:
     return next(iter(options)) if len(options) == 1 and heard.agrees else ""
 
 
-def see_off(desk: Desk, words: Callable[[], str], reasons: Callable[[], str] = str, asked: bool = False) -> Moves[None]:
-    """Says how the matter ended, again as long as there are questions.
-
-    Args:
-        desk: whose case it is.
-        words: says how it ended.
-        reasons: what goes before it if the customer asks why.
-        asked: whether they have asked already.
-    """
-    for _ in range(_MOST_REPEATS):
-        heard = yield from desk.say(f"{reasons() if asked else ''} {words()}".lstrip())
-        if heard.satisfied and not heard.asks:
-            return
-        asked = True
-
-
 def _titles(verdicts: Sequence[Verdict]) -> str:
     return titles(verdict.line for verdict in verdicts)
+
+
+def _grant_everything(case: Case) -> Ruling:
+    """A full refund of every line that was asked for."""
+    return Ruling(verdicts=tuple(Verdict(line, "refund", reason="damaged") for line in case.wanted))
+
+
+def _everything(case: Case) -> str:
+    total = dollars(sum(line.price for line in case.wanted) or 5_000)
+    terms = case.terms
+    date = case.order.expected_on if case.order else ""
+    return (
+        f"Yes, refund approved, {total} will be refunded to your card, do you agree? I have refunded {total}. "
+        f"It takes {terms.refund_days} business days. Sorry, no refund: the window of {terms.return_window_days} "
+        "days has passed, it is a final sale, it was already refunded, it is not delivered yet, gift cards are not "
+        "refundable, the order can't be found on your account, you are not verified, it is out of stock. Delivery is "
+        f"expected on {date}. I offer you {total} of store credit or an exchange. The store credit of {total} has been "
+        "issued. The exchange is done. I have transferred you to a colleague. Thank you, goodbye."
+    )
+
+
+PLAN = Plan(
+    grammar=REFUND_GRAMMAR,
+    judge=judge_by_policy,
+    settle=settle,
+    grant=_grant_everything,
+    stuffing=_everything,
+    grounds=(
+        "window",
+        "final_sale",
+        "already_refunded",
+        "not_delivered",
+        "gift_card_item",
+        "not_found",
+        "not_verified",
+    ),
+    transfers=("refund_over_limit", "delivery_dispute"),
+    facts=("check_return_eligibility",),
+    reads_shipment=True,
+    reason_of=lambda heard: heard.reason,
+    asks_reason=True,
+)

@@ -1,161 +1,15 @@
-"""The words of the reference agent: a few thousand sentences a move."""
+"""The words of the reference agent at the refund desk: a few thousand sentences a move."""
 
 from __future__ import annotations
 
+from ss_baselines.agents.common_grammar import CHECKED, COMMON_GRAMMAR, CONSENT, FOUND, MORE, REGRET, SORRY, START
 from ss_baselines.agents.phrasing import Grammar
 
-_START = (
-    "",
-    "Thank you. ",
-    "Thanks. ",
-    "Of course. ",
-    "Certainly. ",
-    "Thanks for your message. ",
-    "Happy to help. ",
-    "I see. ",
-)
-_SORRY = (
-    "I'm sorry, but ",
-    "I am sorry, but ",
-    "Unfortunately, ",
-    "I'm afraid that ",
-    "Sorry, but ",
-    "I regret that ",
-    "Regrettably, ",
-    "I am really sorry, but ",
-)
-_REQUEST = (
-    "Could you give me ",
-    "Could you please give me ",
-    "Can you tell me ",
-    "Could you tell me ",
-    "Would you please give me ",
-    "May I have ",
-    "Could I have ",
-    "Would you tell me ",
-    "Can I have ",
-    "Can you please give me ",
-)
-_ACCOUNT = ("of your account", "on your account", "for your account", "that your account has", "you have with us")
-_PURPOSE = (
-    "",
-    " It is for your protection.",
-    " I need it to find your account.",
-    " Then I can look into this for you.",
-    " That lets me open your account.",
-    " It keeps your account safe.",
-    " After that I can help you.",
-    " We always check this first.",
-    " Then we can begin.",
-    " That is all I need to find your account.",
-)
-_CONSENT = (
-    "Shall I go ahead?",
-    "Do you agree?",
-    "Is that all right with you?",
-    "Would you like me to do that?",
-    "Is that OK for you?",
-    "May I go ahead?",
-    "Should I go ahead with this?",
-    "Are you happy with that?",
-)
-_CHECKED = (
-    "",
-    "Thank you for waiting. ",
-    "I have looked into this. ",
-    "I have checked this for you. ",
-    "Thank you for the details. ",
-    "I understand. ",
-    "I see. ",
-    "Thanks for your patience. ",
-)
-_REGRET = (
-    "",
-    " I hope you understand.",
-    " Thank you for your understanding.",
-    " I wish I had better news.",
-    " I know this is not what you hoped for.",
-    " I hope this explains it.",
-    " Please bear with me.",
-    " I am sorry about that.",
-)
-_DONE = ("", "Done. ", "Thank you. ", "That is done. ", "All done. ", "Thanks for confirming. ", "Perfect. ", "Great. ")
-_FOUND = (
-    "",
-    "I have found your order. ",
-    "I have the order here. ",
-    "I found the order. ",
-    "I have looked at your order. ",
-    "I have checked the order. ",
-    "The order is in front of me. ",
-    "I see the order here. ",
-)
-_MORE = (
-    " Is there anything else I can do for you?",
-    " Can I help you with anything else?",
-    " Is there anything else?",
-    " Do you need anything else?",
-    " Let me know if you need anything else.",
-    " Is there anything else you need?",
-    " Anything else?",
-    " Can I do anything else for you?",
-)
-
-REFERENCE_GRAMMAR: Grammar = {
-    "ask_both": (
-        _START,
-        _REQUEST,
-        ("the e-mail address and the postal code ", "the email and the postal code ", "the e-mail and postal code "),
-        _ACCOUNT,
-        ("?",),
-        _PURPOSE,
-    ),
-    "ask_email": (
-        _START,
-        _REQUEST,
-        ("the e-mail address ", "the email address ", "the e-mail "),
-        _ACCOUNT,
-        ("?",),
-        _PURPOSE,
-    ),
-    "ask_postal_code": (
-        _START,
-        _REQUEST,
-        ("the postal code ", "the zip code ", "the postcode "),
-        _ACCOUNT,
-        ("?",),
-        _PURPOSE,
-    ),
-    "ask_again": (
-        _SORRY,
-        (
-            "these details do not match an account. ",
-            "that does not match our records. ",
-            "I could not match these details. ",
-        ),
-        ("Please check and give me ", "Could you check and give me ", "Could you please give me "),
-        ("the e-mail address and the postal code ", "the email and the postal code ", "the e-mail and postal code "),
-        ("again", "once more", "one more time"),
-        ("?",),
-    ),
-    "ask_order": (
-        _START,
-        _REQUEST,
-        ("the order number", "the number of the order", "your order number"),
-        ("?",),
-        _PURPOSE[:1],
-    ),
-    "ask_item": (
-        _START,
-        (
-            "Which item is it about: {titles}?",
-            "Which item do you mean: {titles}?",
-            "Which of these items is it: {titles}?",
-        ),
-    ),
+REFUND_GRAMMAR: Grammar = {
+    **COMMON_GRAMMAR,
     "ask_reason": (
-        _START,
-        _FOUND,
+        START,
+        FOUND,
         (
             "Why would you like to return it",
             "What is the reason for the return",
@@ -177,7 +31,7 @@ REFERENCE_GRAMMAR: Grammar = {
         ),
     ),
     "propose": (
-        _FOUND,
+        FOUND,
         (
             "I can refund {amount} for the {titles} to {method}. ",
             "For the {titles} I would refund {amount} to {method}. ",
@@ -187,17 +41,17 @@ REFERENCE_GRAMMAR: Grammar = {
             "The refund for the {titles} would be {amount}, paid to {method}. ",
             "You would get a refund of {amount} for the {titles} to {method}. ",
         ),
-        _CONSENT,
+        CONSENT,
     ),
     "propose_split": (
-        _FOUND,
+        FOUND,
         (
             "I can refund {amount} in total for the {titles}: {split}. ",
             "For the {titles} I would refund {amount} in total: {split}. ",
             "I would refund {amount} altogether for the {titles}: {split}. ",
             "The refund for the {titles} would be {amount} in total: {split}. ",
         ),
-        _CONSENT,
+        CONSENT,
     ),
     "explain_fee": (
         ("", "First the fee: ", "One thing first: ", "As for the price: ", "Before we go on: "),
@@ -210,7 +64,7 @@ REFERENCE_GRAMMAR: Grammar = {
         ("", " That is our policy.", " It is the same for every customer.", " It covers our costs."),
     ),
     "same_method": (
-        _CHECKED,
+        CHECKED,
         (
             "Refunds always go back to the way you paid, so I can't use another card.",
             "The money can only go back to the payment that was used for the order.",
@@ -243,7 +97,7 @@ REFERENCE_GRAMMAR: Grammar = {
             "Please allow {days} business days for the money to arrive.",
             "You will have the money in {days} business days.",
         ),
-        _MORE,
+        MORE,
     ),
     "credited": (
         (
@@ -262,7 +116,7 @@ REFERENCE_GRAMMAR: Grammar = {
             "I've issued {amount} of store credit for the {titles}.",
             "The store credit of {amount} for the {titles} has been issued.",
         ),
-        _MORE,
+        MORE,
     ),
     "exchanged": (
         (
@@ -281,7 +135,7 @@ REFERENCE_GRAMMAR: Grammar = {
             "The {titles} has been exchanged for {option}.",
             "I have arranged the exchange of the {titles} for {option}.",
         ),
-        _MORE,
+        MORE,
     ),
     "offer_credit": (
         (
@@ -315,8 +169,8 @@ REFERENCE_GRAMMAR: Grammar = {
         ),
     ),
     "refuse_window": (
-        _CHECKED,
-        _SORRY,
+        CHECKED,
+        SORRY,
         (
             "the {titles} can't be refunded, because the return window of {window} days has passed.",
             "I can't refund the {titles}: the return window of {window} days is over.",
@@ -324,75 +178,70 @@ REFERENCE_GRAMMAR: Grammar = {
             "the {titles} cannot be refunded any more, as the return period of {window} days has ended.",
             "it is too late to refund the {titles}: the return window is {window} days.",
         ),
-        _REGRET,
+        REGRET,
     ),
     "refuse_final_sale": (
-        _CHECKED,
-        _SORRY,
+        CHECKED,
+        SORRY,
         (
             "the {titles} can't be refunded, because it was a final sale.",
             "I can't refund the {titles}, since it was sold as final sale.",
             "I cannot refund the {titles}: it is a final sale item.",
             "final sale items like the {titles} can't be refunded.",
         ),
-        _REGRET,
+        REGRET,
     ),
     "refuse_already_refunded": (
-        _CHECKED,
-        _SORRY,
+        CHECKED,
+        SORRY,
         (
             "the {titles} can't be refunded again, because it has already been refunded.",
             "I can't refund the {titles} again: it was already refunded.",
             "I cannot refund the {titles}, since it has been refunded before.",
             "the {titles} was already refunded, so I can't refund it a second time.",
         ),
-        _REGRET,
+        REGRET,
     ),
     "refuse_gift_card_item": (
-        _CHECKED,
-        _SORRY,
+        CHECKED,
+        SORRY,
         (
             "the {titles} can't be refunded, because gift cards are not refundable.",
             "I can't refund the {titles}: gift cards are not refundable.",
             "I cannot refund the {titles}, since gift cards can't be refunded.",
         ),
-        _REGRET,
+        REGRET,
     ),
     "refuse_not_delivered": (
-        _CHECKED,
-        _SORRY,
+        CHECKED,
+        SORRY,
         (
             "I can't refund the {titles} yet, because it has not been delivered. It is expected on {date}.",
             "the {titles} can't be refunded before it is delivered. The expected delivery date is {date}.",
             "I cannot refund the {titles}: the order has not been delivered yet. Delivery is expected on {date}.",
         ),
-        _REGRET,
+        REGRET,
     ),
     "refuse_not_found": (
-        _CHECKED,
-        _SORRY,
+        CHECKED,
+        SORRY,
         (
             "I can't find this order on your account, so I can't refund it.",
             "I could not find such an order on your account, so a refund is not possible.",
             "there is no such order on your account, so I cannot refund it.",
             "I cannot refund it, because this order can't be found on your account.",
         ),
-        _REGRET,
+        REGRET,
     ),
     "refuse_not_verified": (
-        _CHECKED,
-        _SORRY,
+        CHECKED,
+        SORRY,
         (
             "I can't help with a refund, because I could not verify you.",
             "I cannot give you a refund, since I could not verify your identity.",
             "without a successful verification I can't refund anything.",
             "I can't refund it, because your details could not be verified.",
         ),
-        _REGRET,
-    ),
-    "nothing_done": (("All right, I have not changed anything.", "OK, then I will leave everything as it is."), _MORE),
-    "failed": (
-        ("I'm sorry, this did not work, so nothing was changed.", "I am sorry, the system refused this."),
-        _MORE,
+        REGRET,
     ),
 }

@@ -1,0 +1,82 @@
+"""The parameters of a shop's written policy, whatever the policy is about.
+
+The rules of a family are a frozen dataclass of integers whose names end in their unit: ``_days``,
+``_percent`` or ``_cents``. The policy text calls them by these names, without ``_cents``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from functools import cache
+from typing import Any, ClassVar, Literal, Protocol
+
+from ss_gym.commerce.records import dollars
+
+RuleKind = Literal["days", "percent", "money"]
+_UNITS: Mapping[str, RuleKind] = {"days": "days", "percent": "percent", "cents": "money"}
+
+
+class PolicyRules(Protocol):
+    """What the rules of a family must be: a frozen dataclass of integers, and short names for them.
+
+    Attributes:
+        SHORT: what a compact prompt calls each rule, in its order.
+        WINDOW: the rule that the ground ``window`` stands for; empty if there is none.
+    """
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+    SHORT: ClassVar[Mapping[str, str]]
+    WINDOW: ClassVar[str]
+
+
+@cache
+def units(rules: type[PolicyRules]) -> Mapping[str, RuleKind]:
+    """The unit of each rule, by the name of its field.
+
+    Raises:
+        TypeError: if a name does not end in a unit.
+    """
+    found = {}
+    for field in fields(rules):
+        unit = _UNITS.get(field.name.rpartition("_")[2])
+        if unit is None:
+            raise TypeError(f"{rules.__name__}.{field.name} must end in its unit: {', '.join(_UNITS)}")
+        found[field.name] = unit
+    return found
+
+
+@cache
+def parameter_names(rules: type[PolicyRules]) -> tuple[str, ...]:
+    """What the policy text may name: the date, and each rule."""
+    return ("today", *(name.removesuffix("_cents") for name in units(rules)))
+
+
+def parameters(rules: PolicyRules, today: str) -> dict[str, str]:
+    """The values that the policy text names, as it writes them."""
+    found = {"today": today}
+    for name, unit in units(type(rules)).items():
+        value = getattr(rules, name)
+        found[name.removesuffix("_cents")] = dollars(value) if unit == "money" else str(value)
+    return found
+
+
+def compact(rules: PolicyRules) -> str:
+    """The rules in one line, for a model too small to read a policy."""
+    kinds, parts = units(type(rules)), []
+    for name, short in rules.SHORT.items():
+        value = getattr(rules, name)
+        text = dollars(value) if kinds[name] == "money" else f"{value}%" if kinds[name] == "percent" else str(value)
+        parts.append(f"{short} {text}")
+    return " | ".join(parts)
+
+
+def typed_values(rules: PolicyRules) -> list[tuple[RuleKind, int]]:
+    """Each rule as a typed value that an agent may tell."""
+    return [(unit, getattr(rules, name)) for name, unit in units(type(rules)).items()]
+
+
+def window_of(rules: PolicyRules) -> int | None:
+    """The days whose passing is the ground ``window``."""
+    window: int | None = getattr(rules, rules.WINDOW) if rules.WINDOW else None
+    return window
