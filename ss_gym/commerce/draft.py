@@ -61,6 +61,9 @@ class OrderDraft:
         method: kind and label of the other payment.
         carrier: who ships it.
         note: what somebody wrote on the order; empty if nobody did.
+        status: processing or cancelled of an order that was not sent; else empty.
+        placed_days: days since the order; if None, it was sent on the day after.
+        destination: street, city and postal code that it goes to; None if that is the owner's address.
     """
 
     order_id: str
@@ -73,6 +76,9 @@ class OrderDraft:
     method: tuple[str, str]
     carrier: str
     note: str = ""
+    status: str = ""
+    placed_days: int | None = None
+    destination: tuple[str, str, str] | None = None
 
     def total_cents(self) -> int:
         """The price of all lines."""
@@ -85,7 +91,7 @@ class OrderDraft:
     def payments(self) -> tuple[PaymentFacts, ...]:
         """The payments, gift card first, with what earlier refunds paid back to each."""
         rest, gift = self.total_cents() - self.gift_card_cents, self.gift_card_cents
-        back = sum([line.price_cents for line in self.lines if line.status == "refunded"])
+        back = sum([line.price_cents for line in self.lines if line.status in ("refunded", "cancelled")])
         kind, label = self.method
         if not gift:
             return (PaymentFacts(f"{self.order_id}-P1", kind, label, rest, min(back, rest)),)
@@ -105,16 +111,20 @@ class OrderDraft:
                 for n, x in enumerate(self.lines, 1)
             ]
         )
-        status = "delivered" if delivered else "shipped"
+        status = self.status or ("delivered" if delivered else "shipped")
         return OrderFacts(order_id, self.owner.customer_id, status, delivered, expected, items, self.payments())
 
     def shipped_day(self, today: int) -> int:
         """The ordinal on which it was shipped."""
+        if self.placed_days is not None:
+            return today - self.placed_days + 1
         if self.days_since_delivery is None:
             return today - 2
         return today - self.days_since_delivery - self.shipping_days
 
-    def _dates(self, today: int) -> tuple[str | None, str]:
+    def _dates(self, today: int) -> tuple[str | None, str | None]:
+        if self.status:
+            return None, None
         if self.days_since_delivery is None:
             return None, day(today + self.days_to_delivery)
         delivered = day(today - self.days_since_delivery)
@@ -187,6 +197,7 @@ class WorldDraft:
         Args:
             known: facts of one of the orders, if they have been taken already.
         """
+        destinations: list[tuple[str, str, str, str]] = []
         items, methods, notes, orders, payments, refunds, shipments = [], [], [], [], [], [], []
         for order in self.orders:
             order_id = order.order_id
@@ -197,8 +208,11 @@ class WorldDraft:
             orders.append((order_id, facts.customer_id, day(shipped - 1), facts.status))
             for item_id, variant_id, title, _, price_cents, final_sale, status in facts.items:
                 items.append((item_id, order_id, variant_id, title, price_cents, int(final_sale), status))
-            expected = facts.expected_on or day(self.today)
-            shipments.append((f"{order_id}-S", order_id, order.carrier, day(shipped), expected, facts.delivered_on))
+            if order.destination:
+                destinations.append((order_id, *order.destination))
+            if not order.status:
+                expected = facts.expected_on or day(self.today)
+                shipments.append((f"{order_id}-S", order_id, order.carrier, day(shipped), expected, facts.delivered_on))
             for payment_id, kind, label, amount_cents, repaid in facts.payments:
                 method = f"{payment_id}-M"
                 methods.append((method, facts.customer_id, kind, label))
@@ -218,6 +232,7 @@ class WorldDraft:
             payments=tuple(payments),
             refunds=tuple(refunds),
             notes=tuple(notes),
+            destinations=tuple(destinations),
         )
 
 

@@ -14,7 +14,10 @@ from ss_gym.scenarios import Scenario
 from ss_gym.tools import Tool
 
 # Name -> "module:function that makes it"; packages add theirs by the entry-point group "ss_gym.families".
-FAMILIES = {"refund": "ss_gym.families.refund:make"}
+FAMILIES = {
+    "cancel": "ss_gym.families.cancel:make",
+    "refund": "ss_gym.families.refund:make",
+}
 
 
 class Family(Protocol):

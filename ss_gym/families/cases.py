@@ -198,3 +198,12 @@ def two_wanted(case: Case) -> tuple[int, int]:
     second = (first + 1) % len(lines)
     case.wanted = [first, second]
     return first, second
+
+
+def at_least_two(case: Case) -> None:
+    """Make sure that the order has two items."""
+    lines = case.order.lines
+    while len(lines) < 2:
+        product = case.stream.choice(case.catalogue.plain)
+        if product.title != lines[0].title:
+            lines.append(draw_line(case.stream, product))

@@ -23,10 +23,20 @@ def compile_outcome(decision: Decision, order: OrderFacts | None, goal: Goal, ru
         today: ISO date.
     """
     if decision.transfer:
-        return Outcome("transfer", frozenset({("ticket", decision.transfer)}), (), (), ())
+        return transfer(decision.transfer)
     if decision.ground or order is None:
         return _refusal(decision.ground or "not_found", order)
     return _remedies(decision, order, goal, rules, today)
+
+
+def transfer(reason: str) -> Outcome:
+    """The end of a request that must go to a human."""
+    return Outcome("transfer", frozenset({("ticket", reason)}), (), (), ())
+
+
+def refusal(*grounds: Ground) -> Outcome:
+    """The end of a request that is refused as a whole, for any of these reasons, with nothing else to tell."""
+    return Outcome("refuse", frozenset(), (frozenset(grounds),), (), ())
 
 
 def _refusal(ground: Ground, order: OrderFacts | None) -> Outcome:

@@ -29,7 +29,7 @@ def grounds_of(segment: Segment, vocabulary: Vocabulary, refused: bool, late: bo
     bits |= _combined(segment, bits)
     if not bits & STRONG_BITS:
         if refused and bits & c.AGAIN:
-            return ["already_refunded"]
+            return [vocabulary.again]
         if refused and not late:
             return [ground for bit, ground in vocabulary.hints if bits & bit][:1]
         return []

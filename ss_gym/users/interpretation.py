@@ -286,7 +286,7 @@ class Interpretation:
     def _earlier(self, done: int) -> list[tuple[str, str]]:
         """Which remedy was made on an earlier day, and the ground that it is."""
         own = [(verb, self._vocabulary.earlier.get(verb, "")) for bit, verb in self._vocabulary.own if done & bit]
-        return [(verb, ground) for verb, ground in own if ground] or [("refund", "already_refunded")]
+        return [(verb, ground) for verb, ground in own if ground] or [("refund", self._vocabulary.again)]
 
     def _verbs(self, remedy: int, features: int) -> list[str]:
         """The remedies by name; "it" and "$20" are what the rest of the segment says they are."""

@@ -49,7 +49,8 @@ class Lexicon:
     Args:
         data: macros, adverbs and phrases of every family.
         more: macros and phrases of one family, which go before those of ``data``, the names that they use
-            (see ``ss_gym.users.vocabulary.named``) and the ``wishes`` that they are about.
+            (see ``ss_gym.users.vocabulary.named``), the ``wishes`` that they are about, and the grounds that it is
+            ``without``.
 
     Attributes:
         vocabulary: what the features mean.
@@ -64,7 +65,8 @@ class Lexicon:
         self.vocabulary = PLAIN
         if more:
             wishes = frozenset(more.get("wishes", "refund").split())
-            self.vocabulary = named(more.get("names", {}), wishes)
+            without = frozenset(more.get("without", "").split())
+            self.vocabulary = named(more.get("names", {}), wishes, without)
         self.words: dict[str, int | str | tuple[str, ...]] = {word: word for word in VALUE_WORDS}
         self.words.update(PLAIN_MARKS)
         for flag, adverbs in data["adverbs"].items():

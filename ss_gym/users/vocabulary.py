@@ -27,6 +27,7 @@ _GROUNDS = (
     (c.G_STOCK, "out_of_stock"),
     (c.G_WINDOW, "window"),
 )
+_COMMON_GROUNDS = frozenset(name for name, bit in c.BITS.items() if bit in dict(_GROUNDS))
 _HINTS = (
     (c.W_GIFT, "gift_card_item"),
     (c.W_NOT_DELIVERED, "not_delivered"),
@@ -48,6 +49,7 @@ class Vocabulary(NamedTuple):
         hints: what only explains a refusal that is there, as (bit, ground).
         earlier: the ground that a remedy is if it was made on an earlier day.
         wishes: the remedies that give customers what they came for.
+        again: the ground that a refusal to do something "again" is.
     """
 
     bits: Mapping[str, int] = c.BITS
@@ -58,16 +60,20 @@ class Vocabulary(NamedTuple):
     hints: tuple[tuple[int, str], ...] = _HINTS
     earlier: Mapping[str, str] = {}
     wishes: frozenset[str] = frozenset(("refund",))
+    again: str = "already_refunded"
 
 
-def named(names: Mapping[str, str], wishes: frozenset[str] = Vocabulary().wishes) -> Vocabulary:
+def named(
+    names: Mapping[str, str], wishes: frozenset[str] = Vocabulary().wishes, without: frozenset[str] = frozenset()
+) -> Vocabulary:
     """The vocabulary of a family.
 
     Args:
         names: what each name of its lexicon is: ``"remedy cancel"``, or ``"remedy cancel already_cancelled"``
             with the ground that an earlier one is; ``"slot new_address"``; ``"ground shipped"``, which also
-            names its hint, with ``W_`` instead of ``G_``.
+            names its hint, with ``W_`` instead of ``G_``. A ground that every family has gets another name.
         wishes: see ``Vocabulary``.
+        without: names of grounds and hints that are none in this family.
 
     Raises:
         ValueError: if a meaning is not of these forms, a name is taken, or there are too many of a kind.
@@ -75,10 +81,15 @@ def named(names: Mapping[str, str], wishes: frozenset[str] = Vocabulary().wishes
     bits, remedies, slots = dict(c.BITS), dict(_REMEDIES), dict(_SLOTS)
     earlier: dict[str, str] = {}
     own: list[tuple[int, str]] = []
-    grounds, hints = list(_GROUNDS), list(_HINTS)
+    dropped = {c.BITS[name] for name in without}
+    grounds = [(bit, ground) for bit, ground in _GROUNDS if bit not in dropped]
+    hints = [(bit, ground) for bit, ground in _HINTS if bit not in dropped]
     spare = {"remedy": iter(c.SPARE_REMEDIES), "slot": iter(c.SPARE_SLOTS), "ground": iter(c.SPARE_GROUNDS)}
     for name, meaning in names.items():
         kind, *words = meaning.split()
+        if kind == "ground" and len(words) == 1 and name in _COMMON_GROUNDS:
+            grounds = [(bit, words[0] if bit == c.BITS[name] else ground) for bit, ground in grounds]
+            continue
         if kind not in spare or not 1 <= len(words) <= (2 if kind == "remedy" else 1):
             raise ValueError(f"{name}: {meaning!r} must be remedy, slot or ground and what it is called")
         if name in bits or (kind == "ground" and not name.startswith("G_")):
@@ -97,7 +108,9 @@ def named(names: Mapping[str, str], wishes: frozenset[str] = Vocabulary().wishes
             grounds.append((bit, words[0]))
             hints.append((bit << c.HINT, words[0]))
             bits["W" + name[1:]] = bit << c.HINT
-    return Vocabulary(bits, remedies, tuple(own), slots, tuple(grounds), tuple(hints), earlier, wishes)
+    return Vocabulary(
+        bits, remedies, tuple(own), slots, tuple(grounds), tuple(hints), earlier, wishes, dict(grounds)[c.G_ALREADY]
+    )
 
 
 PLAIN = Vocabulary()
