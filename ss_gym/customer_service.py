@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
@@ -30,6 +31,8 @@ from ss_gym.users.wording import Wording
 
 PromptStyle = Literal["full", "compact"]
 _TOO_MANY_CALLS = encode({"error": f"not run: a message may hold {MAX_CALLS} tool calls, send the rest in another"})
+# A key of a JSON object.
+_RAW = re.compile(r'"\w+" ?:')
 # Reads that look at no order.
 _NO_LOOK = frozenset(("find_customer", "verify_identity", "get_policy", "get_exchange_options"))
 
@@ -213,8 +216,10 @@ class CustomerServiceEnvironment(TextEnvironment):
         if self._inventory is None:
             self._inventory = episode_inventory(self._scenario)
         acts = self._understanding.read(text, self._inventory)
-        self._told.hear(acts, remedied=bool(self._effects))
         self._audit.hear(acts, self._effects)
+        if _RAW.search(text):
+            acts = ()  # customers don't read the output of a program
+        self._told.hear(acts, remedied=bool(self._effects))
         return self._user.respond(acts, self._effects)
 
 

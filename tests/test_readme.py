@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from ss_gym.commerce.prompt import compact_prompt
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -49,6 +51,17 @@ def test_the_page_on_ones_own_conversations_runs_as_it_stands(tmp_path: Path, mo
         if terminated:
             break
     assert (reward, info["success"]) == (1.0, True)
+
+
+def test_the_page_on_adding_a_family_runs_as_it_stands() -> None:
+    page = (ROOT / "docs" / "pages" / "adding-a-family.md").read_text(encoding="utf-8")
+    names: dict[str, Any] = {"__name__": __name__}
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert len(blocks) == 3
+    for number, block in enumerate(blocks):
+        exec(compile(block, f"block {number}", "exec"), names)
+    rules = names["CancelRules"](9, 5)
+    assert compact_prompt("cancel", rules, "2025-01-31") == "cancel | today 2025-01-31 | cancel 9 | days 5"
 
 
 def test_every_link_to_a_file_leads_somewhere() -> None:

@@ -16,19 +16,21 @@ class Remedy(NamedTuple):
         status: the value of that effect; empty if any value will do.
         paid_as: the kind of effect that holds its amount; empty if it has none.
         told: whether a customer agrees only to a proposal that names the amount.
+        follows: whether the amount follows from what is agreed, so that a yes without it is enough.
     """
 
     kind: str
     status: str
     paid_as: str = ""
     told: bool = False
+    follows: bool = False
 
 
 REMEDIES: Mapping[Verb, Remedy] = {
     "refund": Remedy("item", "refunded", "refund", told=True),
     "store_credit": Remedy("item", "credited", "store_credit", told=True),
     "exchange": Remedy("item", "exchanged"),
-    "cancel": Remedy("item", "cancelled", "refund"),
+    "cancel": Remedy("item", "cancelled", "refund", follows=True),
     "address_change": Remedy("address", ""),
     "replacement": Remedy("claim", "replacement"),
     "repair": Remedy("claim", "repair"),

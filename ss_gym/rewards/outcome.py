@@ -59,7 +59,7 @@ class OutcomeAudit:
 
     Args:
         scenario: what is acceptable.
-        told: what the customer has been told; its owner updates it before ``hear`` is called.
+        told: what the customer has been told; its owner updates it with every message.
     """
 
     def __init__(self, scenario: Scenario, told: Told) -> None:
@@ -259,8 +259,8 @@ class OutcomeAudit:
         verb = writes[0].verb
         amount = sum(write.amount_cents for write in writes)
         items = frozenset().union(*(write.items for write in writes))
-        # Where the amount need not be told, 0 is that of a proposal without one.
-        amounts = (amount,) if REMEDIES[verb].told else (amount, 0)
+        # 0 is the amount of a proposal without one.
+        amounts = (amount, 0) if REMEDIES[verb].follows else (amount,)
         return any(
             step < writes[0].step
             and consent.verb == verb

@@ -41,6 +41,7 @@ ValueKind = Literal[
     "name",
     "city",
     "title",
+    "option",  # a size or colour, where the wish is about one
 ]
 
 Owner = Literal["own", "other", "policy", "unknown"]

@@ -15,6 +15,7 @@ def episode_inventory(scenario: Scenario) -> Inventory:
     other: set[Key] = set()
     _add_accounts(world, customer_id, own, other)
     _add_orders(world, customer_id, own, other)
+    _add_others(world, customer_id, own, other)
     own.update([("title", title) for title in scenario.goal.titles])
     own.update([("money", int(fact.value)) for fact in scenario.outcome.facts if fact.kind == "money"])
     own.update([("money", int(effect[2])) for effect in scenario.outcome.effects if effect[0] == "refund"])
@@ -60,6 +61,24 @@ def _add_orders(world: World, customer_id: str, own: set[Key], other: set[Key]) 
         keys = owners[order_id]
         keys.add(("payment_id", payment_id.lower()))
         keys.add(("money", amount))
+
+
+def _add_others(world: World, customer_id: str, own: set[Key], other: set[Key]) -> None:
+    """Addresses that orders go to, subscriptions and claims."""
+    if world.destinations:
+        owners = {order_id: account for order_id, account, _, _ in world.orders}
+        for order_id, _, city, postal_code in world.destinations:
+            keys = own if owners[order_id] == customer_id else other
+            keys.update((("city", city.lower()), ("postal_code", _plain(postal_code))))
+    for number, account, _, title, price, _, started, charged, committed in world.subscriptions:
+        keys = own if account == customer_id else other
+        keys.update((("order_id", number), ("title", title), ("money", price)))
+        keys.update([("date", date) for date in (started, charged, committed) if date])
+    if world.claims:
+        accounts = {order_id: account for order_id, account, _, _ in world.orders}
+        for _, item_id, _, created_on in world.claims:
+            keys = own if accounts[item_id.partition("-")[0]] == customer_id else other
+            keys.add(("date", created_on))
 
 
 def _plain(postal_code: str) -> str:

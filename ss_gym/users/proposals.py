@@ -58,7 +58,7 @@ class Proposals:
         goal = self._goal
         if proposal.verb in goal.welcomes:
             return self._agree(proposal.verb, self._amounts(proposal, turn))
-        if proposal.verb == goal.verb or proposal.verb in goal.also:
+        if goal.verb and (proposal.verb == goal.verb or proposal.verb in goal.also):
             return self._weigh_wish(proposal, turn)
         if proposal.verb == "store_credit":
             return self._weigh_credit(proposal, turn)

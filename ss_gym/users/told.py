@@ -92,8 +92,8 @@ class Told:
         if not values:
             return
         right = fact.value in [value.value for value in values]
-        if fact.kind == "days":
-            # "3 to 5 days" is not "5 days": another number of days that is nobody's voids the sentence.
+        if fact.kind != "money":
+            # "3 to 5 days" is not "5 days": another number of days, or a date, that is nobody's voids the sentence.
             if right and not any(value.owner == "unknown" for value in values):
                 self.facts.add(fact)
         elif right:

@@ -1,6 +1,7 @@
-"""What must not earn success does not, on 500 pairs; the reference does, on everything."""
+"""In every family, what must not earn success does not, on 500 pairs; the reference does, on everything."""
 
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +9,7 @@ from ss_baselines.agents.conduct import Conduct
 from ss_baselines.agents.dialogue import DialogueAgent, serve
 from ss_baselines.evaluate import evaluate
 from ss_baselines.report import Evaluation
+from ss_gym.families import FAMILIES
 from ss_gym.families.splits import split_size
 from ss_gym.scenario_files import parse_yaml
 
@@ -27,48 +29,65 @@ GATES = {
 }
 
 
+ENV_IDS = {name: f"StateSet/{name.title().replace('_', '')}-v0" for name in FAMILIES}
+HERE = Path(__file__).parent
+# Wordings of correct conduct, each by somebody who had read one family's policy and tools only.
+STRANGERS = sorted(path.name for path in HERE.glob("stranger_*.yaml"))
+
+
 def scores(evaluation: Evaluation) -> tuple[float, float]:
     pair = evaluation.pair_score
     assert pair is not None
     return evaluation.success.value, pair.value
 
 
+def failures(evaluation: Evaluation) -> list[str]:
+    return [episode.scenario_id for episode in evaluation.episodes if not episode.success]
+
+
 @pytest.mark.parametrize("name", GATES)
-def test_an_agent_that_is_no_good_stays_within_its_gates(name: str) -> None:
-    success, pairs = scores(evaluate(name, split="train", pairs=PAIRS))
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_agent_that_is_no_good_stays_within_its_gates(family: str, name: str) -> None:
+    success, pairs = scores(evaluate(name, ENV_IDS[family], split="train", pairs=PAIRS))
     (low, high), (pairs_low, pairs_high) = GATES[name]
     assert low <= success <= high, f"success {success}"
     assert pairs_low <= pairs <= pairs_high, f"pairs {pairs}"
 
 
 @pytest.mark.parametrize("split", ["dev", "test"])
-def test_the_reference_solves_every_held_out_scenario(split: str) -> None:
-    evaluation = evaluate("reference", split=split, episodes=split_size("refund", split))
-    assert [episode.scenario_id for episode in evaluation.episodes if not episode.success] == []
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_reference_solves_every_held_out_scenario(family: str, split: str) -> None:
+    evaluation = evaluate("reference", ENV_IDS[family], split=split, episodes=split_size(family, split))
+    assert failures(evaluation) == []
     assert evaluation.reward.value >= 0.95
 
 
-def test_the_reference_solves_300_train_scenarios() -> None:
-    evaluation = evaluate("reference", split="train", episodes=300)
-    assert [episode.scenario_id for episode in evaluation.episodes if not episode.success] == []
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_reference_solves_300_train_scenarios(family: str) -> None:
+    assert failures(evaluate("reference", ENV_IDS[family], split="train", episodes=300)) == []
 
 
 @pytest.mark.slow
-def test_the_reference_solves_10000_train_scenarios() -> None:
-    evaluation = evaluate("reference", split="train", episodes=10_000)
-    assert [episode.scenario_id for episode in evaluation.episodes if not episode.success] == []
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_reference_solves_10000_train_scenarios(family: str) -> None:
+    assert failures(evaluate("reference", ENV_IDS[family], split="train", episodes=10_000)) == []
 
 
+@cache
 def stranger(phrases_file: str) -> DialogueAgent:
     """The reference's decisions in the words of somebody who has read the policy and the tools only."""
-    path = __file__.replace("test_gates.py", phrases_file)
-    with open(path, encoding="utf-8") as file:
-        phrases = parse_yaml(file.read(), path)
+    path = HERE / phrases_file
+    phrases = parse_yaml(path.read_text(encoding="utf-8"), phrases_file)
     assert min(len(wordings) for wordings in phrases.values()) >= 40
     return DialogueAgent(partial(serve, conduct=Conduct()), {move: (tuple(w),) for move, w in phrases.items()})
 
 
-@pytest.mark.parametrize("phrases_file", ["stranger_phrases.yaml", "stranger_phrases_2.yaml"])
+def test_every_family_has_its_stranger() -> None:
+    assert {name.removeprefix("stranger_").rpartition("_")[0] for name in STRANGERS} == set(FAMILIES)
+
+
+@pytest.mark.parametrize("phrases_file", STRANGERS)
 def test_correct_conduct_in_a_strangers_words_succeeds(phrases_file: str) -> None:
-    evaluation = evaluate(stranger(phrases_file), split="train", episodes=1000, name="stranger")
+    family = phrases_file.removeprefix("stranger_").rpartition("_")[0]
+    evaluation = evaluate(stranger(phrases_file), ENV_IDS[family], split="train", episodes=1000, name="stranger")
     assert evaluation.success.value >= 0.97

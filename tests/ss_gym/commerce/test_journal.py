@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from ss_gym.commerce.changes import cancel_items, change_address, create_claim
-from ss_gym.commerce.records import Effect, World, address_text
+from ss_gym.commerce.records import Effect, World
 from ss_gym.commerce.store import Store
 from ss_gym.commerce.subscriptions import cancel, pause, resume
 
