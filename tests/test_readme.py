@@ -59,7 +59,7 @@ def test_the_page_on_adding_a_family_runs_as_it_stands() -> None:
     blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     assert len(blocks) == 3
     for number, block in enumerate(blocks):
-        exec(compile(block, f"block {number}", "exec"), names)
+        exec(compile(block, f"block {number}", "exec", dont_inherit=True), names)
     rules = names["CancelRules"](9, 5)
     assert compact_prompt("cancel", rules, "2025-01-31") == "cancel | today 2025-01-31 | cancel 9 | days 5"
 
