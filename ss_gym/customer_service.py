@@ -22,8 +22,10 @@ from ss_gym.streams import Stream
 from ss_gym.types import Message, ParsedAction, ToolCall, user_message
 from ss_gym.users.agenda import UserReply
 from ss_gym.users.inventory import episode_inventory
-from ss_gym.users.persona import draw_persona
+from ss_gym.users.persona import Persona, as_changes, draw_persona
 from ss_gym.users.scripted import ScriptedUser
+from ss_gym.users.simulator import UserSimulator, load_user
+from ss_gym.users.spoken import SpokenUser
 from ss_gym.users.told import Told
 from ss_gym.users.understanding import load_understanding
 from ss_gym.users.values import Inventory
@@ -48,6 +50,9 @@ class CustomerServiceEnvironment(TextEnvironment):
     Args:
         family: the family of tasks.
         split: where scenarios come from if ``reset`` does not say: train, dev or test.
+        user: who plays the customer: ``"scripted"``, ``"llm:<model name>"``, ``"human"``, or an object with
+            ``respond_batch`` (see ``ss_gym.users.simulator``). Their first message is the scenario's.
+        persona: what every customer has otherwise than drawn: the name of a preset or fields of ``Persona``.
         prompt: ``full`` is the policy in words; ``compact`` is its parameters in one line, for
             models too small to read a policy. World, customer and reward are the same.
         max_turns: replies to the customer before the episode is cut.
@@ -66,6 +71,8 @@ class CustomerServiceEnvironment(TextEnvironment):
         self,
         family: str = "refund",
         split: str = "train",
+        user: str | UserSimulator = "scripted",
+        persona: str | Mapping[str, Any] | Persona | None = None,
         prompt: PromptStyle = "full",
         max_turns: int = 12,
         max_steps: int = 40,
@@ -81,6 +88,8 @@ class CustomerServiceEnvironment(TextEnvironment):
         self.family = drawn.name
         self.split = _checked_split(split)
         self.prompt = prompt
+        self.user = load_user(user)
+        self._persona_changes = as_changes(persona)
         self._wording = Wording.load(family)
         self._understanding = load_understanding(family)
         self._toolset = drawn.tools
@@ -111,10 +120,14 @@ class CustomerServiceEnvironment(TextEnvironment):
         self._replied = 0
         user_seed = _user_seed(options)
         persona = draw_persona(Stream(scenario.wording_seed, user_seed, "persona"), scenario.split)
+        if self._persona_changes:
+            persona = persona._replace(**self._persona_changes)
         words = Stream(scenario.wording_seed, user_seed, "words")
-        self._user = ScriptedUser(scenario, self._told, self._wording, persona, words)
+        self._scripted = ScriptedUser(scenario, self._told, self._wording, persona, words)
+        opening = self._scripted.open()
+        self._spoken = None if self.user is None else SpokenUser(scenario, self._told, persona, opening)
         return Opening(
-            messages=(user_message(self._user.open()),),
+            messages=(user_message(opening),),
             system_prompt=self._system_prompt(scenario),
             tools=self._tools,
             info={"scenario_id": scenario.id, "pair_id": scenario.pair_id},
@@ -205,7 +218,7 @@ class CustomerServiceEnvironment(TextEnvironment):
         self._replied += 1
         if self._replied > self._scenario.reference_turns:
             self._audit.penalise("extra_turn")
-        reply = self._user.silence() if not text.strip() else self._answer(text)
+        reply = self._scripted.silence() if not text.strip() and self._spoken is None else self._answer(text)
         self._ended_by = reply.ended_by or "limit"
         for consent in reply.consents:
             self._store.record_consent(consent.verb, consent.items, consent.amount_cents, self._acted)
@@ -220,7 +233,11 @@ class CustomerServiceEnvironment(TextEnvironment):
         if _RAW.search(text):
             acts = ()  # customers don't read the output of a program
         self._told.hear(acts, remedied=bool(self._effects))
-        return self._user.respond(acts, self._effects)
+        user, spoken = self.user, self._spoken
+        if user is None or spoken is None:
+            return self._scripted.respond(acts, self._effects)
+        request = spoken.hear(text, acts)
+        return spoken.answer(self.from_outside(lambda: user.respond_batch([request])[0]), self._effects)
 
 
 def _checked_split(split: Any) -> str:

@@ -85,6 +85,7 @@ class EpisodeState:
         actions: the actions so far.
         generator: what the next episodes are drawn from; None if there is none yet.
         generator_seed: the seed that it was made with; None if there is none yet.
+        replies: what came from outside, such as from a language model that plays the customer.
     """
 
     seed: int | None
@@ -92,6 +93,7 @@ class EpisodeState:
     actions: tuple[str, ...]
     generator: np.random.Generator | None
     generator_seed: int | None
+    replies: tuple[str, ...] = ()
 
 
 class TextEnvironment(gymnasium.Env[str, str], ABC):
@@ -104,7 +106,8 @@ class TextEnvironment(gymnasium.Env[str, str], ABC):
     A subclass writes ``begin`` and ``respond``, may write ``conclude``, and lists the reset options
     that it knows in ``option_names`` and its reward terms in ``term_names`` (empty: it does not tell).
     ``begin`` and ``respond`` must follow from their arguments and the episode so far alone: state is
-    the seed, the options and the actions, and pickling replays them.
+    the seed, the options and the actions, and pickling replays them. What comes from elsewhere, such as
+    from a language model, goes through ``from_outside``, which keeps it for the replay.
 
     Args:
         max_turns: the most turns.
@@ -146,6 +149,7 @@ class TextEnvironment(gymnasium.Env[str, str], ABC):
         self.observation_space = Utterance(_OBSERVATION_CHARS)
         self.action_space = Utterance(self.max_action_chars)
         self._closed = False
+        self._replayed: list[str] = []
         self._clear()
 
     @abstractmethod
@@ -178,6 +182,16 @@ class TextEnvironment(gymnasium.Env[str, str], ABC):
             truncated: whether a limit ended it.
         """
         return Conclusion()
+
+    def from_outside(self, ask: Callable[[], str]) -> str:
+        """Something that does not follow from the episode; the same again when the episode is replayed.
+
+        Args:
+            ask: gets it; not called in a replay.
+        """
+        reply = self._replayed.pop(0) if self._replayed else ask()
+        self._replies.append(reply)
+        return reply
 
     @property
     def system_prompt(self) -> str:
@@ -302,6 +316,7 @@ class TextEnvironment(gymnasium.Env[str, str], ABC):
             actions=tuple(action.text for action, _ in self._steps),
             generator=deepcopy(self._np_random),
             generator_seed=self._np_random_seed,
+            replies=tuple(self._replies),
         )
 
     def set_state(self, state: EpisodeState) -> None:
@@ -313,6 +328,7 @@ class TextEnvironment(gymnasium.Env[str, str], ABC):
         self._clear()
         if state.seed is not None:
             render_mode, self.render_mode = self.render_mode, None  # it was shown when it happened
+            self._replayed = list(state.replies)
             try:
                 self._start(state.seed, dict(deepcopy(state.options)))
                 for action in state.actions:
@@ -321,7 +337,7 @@ class TextEnvironment(gymnasium.Env[str, str], ABC):
                 self._clear()  # half an episode is none
                 raise
             finally:
-                self.render_mode = render_mode
+                self.render_mode, self._replayed = render_mode, []
         self._np_random = deepcopy(state.generator)
         self._np_random_seed = state.generator_seed
 
@@ -345,6 +361,7 @@ class TextEnvironment(gymnasium.Env[str, str], ABC):
         self._episode_seed: int | None = None
         self._options: dict[str, Any] = {}
         self._steps: list[tuple[ParsedAction, tuple[Message, ...]]] = []
+        self._replies: list[str] = []
         self._turns = 0
         self._calls = 0
         self._episode_terms: dict[str, float] = {}

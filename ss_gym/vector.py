@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
-from typing import Any
+from typing import Any, SupportsFloat
 
 import gymnasium
 import numpy as np
@@ -15,12 +15,15 @@ from gymnasium.wrappers import TimeLimit
 
 from ss_gym.reset_options import as_options
 from ss_gym.spaces import Utterance
+from ss_gym.users.rendezvous import Rendezvous
+from ss_gym.users.simulator import SCRIPTED, load_user
 
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float64]
 Step = tuple[tuple[str, ...], FloatArray, BoolArray, BoolArray, dict[str, Any]]
 
 _SCALARS = (bool, int, float)
+_Result = tuple[str, SupportsFloat, bool, bool, dict[str, Any]]
 
 
 def make_vector(
@@ -42,12 +45,15 @@ def make_vector(
     """
     module, _, name = environment.partition(":")
     create = getattr(import_module(module), name)
+    together = None
+    if (user := load_user(kwargs.get("user", SCRIPTED))) is not None:
+        kwargs["user"] = together = Rendezvous(user)
 
     def build() -> gymnasium.Env[str, str]:
         env: gymnasium.Env[str, str] = create(**kwargs)
         return env if max_episode_steps is None else TimeLimit(env, max_episode_steps)
 
-    return TextVectorEnv([build] * num_envs, autoreset_mode=autoreset_mode)
+    return TextVectorEnv([build] * num_envs, autoreset_mode=autoreset_mode, rendezvous=together)
 
 
 class TextVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], np.ndarray]):
@@ -65,6 +71,7 @@ class TextVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], np.ndarray]):
     Args:
         env_fns: build the environments.
         autoreset_mode: one of the three.
+        rendezvous: where the environments meet that ask somebody outside, so that all are answered in one call.
 
     Raises:
         ValueError: if there is no environment, or their spaces differ.
@@ -74,7 +81,9 @@ class TextVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], np.ndarray]):
         self,
         env_fns: Iterable[Callable[[], gymnasium.Env[str, str]]],
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        rendezvous: Rendezvous | None = None,
     ) -> None:
+        self._rendezvous = rendezvous
         self.envs = [build() for build in env_fns]
         if not self.envs:
             raise ValueError("a vector environment needs at least one environment, got none")
@@ -149,9 +158,10 @@ class TextVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], np.ndarray]):
                 )
         rewards = np.zeros(self.num_envs, np.float64)
         infos: list[tuple[int, Mapping[str, Any]]] = []
+        steps = self._steps_together(actions) if self._rendezvous else {}
         for row, action in enumerate(actions):
             if not (self._terminated[row] or self._truncated[row]):
-                rewards[row] = self._step_row(row, action, infos)
+                rewards[row] = self._take(row, steps.get(row) or self.envs[row].step(action), infos)
             elif self.autoreset_mode is AutoresetMode.NEXT_STEP:
                 self._reset_row(row, infos)
         terminated, truncated = np.array(self._terminated), np.array(self._truncated)
@@ -184,9 +194,19 @@ class TextVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], np.ndarray]):
         """Closes every environment."""
         for env in self.envs:
             env.close()
+        if self._rendezvous:
+            self._rendezvous.close()
 
-    def _step_row(self, row: int, action: str, infos: list[tuple[int, Mapping[str, Any]]]) -> float:
-        observation, reward, terminated, truncated, info = self.envs[row].step(action)
+    def _steps_together(self, actions: Sequence[str]) -> dict[int, _Result]:
+        """The steps of all environments that are in an episode, side by side."""
+        assert self._rendezvous is not None
+        rows = [row for row in range(self.num_envs) if not (self._terminated[row] or self._truncated[row])]
+        results = self._rendezvous.run(lambda row: self.envs[row].step(actions[row]), rows)
+        return dict(zip(rows, results, strict=True))
+
+    def _take(self, row: int, result: _Result, infos: list[tuple[int, Mapping[str, Any]]]) -> float:
+        """Keeps what a step gave; resets the environment where that is due at once."""
+        observation, reward, terminated, truncated, info = result
         self._terminated[row], self._truncated[row] = terminated, truncated
         if (terminated or truncated) and self.autoreset_mode is AutoresetMode.SAME_STEP:
             infos.append((row, {"final_obs": observation, "final_info": info}))

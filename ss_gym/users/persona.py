@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
 
+from ss_gym.spelling import nearest
 from ss_gym.streams import Stream
 
 Register = Literal["plain", "polite", "curt", "chatty", "upset"]
@@ -100,3 +102,63 @@ def draw_persona(stream: Stream, split: str) -> Persona:
 def _within(stream: Stream, bounds: tuple[float, float]) -> float:
     low, high = bounds
     return low + (high - low) * stream.uniform()
+
+
+# Customers to ask for by name: what they have otherwise than the one that is drawn.
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "patient": {"patience": 12, "insists": 0, "hurried": False},
+    "impatient": {"patience": 3, "hurried": True},
+    "taciturn": {"register": "curt", "verbosity": 0.0, "disclosure": 0.1},
+    "talkative": {"register": "chatty", "verbosity": 1.0, "disclosure": 0.9},
+    "upset": {"register": "upset", "insists": 3, "patience": 4},
+    "careless": {"noise": 0.1},
+    "careful": {"noise": 0.0, "checks_account": True},
+}
+
+
+def as_changes(persona: str | Mapping[str, Any] | Persona | None) -> Mapping[str, Any]:
+    """What every customer has otherwise than drawn.
+
+    >>> as_changes({"patience": 9})["patience"], as_changes("careless")["noise"]
+    (9, 0.1)
+
+    Args:
+        persona: the name of a preset, some fields of ``Persona`` with their values, a whole one, or None.
+
+    Raises:
+        ValueError: for an unknown name, field or value.
+        TypeError: for anything else.
+    """
+    if persona is None:
+        return {}
+    if isinstance(persona, Persona):
+        return persona._asdict()
+    if isinstance(persona, str):
+        if persona not in PRESETS:
+            raise ValueError(f"unknown persona {persona!r}; {nearest(persona, PRESETS)}")
+        return PRESETS[persona]
+    if not isinstance(persona, Mapping):
+        raise TypeError(f"persona must be a name, a mapping of its fields or a Persona, got {persona!r:.80}")
+    for name, value in persona.items():
+        _check_field(name, value)
+    return dict(persona)
+
+
+_CHOICES: Mapping[str, tuple[str, ...]] = {"register": REGISTERS, "channel": ("chat", "email")}
+_LEAST = {"patience": 1, "insists": 0}
+
+
+def _check_field(name: str, value: Any) -> None:
+    if name not in Persona._fields:
+        raise ValueError(f"a persona has no {name!r}; {nearest(name, Persona._fields)}")
+    if name in _CHOICES:
+        good, wanted = value in _CHOICES[name], f"one of {', '.join(_CHOICES[name])}"
+    elif name in _LEAST:
+        good, wanted = type(value) is int and value >= _LEAST[name], f"an int from {_LEAST[name]} up"
+    elif isinstance(Persona._field_defaults[name], bool):
+        good, wanted = isinstance(value, bool), "True or False"
+    else:
+        good = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+        wanted = "a number from 0 to 1"
+    if not good:
+        raise ValueError(f"the {name} of a persona must be {wanted}, got {value!r:.80}")

@@ -112,6 +112,11 @@ def world() -> World:
 
 
 @pytest.fixture
+def wide_world() -> World:
+    return WIDE_WORLD
+
+
+@pytest.fixture
 def wide_store(store: Store) -> Store:
     store.open(WIDE_WORLD, TODAY)
     return store

@@ -132,7 +132,7 @@ def test_nothing_is_left_of_writes_that_were_undone(wide_store: Store) -> None:
 
     def fails() -> None:
         everything(wide_store)
-        assert len(wide_store.effects()) == 13
+        assert wide_store.row("SELECT count(*) > 13 FROM journal") == (1,)
         raise RuntimeError("in the middle")
 
     with pytest.raises(RuntimeError, match="in the middle"):
@@ -142,12 +142,11 @@ def test_nothing_is_left_of_writes_that_were_undone(wide_store: Store) -> None:
     assert wide_store.integrity_errors() == []
 
 
-def test_the_next_episode_knows_nothing_of_the_writes_of_the_last(wide_store: Store, world: World) -> None:
-    wide_store.open(world, TODAY)
+def test_the_next_episode_knows_nothing_of_the_writes_of_the_last(wide_store: Store, wide_world: World) -> None:
     before = dump(wide_store)
-    wide_store.open(wide_world_of(wide_store, world), TODAY)
     wide_store.atomically(everything, wide_store)
-    wide_store.open(world, TODAY)
+    assert wide_store.effects()
+    wide_store.open(wide_world, TODAY)
     assert dump(wide_store) == before
     assert wide_store.effects() == frozenset()
     assert wide_store.integrity_errors() == []

@@ -90,7 +90,7 @@ def test_tools_are_offered_in_the_order_and_with_the_transfers_that_are_named(st
 
 
 def test_a_tool_that_the_shop_does_not_have_is_named_with_the_nearest() -> None:
-    with pytest.raises(ValueError, match="there is no tool 'cancel_ordr'; .*cancel_order"):
+    with pytest.raises(ValueError, match=r"there is no tool 'cancel_ordr'; .*cancel_order"):
         offered(("get_order", "cancel_ordr"), ())
 
 

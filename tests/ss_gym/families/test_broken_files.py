@@ -15,6 +15,7 @@ from ss_gym.families import load_family, splits
 from ss_gym.families.splits import load_scenario
 from ss_gym.scenario_files import folder, read_text, read_yaml
 from ss_gym.testing import check_family
+from ss_gym.users.understanding import load_understanding
 
 Break = Callable[[str, str, str], None]
 
@@ -63,6 +64,13 @@ def test_the_copy_is_read_and_is_sound(scenarios: Path) -> None:
 
 
 PARAMETERS = {
+    "no tools": ("tools: #", "tolls: #", r"line 2, field tolls: is not known; did you mean 'tools'\?"),
+    "a tool that is no text": ("- list_orders", "- [list_orders]", r"line 6, field tools\[3\]: expected a text"),
+    "no transfers": (
+        "transfers: [refund_over_limit, delivery_dispute, other]",
+        "transfers: []",
+        r"refund/family\.yaml, line 18, field transfers: expected a list of texts, got \[\]",
+    ),
     "no kinds": ("kinds: #", "sorts: #", r"refund/family\.yaml, line 2, field kinds: expected a mapping of kinds"),
     "kinds that are a list": (
         "kinds: # weight",
@@ -73,7 +81,8 @@ PARAMETERS = {
     "a mistyped rule": (
         "return_window_days:\n",
         "return_windw_days:\n",
-        r"refund/family\.yaml, line 20, field rules\.return_windw_days: is not known; did you mean 'return_window_days'",
+        r"refund/family\.yaml, line 20, field rules\.return_windw_days: is not known; did you mean "
+        r"'return_window_days'",
     ),
     "a missing rule": (
         "  restocking_fee_percent:\n    train: [5, 6, 7, 9, 10, 11, 13, 14, 15, 16, 17, 19, 20, 22, 24, 30]\n"
@@ -216,6 +225,29 @@ def test_a_broken_policy_is_named_with_its_line_before_an_episode_begins(broken:
     broken("policy.md", old, new)
     with pytest.raises(ValueError, match=r"refund/policy\.md, " + message):
         gymnasium.make("StateSet/Refund-v0", prompt=prompt)
+
+
+LEXICONS = {
+    "a meaning of no form": ("names: {MEND: remedie repair}", "MEND: 'remedie repair' must be remedy, slot or ground"),
+    "a name that is taken": ("names: {REFUND: remedy repair}", "REFUND: the name is taken"),
+    "an unknown name": ("phrases: {remedy MEND: mend}", ".*MEND"),
+    "an unknown macro": ("phrases: {remedy REFUND: A_MENDING}", ".*A_MENDING"),
+    "a phrase of two meanings": (
+        "phrases: {remedy REFUND: tack on, remedy CREDIT: tack on}",
+        "the phrase 'tack on' is under 'remedy' and under 'remedy'",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", LEXICONS)
+def test_a_broken_lexicon_is_named_before_an_episode_begins(scenarios: Path, what: str) -> None:
+    text, message = LEXICONS[what]
+    (scenarios / "lexicon.yaml").write_text(text, encoding="utf-8")
+    load_understanding.cache_clear()
+    with pytest.raises(ValueError, match=rf"^refund/lexicon\.yaml: {message}"):
+        gymnasium.make("StateSet/Refund-v0")
+    (scenarios / "lexicon.yaml").unlink()
+    assert play()
 
 
 @pytest.mark.parametrize("name", ["policy.md", "family.yaml"])

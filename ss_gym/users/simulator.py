@@ -1,0 +1,120 @@
+"""Customers whose words come from outside the environment: a language model, a person, another agent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from ss_gym.agents.backends import Backend, Sampling, load_backend
+from ss_gym.agents.config import AgentConfig
+from ss_gym.agents.conversation import Conversation
+from ss_gym.types import Message
+
+SCRIPTED = "scripted"
+_LLM = "llm:"
+_HUMAN = "human"
+
+
+@dataclass(frozen=True, slots=True)
+class UserRequest:
+    """What a customer needs to know to write the next message.
+
+    Attributes:
+        briefing: who they are, what they want and know, and how to answer.
+        messages: what was said so far, from their side: their own words have the role ``assistant``, the
+            agent's the role ``user``. The last is the agent's.
+    """
+
+    briefing: str
+    messages: tuple[Message, ...]
+
+
+@runtime_checkable
+class UserSimulator(Protocol):
+    """Writes what customers say."""
+
+    def respond_batch(self, requests: Sequence[UserRequest]) -> list[str]:
+        """The next message of each customer, in order."""
+        ...
+
+
+class LLMUser:
+    """Customers played by a language model.
+
+    Args:
+        config: the model and how to sample from it; any backend will do.
+        backend: what answers; by default the one that ``config.model_name`` names, loaded at the first use.
+    """
+
+    def __init__(self, config: AgentConfig, backend: Backend | None = None) -> None:
+        self.config = config
+        self._backend = backend
+
+    def respond_batch(self, requests: Sequence[UserRequest]) -> list[str]:
+        """One message each, in one call of the model."""
+        if not requests:
+            return []
+        if self._backend is None:
+            self._backend = load_backend(self.config)
+        conversations = [
+            Conversation([{"role": "system", "content": request.briefing}, *request.messages]) for request in requests
+        ]
+        sampling = Sampling(self.config.max_new_tokens, self.config.temperature)
+        return [completion.text for completion in self._backend.generate(conversations, sampling)]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles without the model, which is loaded again."""
+        return type(self), (self.config,)
+
+    def __deepcopy__(self, memo: object) -> LLMUser:
+        """Environments that are copied, or built with the same arguments, share the model."""
+        return self
+
+
+class HumanUser:
+    """A person who plays the customer at a terminal.
+
+    Args:
+        ask: shows a text and gives the line that was typed.
+    """
+
+    def __init__(self, ask: Callable[[str], str] = input) -> None:
+        self._ask = ask
+        self._briefed = ""
+
+    def respond_batch(self, requests: Sequence[UserRequest]) -> list[str]:
+        """Shows what the agent said, and the briefing where it is a new one; one line typed each."""
+        replies = []
+        for request in requests:
+            shown = f"{request.messages[-1]['content']}\n> "
+            if request.briefing != self._briefed:
+                opening = "\n".join(message["content"] for message in request.messages[:-1])
+                shown = f"{request.briefing}\n\nYou wrote: {opening}\n\n{shown}"
+                self._briefed = request.briefing
+            replies.append(self._ask(shown))
+        return replies
+
+
+def load_user(user: str | UserSimulator) -> UserSimulator | None:
+    """The customers that an option of an environment names; None for the scripted ones.
+
+    Args:
+        user: ``"scripted"``, ``"llm:<model name>"`` with any model name that agents take, ``"human"``, or an
+            object with ``respond_batch``.
+
+    Raises:
+        ValueError: for another name.
+        TypeError: for anything else.
+    """
+    if isinstance(user, UserSimulator) and not isinstance(user, str):
+        return user
+    if not isinstance(user, str):
+        raise TypeError(f"user must be a name or have respond_batch, got {user!r:.80}")
+    if user == SCRIPTED:
+        return None
+    if user == _HUMAN:
+        return HumanUser()
+    if user.startswith(_LLM) and len(user) > len(_LLM):
+        return LLMUser(AgentConfig(model_name=user.removeprefix(_LLM)))
+    raise ValueError(f"unknown user {user!r}: write 'scripted', 'human' or 'llm:<model name>', e.g. 'llm:stub://demo'")

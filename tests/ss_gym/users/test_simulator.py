@@ -1,0 +1,263 @@
+"""Customers that are played from outside: by a language model, a person, a program."""
+
+import pickle
+import re
+import threading
+from collections.abc import Sequence
+from copy import deepcopy
+
+import gymnasium
+import numpy as np
+import pytest
+
+import ss_gym  # noqa: F401 - registers the ids
+from ss_baselines.agents import load_agent
+from ss_gym.agents import AgentConfig, Conversation
+from ss_gym.users.persona import Persona, as_changes
+from ss_gym.users.rendezvous import Rendezvous
+from ss_gym.users.simulator import HumanUser, LLMUser, UserRequest, load_user
+
+REFUND = "StateSet/Refund-v0"
+
+
+class Obliging:
+    """Tells what it knows, agrees to what is offered, and leaves when nothing more is asked."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+
+    def respond_batch(self, requests: Sequence[UserRequest]) -> list[str]:
+        self.batches.append(len(requests))
+        return [self._reply(request) for request in requests]
+
+    def _reply(self, request: UserRequest) -> str:
+        heard, known = request.messages[-1]["content"], request.briefing
+        parts = []
+        if re.search("mail|zip|post", heard, re.I):
+            parts += re.findall(r"e-mail is (\S+) and your postal code (\w+ \w+)", known)[0]
+        if "order number" in heard:
+            parts += re.findall(r"order number is (\d+)", known)
+        if re.search("reason|why", heard, re.I):
+            parts.append("I changed my mind" if "changed mind" in known else "it is damaged")
+        if parts:
+            return ", ".join(parts)
+        if re.search(r"\$.*\?$", heard) and "anything" not in heard:
+            return "Yes, please. [YES]"
+        return "Thank you. [BYE]"
+
+
+def played(env: gymnasium.Env[str, str], seed: int | None = None, scenario: str = "") -> tuple[bool, Conversation]:
+    agent = load_agent("reference")
+    observation, info = env.reset(seed=seed, options={"scenario_id": scenario} if scenario else {})
+    conversation = Conversation.begin(observation, info)
+    ended = False
+    while not ended:
+        (completion,) = agent.act([conversation])
+        observation, _, terminated, truncated, info = env.step(completion.text)
+        conversation.record(completion, observation, info)
+        ended = terminated or truncated
+    return info["success"], conversation
+
+
+def test_an_obliging_program_gets_most_of_what_is_due_from_the_reference() -> None:
+    env = gymnasium.make(REFUND, user=Obliging())
+    # Of each pair the first, which is mostly granted; refusals end as soon as they are told.
+    wins = [played(env, scenario=f"refund/dev/{2 * pair:04d}")[0] for pair in range(60)]
+    assert 0.5 < np.mean(wins) < 1
+
+
+def test_consent_is_the_customers_own_yes_and_tags_are_not_shown() -> None:
+    env = gymnasium.make(REFUND, user=Obliging())
+    success, conversation = played(env, scenario="refund/dev/0004")
+    said = [message["content"] for message in conversation if message["role"] == "user"]
+    assert success and "Yes, please." in said and not any("[" in text for text in said)
+    refusing = gymnasium.make(REFUND, user=LLMUser(AgentConfig(model_name="stub://no", stub_responses=["I see."])))
+    refusing.reset(seed=1)
+    scenario = refusing.unwrapped.scenario
+    refusing.step(f"I would refund ${scenario.goal.paid_cents / 100:.2f} to your card. Shall I go ahead?")
+    assert refusing.unwrapped._audit._record.consents == []
+
+
+@pytest.mark.parametrize(
+    ("reply", "agreed"),
+    [
+        ("Sure, go ahead.", True),
+        ("ok", True),
+        ("[YES] that suits me", True),
+        ("Yes, but why not the full price?", False),
+        ("OK, what about my other order?", False),
+        ("I don't know", False),
+        ("No. Not ok.", False),
+    ],
+)
+def test_a_plain_yes_counts_without_the_tag_unless_it_asks_or_objects(reply: str, agreed: bool) -> None:
+    user = LLMUser(AgentConfig(model_name="stub://x", stub_responses=[reply]))
+    env = gymnasium.make(REFUND, user=user)
+    env.reset(seed=1)
+    price = env.unwrapped.scenario.goal.paid_cents
+    env.step(f"I would refund ${price / 100:.2f} to your card. Shall I go ahead?")
+    found = [consent for _, consent in env.unwrapped._audit._record.consents]
+    assert [(consent.verb, consent.amount_cents) for consent in found] == ([("refund", price)] if agreed else [])
+
+
+def test_the_briefing_tells_what_the_customer_knows_and_none_of_what_is_due() -> None:
+    seen: list[UserRequest] = []
+
+    class Spy:
+        def respond_batch(self, requests: Sequence[UserRequest]) -> list[str]:
+            seen.extend(requests)
+            return ["[BYE]"] * len(requests)
+
+    env = gymnasium.make(REFUND, user=Spy())
+    env.reset(options={"scenario_id": "refund/dev/0004"})
+    _, _, terminated, _, info = env.step("Hello!")
+    scenario = env.unwrapped.scenario
+    (request,) = seen
+    assert terminated and info["audit"]["ended_by"] == "gave_up"
+    for known in (scenario.customer.email, scenario.customer.postal_code, *scenario.goal.titles, "sleeping bag"):
+        assert known in request.briefing
+    assert "window" not in request.briefing and str(scenario.rules.return_window_days) not in request.briefing
+    assert [message["role"] for message in request.messages] == ["assistant", "user"]
+    assert request.messages[-1]["content"] == "Hello!"
+
+
+def test_a_copy_in_the_middle_of_an_episode_replays_what_came_from_outside() -> None:
+    asked: list[str] = []
+
+    class Counting:
+        def respond_batch(self, requests: Sequence[UserRequest]) -> list[str]:
+            asked.extend(request.messages[-1]["content"] for request in requests)
+            return [f"reply {len(asked)}"] * len(requests)
+
+        def __deepcopy__(self, memo: object) -> "Counting":
+            return self
+
+    env = gymnasium.make(REFUND, user=Counting())
+    env.reset(seed=3)
+    first = [env.step(text)[0] for text in ("One.", "Two.")]
+    twin = deepcopy(env)
+    assert first == ["reply 1", "reply 2"] and asked == ["One.", "Two."]
+    assert [message["content"] for message in twin.unwrapped.messages] == [
+        message["content"] for message in env.unwrapped.messages
+    ]
+    assert twin.step("Three.")[0] == "reply 3"
+
+
+def test_all_customers_of_a_batch_are_asked_in_one_call_in_the_order_of_the_rows() -> None:
+    user = Obliging()
+    envs = gymnasium.make_vec(REFUND, num_envs=5, user=user)
+    envs.reset(seed=0)
+    calls = '<tool_call>{"name": "get_policy", "arguments": {"topic": "closing"}}</tool_call>'
+    observations, *_ = envs.step(["Your e-mail?", calls, "Your e-mail?", "Your e-mail?", calls])
+    assert user.batches == [3]
+    scenarios = envs.get_attr("scenario")
+    for row in (0, 2, 3):
+        assert scenarios[row].customer.email in observations[row]
+    envs.close()
+
+
+def test_a_batch_plays_the_same_episodes_as_single_environments() -> None:
+    agent = load_agent("reference")
+    rows = 6
+    mode = gymnasium.vector.AutoresetMode.DISABLED
+    envs = gymnasium.make_vec(REFUND, num_envs=rows, user=Obliging(), autoreset_mode=mode)
+    observations, infos = envs.reset(seed=0)
+    single = gymnasium.make(REFUND, user=Obliging())
+    alone = [[m["content"] for m in played(single, seed)[1]] for seed in range(rows)]
+    conversations = [
+        Conversation.begin(observations[row], {k: infos[k][row] for k in ("messages", "system_prompt", "tools")})
+        for row in range(rows)
+    ]
+    ended = np.zeros(rows, np.bool_)
+    while not ended.all():
+        completions = agent.act(conversations)
+        observations, _, terminated, truncated, infos = envs.step([each.text for each in completions])
+        for row in np.flatnonzero(~ended):
+            conversations[row].record(completions[row], observations[row], {"messages": infos["messages"][row]})
+        ended = terminated | truncated
+    assert [[m["content"] for m in conversation] for conversation in conversations] == alone
+    envs.close()
+
+
+def test_an_error_of_the_user_reaches_the_caller_and_leaves_no_thread_waiting() -> None:
+    class Broken:
+        def respond_batch(self, requests: Sequence[UserRequest]) -> list[str]:
+            raise ConnectionError("no answer from the server")
+
+    envs = gymnasium.make_vec(REFUND, num_envs=4, user=Broken())
+    envs.reset(seed=0)
+    with pytest.raises(RuntimeError, match="could not be asked: no answer from the server"):
+        envs.step(["Hello."] * 4)
+    envs.close()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("row")]
+
+
+def test_too_few_replies_are_an_error_of_the_user() -> None:
+    class Lazy:
+        def respond_batch(self, requests: Sequence[UserRequest]) -> list[str]:
+            return ["only one"]
+
+    meeting = Rendezvous(Lazy())
+    request = UserRequest("", ({"role": "user", "content": "Hello."},))
+    with pytest.raises(RuntimeError, match="2 requests got 1 replies"):
+        meeting.run(lambda row: meeting.respond_batch([request]), [0, 1])
+    meeting.close()
+
+
+def test_a_person_reads_the_briefing_once_and_types_the_answers() -> None:
+    shown: list[str] = []
+    typed = iter(["my mail is a@b.example", "yes [YES]"])
+
+    def ask(text: str) -> str:
+        shown.append(text)
+        return next(typed)
+
+    env = gymnasium.make(REFUND, user=HumanUser(ask))
+    opening, _ = env.reset(seed=4)
+    assert env.step("Your e-mail, please?")[0] == "my mail is a@b.example"
+    assert env.step("And your postal code?")[0] == "yes"
+    assert env.unwrapped.scenario.customer.name in shown[0] and opening in shown[0]
+    assert shown[1] == "And your postal code?\n> "
+
+
+def test_users_are_found_by_name() -> None:
+    assert load_user("scripted") is None
+    assert isinstance(load_user("human"), HumanUser)
+    found = load_user("llm:stub://demo")
+    assert isinstance(found, LLMUser) and found.config.model_name == "stub://demo"
+    assert deepcopy(found) is found
+    assert pickle.loads(pickle.dumps(found)).config == found.config
+    for wrong in ("gpt", "llm:", ""):
+        with pytest.raises(ValueError, match="write 'scripted', 'human' or 'llm:<model name>'"):
+            load_user(wrong)
+    with pytest.raises(TypeError, match="have respond_batch"):
+        load_user(5)  # type: ignore[arg-type]
+
+
+def test_personas_are_set_by_name_by_field_or_whole() -> None:
+    env = gymnasium.make(REFUND, persona="careless")
+    env.reset(seed=1)
+    assert env.unwrapped._scripted._persona.noise == 0.1
+    env = gymnasium.make(REFUND, persona={"register": "polite", "patience": 9})
+    env.reset(seed=1)
+    assert env.unwrapped._scripted._persona[:2] == ("polite", 9)
+    env = gymnasium.make(REFUND, persona=Persona(insists=3))
+    env.reset(seed=1)
+    assert env.unwrapped._scripted._persona == Persona(insists=3)
+
+
+@pytest.mark.parametrize(
+    ("persona", "error", "message"),
+    [
+        ("grumpy", ValueError, "unknown persona 'grumpy'"),
+        ({"patiense": 3}, ValueError, "did you mean 'patience'"),
+        ({"patience": 0}, ValueError, "patience of a persona must be an int from 1 up, got 0"),
+        ({"noise": 1.5}, ValueError, "noise of a persona must be a number from 0 to 1"),
+        ({"register": "rude"}, ValueError, "must be one of plain, polite"),
+        ({"hurried": 1}, ValueError, "hurried of a persona must be True or False"),
+        (7, TypeError, "a mapping of its fields or a Persona, got 7"),
+    ],
+)
+def test_bad_personas_are_named(persona: object, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        as_changes(persona)  # type: ignore[arg-type]
