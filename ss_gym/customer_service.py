@@ -61,10 +61,11 @@ class CustomerServiceEnvironment(TextEnvironment):
         render_mode: ``human``, ``ansi`` or None.
 
     Reset options: ``scenario_id`` (``"refund/dev/0042"``), or ``split`` with the seed;
-    ``user_seed`` (int) varies the customer's persona, words and noise within one scenario.
+    ``user_seed`` (int) varies the customer's persona, words and noise within one scenario; ``opening``
+    (str) is the customer's first message instead of the scenario's.
     """
 
-    option_names: ClassVar[frozenset[str]] = frozenset({"scenario_id", "split", "user_seed"})
+    option_names: ClassVar[frozenset[str]] = frozenset({"opening", "scenario_id", "split", "user_seed"})
     term_names: frozenset[str] = TERMS
 
     def __init__(
@@ -104,6 +105,11 @@ class CustomerServiceEnvironment(TextEnvironment):
         """The scenario of the episode, with its right outcome: for audits, never for agents."""
         return self._scenario
 
+    @property
+    def effects(self) -> frozenset[Effect]:
+        """What has changed in the database since the episode began."""
+        return self._effects
+
     def begin(self, seed: int, options: Mapping[str, Any]) -> Opening:
         """Draw or load the scenario, let the customer speak."""
         scenario = self._scenario = self._choose(seed, options)
@@ -120,11 +126,12 @@ class CustomerServiceEnvironment(TextEnvironment):
         self._replied = 0
         user_seed = _user_seed(options)
         persona = draw_persona(Stream(scenario.wording_seed, user_seed, "persona"), scenario.split)
-        if self._persona_changes:
-            persona = persona._replace(**self._persona_changes)
+        self.persona = persona = persona._replace(**self._persona_changes) if self._persona_changes else persona
         words = Stream(scenario.wording_seed, user_seed, "words")
         self._scripted = ScriptedUser(scenario, self._told, self._wording, persona, words)
         opening = self._scripted.open()
+        if "opening" in options:
+            opening = _text("opening", options["opening"])
         self._spoken = None if self.user is None else SpokenUser(scenario, self._told, persona, opening)
         return Opening(
             messages=(user_message(opening),),
@@ -244,6 +251,12 @@ def _checked_split(split: Any) -> str:
     if split not in SPLITS:
         raise ValueError(f"unknown split {split!r}: choose one of {', '.join(SPLITS)}")
     return str(split)
+
+
+def _text(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{name} must be a str, got {value!r:.80}")
+    return value.encode("utf-8", "replace").decode()  # half of a surrogate pair can't be passed on
 
 
 def _user_seed(options: Mapping[str, Any]) -> int:

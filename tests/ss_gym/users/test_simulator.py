@@ -59,11 +59,11 @@ def played(env: gymnasium.Env[str, str], seed: int | None = None, scenario: str 
     return info["success"], conversation
 
 
-def test_an_obliging_program_gets_most_of_what_is_due_from_the_reference() -> None:
+def test_an_obliging_program_gets_all_that_is_due_from_the_reference() -> None:
     env = gymnasium.make(REFUND, user=Obliging())
-    # Of each pair the first, which is mostly granted; refusals end as soon as they are told.
+    # Of each pair the first, which is granted.
     wins = [played(env, scenario=f"refund/dev/{2 * pair:04d}")[0] for pair in range(60)]
-    assert 0.5 < np.mean(wins) < 1
+    assert all(wins)
 
 
 def test_consent_is_the_customers_own_yes_and_tags_are_not_shown() -> None:
