@@ -44,8 +44,11 @@ def cancel_items(store: Store, order_id: str, item_ids: Sequence[str]) -> list[t
     return [(labels[payment_id], cents) for payment_id, cents in parts]
 
 
-def change_address(store: Store, order_id: str, street: str, city: str, postal_code: str) -> None:
+def change_address(store: Store, order_id: str, street: str, city: str, postal_code: str) -> dict[str, str]:
     """Sends an order to another address.
+
+    Returns:
+        The address as it is kept, without spaces around its parts.
 
     Raises:
         ToolError: if the order was sent or cancelled, or a part of the address is empty.
@@ -53,14 +56,16 @@ def change_address(store: Store, order_id: str, street: str, city: str, postal_c
     order = known_order(store, order_id)
     if order.status != "processing":
         raise ToolError(f"order {order_id} is {order.status}: its address can't be changed any more")
-    for name, part in (("street", street), ("city", city), ("postal_code", postal_code)):
-        if not part.strip():
+    address = {"street": street.strip(), "city": city.strip(), "postal_code": postal_code.strip()}
+    for name, part in address.items():
+        if not part:
             raise ToolError(f'change_shipping_address: argument "{name}" is empty')
     store.execute(
         "INSERT INTO destinations VALUES (?1, ?2, ?3, ?4) "
         "ON CONFLICT (order_id) DO UPDATE SET street = ?2, city = ?3, postal_code = ?4",
-        (order_id, street.strip(), city.strip(), postal_code.strip()),
+        (order_id, *address.values()),
     )
+    return address
 
 
 def create_claim(store: Store, item_id: str, remedy: str) -> str:
@@ -83,7 +88,7 @@ def create_claim(store: Store, item_id: str, remedy: str) -> str:
         raise ToolError(f"there is no item {item_id}")
     order = known_order(store, owner[0])
     if order.status != "delivered":
-        raise ToolError(f"order {order.order_id} is not delivered yet")
+        raise ToolError(f"order {order.order_id} is {order.status}, not delivered")
     [item] = items_of(order, [item_id])
     require_ordered(item)
     if store.row("SELECT 1 FROM claims WHERE item_id = ? AND created_on = ?", item_id, store.today):

@@ -127,6 +127,8 @@ def read_effects(connection: sqlite3.Connection) -> frozenset[Effect]:
 def _state(connection: sqlite3.Connection, kind: str, subject: str) -> Effect:
     """What a row that was changed is now."""
     row = connection.execute(_STATES[kind], (subject,)).fetchone()
+    if row is None:
+        return ("other", kind, "DELETE", subject)
     if kind == "address":
         return ("address", subject, address_text(*row))
     return (kind, subject, *[value or "" for value in row])

@@ -82,8 +82,8 @@ class OrderTools(Toolkit):
             city: the city.
             postal_code: the postal code.
         """
-        changes.change_address(self._store, order_id, street, city, postal_code)
-        return {"order_id": order_id, "street": street, "city": city, "postal_code": postal_code}
+        address = changes.change_address(self._store, order_id, street, city, postal_code)
+        return {"order_id": order_id, **address}
 
     @tool(kind="read")
     def get_warranty(self, item_id: str) -> dict[str, Any]:

@@ -121,6 +121,7 @@ class Store:
             return write(*arguments, **keywords)
         except BaseException:
             self.execute("ROLLBACK TO write")
+            self._changes = -1  # rows that were undone are still counted as changed
             raise
         finally:
             self.execute("RELEASE write")

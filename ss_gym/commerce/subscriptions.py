@@ -76,8 +76,10 @@ def pause(store: Store, subscription_id: str, months: int) -> str:
         ToolError: if there is none, it is not active, or the months are not from 1 to 12.
     """
     found = known_subscription(store, subscription_id)
-    if found.status != "active" or found.next_charge_on is None:
+    if found.status != "active":
         raise ToolError(f"subscription {subscription_id} is {found.status}")
+    if found.next_charge_on is None:
+        raise ToolError(f"subscription {subscription_id} has no next charge that could be put off")
     if not 1 <= months <= 12:
         raise ToolError(f"a pause is from 1 to 12 months long, got {months}")
     date = months_later(found.next_charge_on, months)

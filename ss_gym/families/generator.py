@@ -12,7 +12,8 @@ from ss_gym.commerce.records import OrderFacts
 from ss_gym.commerce.rules import PolicyRules
 from ss_gym.commerce.toolkit import offered
 from ss_gym.families.cases import Case, Kind, UnsuitableCase, draw_lines
-from ss_gym.families.parameters import Bounds, read_parameters
+from ss_gym.families.parameters import FILE, Bounds, read_parameters
+from ss_gym.scenario_files import field_error
 from ss_gym.scenarios import Customer, Goal, Outcome, Scenario, scenario_id
 from ss_gym.streams import Stream
 
@@ -85,7 +86,10 @@ class Generator:
         self.rules = design.rules
         self._design = design
         parameters = read_parameters(design.name, design.bounds, [kind.name for kind in design.kinds])
-        self.tools = offered(parameters.tools, parameters.transfers)
+        try:
+            self.tools = offered(parameters.tools, parameters.transfers)
+        except ValueError as error:
+            raise field_error(design.name, FILE, ("tools",), str(error)) from error
         self._ranges, self._today, self._notes = parameters.rules, parameters.today, parameters.notes
         self._kinds = {kind.name: kind for kind in design.kinds}
         self._cumulative = tuple(accumulate(parameters.kinds[kind.name] for kind in design.kinds))

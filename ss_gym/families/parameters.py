@@ -110,6 +110,8 @@ def _texts(family: str, field: str, values: Any) -> tuple[str, ...]:
     for place, value in enumerate(values):
         if not isinstance(value, str) or not value:
             raise field_error(family, FILE, (field, place), f"expected a text, got {value!r:.80}")
+        if value in values[:place]:
+            raise field_error(family, FILE, (field, place), f"{value!r} stands there twice")
     return tuple(values)
 
 

@@ -6,7 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
@@ -179,7 +179,7 @@ def _canonical(value: Any) -> str:
             ]
             return f"({','.join(parts)})"
         return "(" + ",".join(map(_canonical, value)) + ")"
-    if hasattr(value, "__dataclass_fields__"):
-        fields = ",".join(f"{name}={_canonical(getattr(value, name))}" for name in value.__dataclass_fields__)
-        return f"{type(value).__name__}({fields})"
+    if is_dataclass(value):
+        parts = [f"{field.name}={_canonical(getattr(value, field.name))}" for field in fields(value)]
+        return f"{type(value).__name__}({','.join(parts)})"
     return repr(value)

@@ -11,9 +11,12 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from ss_gym.spelling import nearest
 from ss_gym.users.tokens import PLAIN_MARKS, VALUE_WORDS
 from ss_gym.users.vocabulary import PLAIN, Vocabulary, named
 
+# What a family's file may have.
+_PARTS: Mapping[str, type] = {"names": dict, "wishes": str, "without": str, "macros": dict, "phrases": dict}
 _PIECES = re.compile(r"[()|?]|[^\s()|?]+").findall
 
 _CONTRACTED = {
@@ -63,7 +66,8 @@ class Lexicon:
 
     def __init__(self, data: Mapping[str, Any], more: Mapping[str, Any] | None = None) -> None:
         self.vocabulary = PLAIN
-        if more:
+        if more is not None:
+            _check_parts(more)
             wishes = frozenset(more.get("wishes", "refund").split())
             without = frozenset(more.get("without", "").split())
             self.vocabulary = named(more.get("names", {}), wishes, without)
@@ -77,7 +81,7 @@ class Lexicon:
         self.root: dict[str, Any] = {}
         macros: dict[str, str] = {}
         self._read(data, macros, set())
-        if more:
+        if more is not None:
             self._read(more, macros, _phrases_of(self.root))
 
     def _read(self, data: Mapping[str, Any], macros: dict[str, str], replaced: set[tuple[str, ...]]) -> None:
@@ -140,6 +144,17 @@ def _phrases_of(node: Mapping[str, Any], before: tuple[str, ...] = ()) -> set[tu
     return found
 
 
+def _check_parts(more: Any) -> None:
+    """Raises unless a family's file has the form of one."""
+    if not isinstance(more, Mapping):
+        raise ValueError(f"the file must be a mapping with {', '.join(_PARTS)}, got {more!r:.80}")
+    for part, content in more.items():
+        if part not in _PARTS:
+            raise ValueError(f"{part} is no part of a lexicon; {nearest(part, _PARTS)}")
+        if not isinstance(content, _PARTS[part]):
+            raise ValueError(f"{part} must be {'text' if _PARTS[part] is str else 'a mapping'}, got {content!r:.80}")
+
+
 def _heading(heading: str, vocabulary: Vocabulary) -> tuple[str, int, int]:
     """Splits "flag G_FINAL / ABLE" into the handler and its bits, plain and negated."""
     plain, _, negated = heading.partition("/")
@@ -148,10 +163,18 @@ def _heading(heading: str, vocabulary: Vocabulary) -> tuple[str, int, int]:
 
 
 def _bits(names: list[str], vocabulary: Vocabulary) -> int:
+    for name in names:
+        if name not in vocabulary.bits and name != "-":
+            raise ValueError(f"there is no feature {name}; {nearest(name, vocabulary.bits)}")
     return reduce(or_, (vocabulary.bits[name] for name in names if name != "-"), 0)
 
 
-def _substitute(pattern: str, macros: Mapping[str, str]) -> str:
+def _substitute(pattern: Any, macros: Mapping[str, str]) -> str:
+    if not isinstance(pattern, str):
+        raise ValueError(f"a pattern must be text, got {pattern!r:.80}")
+    for name in re.findall(r"[A-Z][A-Z_]+", pattern):
+        if name not in macros:
+            raise ValueError(f"there is no macro {name}; {nearest(name, macros)}")
     return re.sub(r"[A-Z][A-Z_]+", lambda match: f"({macros[match.group()]})", pattern)
 
 
@@ -183,6 +206,8 @@ def _choices(pieces: list[str]) -> tuple[list[tuple[str, ...]], list[str]]:
             inner, pieces = _choices(pieces)
             sequence.append(inner)
         elif piece == "?":
+            if not sequence:
+                raise ValueError("a question mark must follow a word or a choice")
             sequence[-1] = [*sequence[-1], ()]
         else:
             sequence.append([(piece,)])

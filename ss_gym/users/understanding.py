@@ -13,6 +13,7 @@ from importlib.resources import files
 from typing import Any
 
 from ss_gym.scenario_files import has_file, read_yaml
+from ss_gym.spelling import nearest
 from ss_gym.users.acts import Act
 from ss_gym.users.clauses import Handler, Parser, Segment
 from ss_gym.users.handlers import HANDLERS
@@ -114,6 +115,8 @@ def _compiled(trie: dict[str, Any]) -> dict[str, _Node]:
     for token, child in trie.items():
         if token:
             entry: Entry | None = child.get("")
+            if entry and entry.handler and entry.handler not in HANDLERS:
+                raise ValueError(f"there is no handler {entry.handler}; {nearest(entry.handler, HANDLERS)}")
             action = (entry.always, HANDLERS.get(entry.handler), entry.bits, entry.negated) if entry else None
             compiled[token] = (action, _compiled(child) or None)
     return compiled
@@ -133,5 +136,5 @@ def load_understanding(family: str = "refund") -> Understanding:
     more = read_yaml(family, _FILE) if has_file(family, _FILE) else None
     try:
         return Understanding(load_lexicon(text, more))
-    except (ValueError, KeyError) as error:
+    except ValueError as error:
         raise ValueError(f"{family}/{_FILE}: {error}") from error

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from ss_gym.spelling import nearest
 from ss_gym.users import concepts as c
+
+NO_WISH = "none"  # of customers who only want to know something
 
 _SLOTS: Mapping[int, str] = {
     c.S_ORDER: "order_id",
@@ -34,6 +37,8 @@ _HINTS = (
     (c.W_NOT_VERIFIED, "not_verified"),
     (c.W_WINDOW, "window"),
 )
+# "Again" stands for G_ALREADY, which can be called something else but not be left out.
+_LEFT_OUT = sorted(name for name, bit in c.BITS.items() if bit in dict(_GROUNDS + _HINTS) and bit != c.G_ALREADY)
 _REMEDIES: Mapping[str, int] = {"refund": c.REFUND | c.RETURN, "store_credit": c.CREDIT, "exchange": c.EXCHANGE}
 
 
@@ -81,19 +86,26 @@ def named(
     bits, remedies, slots = dict(c.BITS), dict(_REMEDIES), dict(_SLOTS)
     earlier: dict[str, str] = {}
     own: list[tuple[int, str]] = []
+    for name in without:
+        if name not in _LEFT_OUT:
+            raise ValueError(f"without: {name} is no ground or hint that may be left out; {nearest(name, _LEFT_OUT)}")
     dropped = {c.BITS[name] for name in without}
     grounds = [(bit, ground) for bit, ground in _GROUNDS if bit not in dropped]
     hints = [(bit, ground) for bit, ground in _HINTS if bit not in dropped]
+    taken = {*remedies, *slots.values(), *dict(grounds).values()}
     spare = {"remedy": iter(c.SPARE_REMEDIES), "slot": iter(c.SPARE_SLOTS), "ground": iter(c.SPARE_GROUNDS)}
     for name, meaning in names.items():
-        kind, *words = meaning.split()
+        kind, *words = str(meaning).split() or [""]
         if kind == "ground" and len(words) == 1 and name in _COMMON_GROUNDS:
             grounds = [(bit, words[0] if bit == c.BITS[name] else ground) for bit, ground in grounds]
             continue
         if kind not in spare or not 1 <= len(words) <= (2 if kind == "remedy" else 1):
             raise ValueError(f"{name}: {meaning!r} must be remedy, slot or ground and what it is called")
-        if name in bits or (kind == "ground" and not name.startswith("G_")):
+        if name in bits or "W" + name[1:] in bits or (kind == "ground" and not name.startswith("G_")):
             raise ValueError(f"{name}: the name is taken, or that of a ground without G_ before it")
+        if words[0] in taken:
+            raise ValueError(f"{name}: there is a {kind} called {words[0]} already")
+        taken.add(words[0])
         bit = next(spare[kind], None)
         if bit is None:
             raise ValueError(f"{name}: there is no room for another {kind}")

@@ -237,8 +237,8 @@ def test_an_item_has_one_claim_a_day_and_an_earlier_one_does_not_stand_against_i
     ("item_id", "problem"),
     [
         ("1-1", "there is no item 1-1"),
-        ("48215-1", "order 48215 is not delivered yet"),
-        ("48216-1", "order 48216 is not delivered yet"),
+        ("48215-1", "order 48215 is shipped, not delivered"),
+        ("48216-1", "order 48216 is processing, not delivered"),
         ("48214-1", "item 48214-1 is already refunded"),
     ],
 )
