@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from ss_baselines.agents.cancel_grammar import CANCEL_GRAMMAR
-from ss_baselines.agents.case import Case, cents, dollars, titles
 from ss_baselines.agents.conduct import Conduct
 from ss_baselines.agents.desk import Desk, Moves, tool_call
 from ss_baselines.agents.judgement import Ruling, Verdict
 from ss_baselines.agents.moves import agreed, grounds_in_words, see_off, transfer
 from ss_baselines.agents.plan import Plan
+from ss_gym.dialogue.case import Case, cents, dollars, titles
 
 
 def judge(case: Case) -> Ruling:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ss_baselines.agents.case import Case
 from ss_baselines.agents.judgement import Judge
+from ss_gym.dialogue.case import Case
 
 Habit = Callable[[Case], bool]
 

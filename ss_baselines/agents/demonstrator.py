@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from ss_baselines.agents.case import Case
 from ss_baselines.agents.conduct import Conduct, Habit
 from ss_baselines.agents.desk import Desk, Moves
 from ss_baselines.agents.dialogue import DialogueAgent, serve
 from ss_baselines.agents.judgement import FAULTS, Ruling, Verdict, judge_by_policy
 from ss_baselines.agents.terse_grammar import TERSE_GRAMMAR
+from ss_gym.dialogue.case import Case
 from ss_gym.streams import Stream
 
 # How often the clerk goes wrong where the situation arises.

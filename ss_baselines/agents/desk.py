@@ -10,10 +10,10 @@ import json
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, TypeVar
 
-from ss_baselines.agents.case import Case
-from ss_baselines.agents.hearing import Heard, hear
 from ss_baselines.agents.phrasing import Phrasing
 from ss_baselines.agents.plan import Plan
+from ss_gym.dialogue.case import Case
+from ss_gym.dialogue.hearing import Heard, hear
 from ss_gym.json_text import encode
 from ss_gym.types import Message
 

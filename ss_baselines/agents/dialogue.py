@@ -8,7 +8,6 @@ from functools import lru_cache
 from typing import Any
 from zlib import crc32
 
-from ss_baselines.agents.case import Case
 from ss_baselines.agents.conduct import Conduct
 from ss_baselines.agents.desk import Desk, DialogueScript, Moves
 from ss_baselines.agents.identification import ask_reason, identify, locate
@@ -17,6 +16,7 @@ from ss_baselines.agents.phrasing import Grammar, Phrasing
 from ss_baselines.agents.plan import Plan, plan_of
 from ss_baselines.agents.scripted import Script, ScriptedAgent
 from ss_gym.commerce.prompt import family_of, read_rules
+from ss_gym.dialogue.case import Case
 from ss_gym.families import load_family
 from ss_gym.types import Message
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ss_baselines.agents.case import Order, named
 from ss_baselines.agents.conduct import Conduct
 from ss_baselines.agents.desk import Desk, Moves, tool_call
 from ss_baselines.agents.notes import listing
+from ss_gym.dialogue.case import Order, named
 
 _MOST_QUESTIONS = 4  # for one thing, before the agent goes on without it
 _ATTEMPTS = 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ss_baselines.agents.case import Case, Line
+from ss_gym.dialogue.case import Case, Line
 
 FAULTS = frozenset(("damaged", "wrong_item", "defective"))
 

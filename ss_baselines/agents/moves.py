@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ss_baselines.agents.desk import Desk, Moves, tool_call
-from ss_baselines.agents.hearing import Heard
 from ss_gym.commerce.rules import window_of
+from ss_gym.dialogue.hearing import Heard
 
 MOST_REPEATS = 6  # of one proposal or refusal, before the agent lets it rest
 

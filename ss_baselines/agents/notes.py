@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 
-from ss_baselines.agents.case import Case, Line, dollars
 from ss_baselines.agents.judgement import FAULTS
 from ss_gym.commerce.records import Rules
+from ss_gym.dialogue.case import Case, Line, dollars
 
 NO_ORDER = "no order"
 

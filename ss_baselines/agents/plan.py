@@ -8,10 +8,10 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ss_baselines.agents.case import Case
-from ss_baselines.agents.hearing import Heard
 from ss_baselines.agents.judgement import Judge
 from ss_baselines.agents.phrasing import Grammar
+from ss_gym.dialogue.case import Case
+from ss_gym.dialogue.hearing import Heard
 
 if TYPE_CHECKING:
     from ss_baselines.agents.conduct import Conduct

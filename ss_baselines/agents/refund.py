@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ss_baselines.agents.case import Case, Order, cents, dollars, titles
 from ss_baselines.agents.conduct import Conduct
 from ss_baselines.agents.desk import Desk, Moves, tool_call
-from ss_baselines.agents.hearing import Heard
 from ss_baselines.agents.judgement import Ruling, Verdict, judge_by_policy
 from ss_baselines.agents.moves import MOST_REPEATS, grounds_in_words, see_off, transfer
 from ss_baselines.agents.notes import findings, limit_check
 from ss_baselines.agents.plan import Plan
 from ss_baselines.agents.refund_grammar import REFUND_GRAMMAR
+from ss_gym.dialogue.case import Case, Order, cents, dollars, titles
+from ss_gym.dialogue.hearing import Heard
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ from datetime import date, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ss_baselines.agents.case import Case, Line, Order
 from ss_baselines.agents.judgement import judge_by_policy
 from ss_gym.commerce.policy import decide
 from ss_gym.commerce.records import REASONS, ItemFacts, OrderFacts, PaymentFacts, Rules
+from ss_gym.dialogue.case import Case, Line, Order
 
 TODAY = "2025-06-30"
 TERMS = Rules(30, 60, 90, 15, 50_000, 5)

@@ -7,10 +7,10 @@ import re
 
 import pytest
 
-from ss_baselines.agents.case import Case, Line, Order
 from ss_baselines.agents.notes import findings, limit_check, listing
 from ss_baselines.tiny.demonstrations import episodes
 from ss_gym.commerce.records import Rules
+from ss_gym.dialogue.case import Case, Line, Order
 
 TERMS = Rules(30, 60, 90, 15, 50_000, 5)
 LAMP = Line("48213-1", "table lamp", 1_999, "home", False, "ordered")

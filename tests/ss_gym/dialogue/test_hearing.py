@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ss_baselines.agents.hearing import hear
+from ss_gym.dialogue.hearing import hear
 from ss_gym.streams import Stream
 from ss_gym.users.acts import CustomerAct
 from ss_gym.users.persona import draw_persona
