@@ -71,7 +71,8 @@ def unit(vectors: npt.NDArray[np.floating]) -> FloatArray:
         vectors: ``(n, d)``.
     """
     norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0).astype(np.float32)
+    scaled: FloatArray = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0).astype(np.float32)
+    return scaled
 
 
 @lru_cache(maxsize=1 << 16)

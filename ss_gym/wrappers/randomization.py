@@ -14,7 +14,7 @@ from ss_gym.reset_options import as_options
 OptionSampler = Callable[[np.random.Generator], Mapping[str, Any]]
 
 # A stream of its own, so that what is drawn here says nothing of what the environment draws from the same seed.
-_STREAM = 0x0D0A
+_STREAM = int.from_bytes(b"domain", "big")
 
 
 class DomainRandomization(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):

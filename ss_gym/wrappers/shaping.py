@@ -20,7 +20,7 @@ Potential = Callable[[Any], float]
 
 
 class PotentialShaping(Resuming, RecordConstructorArgs):
-    """Adds F = γΦ(s′) − Φ(s) to each step's reward, where Φ is a potential of states.
+    """Adds F = γΦ(s') − Φ(s) to each step's reward, where Φ is a potential of states.
 
     Φ is 0 at the end of every episode, truncation included: stalling must not pay, and the policies that
     are optimal stay so (Ng, Harada and Russell 1999, theorem 1; for episodes Grześ 2017). The discounted
@@ -162,7 +162,12 @@ def with_term(info: dict[str, Any], name: str, term: float | None, total: float 
         name: the term's.
         term: what the step got; None for nothing.
         total: what the episode got, on its last step; None before.
+
+    Raises:
+        ValueError: if the info has a term of this name already.
     """
+    if name in info.get("reward_terms", ()):
+        raise ValueError(taken(name))
     added = dict(info)
     if term is not None:
         added["reward_terms"] = {**info.get("reward_terms", {}), name: term}
@@ -184,7 +189,12 @@ def check_new_term(env: Any, name: str) -> None:
         ValueError: if it has: two terms of one name could not be told apart.
     """
     if env.has_wrapper_attr("term_names") and name in env.get_wrapper_attr("term_names"):
-        raise ValueError(f"the environment has a reward term {name!r} already: take off one of the two wrappers")
+        raise ValueError(taken(name))
+
+
+def taken(name: str) -> str:
+    """What is said where a term's name is in use."""
+    return f"the environment has a reward term {name!r} already: is it wrapped twice?"
 
 
 def check_gamma(gamma: object) -> None:
