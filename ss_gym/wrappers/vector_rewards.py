@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -36,7 +36,13 @@ class PotentialShaping(VectorWrapper[Any, Any, Any, Any, Any]):
         check_gamma(gamma)
         if potential is not None and not callable(potential):
             raise TypeError(f"a potential is a function of the environment, got {potential!r:.80}")
-        self._potentials = _potentials(env, potential)
+        base: Any = env.unwrapped
+        if potential is not None and not hasattr(base, "envs"):
+            raise TypeError(f"{type(base).__name__} keeps no environments here that a potential could be asked of")
+        inner = getattr(base, "envs", ())
+        if potential is None and inner and not hasattr(inner[0].unwrapped, "progress"):
+            raise TypeError(no_progress(type(inner[0].unwrapped).__name__))
+        self._potential = potential
         self._gamma = float(gamma)
         self._rows = Rows(env, ("reward_terms", "episode_terms"))
         self._before = np.zeros(self.num_envs)
@@ -67,6 +73,13 @@ class PotentialShaping(VectorWrapper[Any, Any, Any, Any, Any]):
             rewards[row] += term
             facts.append((one, _terms(one, SHAPING, term, float(self._totals[row]))))
         return observations, rewards, terminated, truncated, added(infos, facts, self.num_envs)
+
+    def _potentials(self) -> npt.NDArray[np.float64]:
+        """The potential of every row."""
+        base: Any = self.env.unwrapped
+        if self._potential is None:
+            return np.array([PROGRESS_WEIGHT * finite_potential(value) for value in base.call("progress")])
+        return np.array([finite_potential(self._potential(one)) for one in base.envs])
 
 
 class TurnPenalty(VectorWrapper[Any, Any, Any, Any, Any]):
@@ -119,20 +132,3 @@ def _terms(told: Told, name: str, term: float | None, total: float) -> dict[str,
     if told.ended and (total or term is not None) and "episode_terms" in told.info:
         fact["episode_terms"] = {name: total}
     return fact
-
-
-def _potentials(envs: Envs, potential: Potential | None) -> Callable[[], npt.NDArray[np.float64]]:
-    """The function that gives the potential of every row.
-
-    Raises:
-        TypeError: if it can't be had.
-    """
-    base: Any = envs.unwrapped
-    if potential is not None:
-        if not hasattr(base, "envs"):
-            raise TypeError(f"{type(base).__name__} keeps no environments here that a potential could be asked of")
-        return lambda: np.array([finite_potential(potential(one)) for one in base.envs])
-    inner = getattr(base, "envs", ())
-    if inner and not hasattr(inner[0].unwrapped, "progress"):
-        raise TypeError(no_progress(type(inner[0].unwrapped).__name__))
-    return lambda: np.array([PROGRESS_WEIGHT * finite_potential(value) for value in base.call("progress")])
