@@ -58,15 +58,16 @@ class Rows:
         self.num_envs = envs.num_envs
         self.ended = np.ones(self.num_envs, np.bool_)
 
-    def reset(self, options: Mapping[str, Any] | None) -> list[int]:
-        """Which rows a reset with these options begins anew; to be asked before, since batches take the mask out."""
-        mask = (options or {}).get("reset_mask")
-        return list(range(self.num_envs)) if mask is None else np.flatnonzero(mask).tolist()
+    def begun(self, mask: Any, observations: Any, infos: dict[str, Any]) -> list[Told]:
+        """What the rows that were reset were told.
 
-    def begun(self, rows: Iterable[int], observations: Any, infos: dict[str, Any]) -> list[Told]:
-        """What the rows that were reset were told."""
+        Args:
+            mask: the ``reset_mask``, by then found right by the batch; None for all rows.
+            observations: of the batch.
+            infos: of the batch.
+        """
         told = []
-        for row in rows:
+        for row in range(self.num_envs) if mask is None else np.flatnonzero(mask).tolist():
             self.ended[row] = False
             told.append(Told(row, True, False, False, observations[row], row_info(infos, row, self._keys)))
         return told
@@ -91,6 +92,11 @@ class Rows:
             else:
                 info = row_info(infos, row, self._keys)
                 yield Told(row, False, bool(ended[row]), False, observations[row], info)
+
+
+def mask_of(options: Mapping[str, Any] | None) -> Any:
+    """Which rows a reset picks; to be read before the reset, since batches take it out of the options."""
+    return (options or {}).get("reset_mask")
 
 
 def heard(told: Told, actions: Any) -> list[Message]:

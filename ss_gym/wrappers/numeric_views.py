@@ -133,8 +133,8 @@ class EmbeddingView:
         """Appends what was said, or puts the observation in its place."""
         if self._source == "observation":
             state[:] = [text_in(observation)]
-        else:
-            state.append(transcript(kept(messages, self._include_system)))
+        elif lines := transcript(kept(messages, self._include_system)):
+            state.append(lines)
 
     def observations(self, states: Sequence[list[str]]) -> list[npt.NDArray[np.float32]]:
         """Encodes all texts in one call."""

@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import VectorWrapper
-from gymnasium.vector.utils import batch_space
+from gymnasium.vector.utils import batch_space, create_empty_array, iterate
 
 from ss_gym.wrappers.action import Entry, Menu, Offer, as_menu, choice_of
-from ss_gym.wrappers.batches import HEARD, Envs, Rows, Told, VectorStep, added, heard, missing
+from ss_gym.wrappers.batches import HEARD, Envs, Rows, Told, VectorStep, added, heard, mask_of, missing
 from ss_gym.wrappers.following import MemoryFactory, check_memory, check_text
 from ss_gym.wrappers.numeric_views import Encoder, Features, FeatureView
 from ss_gym.wrappers.observation import MAX_CHARS, embedding_view
@@ -26,7 +26,6 @@ from ss_gym.wrappers.views import ChatView, Source, TokenView, TranscriptView, V
 
 __all__ = [
     "ChatObservation",
-    "ConversationObservation",
     "EmbeddingObservation",
     "FeatureObservation",
     "MenuAction",
@@ -49,13 +48,14 @@ class ConversationObservation(VectorWrapper[Any, Any, Any, Any, Any]):
         self.observation_space = batch_space(view.space, self.num_envs)
         self._rows = Rows(env, HEARD)
         self._states = [view.begin() for _ in range(self.num_envs)]
-        self._seen: list[Any] = [None] * self.num_envs
+        # What a row shows that no reset has picked yet.
+        self._seen: list[Any] = list(iterate(self.observation_space, create_empty_array(view.space, self.num_envs)))
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """The batch's reset, with the observations of the view."""
-        rows = self._rows.reset(options)
+        mask = mask_of(options)
         observations, infos = self.env.reset(seed=seed, options=options)
-        return self._shown(self._rows.begun(rows, observations, infos), None, infos)
+        return self._shown(self._rows.begun(mask, observations, infos), None, infos)
 
     def step(self, actions: Any) -> VectorStep:
         """The batch's step, with the observations of the view."""
@@ -180,9 +180,9 @@ class MenuAction(VectorWrapper[Any, Any, Any, Any, Any]):
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """The batch's reset, with the masks of the first actions."""
-        rows = self._rows.reset(options)
+        mask = mask_of(options)
         observations, infos = self.env.reset(seed=seed, options=options)
-        return observations, self._offered(self._rows.begun(rows, observations, infos), None, infos)
+        return observations, self._offered(self._rows.begun(mask, observations, infos), None, infos)
 
     def step(self, actions: Any) -> VectorStep:
         """Each row says what is chosen; anything goes where the episode has ended."""

@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium.vector import VectorWrapper
 
 from ss_gym.reset_options import as_options
-from ss_gym.wrappers.batches import Envs, Rows, Told, VectorStep, added, heard, missing
+from ss_gym.wrappers.batches import Envs, Rows, Told, VectorStep, added, heard, mask_of, missing
 from ss_gym.wrappers.recording import Episode, check_format
 from ss_gym.wrappers.trajectories import TrajectoryFile
 
@@ -39,11 +39,11 @@ class RecordTrajectories(VectorWrapper[Any, Any, Any, Any, Any]):
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """The batch's reset; begins a record for each row that is reset."""
-        rows = self._rows.reset(options)
+        mask = mask_of(options)
         given = {name: value for name, value in as_options(options).items() if name != "reset_mask"}
         observations, infos = self.env.reset(seed=seed, options=options)
         facts = []
-        for one in self._rows.begun(rows, observations, infos):
+        for one in self._rows.begun(mask, observations, infos):
             facts.append((one, self._begin(one, _seed_of(seed, one.row), given)))
         return observations, added(infos, facts, self.num_envs)
 

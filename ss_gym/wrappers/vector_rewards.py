@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.vector import VectorWrapper
 
-from ss_gym.wrappers.batches import HEARD, Envs, Rows, Told, VectorStep, added, heard, missing
+from ss_gym.wrappers.batches import HEARD, Envs, Rows, Told, VectorStep, added, heard, mask_of, missing
 from ss_gym.wrappers.shaping import (
     PROGRESS_WEIGHT,
     SHAPING,
@@ -50,9 +50,9 @@ class PotentialShaping(VectorWrapper[Any, Any, Any, Any, Any]):
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """The batch's reset."""
-        rows = self._rows.reset(options)
+        mask = mask_of(options)
         observations, infos = self.env.reset(seed=seed, options=options)
-        self._rows.begun(rows, observations, infos)
+        rows = [told.row for told in self._rows.begun(mask, observations, infos)]
         self._before[rows], self._totals[rows] = self._potentials()[rows], 0.0
         return observations, infos
 
@@ -94,9 +94,9 @@ class TurnPenalty(VectorWrapper[Any, Any, Any, Any, Any]):
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """The batch's reset."""
-        rows = self._rows.reset(options)
+        mask = mask_of(options)
         observations, infos = self.env.reset(seed=seed, options=options)
-        facts = self._begun(self._rows.begun(rows, observations, infos))
+        facts = self._begun(self._rows.begun(mask, observations, infos))
         return observations, added(infos, facts, self.num_envs)
 
     def step(self, actions: Any) -> VectorStep:

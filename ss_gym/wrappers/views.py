@@ -107,27 +107,35 @@ class TranscriptView:
 class ChatView:
     """All messages as JSON text; beyond ``max_chars`` without the oldest."""
 
+    class State:
+        """The messages as JSON text, and how long the list of them is."""
+
+        def __init__(self) -> None:
+            self.pieces: deque[str] = deque()
+            self.length = 1  # one bracket; each message adds itself and a comma or the other bracket
+
     def __init__(self, include_system: bool, max_chars: int) -> None:
         self.space = Utterance(max_chars)
         self._include_system = include_system
 
-    def begin(self) -> deque[str]:
+    def begin(self) -> State:
         """No messages."""
-        return deque()
+        return self.State()
 
-    def add(self, state: deque[str], observation: Any, messages: Sequence[Message]) -> None:
+    def add(self, state: State, observation: Any, messages: Sequence[Message]) -> None:
         """Appends messages, each as JSON text."""
-        state.extend(map(encode, kept(messages, self._include_system)))
-        # Brackets and commas are one more character a message, and one.
-        length = sum(map(len, state)) + len(state) + 1
-        while state and length > self.space.max_length:
-            length -= len(state.popleft()) + 1
+        for message in kept(messages, self._include_system):
+            piece = encode(message)
+            state.pieces.append(piece)
+            state.length += len(piece) + 1
+        while state.pieces and state.length > self.space.max_length:
+            state.length -= len(state.pieces.popleft()) + 1
 
-    def observations(self, states: Sequence[deque[str]]) -> list[str]:
+    def observations(self, states: Sequence[State]) -> list[str]:
         """Joins each once."""
-        return [f"[{','.join(state)}]" for state in states]
+        return [f"[{','.join(state.pieces)}]" for state in states]
 
-    def facts(self, state: deque[str]) -> dict[str, Any]:
+    def facts(self, state: State) -> dict[str, Any]:
         """Nothing."""
         return {}
 

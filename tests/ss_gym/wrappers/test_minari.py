@@ -7,8 +7,8 @@ from typing import Any
 import gymnasium as gym
 import pytest
 
-from ss_gym.wrappers import MenuAction, RecordTrajectories, read_trajectories, to_minari
-from tests.ss_gym.wrappers.samples import CLOSE, LOOK_UP, MENU, REFUND
+from ss_gym.wrappers import FeatureObservation, MenuAction, RecordTrajectories, read_trajectories, to_minari
+from tests.ss_gym.wrappers.samples import CLOSE, LOOK_UP, MENU, REFUND, replies
 
 SAID = ("Your e-mail, please? 😀", LOOK_UP, "One moment.", CLOSE)
 
@@ -54,6 +54,16 @@ def test_minari_collects_from_an_environment_itself(minari: Any) -> None:
     env.create_dataset("stateset/refund/collected-v0")
     (episode,) = minari.load_dataset("stateset/refund/collected-v0")
     assert list(episode.observations) == expected and tuple(episode.actions) == SAID
+
+
+def test_minari_collects_numbers(minari: Any) -> None:
+    pytest.importorskip("jax", reason="minari.DataCollector needs minari[create]")
+    env = minari.DataCollector(FeatureObservation(MenuAction(gym.make(REFUND), MENU), [replies]))
+    expected = play(env, 1, (0, 1, 2))
+    env.create_dataset("stateset/refund/numbers-v0")
+    (episode,) = minari.load_dataset("stateset/refund/numbers-v0")
+    assert episode.observations.tolist() == [one.tolist() for one in expected]
+    assert episode.actions.tolist() == [0, 1, 2]
 
 
 def test_what_is_no_dataset_is_told(minari: Any, path: Path) -> None:

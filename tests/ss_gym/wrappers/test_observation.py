@@ -9,7 +9,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ss_gym.rendering import transcript
@@ -69,6 +69,7 @@ def test_a_chat_is_the_list_of_messages() -> None:
     assert [json.loads(seen) for seen in whole] == expected
 
 
+@settings(deadline=None)
 @given(st.integers(2, 3000))
 def test_a_chat_that_is_too_long_leaves_out_no_more_than_it_must(max_chars: int) -> None:
     env = ChatObservation(gym.make(REFUND), max_chars=max_chars)
@@ -264,8 +265,8 @@ def test_a_feature_out_of_its_bounds_is_told_or_clipped() -> None:
 def test_an_embedding_is_that_of_the_transcript() -> None:
     encoder = HashingEncoder(128)
     expected = encoder([transcript(messages[1:]) for messages in histories()])
-    for settings in ({}, {"encoder": encoder}, {"encoder": encoder.__call__}):
-        seen = played(EmbeddingObservation(gym.make(REFUND), dimensions=128, **settings))  # type: ignore[arg-type]
+    for given_encoder in (None, encoder, encoder.__call__):
+        seen = played(EmbeddingObservation(gym.make(REFUND), given_encoder, 128))
         np.testing.assert_allclose(np.stack(seen), expected, atol=1e-6)
     ours = played(EmbeddingObservation(gym.make(REFUND), source="observation"))
     np.testing.assert_array_equal(np.stack(ours), HashingEncoder()(played(gym.make(REFUND))))
@@ -311,6 +312,7 @@ def test_hashing_counts_signed_n_grams() -> None:
     assert encoder([]).shape == (0, 4096)
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(), max_size=5))
 def test_hashed_vectors_have_length_one_or_zero(texts: list[str]) -> None:
     vectors = HashingEncoder(32)(texts)

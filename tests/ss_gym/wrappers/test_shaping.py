@@ -4,7 +4,7 @@ from typing import Any
 
 import gymnasium as gym
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ss_gym.wrappers import PotentialShaping, RewardWrapper, TurnPenalty, WeightedReward
@@ -23,6 +23,7 @@ def played(env: gym.Env[Any, Any], said: list[str], seed: int = 3) -> list[tuple
     return steps
 
 
+@settings(deadline=None)
 @given(st.lists(TEXTS, max_size=6), st.integers(0, 50), st.sampled_from([3, 40]))
 def test_shaping_sums_to_minus_the_first_potential(said: list[str], seed: int, max_steps: int) -> None:
     env = PotentialShaping(gym.make(REFUND, max_steps=max_steps), characters)
@@ -35,6 +36,7 @@ def test_shaping_sums_to_minus_the_first_potential(said: list[str], seed: int, m
     assert steps[-1][4]["episode_terms"]["shaping"] == pytest.approx(-first)
 
 
+@settings(deadline=None)
 @given(st.lists(TEXTS, max_size=6), st.floats(0, 1))
 def test_the_discounted_sum_is_minus_the_first_potential_at_any_discount(said: list[str], gamma: float) -> None:
     env = PotentialShaping(gym.make(REFUND), characters, gamma)

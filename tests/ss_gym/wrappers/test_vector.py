@@ -166,6 +166,17 @@ def test_a_batch_goes_on_in_a_copy() -> None:
         assert same(other.step(actions(1, envs.action_space)), envs.step(actions(1, envs.action_space))), name
 
 
+@pytest.mark.parametrize("name", PAIRS)
+def test_the_first_reset_may_pick_some_rows(name: str) -> None:
+    envs = PAIRS[name][1](gym.make_vec(REFUND, num_envs=NUM_ENVS, autoreset_mode="Disabled"))
+    with pytest.raises(TypeError, match="must be a boolean numpy array"):
+        envs.reset(seed=1, options={"reset_mask": [True, False, False]})
+    picked, infos = envs.reset(seed=1, options={"reset_mask": np.array([False, True, False])})
+    whole, _ = envs.reset(seed=1)
+    assert picked in envs.observation_space and infos["_messages"].tolist() == [False, True, False]
+    assert (same(picked[1], whole[1]) and not same(picked[0], whole[0])) or name == "features"
+
+
 def test_batches_of_others_tell_their_messages_too() -> None:
     envs = vector.TranscriptObservation(SyncVectorEnv([SayTheLetter] * 2))
     observations, infos = envs.reset(seed=[1, 2])
