@@ -30,20 +30,22 @@ def play(env: gym.Env[Any, Any], seed: int, said: tuple[Any, ...] = SAID) -> lis
 
 
 def test_recorded_episodes_come_back_from_minari(minari: Any, path: Path) -> None:
-    env = RecordTrajectories(gym.make(REFUND, max_steps=4), path)
-    observations = [play(env, 1), play(env, 2, ("Hello!",) * 4)]
+    env = RecordTrajectories(gym.make(REFUND, max_steps=4), path, keep_partial=True)
+    observations = [play(env, 1), play(env, 2, ("Hello!",) * 4), play(env, 3, ("Hello!",))]
+    env.close()
     to_minari(path, "stateset/refund/test-v0", algorithm_name="by hand")
     dataset = minari.load_dataset("stateset/refund/test-v0")
     kept = list(read_trajectories(path))
-    assert dataset.total_episodes == 2 and dataset.env_spec.id == REFUND
+    assert dataset.total_episodes == 3 and dataset.env_spec.id == REFUND
     for episode, expected, one in zip(dataset, observations, kept, strict=True):
         assert list(episode.observations) == expected
         assert tuple(episode.actions) == one.actions
         assert tuple(episode.rewards.tolist()) == one.rewards
-        assert episode.terminations.tolist() == [False] * 3 + [one.terminated]
-        assert episode.truncations.tolist() == [False] * 3 + [one.truncated]
-        assert episode.infos["success"].tolist() == [False] * 5
-    assert [one.truncated for one in kept] == [False, True]
+        before = [False] * (len(one.actions) - 1)
+        assert episode.terminations.tolist() == [*before, one.terminated]
+        assert episode.truncations.tolist() == [*before, not one.terminated]  # what was left unfinished is cut
+        assert episode.infos["success"].tolist() == [False, *before, False]
+    assert [(one.terminated, one.truncated) for one in kept] == [(True, False), (False, True), (False, False)]
     assert play(dataset.recover_environment(), 1)[0] == observations[0][0]
 
 

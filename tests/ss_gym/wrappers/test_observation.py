@@ -216,7 +216,7 @@ def test_a_memory_of_ones_own_takes_in_each_message_once() -> None:
 
 
 def test_what_features_keep_and_change_is_their_own() -> None:
-    kept = np.zeros(1)
+    kept = np.zeros(1, np.float32)
 
     def vandal(messages: list[dict[str, Any]]) -> np.ndarray:
         for message in messages:

@@ -149,6 +149,20 @@ def test_odd_values_are_written_in_json_or_refused(path: Path) -> None:
     assert [one.audit for one in read_trajectories(path)][1:] == [{"what": {"set": [1, 2], "array": [0, 1]}}]
 
 
+def test_what_one_does_with_an_info_does_not_change_the_record(path: Path) -> None:
+    env = RecordTrajectories(gym.make(REFUND), path)
+    _, info = env.reset(seed=3, options=(options := {"user_seed": 5}))
+    options["user_seed"] = 6
+    info["messages"][0]["content"] = "?"
+    *_, info = env.step(LOOK_UP)
+    info["messages"][0]["tool_calls"][0]["function"]["name"] = "?"
+    info["reward_terms"]["?"] = 1.0
+    env.step(CLOSE)
+    play(RecordTrajectories(gym.make(REFUND), path), (LOOK_UP, CLOSE), seed=3, options={"user_seed": 5})
+    first, second = read_trajectories(path)
+    assert first == second
+
+
 def test_numbers_are_kept_under_a_menu(path: Path) -> None:
     env = RecordTrajectories(MenuAction(gym.make(REFUND), MENU), path)
     play(env, (np.int64(0), 1, 2), seed=1)
