@@ -115,3 +115,18 @@ def test_stable_baselines_accepts_numbers_in_and_out() -> None:
     env = FeatureObservation(MenuAction(gym.make(REFUND), MENU), [replies])
     checker.check_env(env)
     PPO("MlpPolicy", env, n_steps=32, batch_size=32, device="cpu").learn(64)
+
+
+def test_algorithms_that_mask_find_the_mask() -> None:
+    contrib = pytest.importorskip("sb3_contrib", reason="sb3-contrib is not installed")
+
+    class Strict(MenuAction):
+        """Refuses what is not available."""
+
+        def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+            assert self.action_masks()[int(action)]
+            return super().step(action)
+
+    env = FeatureObservation(Strict(gym.make(REFUND), MENU), [replies])
+    model = contrib.MaskablePPO("MlpPolicy", env, n_steps=32, batch_size=32, device="cpu").learn(64)
+    assert model.num_timesteps == 64
