@@ -18,7 +18,7 @@ class HashingEncoder:
     """Signed feature hashing of word n-grams, L2-normalised.
 
     φᵢ(x) = Σ_{g: h(g)=i} ξ(g)·count of g in x, divided by ‖φ(x)‖₂, where h gives an index and ξ a sign
-    (Weinberger et al. 2009, equations 2 and 3). Both come from BLAKE2b, so vectors are equal on every
+    (Weinberger et al. 2009, definition 1). Both come from BLAKE2b, so vectors are equal on every
     platform and with every ``PYTHONHASHSEED``. N-grams do not cross line breaks; a text without a word
     is the zero vector.
 
