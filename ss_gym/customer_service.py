@@ -110,6 +110,10 @@ class CustomerServiceEnvironment(TextEnvironment):
         """What has changed in the database since the episode began."""
         return self._effects
 
+    def progress(self) -> float:
+        """How much of what the right end needs is there, from 0 to 1; for shaping a reward, never for agents."""
+        return self._audit.progress(self._effects)
+
     def begin(self, seed: int, options: Mapping[str, Any]) -> Opening:
         """Draw or load the scenario, let the customer speak."""
         scenario = self._scenario = self._choose(seed, options)

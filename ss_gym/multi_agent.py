@@ -20,17 +20,18 @@ from ss_gym.actions import parse_action
 from ss_gym.commerce.records import Effect
 from ss_gym.commerce.remedies import REMEDIES, total, verb_of
 from ss_gym.customer_service import CustomerServiceEnvironment
-from ss_gym.embedding import embed
 from ss_gym.families import load_family
 from ss_gym.rendering import transcript
 from ss_gym.scenarios import Goal
 from ss_gym.spaces import Utterance
 from ss_gym.users.briefing import briefing
 from ss_gym.users.simulator import UserRequest
+from ss_gym.wrappers.hashing import HashingEncoder
 
 AGENT, CUSTOMER = "agent_0", "customer_0"
 _OBSERVATION_CHARS, _ACTION_CHARS = 2**20, 20_000
 _DIMENSIONS = 256
+_ENCODER = HashingEncoder(_DIMENSIONS)
 
 
 class _Dictated:
@@ -113,7 +114,7 @@ class ConversationAEC(AECEnv[str, Any, str]):  # type: ignore[misc]  # PettingZo
     def observe(self, agent: str) -> Any:
         """What arrived for an agent since its last action; for the customer, the briefing at first."""
         text = self._seen[agent]
-        return embed(text, _DIMENSIONS) if self._vector else text
+        return _ENCODER([text])[0] if self._vector else text
 
     def reset(self, seed: int | None = None, options: Mapping[str, Any] | None = None) -> None:
         """Begins an episode; options are those of the single-agent environment."""

@@ -19,7 +19,7 @@ Environment = str | EnvSpec | Callable[[], TextEnv]
 # A checkpoint may come from anybody: it can name these packages' wrappers, and nothing else that is called.
 _WRAPPER_PACKAGES = ("gymnasium.wrappers", "ss_gym.wrappers")
 # But for those that write files where their arguments tell them to.
-_UNNAMED = ("RecordVideo",)
+_UNNAMED = ("RecordVideo", "RecordTrajectories")
 
 
 def spec_of(env_id: str) -> EnvSpec:

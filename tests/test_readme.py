@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,31 @@ def test_the_page_on_adding_a_family_runs_as_it_stands() -> None:
         exec(compile(block, f"block {number}", "exec", dont_inherit=True), names)
     rules = names["CancelRules"](9, 5)
     assert compact_prompt("cancel", rules, "2025-01-31") == "cancel | today 2025-01-31 | cancel 9 | days 5"
+
+
+def test_the_page_on_wrappers_runs_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "docs" / "pages" / "wrappers.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "datasets"))
+    names: dict[str, Any] = {}
+    seen: list[dict[str, Any]] = []
+    for number, block in enumerate(re.findall(r"```python\n(.*?)```", page, re.DOTALL)):
+        if not block.startswith("# pip install 'stateset-gym[offline]'") or find_spec("minari"):
+            exec(compile(block, f"block {number}", "exec"), names)
+        seen.append(dict(names))
+    text, tokens, features, memory, menu, terms, kept, minari, domains, batch = seen
+    assert text["transcript"].count("Customer: ") == 2 and "\nAgent: Could you" in text["transcript"]
+    assert [message["role"] for message in text["messages"]] == ["system", "user"]
+    assert tokens["said"].startswith("Customer: ") and tokens["said"].endswith("\n")
+    assert features["features"].tolist() == pytest.approx([1, 0.025])
+    assert features["vector"] @ features["vector"] == pytest.approx(1)
+    assert memory["lookups"].tolist() == [1]
+    assert menu["action"] in (0, 1) and menu["info"]["action_mask"].tolist() == [1, 1, 1]
+    assert terms["shaping"] == pytest.approx(0.099)
+    assert kept["episode"].scenario_id.startswith("refund/dev/") and kept["episode"].success is False
+    assert not find_spec("minari") or minari["dataset"].total_episodes == 1
+    assert "user_seed" in domains["info"]["drawn_options"]
+    assert batch["observations"].shape == (4, 2) and batch["rewards"].tolist() == [-0.01] * 4
 
 
 def test_every_link_to_a_file_leads_somewhere() -> None:

@@ -27,7 +27,10 @@ class StateFeatures:
 
     Attributes:
         names: what each number is.
+        high: the greatest that it can be.
     """
+
+    high = _MOST
 
     def __init__(self, family: str) -> None:
         self._menu = FamilyMenu(family)

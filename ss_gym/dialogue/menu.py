@@ -17,8 +17,11 @@ FILE = "menu.yaml"
 _SLOT = re.compile(r"{(\w+)}").findall
 _KEYS = ("say", "call", "with", "of", "needs", "unless")
 
-# Said where a choice is not available: it costs a step and nothing else.
-UNAVAILABLE = '<tool_call>{"name":"get_policy","arguments":{"topic":"closing"}}</tool_call>'
+# Done where a choice is not available: an error that costs what the agent's other errors cost.
+UNAVAILABLE = '<tool_call>{"name":"unavailable_choice","arguments":{}}</tool_call>'
+
+# Tools that may be called again with the same arguments.
+_REPEATED = frozenset(("verify_identity",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,9 @@ CONDITIONS: Mapping[str, Callable[[DialogueState], bool]] = {
     "chosen": lambda state: bool(state.case.wanted),
     "reasoned": lambda state: bool(state.case.reason),
     "mixed": lambda state: 0 < len(state.case.wanted) and any(map(remark, state.case.wanted)),
+    "agreed": lambda state: state.agreed and state.quoted() > 0,
+    "welcome": lambda state: state.agreed and bool(state.case.wanted),
+    "named": lambda state: bool(state.option),
     "quoted": lambda state: state.quoted() > 0,
     "refunded": lambda state: "issue_refund" in state.results,
     "credited": lambda state: "issue_store_credit" in state.results,
@@ -142,6 +148,8 @@ def _action(entry: Entry, state: DialogueState, slots: Mapping[str, str]) -> str
     for name in entry.calls:
         filled = _arguments(name, state, lines, entry.given)
         if filled is None:
+            return None
+        if name not in _REPEATED and all((name, encode(arguments)) in state.made for arguments in filled):
             return None
         calls += [{"name": name, "arguments": arguments} for arguments in filled]
     return "".join([f"<tool_call>{encode(call)}</tool_call>" for call in calls])

@@ -22,7 +22,9 @@ class DialogueState:
 
     Attributes:
         case: what the customer said of themselves and their wish, and the order that it is about.
-        heard: the customer's last message.
+        heard: the customer's last message; empty once the agent has called a tool since.
+        agreed: whether the customer said yes in their last message.
+        made: the calls so far that no later message has put in another light.
         failed: failed attempts at verification.
         orders: the titles in each order of the customer's account, once they were listed.
         results: the last result of each tool, by its name.
@@ -34,6 +36,8 @@ class DialogueState:
     def __init__(self) -> None:
         self.case = Case(None, "")
         self.heard = hear("")
+        self.agreed = False
+        self.made: set[tuple[str, str]] = set()
         self.failed = 0
         self.orders: dict[str, list[str]] = {}
         self.results: dict[str, dict[str, Any]] = {}
@@ -82,6 +86,7 @@ class DialogueState:
 
     def _hear(self, text: str) -> None:
         heard = self.heard = hear(text)
+        self.agreed = heard.agrees or heard.takes_credit
         case = self.case
         case.email = heard.email or case.email
         case.postal_code = heard.postal_code or case.postal_code
@@ -100,6 +105,7 @@ class DialogueState:
         for call in calls:
             name = call["function"]["name"]
             self.calls[name] += 1
+            self.made.add((name, call["function"]["arguments"]))
             try:
                 arguments = json.loads(call["function"]["arguments"])
             except (TypeError, ValueError):

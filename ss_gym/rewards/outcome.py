@@ -133,6 +133,45 @@ class OutcomeAudit:
             elif value.owner == "own" and not record.verified and value.kind in _PRIVATE_BEFORE_VERIFICATION:
                 self._breach(f"told a {value.kind} of the order before the customer was verified")
 
+    def progress(self, effects: frozenset[Effect]) -> float:
+        """How much of what the right end needs is there: the mean of its parts, each from 0 to 1.
+
+        The parts are the verification, a look at the shop's data, the consents that are due and the effects
+        that are due (both where there are any; none after a wrong write or a breach), and the facts and
+        reasons that were told. It knows the right end: for shaping a learner's reward, never for agents.
+
+        Args:
+            effects: all effects of the episode.
+        """
+        record, outcome = self._record, self._outcome
+        unverifiable = any("not_verified" in allowed for allowed in outcome.grounds)
+        parts = [min(record.verify_attempts, 2) / 2 if unverifiable else float(record.verified)]
+        if not unverifiable:
+            parts.append(float(record.reads > 0 and record.verified))
+        if outcome.consents:
+            parts.append(self._consented_share())
+        if outcome.effects:
+            spoilt = record.wrong or record.critical
+            parts.append(0.0 if spoilt else done_share(effects, outcome.effects))
+        due = len(outcome.facts) + len(outcome.grounds)
+        if due:
+            missing = len(self._told.missing_facts()) + self._told.missing_grounds()
+            parts.append(1 - missing / due)
+        return sum(parts) / len(parts)
+
+    def _consented_share(self) -> float:
+        """The share of the due consents that are held."""
+        held = [
+            any(
+                consent.verb == due.verb
+                and due.items <= consent.items
+                and (consent.amount_cents == due.amount_cents or not REMEDIES[due.verb].told)
+                for _, consent in self._record.consents
+            )
+            for due in self._outcome.consents
+        ]
+        return sum(held) / len(held)
+
     def conclude(self, effects: frozenset[Effect], ended_by: str) -> tuple[bool, dict[str, Any]]:
         """Score the end of the episode.
 

@@ -112,8 +112,12 @@ class Told:
         """The required facts that have not been told."""
         return [fact for fact in self._scenario.outcome.facts if fact not in self.facts]
 
+    def missing_grounds(self) -> int:
+        """How many of what is refused have not got a true reason yet."""
+        return sum([not self.grounds & allowed for allowed in self._scenario.outcome.grounds])
+
     def refusal_grounded(self) -> bool:
-        """Whether every refused item got a true reason."""
+        """Whether everything that is refused got a true reason."""
         return all(self.grounds & allowed for allowed in self._scenario.outcome.grounds)
 
 

@@ -9,7 +9,6 @@ from pettingzoo.test import api_test, parallel_api_test, parallel_seed_test, ren
 
 import ss_gym  # noqa: F401 - registers the ids
 from ss_gym import multi_agent
-from ss_gym.embedding import embed
 from ss_gym.families import FAMILIES
 from ss_gym.multi_agent import obtained_share, refund_v0
 from ss_gym.scenarios import Goal
@@ -173,10 +172,3 @@ def test_wrong_arguments_are_named() -> None:
     env.reset(seed=1)
     with pytest.raises(TypeError, match="an action is a str, got int"):
         env.step(5)
-
-
-def test_embeddings_are_of_length_one_and_the_same_everywhere() -> None:
-    vector = embed("Refund, please!", 16)
-    assert vector.dtype == "float32" and float((vector**2).sum()) == pytest.approx(1.0)
-    assert not embed("", 16).any()
-    assert embed("refund", 16).tolist() == embed("REFUND", 16).tolist() != embed("return", 16).tolist()

@@ -128,7 +128,15 @@ def test_tuples_among_the_keywords_may_come_back_as_lists():
 
 @pytest.mark.parametrize(
     "entry_point",
-    ["os:system", "pathlib:Path", "gymnasium:make", "gymnasium.wrappers:os", "gymnasium.wrappers:RecordVideo"],
+    [
+        "os:system",
+        "pathlib:Path",
+        "gymnasium:make",
+        "gymnasium.wrappers:os",
+        "gymnasium.wrappers:RecordVideo",
+        "ss_gym.wrappers:RecordTrajectories",
+        "ss_gym.wrappers.recording:RecordTrajectories",
+    ],
 )
 def test_nothing_but_wrappers_is_made_from_a_checkpoint(entry_point):
     entry = {"name": "wrapper", "entry_point": entry_point, "kwargs": {}}
