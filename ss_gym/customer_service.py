@@ -8,10 +8,9 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from ss_gym.back_end import BackEnd, ServiceTools
 from ss_gym.commerce.prompt import MAX_CALLS, compact_prompt, fixed_part, sections, varying_part
 from ss_gym.commerce.records import Effect
-from ss_gym.commerce.store import Store
-from ss_gym.commerce.toolkit import CommerceToolkit
 from ss_gym.environment import Conclusion, Opening, Response, TextEnvironment
 from ss_gym.families import load_family
 from ss_gym.families.splits import load_scenario, split_size
@@ -21,7 +20,6 @@ from ss_gym.scenarios import SPLITS, Scenario, parse_scenario_id
 from ss_gym.streams import Stream
 from ss_gym.types import Message, ParsedAction, ToolCall, user_message
 from ss_gym.users.agenda import UserReply
-from ss_gym.users.inventory import episode_inventory
 from ss_gym.users.persona import Persona, as_changes, draw_persona
 from ss_gym.users.scripted import ScriptedUser
 from ss_gym.users.simulator import UserSimulator, load_user
@@ -85,7 +83,7 @@ class CustomerServiceEnvironment(TextEnvironment):
         )
         if prompt not in ("full", "compact"):
             raise ValueError(f"unknown prompt {prompt!r}: choose 'full' or 'compact'")
-        drawn = load_family(family)
+        drawn = self._family = load_family(family)
         self.family = drawn.name
         self.split = _checked_split(split)
         self.prompt = prompt
@@ -93,12 +91,11 @@ class CustomerServiceEnvironment(TextEnvironment):
         self._persona_changes = as_changes(persona)
         self._wording = Wording.load(family)
         self._understanding = load_understanding(family)
-        self._toolset = drawn.tools
         self._tools = tuple(tool.schema for tool in drawn.tools.values())
         sections(family, drawn.rules)  # get_policy reads them: a broken file must not show in the middle of an episode
         full = prompt == "full"
         self._fixed_prompt = fixed_part(family, drawn.rules, self._tools, max_turns, max_steps) if full else ""
-        self._stores: dict[str, Store] = {}
+        self._back_ends: dict[str, BackEnd] = {}
 
     @property
     def scenario(self) -> Scenario:
@@ -117,10 +114,8 @@ class CustomerServiceEnvironment(TextEnvironment):
     def begin(self, seed: int, options: Mapping[str, Any]) -> Opening:
         """Draw or load the scenario, let the customer speak."""
         scenario = self._scenario = self._choose(seed, options)
-        if scenario.split not in self._stores:
-            self._stores[scenario.split] = Store(scenario.split)
         # An agent may never call a tool, or never say a word: what that needs is made at the first use.
-        self._toolkit: CommerceToolkit | None = None
+        self._opened: tuple[BackEnd, ServiceTools] | None = None
         self._inventory: Inventory | None = None
         self._told = Told(scenario)
         self._audit = OutcomeAudit(scenario, self._told)
@@ -160,9 +155,9 @@ class CustomerServiceEnvironment(TextEnvironment):
 
     def close(self) -> None:
         """Free the databases."""
-        for store in self._stores.values():
-            store.close()
-        self._stores.clear()
+        for back_end in self._back_ends.values():
+            back_end.close()
+        self._back_ends.clear()
         super().close()
 
     def _system_prompt(self, scenario: Scenario) -> str:
@@ -180,24 +175,25 @@ class CustomerServiceEnvironment(TextEnvironment):
             index = seed % split_size(self.family, split)
         return load_scenario(self.family, split, index)
 
-    def _shop(self) -> CommerceToolkit:
-        """The tools, over a database with the scenario's world open."""
-        if self._toolkit is None:
-            scenario, store = self._scenario, self._stores[self._scenario.split]
-            store.open(scenario.world, scenario.today)
-            self._toolkit = CommerceToolkit(store, scenario.rules, family=self.family, tools=self._toolset)
-        return self._toolkit
-
     @property
-    def _store(self) -> Store:
-        """The database, with the scenario's world open."""
-        self._shop()
-        return self._stores[self._scenario.split]
+    def back_end(self) -> BackEnd:
+        """The database of the episode, with the scenario's world open: for audits, never for agents."""
+        return self._open()[0]
+
+    def _open(self) -> tuple[BackEnd, ServiceTools]:
+        """The back end and the tools, over the scenario's world."""
+        if self._opened is None:
+            split = self._scenario.split
+            if split not in self._back_ends:
+                self._back_ends[split] = self._family.open(split)
+            back_end = self._back_ends[split]
+            self._opened = back_end, back_end.begin(self._scenario)
+        return self._opened
 
     def _run(self, calls: tuple[ToolCall, ...]) -> tuple[Message, ...]:
         """Run calls in order, up to one that ends the conversation; those beyond the limit are refused."""
         messages: list[Message] = []
-        toolkit = self._shop()
+        back_end, toolkit = self._open()
         for number, call in enumerate(calls):
             if number >= MAX_CALLS:
                 messages.append({"role": "tool", "tool_call_id": call.id, "content": _TOO_MANY_CALLS})
@@ -217,7 +213,7 @@ class CustomerServiceEnvironment(TextEnvironment):
             if call.name == "verify_identity":
                 self._audit.verification(toolkit.verified_customer == self._scenario.customer.customer_id)
             if tool.kind != "read":
-                before, self._effects = self._effects, self._store.effects()
+                before, self._effects = self._effects, back_end.effects()
                 self._audit.write(self._acted, before, self._effects)
             if tool.kind == "end":
                 self._ended_by = "transfer" if call.name == "transfer_to_human" else "agent"
@@ -232,13 +228,13 @@ class CustomerServiceEnvironment(TextEnvironment):
         reply = self._scripted.silence() if not text.strip() and self._spoken is None else self._answer(text)
         self._ended_by = reply.ended_by or "limit"
         for consent in reply.consents:
-            self._store.record_consent(consent.verb, consent.items, consent.amount_cents, self._acted)
+            self.back_end.record_consent(consent.verb, consent.items, consent.amount_cents, self._acted)
             self._audit.consent(self._acted, consent)
         return (user_message(reply.text),)
 
     def _answer(self, text: str) -> UserReply:
         if self._inventory is None:
-            self._inventory = episode_inventory(self._scenario)
+            self._inventory = self._family.inventory(self._scenario)
         acts = self._understanding.read(text, self._inventory)
         self._audit.hear(acts, self._effects)
         if _RAW.search(text):

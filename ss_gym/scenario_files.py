@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +30,25 @@ def folder() -> Path:
     raise FileNotFoundError(f"the scenario files are missing from {_PACKAGE}: install stateset-gym again")
 
 
+@cache
+def folder_of(family: str) -> Path:
+    """The folder of a family: ours, or ``scenarios/<family>`` inside the package that brings the family.
+
+    A package says that it brings one by an entry point in the group ``ss_gym.families``.
+    """
+    own = folder() / family
+    if not own.is_dir():
+        for entry in entry_points(group="ss_gym.families", name=family):
+            spec = find_spec(entry.module.partition(".")[0])
+            for place in spec.submodule_search_locations or () if spec else ():
+                if (brought := Path(place) / "scenarios" / family).is_dir():
+                    return brought
+    return own
+
+
 def has_file(family: str, name: str) -> bool:
     """Whether a family has a scenario file of that name."""
-    return (folder() / family / name).is_file()
+    return (folder_of(family) / name).is_file()
 
 
 @cache
@@ -45,7 +63,7 @@ def read_text(family: str, name: str) -> str:
         FileNotFoundError: if there is no such file.
         ValueError: if it is not UTF-8; names the file and the line.
     """
-    content = (folder() / family / name).read_bytes()
+    content = (folder_of(family) / name).read_bytes()
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -9,9 +9,11 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Protocol
 
+from ss_gym.back_end import BackEnd
 from ss_gym.commerce.rules import PolicyRules
 from ss_gym.scenarios import Scenario
 from ss_gym.tools import Tool
+from ss_gym.users.values import Inventory
 
 # Name -> "module:function that makes it"; packages add theirs by the entry-point group "ss_gym.families".
 FAMILIES = {
@@ -32,6 +34,14 @@ class Family(Protocol):
     name: str
     rules: type[PolicyRules]
     tools: Mapping[str, Tool]
+
+    def open(self, split: str) -> BackEnd:
+        """A new back end for an environment that plays scenarios of a split."""
+        ...
+
+    def inventory(self, scenario: Scenario) -> Inventory:
+        """The typed values that an agent may meet in a scenario, by whose they are."""
+        ...
 
     def draw(self, split: str, index: int, seed: int, kind: str | None = None) -> Scenario:
         """The scenario ``index`` of a split, drawn from the seed of its pair."""

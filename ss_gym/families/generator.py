@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 
+from ss_gym.commerce.back_end import CommerceBackEnd
 from ss_gym.commerce.catalogue import Catalogue, load_catalogue
 from ss_gym.commerce.draft import OrderDraft, Person, WorldDraft, day, distinct, draw_order, people
 from ss_gym.commerce.records import OrderFacts
@@ -16,6 +17,8 @@ from ss_gym.families.parameters import FILE, Bounds, read_parameters
 from ss_gym.scenario_files import field_error
 from ss_gym.scenarios import Customer, Goal, Outcome, Scenario, scenario_id
 from ss_gym.streams import Stream
+from ss_gym.users.inventory import episode_inventory
+from ss_gym.users.values import Inventory
 
 # Share of the orders with a note on them.
 _NOTED = 0.08
@@ -93,6 +96,14 @@ class Generator:
         self._ranges, self._today, self._notes = parameters.rules, parameters.today, parameters.notes
         self._kinds = {kind.name: kind for kind in design.kinds}
         self._cumulative = tuple(accumulate(parameters.kinds[kind.name] for kind in design.kinds))
+
+    def open(self, split: str) -> CommerceBackEnd:
+        """A new database of a split's shop, with the tools of this family."""
+        return CommerceBackEnd(split, self.tools)
+
+    def inventory(self, scenario: Scenario) -> Inventory:
+        """The typed values that an agent may meet in a scenario, by whose they are."""
+        return episode_inventory(scenario)
 
     def draw(self, split: str, index: int, seed: int, kind: str | None = None) -> Scenario:
         """The scenario ``index`` of a split, drawn from the pair's seed.

@@ -14,7 +14,7 @@ from typing import Any
 
 from ss_gym.families import load_family
 from ss_gym.families.parameters import kind_weights
-from ss_gym.scenario_files import field_error, folder, read_text
+from ss_gym.scenario_files import field_error, folder_of, read_text
 from ss_gym.scenarios import Scenario
 from ss_gym.spelling import nearest
 from ss_gym.streams import Stream
@@ -133,7 +133,7 @@ def write_frozen_lists(family: str, pairs: int = 300) -> Path:
     lists = {split: _drawn_list(family, split, kinds, pairs) for split in ("dev", "test")}
     # A line a pair, so that a change of one is a change of one line.
     blocks = [f'"{split}": [\n' + ",\n".join(map(json.dumps, entries)) + "\n]" for split, entries in lists.items()]
-    target = folder() / family / _FILE
+    target = folder_of(family) / _FILE
     partial = target.with_suffix(".json.partial")
     partial.write_text("{\n" + ",\n".join(blocks) + "\n}\n", encoding="utf-8")
     partial.replace(target)

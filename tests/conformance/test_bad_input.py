@@ -48,14 +48,14 @@ ERRORS = {
 def test_a_bad_call_gets_an_error_that_says_what_is_wrong(env, what: str) -> None:
     action, named = ERRORS[what]
     env.reset(seed=3)
-    effects = env.unwrapped._store.effects()
+    effects = env.unwrapped.back_end.effects()
     observation, _, terminated, truncated, info = env.step(action)
     errors = [json.loads(line)["error"] for line in observation.splitlines()]
     assert named in errors[0]
     assert info["reward_terms"] == pytest.approx({"tool_error": -0.02 * len(errors)})
     assert not terminated and not truncated
-    assert env.unwrapped._store.effects() == effects
-    assert env.unwrapped._store.integrity_errors() == []
+    assert env.unwrapped.back_end.effects() == effects
+    assert env.unwrapped.back_end.integrity_errors() == []
 
 
 def test_no_expected_error_is_empty() -> None:

@@ -147,4 +147,4 @@ def test_tools_see_the_world_of_the_episode_that_was_begun_last():
             continue  # no tool is called, so this episode's world is never opened
         known.append(env.unwrapped.scenario.world.orders[0][0])
         assert [found(order_id) for order_id in known] == [False] * (len(known) - 1) + [True]
-        assert env.unwrapped._store.integrity_errors() == []
+        assert env.unwrapped.back_end.integrity_errors() == []
