@@ -87,7 +87,12 @@ def written(tmp_path, monkeypatch):
     """Reads the catalogue from a text instead of the file."""
 
     def clear() -> None:
-        for cached in (scenario_files.folder, scenario_files.read_text, scenario_files.read_yaml):
+        for cached in (
+            scenario_files.folder,
+            scenario_files.folder_of,
+            scenario_files.read_text,
+            scenario_files.read_yaml,
+        ):
             cached.cache_clear()
         module._all_products.cache_clear()
 

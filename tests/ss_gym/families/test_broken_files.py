@@ -13,7 +13,7 @@ from ss_gym import scenario_files
 from ss_gym.commerce.prompt import sections
 from ss_gym.families import load_family, splits
 from ss_gym.families.splits import load_scenario
-from ss_gym.scenario_files import folder, read_text, read_yaml
+from ss_gym.scenario_files import folder, folder_of, read_text, read_yaml
 from ss_gym.testing import check_family
 from ss_gym.users.understanding import load_understanding
 
@@ -21,7 +21,7 @@ Break = Callable[[str, str, str], None]
 
 
 def _forget() -> None:
-    for kept in (read_text, read_yaml, sections, load_family, splits.frozen_pairs, splits._check_digest):
+    for kept in (folder_of, read_text, read_yaml, sections, load_family, splits.frozen_pairs, splits._check_digest):
         kept.cache_clear()
 
 
