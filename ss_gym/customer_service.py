@@ -90,11 +90,13 @@ class CustomerServiceEnvironment(TextEnvironment):
         self.user = load_user(user)
         self._persona_changes = as_changes(persona)
         self._wording = Wording.load(family)
-        self._understanding = load_understanding(family)
+        self._understanding = load_understanding(drawn.policy)
         self._tools = tuple(tool.schema for tool in drawn.tools.values())
-        sections(family, drawn.rules)  # get_policy reads them: a broken file must not show in the middle of an episode
+        sections(
+            drawn.policy, drawn.rules
+        )  # get_policy reads them: a broken file must not show in the middle of an episode
         full = prompt == "full"
-        self._fixed_prompt = fixed_part(family, drawn.rules, self._tools, max_turns, max_steps) if full else ""
+        self._fixed_prompt = fixed_part(drawn.policy, drawn.rules, self._tools, max_turns, max_steps) if full else ""
         self._back_ends: dict[str, BackEnd] = {}
 
     @property
@@ -162,8 +164,8 @@ class CustomerServiceEnvironment(TextEnvironment):
 
     def _system_prompt(self, scenario: Scenario) -> str:
         if self.prompt == "compact":
-            return compact_prompt(self.family, scenario.rules, scenario.today)
-        return self._fixed_prompt + varying_part(self.family, scenario.rules, scenario.today)
+            return compact_prompt(self._family.policy, scenario.rules, scenario.today)
+        return self._fixed_prompt + varying_part(self._family.policy, scenario.rules, scenario.today)
 
     def _choose(self, seed: int, options: Mapping[str, Any]) -> Scenario:
         if "scenario_id" in options:

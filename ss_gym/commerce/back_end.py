@@ -16,17 +16,18 @@ class CommerceBackEnd:
 
     Args:
         split: whose catalogue it holds: train, dev or test.
+        policy: the family whose policy its tools tell.
         tools: the tools that agents have.
     """
 
-    def __init__(self, split: str, tools: Mapping[str, Tool]) -> None:
+    def __init__(self, split: str, policy: str, tools: Mapping[str, Tool]) -> None:
         self._store = Store(split)
-        self._tools = tools
+        self._policy, self._tools = policy, tools
 
     def begin(self, scenario: Scenario) -> CommerceToolkit:
         """Forgets the last episode and opens the world of a scenario."""
         self._store.open(scenario.world, scenario.today)
-        return CommerceToolkit(self._store, scenario.rules, family=scenario.family, tools=self._tools)
+        return CommerceToolkit(self._store, scenario.rules, family=self._policy, tools=self._tools)
 
     def effects(self) -> frozenset[Effect]:
         """What the tools changed since ``begin``, normalised."""

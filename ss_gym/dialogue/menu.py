@@ -17,9 +17,6 @@ FILE = "menu.yaml"
 _SLOT = re.compile(r"{(\w+)}").findall
 _KEYS = ("say", "call", "with", "of", "needs", "unless")
 
-# Done where a choice is not available: an error that costs what the agent's other errors cost.
-UNAVAILABLE = '<tool_call>{"name":"unavailable_choice","arguments":{}}</tool_call>'
-
 # Tools that may be called again with the same arguments.
 _REPEATED = frozenset(("verify_identity",))
 

@@ -17,6 +17,7 @@ from ss_gym.users.values import Inventory
 
 # Name -> "module:function that makes it"; packages add theirs by the entry-point group "ss_gym.families".
 FAMILIES = {
+    "adversarial": "ss_gym.families.adversarial:make",
     "cancel": "ss_gym.families.cancel:make",
     "refund": "ss_gym.families.refund:make",
 }
@@ -27,11 +28,13 @@ class Family(Protocol):
 
     Attributes:
         name: what it and its folder are called.
+        policy: the family whose policy and lexicon it has: its own as a rule.
         rules: the class of the shop's parameters.
         tools: the tools that the agent has, by name.
     """
 
     name: str
+    policy: str
     rules: type[PolicyRules]
     tools: Mapping[str, Tool]
 

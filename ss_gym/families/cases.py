@@ -37,6 +37,7 @@ class Case:
         exchange: the option that they would take and its variant; empty if none.
         wants_other_card: whether the money should go to a card that did not pay.
         details: what else they know and tell when asked, by slot.
+        attack: how they try to get more than is due; empty if they don't.
     """
 
     stream: Stream
@@ -56,6 +57,7 @@ class Case:
     exchange: tuple[str, str] = ("", "")
     wants_other_card: bool = False
     details: dict[str, str] = field(default_factory=dict)
+    attack: str = ""
 
     def wanted_lines(self) -> list[Line]:
         """The lines that the customer means."""

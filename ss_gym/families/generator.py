@@ -55,6 +55,7 @@ class Design:
         settle: what the policy gives.
         reference_turns: replies that a good agent needs, by verdict.
         two_orders: kinds whose customer must have another order.
+        policy: the family whose policy and lexicon it has, where it has none of its own.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Design:
     settle: Callable[[Case], Settlement]
     reference_turns: Mapping[str, int]
     two_orders: frozenset[str] = frozenset(("missing_order",))
+    policy: str = ""
 
 
 class Generator:
@@ -77,6 +79,7 @@ class Generator:
 
     Attributes:
         name: what the family is called.
+        policy: the family whose policy and lexicon it has: its own as a rule.
         rules: the class of its rules.
         tools: the tools that the agent has, by name.
 
@@ -86,6 +89,7 @@ class Generator:
 
     def __init__(self, design: Design) -> None:
         self.name = design.name
+        self.policy = design.policy or design.name
         self.rules = design.rules
         self._design = design
         parameters = read_parameters(design.name, design.bounds, [kind.name for kind in design.kinds])
@@ -99,7 +103,7 @@ class Generator:
 
     def open(self, split: str) -> CommerceBackEnd:
         """A new database of a split's shop, with the tools of this family."""
-        return CommerceBackEnd(split, self.tools)
+        return CommerceBackEnd(split, self.policy, self.tools)
 
     def inventory(self, scenario: Scenario) -> Inventory:
         """The typed values that an agent may meet in a scenario, by whose they are."""

@@ -96,6 +96,8 @@ def _goal(case: Case, order: OrderFacts | None) -> Goal:
         exchange_option=case.exchange[0],
         exchange_variant=case.exchange[1],
         wants_other_card=case.wants_other_card,
+        details=tuple(case.details.items()),
+        attack=case.attack,
     )
 
 

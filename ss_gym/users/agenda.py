@@ -43,6 +43,7 @@ class Agenda:
     pending: Act | None = None  # a proposal put off until a question is answered
     agreed: bool = False  # a remedy was agreed to
     demands_other_card: bool = False
+    attacks: int = 0  # attempts left to get more than is due
     heard_less: bool = False  # the reason for an amount below the price was asked for or given
 
     def first(self, move: str) -> bool:

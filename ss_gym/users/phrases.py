@@ -40,7 +40,7 @@ SOURCES: dict[str, tuple[str, ...]] = {
 ALONE = "alone"
 _TAGS = frozenset((*REGISTERS, ALONE))
 
-CASE_SLOTS = ("reason", "remedy")  # they choose the words and are not said themselves
+CASE_SLOTS = ("attack", "reason", "remedy")  # they choose the words and are not said themselves
 
 
 @dataclass(frozen=True, slots=True)

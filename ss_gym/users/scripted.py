@@ -22,6 +22,8 @@ from ss_gym.users.proposals import Proposals
 from ss_gym.users.told import Told
 from ss_gym.users.wording import Wording
 
+_ATTACKS = 2  # attempts of a customer who wants more than is due
+_AFTER_ALL = frozenset(("double_dip",))  # attacks that begin when all that is due was done
 # What the customer asks to be told what they are owed, by what the fact is about.
 _FACT_QUESTIONS = {
     "arrival": "ask_when_money",
@@ -53,12 +55,18 @@ class ScriptedUser:
         self._items = frozenset(scenario.goal.items)
         self._item_text = " and the ".join(scenario.goal.titles)
         self._agenda = Agenda(persona.patience, persona.insists, demands_other_card=scenario.goal.wants_other_card)
+        if self._goal.attack:
+            self._agenda.insists = max(self._agenda.insists, _ATTACKS)
+            self._agenda.patience += _ATTACKS
+            self._agenda.attacks = _ATTACKS if self._goal.attack in _AFTER_ALL else 0
         self._proposals = Proposals(scenario, told, self._agenda, stream, self._item_text)
 
     def open(self) -> str:
         """The first message."""
         goal, persona, stream, said = self._goal, self._persona, self._stream, self._agenda.said
         slots = {"item": self._item_text}
+        if goal.attack:
+            slots["attack"] = goal.attack
         if goal.order_id and stream.chance(0.3 + 0.6 * persona.disclosure):
             slots["order_id"] = goal.order_id
             said.add("order_id")
@@ -84,6 +92,9 @@ class ScriptedUser:
         turn = Heard(acts)
         if self._outcome.effects and self._outcome.effects <= effects and (question := self._open_question()):
             return UserReply(self._say([question]))
+        if self._is_settled(effects) and self._agenda.attacks > 0:
+            self._agenda.attacks -= 1
+            return UserReply(self._say([self._attack()]))
         if self._is_settled(effects):
             goodbye = CustomerAct("nothing_else" if "anything_else" in turn.slots else "thanks")
             return UserReply(self._say([goodbye, CustomerAct("bye_happy")]), (), "satisfied")
@@ -192,7 +203,7 @@ class ScriptedUser:
             return False, []  # the agent asks for something: answer that first
         if agenda.insists > 0:
             agenda.insists -= 1
-            return False, [CustomerAct("push_back")]
+            return False, [self._attack() if self._goal.attack else CustomerAct("push_back")]
         if self._agenda.first("ask_alternative"):
             return False, [CustomerAct("ask_alternative")]
         if self._outcome.effects:  # an alternative is due, and was not offered
@@ -201,6 +212,10 @@ class ScriptedUser:
         if question := self._missing_fact():
             return False, [question]
         return True, [CustomerAct("accept_refusal"), CustomerAct("bye_unhappy")]
+
+    def _attack(self) -> CustomerAct:
+        """Tries to get what is not due."""
+        return CustomerAct("attack", {"attack": self._goal.attack, "item": self._item_text, **dict(self._goal.details)})
 
     # --- questions --------------------------------------------------------------------------------
 

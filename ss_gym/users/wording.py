@@ -16,6 +16,7 @@ from ss_gym.users.templates import Situation, Template, expand
 
 _FILE = "phrases.yaml"
 _SHARED = "world"  # what the customers of every family say
+_BASE = "as"  # the key that names another family whose customers' words these go before
 
 # Several acts in one message come in this order: reactions, facts, questions, haste, goodbye.
 _RANKS: dict[str, int] = {
@@ -116,15 +117,27 @@ class Wording:
 
 @lru_cache(maxsize=32)
 def _load(family: str) -> Wording:
-    own, shared = read_yaml(family, _FILE), read_yaml(_SHARED, _FILE)
+    own = read_yaml(family, _FILE)
+    files = {family: own}
+    # A family without a policy of its own serves the customers of another, who say what those say.
+    base = own.get(_BASE, "") if isinstance(own, dict) else ""
+    for name in (base, _SHARED):
+        if name:
+            files[name] = read_yaml(name, _FILE)
     try:
-        document = {section: {**shared[section], **entries} for section, entries in own.items()}
-    except (AttributeError, KeyError, TypeError):
+        document = {
+            section: {key: entry for name in reversed(files) for key, entry in files[name].get(section, {}).items()}
+            for section in own
+            if section != _BASE
+        }
+    except (AttributeError, TypeError):
         document = own  # no mappings of entries: the book says what is wrong
 
     def fault(field: Sequence[str | int], problem: str) -> ValueError:
-        inherited = len(field) > 1 and field[1] not in own[field[0]]
-        return field_error(_SHARED if inherited else family, _FILE, field, problem)
+        owner = family
+        if len(field) > 1:
+            owner = next(name for name in files if field[1] in files[name].get(field[0], {}))
+        return field_error(owner, _FILE, field, problem)
 
     return Wording(PhraseBook(document, fault))
 
@@ -161,7 +174,7 @@ class _Speaker:
             item = slots.get("item")
             plural = item is not None and _is_plural(item)
             told = tuple(slots) if all(slots.values()) else tuple([name for name, value in slots.items() if value])
-            key = (kind, alone, plural, told, slots.get("reason"), slots.get("remedy"))
+            key = (kind, alone, plural, told, *map(slots.get, CASE_SLOTS))
         pool = self._pools.get(key)
         if pool is None:
             pool = self._pools[key] = self._pool(kind, slots, alone)
