@@ -1,0 +1,20 @@
+"""Conformance checks for environments, agents, families and rewards; they are what our own tests use.
+
+Each check returns nothing and raises ``AssertionError`` with what is wrong.
+"""
+
+from __future__ import annotations
+
+from ss_gym.testing.agents import check_agent
+from ss_gym.testing.environments import DEFAULT_ACTIONS, check_text_environment
+from ss_gym.testing.episodes import ActingAgent, trace_digest
+from ss_gym.testing.families import check_family
+
+__all__ = [
+    "DEFAULT_ACTIONS",
+    "ActingAgent",
+    "check_agent",
+    "check_family",
+    "check_text_environment",
+    "trace_digest",
+]
