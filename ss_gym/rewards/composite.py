@@ -156,8 +156,13 @@ class CompositeReward(RewardFunction):
         weights = sum(function.weight for function, _ in given)
         if not given or (len(given) < len(pairs) and not (self.normalise and weights > 0)):
             return RewardResult(math.nan, breakdown, missing)
-        weighted = sum(function.weight * result.score for function, result in given)
-        return RewardResult(weighted / weights if self.normalise else weighted, breakdown, missing)
+        score = self.combined([(function, result.score) for function, result in given])
+        return RewardResult(score, breakdown, missing)
+
+    def combined(self, given: Sequence[tuple[RewardFunction, float]]) -> float:
+        """The scores that are there, with their functions, as one number."""
+        weighted = sum(function.weight * score for function, score in given)
+        return weighted / sum(function.weight for function, _ in given) if self.normalise else weighted
 
 
 def _asked(function: RewardFunction, turns: Turns, context: Context, before: Sequence[object]) -> Asked:

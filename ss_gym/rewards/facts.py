@@ -51,8 +51,8 @@ _FACT = re.compile(
     rf"|(?P<sign>[$€£]) ?(?P<amount1>{_NUMBER})"
     rf"|(?P<amount2>{_NUMBER}) ?(?P<currency>euro|dollar|pound|usd|eur|gbp)s?\b"
     rf"|(?P<percent>{_NUMBER}) ?(?:%|percent\b|per cent\b)"
-    rf"|(?P<count>{_NUMBER})(?:[ -](?P<kind>working |business )?(?P<unit>day|week|fortnight|month|year|hour|hr|minute|min"
-    rf"|second|sec)s?\b)?"
+    rf"|(?P<count>{_NUMBER})(?:[ -](?P<kind>working |business )?(?P<unit>day|week|fortnight|month|year|hour|hr"
+    rf"|minute|min|second|sec)s?\b)?"
     rf"|(?P<weekday>\b(?:{'|'.join(_WEEKDAYS)}))s?\b",
     re.IGNORECASE,
 )

@@ -111,6 +111,13 @@ class RewardFunction:
         """The reward of a conversation, waited for; raises as ``compute_reward``."""
         return self.checked(settled(self(turns, context)))
 
+    def compute_or_miss(self, turns: Turns, context: Context = None) -> RewardResult:
+        """The reward of a conversation, waited for; with the score nan and the reason where it is missing."""
+        try:
+            return self.compute(turns, context)
+        except MissingReward as reason:
+            return self.missed(reason)
+
     def compute_batch(
         self, conversations: Sequence[tuple[Turns, Context]], concurrency: int = CONCURRENCY
     ) -> list[RewardResult]:

@@ -67,7 +67,8 @@ RUDE = re.compile(
 )
 # A refusal that says neither why nor what could be done.
 REFUSAL = re.compile(
-    r"\b(?:can't|cannot|can not|could not|couldn't|unable to|not able to|won't be able to|nothing (?:that )?(?:i|we) can)\b",
+    r"\b(?:can't|cannot|can not|could not|couldn't|unable to|not able to|won't be able to"
+    r"|nothing (?:that )?(?:i|we) can)\b",
     re.IGNORECASE,
 )
 EMPATHY = re.compile(
@@ -82,8 +83,8 @@ UPSET = re.compile(
 # Pressure and promises that nobody can keep.
 PRESSURE = re.compile(
     r"\b(?:only today|today only|act now|act fast|last chance|don't miss|limited time|before it's too late|hurry|"
-    r"guarantee[ds]?|risk[- ]free|no risk|everyone is buying|you must buy|you'd be (?:crazy|foolish)|once in a lifetime|"
-    r"100% (?:safe|sure|satisfaction))\b",
+    r"guarantee[ds]?|risk[- ]free|no risk|everyone is buying|you must buy|you'd be (?:crazy|foolish)|"
+    r"once in a lifetime|100% (?:safe|sure|satisfaction))\b",
     re.IGNORECASE,
 )
 # What asks the user to do something, or offers to: an answer that leads on.
@@ -145,7 +146,7 @@ CLAIM = re.compile(
     re.IGNORECASE,
 )
 ALL_DONE = re.compile(
-    r"\b(?:all done|it's done|it is done|(?:is|are|been) (?:all |now )*(?:sorted|taken care of|arranged|set)|fully protected"
-    r"|works perfectly)\b",
+    r"\b(?:all done|it's done|it is done|(?:is|are|been) (?:all |now )*(?:sorted|taken care of|arranged|set)"
+    r"|fully protected|works perfectly)\b",
     re.IGNORECASE,
 )
