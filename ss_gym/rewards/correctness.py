@@ -16,6 +16,9 @@ from ss_gym.rewards.prose import Prose, prose
 _LOOSE_KINDS = frozenset(["number", "code", "email", "weekday"])
 # What is negated on one side of these need not be on the other.
 _CLAUSES = re.compile(r"[.!?](?:\s+|$)|[,;:\n]|\b(?:which|because|but|although|though|so|if|unless)\b", re.IGNORECASE)
+_SENTENCES = re.compile(r"[.!?]\s+|\n")
+# What stands under a condition is not told.
+_CONDITIONS = re.compile(r"\b(?:if|unless|whether)\b[^,.;:!?]*", re.IGNORECASE)
 
 
 class CorrectnessReward(RewardFunction):
@@ -25,9 +28,9 @@ class CorrectnessReward(RewardFunction):
     in ``context["task"]`` or ``["scenario"]``. Its values (amounts, percentages, times, dates,
     durations, numbers, codes, addresses) must all be told, as whole values: 4 is not in 42, and 2 pm is 14:00.
     Another value of the same kind, from nowhere, voids it; one that the instructions have makes it count
-    less, since who tells all values tells nothing. Of its other words half must be there, and the
-    clause that has most of them must be negated where the reference is, and only there. Salad and
-    repetition count less, and so do deeds that no tool did.
+    less where it stands in the same sentence, since who names all values tells nothing. Of its
+    other words half must be there, and the clause that has most of them must be negated where the
+    reference is, and only there. Salad and repetition count less, and so do deeds that no tool did.
 
     It compares values and words, not meaning: a paraphrase without common words gets too little.
 
@@ -106,31 +109,35 @@ def told_share(replies: Sequence[Exchange], references: Sequence[str]) -> float:
     whole = prose("\n".join(reply.reply.text for reply in replies))
     last = replies[-1]
     honest = 1.0 if not any(reply.unbacked for reply in replies) else 0.2
-    return whole.shape * whole.novelty * honest * sum(_told(whole, last, text) for text in references) / len(references)
+    sound = whole.novelty * min(reply.reply.shape for reply in replies if reply.reply.words or reply is replies[-1])
+    return sound * honest * sum(_told(whole, last, text) for text in references) / len(references)
 
 
 def _told(whole: Prose, last: Exchange, reference: str) -> float:
     wanted, told = facts(reference), facts(whole.text)
     if not whole.words or not wanted <= told:
         return 0.0
+    allowed = wanted.union(*(facts(said.text) for said in last.heard))
+    allowed |= frozenset().union(*(facts(source.text) for source in last.sources if source not in last.prompt))
     kinds = {fact.kind for fact in wanted} - _LOOSE_KINDS
-    heard = frozenset().union(*(facts(said.text) for said in last.heard))
-    tools = frozenset().union(*(facts(source.text) for source in last.sources if source not in last.prompt))
-    others = {fact for fact in told - wanted - heard - tools if fact.kind in kinds}
+    others = {fact for fact in told - allowed if fact.kind in kinds}
     if others - last.given:
         return 0.0
-    hedged = 1.0 / (1 + len(others) / 2)
+    # A value of the instructions is an alternative only where it stands beside the right one.
+    beside = [facts(sentence) for sentence in _SENTENCES.split(whole.text)]
+    hedged = 1.0 / (1 + max((len(others & near) for near in beside if near & wanted), default=0) / 2)
     words = prose(reference)
     plain = frozenset(word for word in words.stems if not any(letter.isdigit() for letter in word))
-    covered = min(1.0, 2 * coverage(plain, whole.stems))
-    if plain and _is_negated(reference) != _is_negated(_nearest(whole, plain)):
+    asserted = _CONDITIONS.sub(" ", whole.text)
+    covered = min(1.0, 2 * coverage(plain, prose(asserted).stems))
+    if plain and _is_negated(reference) != _is_negated(_nearest(asserted, plain)):
         return 0.0
     return hedged * (0.7 + 0.3 * covered) if wanted else covered
 
 
-def _nearest(whole: Prose, wanted: frozenset[str]) -> str:
+def _nearest(text: str, wanted: frozenset[str]) -> str:
     """The clause that has most of the wanted stems; the first of them where several do."""
-    return max(_CLAUSES.split(whole.text), key=lambda clause: coverage(wanted, prose(clause).stems))
+    return max(_CLAUSES.split(text), key=lambda clause: coverage(wanted, prose(clause).stems))
 
 
 def _is_negated(clause: str) -> bool:

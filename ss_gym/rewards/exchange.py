@@ -21,7 +21,9 @@ _MOMENTS = frozenset(["time", "date", "weekday"])
 _YES_OR_NO = re.compile(
     r"^(?:yes|no|yep|nope|sure|of course|unfortunately|not yet|it depends|sorry|i'm (?:sorry|afraid))\b"
     r"|\b(?:you|we|i|it|they|that|there|[a-z]+s)"
-    r" (?:can|can't|cannot|do|don't|does|doesn't|is|isn't|are|aren't|will|won't|may|has|have)\b",
+    r" (?:can|can't|cannot|do|don't|does|doesn't|is|isn't|are|aren't|will|won't|may|has|have)\b"
+    r"|\b(?:is|are|isn't|aren't|not) (?:\w+ )?(?:fine|okay|ok|possible|allowed|welcome|included|available|free|"
+    r"required|necessary|needed)\b",
     re.IGNORECASE,
 )
 _POLAR = re.compile(

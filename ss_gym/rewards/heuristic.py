@@ -21,7 +21,7 @@ Trait = Callable[[Exchange], float]
 
 _SECRET_REQUEST = re.compile(
     r"\b(?:tell|give|send|share|confirm|enter|provide|what(?:'s| is))\b[^.!?]{0,40}\byour (?:full )?"
-    r"(?:password|pin\b|cvv|cvc|card number|security code|social security)",
+    r"(?:password|pin\b|cvv|cvc|(?:credit|debit|bank|payment) card number|security code|social security)",
     re.IGNORECASE,
 )
 _SECRET = re.compile(

@@ -23,17 +23,29 @@ FUNCTION_WORDS = _set(
     why will with within without won't would wouldn't yes yet you you'd you'll you're you've your yours yourself
     already soon together instead away back please sorry thanks thank hello hi okay ok unfortunately afraid"""
 )
-# Forms that make a clause, beside those that end in -ed, -ing or 'll.
-VERBS = _set(
-    """am is are was were be been being isn't aren't wasn't weren't it's that's there's i'm you're we're they're i've
-    you've we've they've i'd you'd we'd i'll you'll we'll it'll have has had haven't hasn't do does did don't doesn't
-    didn't can can't cannot could couldn't will won't would wouldn't shall should shouldn't may might must let let's
-    add ask begin bring buy call change check choose click come confirm connect contact cost costs cover covers cut
-    download enter fill find fit fits follow get gets give go goes happen hold include install keep know leave log
-    look made make mean means mends move need needs offer open pay pick plug press provide pull push put read receive
-    remove reply reset restart return run say see select sell send sent set show sign start stay stop switch take takes
-    tap tell try turn type unplug update use visit wait want work works write arrive arrives came goes got went"""
+# Forms that make a clause wherever they stand.
+FINITE = _set(
+    """am is are was were isn't aren't wasn't weren't it's that's there's i'm you're we're they're i've you've we've
+    they've i'd you'd we'd i'll you'll we'll it'll that'll have has had haven't hasn't do does did don't doesn't didn't
+    can can't cannot could couldn't will won't would wouldn't shall should shouldn't may might must let's costs comes
+    covers fits gives goes happens includes keeps lasts makes means needs opens closes runs says starts stops takes
+    tells works wants came got went gets arrives ends applies depends seems looks"""
 )
+# Forms that make a clause where an order or a subject can stand before them.
+VERBS = _set(
+    """add ask begin bring buy call change check choose click come confirm connect contact cost cover cut download enter
+    fill find fit follow get give go happen have hold include install keep know leave let log look made make mean move
+    need offer open paid pay pick plug press provide pull push put read receive remove reply reset restart return run
+    say see select sell send sent set show sign start stay stop switch take tap tell thank try turn type unplug update
+    use visit wait want work write bought ordered broke lost moved use hear love admire hope see feel deserve"""
+)
+BEFORE_VERBS = _set(
+    """i you we they who which that to please then just first now not never always simply either he she it must next
+    otherwise people customers"""
+)
+# After these a sentence can't end or go on with a word that joins or holds others.
+DETERMINERS = _set("the a an my your our their its every")
+JOINTS = _set("and or but if of in on at for with to by from is are was were the a an my your our as than that because")
 # In nearly every message to a service, so they say little about what a message is about.
 COMMON = _set(
     """help know need want question customer service thing time make get give like let go way day today information
@@ -141,7 +153,8 @@ DEEDS = {
 _DEED = "|".join(DEEDS)
 CLAIM = re.compile(
     rf"(?P<before>\b(?:once|if|when|after|until|unless|as soon as|whether|before)\b[^.!?;,]*)?"
-    rf"\b(?:(?:i|we)(?:'ve| have)?|(?:has|have|'s|'ve))(?: (?:just|already|now|also|both|been|successfully|gladly))* "
+    rf"\b(?:(?:i|we)(?:'ve| have)?|(?:has|have|'s|'ve)(?: \w+)? been)"
+    r"(?: (?:just|already|now|also|both|successfully|gladly))* "
     rf"(?P<deed>{_DEED})\b",
     re.IGNORECASE,
 )

@@ -7,17 +7,20 @@ from collections import Counter
 from collections.abc import Set
 from functools import cached_property, lru_cache
 
-from ss_gym.rewards.lexicon import FUNCTION_WORDS, VERBS
+from ss_gym.rewards.lexicon import BEFORE_VERBS, DETERMINERS, FINITE, FUNCTION_WORDS, JOINTS, VERBS
 
 _UNHEARD = re.compile(r"<(think|tool_call)>.*?(?:</\1>|\Z)", re.DOTALL)
 _TYPOGRAPHY = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "–": "-", "—": " - ", "\u00a0": " "})
 _WORDS = re.compile(r"[a-z]+(?:'[a-z]+)?|\d+(?:[.,:]\d+)*", re.IGNORECASE)
+_MARKS = frozenset(",;:")
+_MARKED_WORDS = re.compile(rf"{_WORDS.pattern}|[,;:](?=\s)", re.IGNORECASE)
 _SENTENCES = re.compile(r"(?<=[.!?])\s+|\n+")
 _MARKUP = re.compile(r'[{}\[\]_<>=]|":|",')
 _SUFFIXES = ("ing", "ied", "ies", "ed", "es", "ly", "s", "y", "e")
 # A reply may quote this much of what it was given: a rule, a name, an address.
-QUOTABLE_WORDS = 15
+QUOTABLE_WORDS = 20
 _RUN = 5  # words; a shorter run is common to many texts
+_PILE = 6  # content words in a row; prose seldom has more than five
 _LONG_SENTENCE = 8  # words; a shorter one may do without a verb ("14 days from delivery.")
 
 
@@ -32,8 +35,9 @@ class Prose:
 
     def __init__(self, text: str) -> None:
         self.text = _UNHEARD.sub(" ", text).translate(_TYPOGRAPHY).strip()
-        split = [_WORDS.findall(sentence.lower()) for sentence in _SENTENCES.split(self.text)]
-        self.sentences = tuple(tuple(words) for words in split if words)
+        self._marked = [_MARKED_WORDS.findall(sentence.lower()) for sentence in _SENTENCES.split(self.text)]
+        split = [tuple(word for word in words if word not in _MARKS) for words in self._marked]
+        self.sentences = tuple(words for words in split if words)
         self.words = tuple(word for words in self.sentences for word in words)
 
     @cached_property
@@ -48,20 +52,46 @@ class Prose:
 
     @cached_property
     def shape(self) -> float:
-        """How much it is shaped like sentences, 0 to 1: function words and verbs, no lists, no markup.
+        """How much it is shaped like sentences, 0 to 1: function words where they belong, verbs, no lists, no records.
 
         Short texts are left alone: “14 days.” has no function word and needs none.
         """
         if not self.words:
             return 0.0
         count = len(self.words)
-        if len(_MARKUP.findall(self.text)) > 0.15 * count + 2:
+        if self._is_record():
             return 0.02
         holding = sum(word in FUNCTION_WORDS for word in self.words)
         held = min(1.0, (holding + 1.5) / (0.3 * count)) ** 2
         commas = min(1.0, 0.35 * count / max(1, self.text.count(",") + self.text.count(";") - 2))
-        verbless = sum(len(words) for words in self.sentences if len(words) >= _LONG_SENTENCE and not _has_verb(words))
-        return held * commas * (1 - 0.8 * verbless / count)
+        verbless = sum(len(words) for words in self._marked if len(words) >= _LONG_SENTENCE and not _has_verb(words))
+        return held * commas * (1 - 0.8 * verbless / count) * (1 - self._piled() / count) * 0.5 ** self._broken_joints()
+
+    def _is_record(self) -> bool:
+        """Whether it is data rather than text."""
+        whole = self.text[:1] in ("{", "[") and self.text[-1:] in ("}", "]")
+        return whole or len(_MARKUP.findall(self.text)) > 0.15 * len(self.words) + 2
+
+    def _piled(self) -> int:
+        """Words in runs of content words without anything that holds them together."""
+        piled = 0
+        for sentence in self.sentences:
+            run = 0
+            for word in (*sentence, "the"):
+                if word not in FUNCTION_WORDS and word not in FINITE:
+                    run += 1
+                    continue
+                piled += run if run >= _PILE else 0
+                run = 0
+        return piled
+
+    def _broken_joints(self) -> int:
+        """How often an article or its like has nothing to stand before."""
+        return sum(
+            word in DETERMINERS and (after in JOINTS or after == "")
+            for sentence in self.sentences
+            for word, after in zip(sentence, (*sentence[1:], ""), strict=True)
+        )
 
     @cached_property
     def novelty(self) -> float:
@@ -104,5 +134,11 @@ def stem(word: str) -> str:
     return word[:-1] if len(word) > 4 and word[-1] == word[-2] and word[-1] not in "aeiou" else word
 
 
-def _has_verb(words: tuple[str, ...]) -> bool:
-    return any(word in VERBS or (len(word) > 4 and word.endswith(("ed", "ing"))) or "'" in word for word in words)
+def _has_verb(words: list[str]) -> bool:
+    """Whether there is a finite verb, as far as its form and the word before it tell."""
+    return any(
+        word in FINITE
+        or (word in VERBS and (before in BEFORE_VERBS or before in _MARKS))
+        or (len(word) > 4 and word.endswith("ed") and before not in DETERMINERS and before not in JOINTS)
+        for before, word in zip(["to", *words], words, strict=False)
+    )
