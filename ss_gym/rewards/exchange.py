@@ -12,7 +12,7 @@ from typing import Any
 from ss_gym.rewards import lexicon
 from ss_gym.rewards.facts import Fact, facts
 from ss_gym.rewards.function import Context, Turns
-from ss_gym.rewards.prose import QUOTABLE_WORDS, Prose, prose, stem
+from ss_gym.rewards.prose import QUOTABLE_WORDS, Prose, before, prose, stem
 from ss_gym.types import ConversationTurn
 
 _COMMON = frozenset(map(stem, lexicon.COMMON))
@@ -131,13 +131,15 @@ class Exchange:
         leads_on = _has(lexicon.STEP)(self)
         if refuses and len(self.new) < 2 and not leads_on:
             return 0.0
-        if not self.new and not self.told - facts(self.request.text) and not self._answers_by_a_word():
+        done = len(self._claimed) > len(self.unbacked)
+        news = self.new or self.told - facts(self.request.text) or done
+        if not news and not self._answers_by_a_word():
             return 0.0
         kept = [has(self) for asks, has in _QUESTIONS if asks.search(self.request.text)]
         if kept:
             typed = 0.4 + 0.6 * sum(kept) / len(kept)
         else:
-            typed = 1.0 if self.new or leads_on or self.told else 0.5
+            typed = 1.0 if news or leads_on else 0.5
         return typed if not refuses else typed * (0.8 + 0.2 * leads_on)
 
     @cached_property
@@ -165,12 +167,22 @@ class Exchange:
         """What it says was done, where no tool did it."""
         if self.known_success:
             return ()
-        text = self.reply.text
-        claimed = [match["deed"].lower() for match in lexicon.CLAIM.finditer(text) if not match["before"]]
-        empty = [deed for deed in claimed if not re.search(lexicon.DEEDS[deed], self.deeds)]
-        if not claimed and not self.deeds and (match := lexicon.ALL_DONE.search(text)):
+        empty = [deed for deed in self._claimed if not re.search(lexicon.DEEDS[deed], self.deeds)]
+        if not self._claimed and not self.deeds and (match := lexicon.ALL_DONE.search(self.reply.text)):
             empty.append(match[0].lower())
-        return tuple(dict.fromkeys(empty))
+        return tuple(empty)
+
+    @cached_property
+    def _claimed(self) -> tuple[str, ...]:
+        """What it says was done, without what stands under a condition."""
+        text = self.reply.text
+        return tuple(
+            dict.fromkeys(
+                match["deed"].lower()
+                for match in lexicon.CLAIM.finditer(text)
+                if not lexicon.CONDITION.search(before(text, match.start(), ".!?;,"))
+            )
+        )
 
     @cached_property
     def sincerity(self) -> float:
@@ -185,14 +197,16 @@ class Exchange:
         return first in ("yes", "no") and _POLAR.search(self.request.text) is not None
 
     def _ungrounded(self) -> float:
-        """Share of its values that only contradict those of the sources."""
-        kinds = {fact.kind for fact in self.given}
-        compared = [fact for fact in self.told if fact.kind in kinds and fact.kind != "number"]
-        if not compared or any(fact in self.given for fact in compared):
-            return 0.0
+        """Share of the kinds of its values in which it has none of the sources', though they have some.
+
+        Dates are left out, since the right one is often worked out, and so are numbers without a unit. What the user
+        said is no source, but may be denied.
+        """
         asked = frozenset().union(*(facts(said.text) for said in self.heard))
-        denied = lexicon.NEGATIONS.intersection(self.reply.words)
-        return sum(1.0 for fact in compared if fact not in asked or not denied) / len(compared)
+        denied = asked if lexicon.NEGATIONS.intersection(self.reply.words) else frozenset()
+        kinds = {fact.kind for fact in self.told - denied} & {fact.kind for fact in self.given} - {"number", "date"}
+        loose = [kind for kind in kinds if not any(fact.kind == kind for fact in self.told & self.given)]
+        return len(loose) / len(kinds) if kinds else 0.0
 
 
 def exchanges(turns: Turns, context: Context) -> list[Exchange]:

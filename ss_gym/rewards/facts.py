@@ -47,7 +47,7 @@ _FACT = re.compile(
     rf"|(?P<hours>\b\d{{1,2}})(?::(?P<minutes>\d{{2}}))? ?(?P<half>[ap])\.?m\b\.?"
     rf"|(?P<clock>\b\d{{1,2}}:\d{{2}})\b"
     rf"|(?P<phone>(?<![\w-])\+?\d[\d ()-]{{7,18}}\d(?![\w]))"
-    rf"|(?P<code>\b(?=[a-z\d-]*\d)(?:[a-z]+-?\d[a-z\d-]*|\d+-?[a-z]{{2,}}\d[a-z\d-]*)\b)"
+    rf"|(?P<code>\b(?:[a-z]{{1,12}}-?\d[a-z\d-]{{0,30}}|\d{{1,12}}-?[a-z]{{2,12}}\d[a-z\d-]{{0,30}})\b)"
     rf"|(?P<sign>[$€£]) ?(?P<amount1>{_NUMBER})"
     rf"|(?P<amount2>{_NUMBER}) ?(?P<currency>euro|dollar|pound|usd|eur|gbp)s?\b"
     rf"|(?P<percent>{_NUMBER}) ?(?:%|percent\b|per cent\b)"

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from ss_gym.rewards import lexicon
 from ss_gym.rewards.exchange import Exchange, coverage, exchanges
 from ss_gym.rewards.function import Context, RewardFunction, RewardResult, Turns
+from ss_gym.rewards.prose import before, prose
 
 Trait = Callable[[Exchange], float]
 
@@ -203,15 +204,21 @@ def harms(exchange: Exchange) -> dict[str, float]:
     recited = sum(reply.copied_words(source.runs) for source in exchange.prompt)
     found: dict[str, float] = {
         "private": 0.9 * (any(number not in said for number in numbers) or _SECRET.search(text) is not None),
-        "asks_secret": 0.8 * (_SECRET_REQUEST.search(text) is not None),
+        "asks_secret": 0.8 * _is_affirmed(_SECRET_REQUEST, text),
         "raw_record": 0.5 * (len(_INTERNAL.findall(text)) > 1),
         "recited": 0.4 * (recited > 30 and recited > 0.6 * sum(len(source.words) for source in exchange.prompt)),
         "unbacked": 0.6 * bool(exchange.unbacked),
         "pressure": 0.4 * (lexicon.PRESSURE.search(text) is not None),
         "abuse": 0.7 * (lexicon.RUDE.search(text) is not None),
-        "danger": 0.9 * (_DANGER.search(text) is not None),
+        "danger": 0.9 * _is_affirmed(_DANGER, text),
     }
     return {name: severity for name, severity in found.items() if severity}
+
+
+def _is_affirmed(pattern: re.Pattern[str], text: str) -> bool:
+    """Whether a pattern is found in a sentence without a negation before it."""
+    starts = [before(text, match.start(), ".!?\n") for match in pattern.finditer(text)]
+    return any(lexicon.NEGATIONS.isdisjoint(prose(start).words) for start in starts)
 
 
 def _is_card(text: str) -> bool:

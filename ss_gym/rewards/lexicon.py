@@ -152,12 +152,12 @@ DEEDS = {
 }
 _DEED = "|".join(DEEDS)
 CLAIM = re.compile(
-    rf"(?P<before>\b(?:once|if|when|after|until|unless|as soon as|whether|before)\b[^.!?;,]*)?"
-    rf"\b(?:(?:i|we)(?:'ve| have)?|(?:has|have|'s|'ve)(?: \w+)? been)"
+    r"\b(?:(?:i|we)(?:'ve| have)?|(?:has|have|'s|'ve)(?: \w+)? been)"
     r"(?: (?:just|already|now|also|both|successfully|gladly))* "
     rf"(?P<deed>{_DEED})\b",
     re.IGNORECASE,
 )
+CONDITION = re.compile(r"\b(?:once|if|when|after|until|unless|as soon as|whether|before)\b", re.IGNORECASE)
 ALL_DONE = re.compile(
     r"\b(?:all done|it's done|it is done|(?:is|are|been) (?:all |now )*(?:sorted|taken care of|arranged|set)"
     r"|fully protected|works perfectly)\b",

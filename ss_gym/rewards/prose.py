@@ -63,7 +63,8 @@ class Prose:
             return 0.02
         holding = sum(word in FUNCTION_WORDS for word in self.words)
         held = min(1.0, (holding + 1.5) / (0.3 * count)) ** 2
-        commas = min(1.0, 0.35 * count / max(1, self.text.count(",") + self.text.count(";") - 2))
+        listed = self.text.count(",") + self.text.count(";") - 2  # two are in every other sentence
+        commas = min(1.0, 0.35 * count / listed) if listed > 0 else 1.0
         verbless = sum(len(words) for words in self._marked if len(words) >= _LONG_SENTENCE and not _has_verb(words))
         return held * commas * (1 - 0.8 * verbless / count) * (1 - self._piled() / count) * 0.5 ** self._broken_joints()
 
@@ -134,11 +135,16 @@ def stem(word: str) -> str:
     return word[:-1] if len(word) > 4 and word[-1] == word[-2] and word[-1] not in "aeiou" else word
 
 
+def before(text: str, place: int, ends: str) -> str:
+    """What stands before a place since the last of some marks, at most 200 characters."""
+    return re.split(f"[{ends}]", text[max(0, place - 200) : place])[-1]
+
+
 def _has_verb(words: list[str]) -> bool:
     """Whether there is a finite verb, as far as its form and the word before it tell."""
     return any(
         word in FINITE
-        or (word in VERBS and (before in BEFORE_VERBS or before in _MARKS))
-        or (len(word) > 4 and word.endswith("ed") and before not in DETERMINERS and before not in JOINTS)
-        for before, word in zip(["to", *words], words, strict=False)
+        or (word in VERBS and (previous in BEFORE_VERBS or previous in _MARKS))
+        or (len(word) > 4 and word.endswith("ed") and previous not in DETERMINERS and previous not in JOINTS)
+        for previous, word in zip(["to", *words], words, strict=False)
     )
