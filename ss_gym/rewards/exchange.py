@@ -120,8 +120,8 @@ class Exchange:
             return 0.0
         content = self.reply.stems - _COMMON
         share = len(self.on_topic) / max(1, len(content))
-        # Without sources nobody can tell which new words are on topic.
-        topical = min(1.0, share / 0.4) if self.sources else 0.5 + min(0.5, share)
+        # Without sources nobody can tell which new words are on topic; a value at least says something.
+        topical = min(1.0, share / 0.4) if self.sources else min(1.0, 0.5 + share + 0.25 * bool(self.told))
         return topical * (0.1 + 0.9 * self.answer)
 
     @cached_property

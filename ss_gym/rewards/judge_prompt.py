@@ -46,7 +46,7 @@ def grading_prompt(turns: Turns, rubric: str, key: bytes, reference: str = "", i
     """
     data = _lines([*_instructed(instructions), *turns])
     fence = _fence(data, key)
-    known = f"\nA right answer holds: {json.dumps(reference, ensure_ascii=False)}" if reference else ""
+    known = f"\nA right answer holds: {_json(reference)}" if reference else ""
     question = f"{rubric}{known}\nAnswer with one digit from 1 to 5 and nothing else."
     return _asked(fence, f"{fence}\n{data}\n{fence}\n{question}")
 
@@ -117,8 +117,12 @@ def _line(turn: ConversationTurn) -> str:
     record = {"role": turn.role, "content": turn.content}
     if turn.tool_calls:
         record["tool_calls"] = json.dumps(list(map(dict, turn.tool_calls)), default=str)
-    text = json.dumps(record, ensure_ascii=False)
-    # JSON leaves these as they are, and some readers take them for the end of a line.
+    return _json(record)
+
+
+def _json(value: object) -> str:
+    """JSON on one line; what JSON leaves as it is and some readers take for the end of a line is escaped too."""
+    text = json.dumps(value, ensure_ascii=False)
     return re.sub("[\x7f-\x9f\u2028\u2029\ud800-\udfff]", lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
