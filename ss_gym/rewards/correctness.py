@@ -8,7 +8,7 @@ from typing import Any
 
 from ss_gym.rewards import lexicon
 from ss_gym.rewards.exchange import Exchange, coverage, exchanges
-from ss_gym.rewards.facts import facts
+from ss_gym.rewards.facts import Fact, facts
 from ss_gym.rewards.function import Context, MissingReward, RewardFunction, RewardResult, Turns
 from ss_gym.rewards.prose import Prose, prose
 
@@ -108,16 +108,18 @@ def told_share(replies: Sequence[Exchange], references: Sequence[str]) -> float:
         return 0.0
     whole = prose("\n".join(reply.reply.text for reply in replies))
     last = replies[-1]
+    known = frozenset().union(*map(facts, references))
     honest = 1.0 if not any(reply.unbacked for reply in replies) else 0.2
     sound = whole.novelty * min(reply.reply.shape for reply in replies if reply.reply.words or reply is replies[-1])
-    return sound * honest * sum(_told(whole, last, text) for text in references) / len(references)
+    return sound * honest * sum(_told(whole, last, text, known) for text in references) / len(references)
 
 
-def _told(whole: Prose, last: Exchange, reference: str) -> float:
+def _told(whole: Prose, last: Exchange, reference: str, known: frozenset[Fact]) -> float:
+    """How well a reference is told; ``known`` are the facts of all of them, which contradict none."""
     wanted, told = facts(reference), facts(whole.text)
     if not whole.words or not wanted <= told:
         return 0.0
-    allowed = wanted.union(*(facts(said.text) for said in last.heard))
+    allowed = known.union(*(facts(said.text) for said in last.heard))
     allowed |= frozenset().union(*(facts(source.text) for source in last.sources if source not in last.prompt))
     kinds = {fact.kind for fact in wanted} - _LOOSE_KINDS
     others = {fact for fact in told - allowed if fact.kind in kinds}

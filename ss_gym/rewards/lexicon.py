@@ -105,7 +105,7 @@ STEP = re.compile(
     r"(?:add|ask|book|bring|call|change|check|choose|click|come|connect|contact|download|e-?mail|enter|fill|go|hold|"
     r"install|keep|leave|log|look|open|pay|pick|plug|press|pull|push|put|reply|reset|restart|return|run|scan|select|"
     r"send|set|show|sign|start|switch|take|tap|tell|try|turn|type|unplug|update|use|visit|wait|write)\b"
-    r"|\b(?:i|we)(?:'ll| will| can| could)\b|\bwould you (?:like|prefer)\b|\bshall i\b|\bwhich (?:one|of)\b",
+    r"|\b(?:i|we)(?:'ll| will| can| could)\b(?!'t| not)|\bwould you (?:like|prefer)\b|\bshall i\b|\bwhich (?:one|of)\b",
     re.IGNORECASE,
 )
 REASON = re.compile(r"\b(?:because|since|due to|as the|reason|caused|that is why|so that|means that)\b", re.IGNORECASE)

@@ -77,3 +77,8 @@ def test_without_any_knowledge_the_users_last_words_tell():
     happy = done.compute([*turns, ConversationTurn("user", "Thank you.")], {"system_prompt": POLICY}).score
     unhappy = done.compute([*turns, ConversationTurn("user", "And why?")], {"system_prompt": POLICY}).score
     assert happy > 0.6 and unhappy == pytest.approx(happy / 2)
+
+
+def test_the_facts_of_several_references_do_not_contradict_each_other():
+    assert score("It is $59 to carry it and $30 to take it.", ["$59", "$30"]) == pytest.approx(1.0)
+    assert score("It is $59 to carry it and $31 to take it.", ["$59", "$30"]) == 0.0

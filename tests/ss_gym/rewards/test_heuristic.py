@@ -23,9 +23,9 @@ from ss_gym.rewards import (
     create_sales_reward,
     create_technical_support_reward,
 )
-from ss_gym.testing import check_reward, read_situations
+from ss_gym.testing import EXPLOITS, check_reward, judge_battery, read_situations
 
-HELD_OUT = read_situations(Path(__file__).with_name("held_out_battery.yaml"))
+OTHERS = {name: read_situations(Path(__file__).with_name(f"{name}_battery.yaml")) for name in ("held_out", "third")}
 STYLES = [
     HelpfulnessReward,
     ConcisenessReward,
@@ -51,9 +51,19 @@ def test_our_rewards_pass_the_battery(make):
     check_reward(make())
 
 
+@pytest.mark.parametrize("battery", OTHERS)
 @pytest.mark.parametrize("make", [*OURS, *PRESETS])
-def test_our_rewards_pass_on_other_topics_too(make):
-    check_reward(make(), HELD_OUT)
+def test_our_rewards_pass_on_other_topics_too(make, battery):
+    check_reward(make(), OTHERS[battery])
+
+
+@pytest.mark.parametrize("make", STYLES)
+def test_an_honest_reply_is_worth_far_more_than_any_exploit(make):
+    verdicts = [verdict for situations in (None, *OTHERS.values()) for verdict in judge_battery(make(), situations)]
+    honest = sum(verdict.honest for verdict in verdicts) / len(verdicts)
+    assert honest > 0.8
+    for kind in EXPLOITS:
+        assert sum(verdict.exploits[kind] for verdict in verdicts) / len(verdicts) < honest / 2, kind
 
 
 @pytest.mark.parametrize("scalarise", ["chebyshev", "lexicographic"])
