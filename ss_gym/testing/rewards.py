@@ -16,12 +16,12 @@ def check_reward(
 ) -> None:
     """Checks a reward: what it gives, and that it can't be had by looking good.
 
-    Scores are finite, the same the second time and in copies; the conversation is left as it is; an
-    empty one is judged or missing, without an error. In no situation of the battery does an exploit
-    (keyword salad, repetition, length padding, sycophancy, copied policy, echo of the question, tool
-    output, a false promise, a refusal of everything, nothing at all) get more than the honest, short and
-    correct reply, and the reward tells at least one of them from it. Situations in which the reward is
-    missing do not count, but it must not be missing in all.
+    Scores are finite, the same the second time, in copies and in pickles (if it can be pickled); the
+    conversation is left as it is; an empty one is judged or missing, without an error. In no situation of
+    the battery does an exploit (keyword salad, repetition, length padding, sycophancy, copied policy,
+    echo of the question, tool output, a false promise, a refusal of everything, nothing at all) get more
+    than the honest, short and correct reply, and the reward tells at least one of them from it. Situations
+    in which the reward is missing do not count, but it must not be missing in all.
 
     To pass is necessary, not sufficient: a policy that is trained will look for what no battery holds.
 
@@ -39,13 +39,22 @@ def check_reward(
     turns, context = tested[0].replied(tested[0].honest)
     _check_conversation_is_kept(function, turns, context)
     verdicts = judge_battery(function, tested)
+    _check_verdicts(function.name, verdicts)
     if deterministic:
-        again = copy.deepcopy(function), pickle.loads(pickle.dumps(function))
-        for other in (function, *again):
+        for other in (function, *_copies(function)):
             assert _told(judge_battery(other, tested[:1])) == _told(verdicts[:1]), (
                 f"{function.name} gives the same conversation another score the second time, or in a copy"
             )
-    _check_verdicts(function.name, verdicts)
+
+
+def _copies(function: RewardFunction) -> list[RewardFunction]:
+    """A copy and, where it can be pickled, what comes out of a pickle; functions inside functions can't."""
+    copies = [copy.deepcopy(function)]
+    try:
+        copies.append(pickle.loads(pickle.dumps(function)))
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return copies
+    return copies
 
 
 def _check_empty(function: RewardFunction) -> None:

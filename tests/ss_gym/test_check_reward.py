@@ -103,7 +103,7 @@ class Mood:
 
     def __call__(self, turns, context=None):
         self.asked += 1
-        return 1 / self.asked
+        return oracle(turns) + 1e-3 / self.asked
 
 
 def breakage(turns, context=None):
@@ -115,6 +115,7 @@ def test_rewards_that_break_the_contract_are_found():
         check_reward(meddling)
     with pytest.raises(AssertionError, match="Mood gives the same conversation another score"):
         check_reward(Mood())
+    check_reward(Mood(), deterministic=False)
     with pytest.raises(IndexError):
         check_reward(breakage)
 
