@@ -106,17 +106,21 @@ class Bench:
     async def _tried(
         self, answers: Callable[[Sequence[Conversation]], list[T | MissingReward]], batch: Sequence[Conversation]
     ) -> list[T | MissingReward]:
-        """The answers to a batch; what failed or could not be read is asked again, up to the limit."""
+        """The answers to a batch; what failed or could not be read is asked again, up to the limit.
+
+        The last time, each question is asked by itself: one that the backend can't take must not cost the others.
+        """
         given: dict[int, T | MissingReward] = {}
-        for _ in range(self.retries + 1):
-            open_places = [
-                place for place in range(len(batch)) if isinstance(given.get(place, _UNASKED), MissingReward)
-            ]
-            if not open_places:
-                break
-            # A backend may keep what it computed with a conversation: each attempt has a fresh one.
-            fresh = [Conversation(batch[place]) for place in open_places]
-            given.update(zip(open_places, await self._called(partial(answers, fresh), len(fresh)), strict=True))
+        for left in range(self.retries, -1, -1):
+            places = [place for place in range(len(batch)) if isinstance(given.get(place, _UNASKED), MissingReward)]
+            groups = [places] if left or not given else [[place] for place in places]
+            for group in filter(None, groups):
+                # A backend may keep what it computed with a conversation: each attempt has a fresh one.
+                fresh = [Conversation(batch[place]) for place in group]
+                told = await self._called(partial(answers, fresh), len(fresh))
+                given.update(zip(group, told, strict=True))
+                if len(groups) > 1 and isinstance(told[0], _SlowJudge):
+                    break  # it hangs: do not wait for it as often as there are questions
         return [given[place] for place in range(len(batch))]
 
     async def _called(self, call: Callable[[], list[T | MissingReward]], count: int) -> list[T | MissingReward]:
@@ -124,12 +128,17 @@ class Bench:
             try:
                 return await in_thread(call, self.timeout)
             except TimeoutError:
-                reason = MissingReward(f"the judge did not answer in {self.timeout:g} seconds")
+                limit = "in time" if self.timeout is None else f"in {self.timeout:g} seconds"
+                reason: MissingReward = _SlowJudge(f"the judge did not answer {limit}")
             except (ImportError, TypeError, FileNotFoundError, NotImplementedError):
                 raise  # it never can answer: a mistake to be told, not a judgement that is missing
             except Exception as error:
                 reason = MissingReward(f"the judge failed: {type(error).__name__}: {error}")
         return [reason] * count
+
+
+class _SlowJudge(MissingReward):
+    """A judge that ran into its time-out."""
 
 
 _UNASKED = MissingReward("it was not asked")

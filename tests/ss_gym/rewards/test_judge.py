@@ -145,6 +145,38 @@ def test_only_what_failed_is_asked_again():
     assert backend.sizes == [2, 1]
 
 
+def test_one_question_that_can_not_be_asked_does_not_cost_the_others():
+    class Narrow(Scripted):
+        def generate(self, conversations, sampling):
+            if any("too long" in conversation[-1]["content"] for conversation in conversations):
+                raise ValueError("the prompt is longer than the context")
+            return super().generate(conversations, sampling)
+
+    backend = Narrow(lambda question: "5")
+    talks = [[*TURNS, ConversationTurn("user", text)] for text in ("one", "too long", "three")]
+    first, second, third = JudgeReward(backend, retries=1).compute_batch([(talk, None) for talk in talks])
+    assert (first.score, third.score) == (1.0, 1.0) and backend.sizes == [1, 1]
+    assert math.isnan(second.score) and "longer than the context" in second.missing["judge"]
+
+
+def test_a_backends_own_time_out_is_a_failure_too():
+    def late(question):
+        raise TimeoutError
+
+    with pytest.raises(MissingReward, match="did not answer in time"):
+        judge(late, timeout=None, retries=0).compute(TURNS)
+
+
+def test_a_judge_that_hangs_is_not_waited_for_once_a_question():
+    release = threading.Event()
+    before = time.perf_counter()
+    hanging = judge(lambda question: release.wait(20) and "5", timeout=0.2, retries=1)
+    results = hanging.compute_batch([(TURNS, None)] * 30)
+    assert all(math.isnan(result.score) for result in results)
+    assert time.perf_counter() - before < 3  # two calls, not thirty-one
+    release.set()
+
+
 def test_a_judge_that_hangs_is_missing_in_time():
     release = threading.Event()
     before = time.perf_counter()
