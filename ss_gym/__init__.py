@@ -23,8 +23,24 @@ if TYPE_CHECKING:
     from ss_gym.environment import Response as Response
     from ss_gym.environment import TextEnvironment as TextEnvironment
     from ss_gym.rewards import CompositeReward as CompositeReward
+    from ss_gym.rewards import ConcisenessReward as ConcisenessReward
+    from ss_gym.rewards import CorrectnessReward as CorrectnessReward
+    from ss_gym.rewards import CustomerServiceReward as CustomerServiceReward
+    from ss_gym.rewards import EngagementReward as EngagementReward
+    from ss_gym.rewards import HelpfulnessReward as HelpfulnessReward
+    from ss_gym.rewards import JudgeReward as JudgeReward
+    from ss_gym.rewards import MissingReward as MissingReward
+    from ss_gym.rewards import MultiObjectiveReward as MultiObjectiveReward
+    from ss_gym.rewards import NeuralReward as NeuralReward
+    from ss_gym.rewards import PairwiseJudge as PairwiseJudge
+    from ss_gym.rewards import PolitenessReward as PolitenessReward
     from ss_gym.rewards import RewardFunction as RewardFunction
     from ss_gym.rewards import RewardResult as RewardResult
+    from ss_gym.rewards import SafetyReward as SafetyReward
+    from ss_gym.rewards import SalesReward as SalesReward
+    from ss_gym.rewards import TaskCompletionReward as TaskCompletionReward
+    from ss_gym.rewards import TechnicalSupportReward as TechnicalSupportReward
+    from ss_gym.rewards import create_customer_service_reward as create_customer_service_reward
     from ss_gym.rewards import reward_function as reward_function
     from ss_gym.spaces import Utterance as Utterance
     from ss_gym.task import TaskEnvironment as TaskEnvironment
@@ -43,26 +59,42 @@ __version__ = "0.1.0"
 # Public name -> module that holds it.
 _EXPORTS = {
     "AgentConfig": "ss_gym.agents",
-    "CompositeReward": "ss_gym.rewards",
     "Completion": "ss_gym.types",
+    "CompositeReward": "ss_gym.rewards",
+    "ConcisenessReward": "ss_gym.rewards",
     "Conclusion": "ss_gym.environment",
     "Conversation": "ss_gym.agents",
     "ConversationEnvironment": "ss_gym.conversation",
     "ConversationTurn": "ss_gym.types",
+    "CorrectnessReward": "ss_gym.rewards",
     "CustomerServiceEnvironment": "ss_gym.customer_service",
+    "CustomerServiceReward": "ss_gym.rewards",
+    "EngagementReward": "ss_gym.rewards",
+    "HelpfulnessReward": "ss_gym.rewards",
+    "JudgeReward": "ss_gym.rewards",
+    "MissingReward": "ss_gym.rewards",
     "Money": "ss_gym.tools",
+    "MultiObjectiveReward": "ss_gym.rewards",
     "MultiTurnAgent": "ss_gym.agents",
     "MultiTurnTrajectory": "ss_gym.types",
+    "NeuralReward": "ss_gym.rewards",
     "Opening": "ss_gym.environment",
+    "PairwiseJudge": "ss_gym.rewards",
+    "PolitenessReward": "ss_gym.rewards",
     "Response": "ss_gym.environment",
     "RewardFunction": "ss_gym.rewards",
     "RewardResult": "ss_gym.rewards",
+    "SafetyReward": "ss_gym.rewards",
+    "SalesReward": "ss_gym.rewards",
+    "TaskCompletionReward": "ss_gym.rewards",
     "TaskEnvironment": "ss_gym.task",
+    "TechnicalSupportReward": "ss_gym.rewards",
     "TextEnvironment": "ss_gym.environment",
     "TextVectorEnv": "ss_gym.vector",
     "ToolError": "ss_gym.tools",
     "Toolkit": "ss_gym.tools",
     "Utterance": "ss_gym.spaces",
+    "create_customer_service_reward": "ss_gym.rewards",
     "load_agent_from_checkpoint": "ss_gym.agents",
     "parse_action": "ss_gym.actions",
     "reward_function": "ss_gym.rewards",

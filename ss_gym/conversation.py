@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
@@ -55,7 +56,8 @@ class ConversationEnvironment(TextEnvironment):
             or a file of them: a list in JSON or YAML, or a line each (``.jsonl``). Some examples by default.
         max_turns: replies before the conversation is cut.
         reward_fn: takes the turns and the scenario as a mapping; see ``RewardFunction``, whose weight does
-            not count here, where there is no other. No reward if None.
+            not count here, where there is no other. No reward if None. A reward that is missing is none, and
+            ``info["audit"]["missing"]`` tells why.
         max_steps: actions of any kind before it is cut.
         max_action_chars: a longer action is an error of the agent.
         render_mode: ``human``, ``ansi`` or None.
@@ -115,8 +117,11 @@ class ConversationEnvironment(TextEnvironment):
         """Ask the reward function, if there is one."""
         if self.reward_fn is None:
             return Conclusion()
-        result = self.reward_fn.compute(turns_of(self.messages), asdict(self._scenario))
-        return Conclusion({self.reward_fn.name: result.score}, audit={"breakdown": dict(result.breakdown)})
+        result = self.reward_fn.compute_or_miss(turns_of(self.messages), asdict(self._scenario))
+        audit: dict[str, Any] = {"breakdown": dict(result.breakdown)}
+        if result.missing:
+            audit["missing"] = dict(result.missing)
+        return Conclusion({} if math.isnan(result.score) else {self.reward_fn.name: result.score}, audit=audit)
 
     def _system_prompt(self) -> str:
         about = f"You are talking with a user about {self._scenario.topic}." if self._scenario.topic else ""

@@ -92,6 +92,10 @@ def test_no_work_is_left_marked_as_unfinished() -> None:
     ("statement", "absent"),
     [
         ("import ss_gym", ("torch", "transformers", "yaml", "pydantic", "rich", "ss_gym.families", "ss_gym.commerce")),
+        (
+            "import ss_gym.customer_service, ss_gym.conversation",
+            ("ss_gym.rewards.lexicon", "ss_gym.rewards.judge", "ss_gym.agents.agent", "torch"),
+        ),
         ("import ss_gym.testing, ss_gym.vector, ss_gym.agents", ("torch", "transformers", "peft")),
         ("import ss_baselines.cli", ("torch", "transformers", "gymnasium", "numpy")),
     ],

@@ -13,12 +13,15 @@ from ss_gym import (
     CompositeReward,
     ConversationEnvironment,
     ConversationTurn,
+    HelpfulnessReward,
     MultiTurnAgent,
+    SafetyReward,
     TaskEnvironment,
     load_agent_from_checkpoint,
     parse_action,
     reward_function,
 )
+from ss_gym.rewards import create_customer_service_reward
 from ss_trainers import GRPOConfig, GRPOTrainer, TrainingConfig
 
 
@@ -49,6 +52,15 @@ def test_ones_own_conversations_are_played_and_rewarded() -> None:
     assert env.reset(seed=7)[0] == "Money back!"
     assert env.step("Your order number, please?")[:4] == ("A1", 0.0, False, False)
     assert env.step("Thank you.")[1:4] == (1.0, True, False)
+
+
+def test_rewards_that_come_with_the_package_are_weighed_and_added() -> None:
+    reward_fn = CompositeReward([HelpfulnessReward(weight=0.7), SafetyReward(weight=0.3)])
+    turns = [ConversationTurn("user", "When do you open?"), ConversationTurn("assistant", "At 9:00, every day.")]
+    result = reward_fn.compute(turns)
+    assert result.score == 0.7 * result.breakdown["helpfulness"] + 0.3 * result.breakdown["safety"] > 0.7
+    service = create_customer_service_reward().compute(turns, {"reference": "9:00"})
+    assert 0.7 < service.score <= 1.0 and len(service.breakdown) == 5
 
 
 def test_ones_own_tasks_are_done_or_not() -> None:

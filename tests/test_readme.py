@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from ss_gym.commerce.prompt import compact_prompt
+from ss_gym.rewards import CorrectnessReward, HelpfulnessReward, PolitenessReward, SafetyReward, SalesReward
+from ss_gym.testing import EXPLOITS, judge_battery
 
 ROOT = Path(__file__).parents[1]
 
@@ -88,6 +90,40 @@ def test_the_page_on_wrappers_runs_as_it_stands(tmp_path: Path, monkeypatch: pyt
     assert not find_spec("minari") or minari["dataset"].total_episodes == 1
     assert "user_seed" in domains["info"]["drawn_options"]
     assert batch["observations"].shape == (4, 2) and batch["rewards"].tolist() == [-0.01] * 4
+
+
+def test_the_page_on_rewards_runs_as_it_stands() -> None:
+    page = (ROOT / "docs" / "pages" / "rewards.md").read_text(encoding="utf-8")
+    names: dict[str, Any] = {}
+    for number, block in enumerate(re.findall(r"```python\n(.*?)```", page, re.DOTALL)):
+        exec(compile(block, f"block {number}", "exec"), names)
+    assert dict(names["result"].breakdown) == {"helpfulness": 0.875, "safety": 1.0}
+    facts = [names["correctness"].compute(names["turns"], {"reference": days}).score for days in ("30 days", "14 days")]
+    assert facts == [1.0, 0.0]
+    assert names["partly"].missing == {"correctness": "the context has no reference to compare with"}
+    assert names["info"]["reward_terms"]["safety"] == 0.2
+    assert names["front"].points[0][1] == 1.0 and names["results"][1].breakdown["safety"] < 0.5
+    assert names["graded"].score == 0.75 and names["graded"].breakdown["judge.grade"] == 4.0
+    assert names["verdict"].value == 0.5 and names["verdict"].flipped
+    assert names["learned"].compute(names["turns"]).score == 0.5
+    told = re.search(r'complaint = str\(error\)  # "(.*?): …"', page)
+    assert told is not None and names["complaint"].startswith(told[1])
+
+
+def test_the_table_of_the_battery_is_what_the_rewards_give() -> None:
+    page = (ROOT / "docs" / "pages" / "rewards.md").read_text(encoding="utf-8")
+    rows = {cells[0].strip("`"): cells[1:] for cells in _table_rows(page.partition("## The battery")[2])}
+    for reward in (HelpfulnessReward(), SafetyReward(), CorrectnessReward(), PolitenessReward(), SalesReward()):
+        verdicts = judge_battery(reward)
+        columns = [[verdict.honest for verdict in verdicts]]
+        columns += [[verdict.exploits[kind] for verdict in verdicts] for kind in EXPLOITS]
+        told = [f"{sum(scores) / len(scores):.2f}" for scores in columns]
+        assert rows[type(reward).__name__] == told
+
+
+def _table_rows(text: str) -> list[list[str]]:
+    lines = [line for line in text.splitlines() if line.startswith("| `")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
 def test_every_link_to_a_file_leads_somewhere() -> None:

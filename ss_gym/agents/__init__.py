@@ -1,7 +1,7 @@
 """Agents: a model behind one batched call, whatever serves it."""
 
 from ss_gym.agents.agent import MultiTurnAgent
-from ss_gym.agents.backends import Backend, Sampling, load_backend
+from ss_gym.agents.backends import Backend, ChoosingBackend, Sampling, load_backend
 from ss_gym.agents.checkpoint import CheckpointError, load_agent_from_checkpoint
 from ss_gym.agents.config import AgentConfig
 from ss_gym.agents.conversation import Conversation
@@ -10,6 +10,7 @@ __all__ = [
     "AgentConfig",
     "Backend",
     "CheckpointError",
+    "ChoosingBackend",
     "Conversation",
     "MultiTurnAgent",
     "Sampling",

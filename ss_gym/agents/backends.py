@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.metadata import entry_points
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ss_gym.agents.config import AgentConfig
 from ss_gym.agents.conversation import Conversation
@@ -38,6 +38,25 @@ class Backend(Protocol):
 
     def generate(self, conversations: Sequence[Conversation], sampling: Sampling) -> list[Completion]:
         """One completion for each conversation, in order; each ends with a user or tool message."""
+        ...
+
+
+@runtime_checkable
+class ChoosingBackend(Backend, Protocol):
+    """A backend that can also tell how likely given answers are; optional, judges make use of it."""
+
+    def choice_logprobs(
+        self, conversations: Sequence[Conversation], choices: Sequence[str]
+    ) -> Sequence[Sequence[float]]:
+        """Log-probability, in nats, that the answer to each conversation begins with each of the choices.
+
+        Args:
+            conversations: as for ``generate``.
+            choices: short texts, no one the beginning of another.
+
+        Returns:
+            A row for each conversation, a column for each choice.
+        """
         ...
 
 

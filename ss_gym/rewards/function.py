@@ -2,33 +2,44 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import math
 import sys
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from numbers import Real
 from typing import Any, NamedTuple, TypeAlias, overload
 
-from ss_gym.asynchronous import run, settled
+from ss_gym.asynchronous import run, settled, side_by_side
 from ss_gym.frozen import FrozenDict
 from ss_gym.types import ConversationTurn, Message
 
 Turns: TypeAlias = Sequence[ConversationTurn]
 Context: TypeAlias = Mapping[str, Any] | None
 
+# How many conversations of a batch an asynchronous reward works on at once.
+CONCURRENCY = 64
+
+
+class MissingReward(Exception):
+    """A reward that can't be given, with the reason: a judge did not answer, or there is nothing to compare with.
+
+    It is no reward of 0. Whoever asks for one conversation has to decide what to do without it.
+    """
+
 
 class RewardResult(NamedTuple):
     """What a conversation is worth.
 
     Attributes:
-        score: the reward.
+        score: the reward; not a number only where a batch had to go on without it.
         breakdown: what it is made of, by name.
+        missing: why parts of it could not be given, by name; the score is that of the others.
     """
 
     score: float
     breakdown: Mapping[str, float] = FrozenDict()
+    missing: Mapping[str, str] = FrozenDict()
 
 
 Score: TypeAlias = float | RewardResult
@@ -42,7 +53,7 @@ class RewardFunction:
     ...     return 1.0 / sum(len(turn.content.split()) for turn in turns if turn.role == "assistant")
     >>> brief = RewardFunction(brevity, weight=0.5)
     >>> brief.compute([ConversationTurn("user", "Hello?"), ConversationTurn("assistant", "Hello there!")])
-    RewardResult(score=0.5, breakdown={'brevity': 0.5})
+    RewardResult(score=0.5, breakdown={'brevity': 0.5}, missing={})
 
     Args:
         function: takes the turns, in order and without the system prompt, and a context or None; gives
@@ -89,6 +100,7 @@ class RewardFunction:
         Raises:
             TypeError: if the function gives no number.
             ValueError: if the number is not finite.
+            MissingReward: if there is nothing that it could give.
         """
         score = self(turns, context)
         if inspect.isawaitable(score):
@@ -99,13 +111,49 @@ class RewardFunction:
         """The reward of a conversation, waited for; raises as ``compute_reward``."""
         return self.checked(settled(self(turns, context)))
 
-    def compute_batch(self, conversations: Sequence[tuple[Turns, Context]]) -> list[RewardResult]:
-        """The rewards of several conversations with their contexts; asynchronous ones run side by side."""
+    def compute_or_miss(self, turns: Turns, context: Context = None) -> RewardResult:
+        """The reward of a conversation, waited for; with the score nan and the reason where it is missing."""
+        try:
+            return self.compute(turns, context)
+        except MissingReward as reason:
+            return self.missed(reason)
 
-        async def gathered() -> list[RewardResult]:
-            return list(await asyncio.gather(*[self.compute_reward(*conversation) for conversation in conversations]))
+    def compute_batch(
+        self, conversations: Sequence[tuple[Turns, Context]], concurrency: int = CONCURRENCY
+    ) -> list[RewardResult]:
+        """The rewards of several conversations, waited for; see ``compute_rewards``."""
+        return run(self.compute_rewards(conversations, concurrency))
 
-        return run(gathered())
+    async def compute_rewards(
+        self, conversations: Sequence[tuple[Turns, Context]], concurrency: int = CONCURRENCY
+    ) -> list[RewardResult]:
+        """The rewards of several conversations; asynchronous ones run side by side.
+
+        A batch goes on without what is missing: the score is then not a number (nan), and ``missing``
+        tells why. Leave such conversations out, before any mean is taken.
+
+        Args:
+            conversations: each with its context.
+            concurrency: how many may be under way at once.
+
+        Raises:
+            TypeError: see ``compute_reward``; so for ``ValueError``. The others are then given up.
+        """
+        return await side_by_side([partial(self._given, *one) for one in conversations], concurrency)
+
+    def compute_turns(self, turns: Turns, context: Context = None) -> list[RewardResult]:
+        """The rewards of the conversation up to each reply of the agent, in order; see ``compute_rewards``."""
+        return self.compute_batch([(begun, context) for begun in up_to_each_reply(turns)])
+
+    def missed(self, reason: object) -> RewardResult:
+        """The result that says that this reward is missing."""
+        return RewardResult(math.nan, {}, {self.name: str(reason)})
+
+    async def _given(self, turns: Turns, context: Context) -> RewardResult:
+        try:
+            return await self.compute_reward(turns, context)
+        except MissingReward as reason:
+            return self.missed(reason)
 
     def checked(self, score: object) -> RewardResult:
         """What the function gave as a ``RewardResult``; raises as ``compute_reward``."""
@@ -167,6 +215,12 @@ def turns_of(messages: Iterable[Message]) -> list[ConversationTurn]:
     ]
 
 
+def up_to_each_reply(turns: Turns) -> list[Turns]:
+    """The conversation up to each thing that the agent said to the user; tool calls are not said to anybody."""
+    ends = [place for place, turn in enumerate(turns, 1) if turn.role == "assistant" and not turn.tool_calls]
+    return [turns[:end] for end in ends]
+
+
 def as_reward_function(function: RewardFunction | Scoring) -> RewardFunction:
     """The reward itself, or one that is made of a plain function.
 
@@ -178,64 +232,6 @@ def as_reward_function(function: RewardFunction | Scoring) -> RewardFunction:
             f"a reward must be a RewardFunction or a function of the turns and a context, got {function!r:.80}"
         )
     return function if isinstance(function, RewardFunction) else RewardFunction(function)
-
-
-class CompositeReward(RewardFunction):
-    """A weighted sum of rewards: Σ wᵢ sᵢ, divided by Σ wᵢ where it is normalised.
-
-    The breakdown holds the score of each, not weighted.
-
-    >>> long = RewardFunction(lambda turns, context: 1.0, "long", weight=3.0)
-    >>> short = RewardFunction(lambda turns, context: 0.0, "short", weight=1.0)
-    >>> CompositeReward([long, short]).compute([])
-    RewardResult(score=0.75, breakdown={'long': 1.0, 'short': 0.0})
-    >>> CompositeReward([long, short], normalise=False).compute([]).score
-    3.0
-
-    Args:
-        functions: the rewards, each with its weight; plain functions weigh 1.
-        normalise: whether to divide by the sum of the weights.
-        name: see ``RewardFunction``.
-        weight: its own, in another sum.
-
-    Raises:
-        ValueError: if there is none, two have one name, or weights that are to be normalised do not
-            sum to more than 0.
-    """
-
-    def __init__(
-        self,
-        functions: Sequence[RewardFunction | Scoring],
-        normalise: bool = True,
-        name: str = "composite",
-        weight: float = 1.0,
-    ) -> None:
-        self.functions = tuple(map(as_reward_function, functions))
-        if not self.functions:
-            raise ValueError("a composite reward needs at least one reward")
-        twice = [name for name, count in Counter(function.name for function in self.functions).items() if count > 1]
-        if twice:
-            raise ValueError(f"two rewards are called {twice[0]!r}: give one of them another name")
-        total = sum(function.weight for function in self.functions)
-        if normalise and total <= 0:
-            raise ValueError(f"the weights must sum to more than 0 to be normalised, got {total:g}")
-        self._divisor = total if normalise else 1.0
-        super().__init__(self._sum, name, weight)
-
-    def _sum(self, turns: Turns, context: Context) -> Score | Awaitable[Score]:
-        scores = [function(turns, context) for function in self.functions]
-        # An event loop costs more than most rewards: it is started only where one of them needs it.
-        return self._gathered(scores) if any(map(inspect.isawaitable, scores)) else self._added(scores)
-
-    async def _gathered(self, scores: Sequence[Score | Awaitable[Score]]) -> RewardResult:
-        waiting = [index for index, score in enumerate(scores) if inspect.isawaitable(score)]
-        given = await asyncio.gather(*[scores[index] for index in waiting])  # type: ignore[arg-type]
-        return self._added([*{**dict(enumerate(scores)), **dict(zip(waiting, given, strict=True))}.values()])
-
-    def _added(self, scores: Sequence[object]) -> RewardResult:
-        pairs = [(function, function.checked(score)) for function, score in zip(self.functions, scores, strict=True)]
-        weighted = sum(function.weight * result.score for function, result in pairs)
-        return RewardResult(weighted / self._divisor, {function.name: result.score for function, result in pairs})
 
 
 def is_finite(value: Any) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
-from typing import Any
+import math
+from collections.abc import Container, Mapping, Sequence
+from typing import Any, Literal
 
 import gymnasium as gym
 from gymnasium.utils import RecordConstructorArgs
@@ -12,7 +13,7 @@ from ss_gym.agents.conversation import Conversation
 from ss_gym.environment import TextEnvironment
 from ss_gym.rewards.function import RewardFunction, Scoring, as_reward_function, is_finite, turns_of
 from ss_gym.spelling import nearest
-from ss_gym.types import Completion
+from ss_gym.types import Completion, Message
 
 
 class WeightedReward(gym.Wrapper[str, str, str, str], RecordConstructorArgs):
@@ -56,12 +57,22 @@ class WeightedReward(gym.Wrapper[str, str, str, str], RecordConstructorArgs):
 
 
 class RewardWrapper(gym.Wrapper[str, str, str, str], RecordConstructorArgs):
-    """Rewards what was said as well, or instead, with the last step.
+    """Rewards what was said as well, or instead, with the last step or after each reply.
 
-    The function is asked once, when the episode ends or is cut. Its context is the last step's info
-    with ``system_prompt``. Its score, times its weight where it is added to another reward, is a term
-    of ``info["reward_terms"]`` and ``info["episode_terms"]`` under its name, and what the score is made
-    of is in ``info["reward_breakdown"]``. ``info["success"]`` stays as it is.
+    The function is asked about the conversation so far, the user's answer to the last reply included. Its
+    context is the step's info with ``system_prompt``. With ``when="end"`` it is asked once, when the
+    episode ends or is cut, and its score is paid. With ``when="turn"`` it is asked after each step in which
+    the agent said something to the user, and after the last; what is paid is the score now less the
+    score before, 0 at first. So an episode adds up to the same, the score of the whole conversation, and a
+    longer one does not pay more; only when it is paid is another matter. Steps with tool calls pay nothing
+    of it.
+
+    What is paid, times the function's weight where it is added to another reward, is a term of
+    ``info["reward_terms"]`` and, in sum, of ``info["episode_terms"]`` under its name; what the score is
+    made of is in ``info["reward_breakdown"]``. A reward that is missing pays nothing and has no term;
+    ``info["reward_missing"]`` tells why, and also which parts of a sum were left out. Before the end, the
+    next score is then compared with the last one that was there. ``info["success"]`` and
+    ``info["messages"]`` stay as they are.
 
     >>> import ss_gym
     >>> def brief(turns, context=None):
@@ -74,17 +85,29 @@ class RewardWrapper(gym.Wrapper[str, str, str, str], RecordConstructorArgs):
         env: any environment with text observations and actions.
         reward_fn: a ``RewardFunction``, or a function of the turns and a context.
         keep: whether the environment's own reward counts too; without it, its terms are left out.
+        when: ``"end"`` or ``"turn"``, see above. A state that is set in the middle of an episode
+            (``set_state``) does not hold what was paid: use ``"end"`` there.
 
     Raises:
-        ValueError: if the environment has a reward term of the function's name; from the last ``step``
-            where it does not tell its terms.
+        ValueError: if ``when`` is something else, or the environment has a reward term of the function's name;
+            from ``step`` where it does not tell its terms.
     """
 
-    def __init__(self, env: gym.Env[str, str], reward_fn: RewardFunction | Scoring, keep: bool = True) -> None:
-        RecordConstructorArgs.__init__(self, reward_fn=reward_fn, keep=keep)
+    def __init__(
+        self,
+        env: gym.Env[str, str],
+        reward_fn: RewardFunction | Scoring,
+        keep: bool = True,
+        when: Literal["end", "turn"] = "end",
+    ) -> None:
+        if when not in ("end", "turn"):
+            raise ValueError(f"when must be 'end' or 'turn', got {when!r}")
+        RecordConstructorArgs.__init__(self, reward_fn=reward_fn, keep=keep, when=when)
         gym.Wrapper.__init__(self, env)
         self._reward_fn = as_reward_function(reward_fn)
         self._keep = keep
+        self._when = when
+        self._paid: float | None = None
         self._conversation = Conversation()
         self._check_name(_term_names(env))
 
@@ -99,38 +122,54 @@ class RewardWrapper(gym.Wrapper[str, str, str, str], RecordConstructorArgs):
         """The environment's reset."""
         observation, info = self.env.reset(seed=seed, options=options)
         self._conversation = Conversation.begin(observation, info)
+        self._paid = None
         return observation, info
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
-        """The environment's step; the last one has the function's reward too."""
+        """The environment's step with the function's reward, where it has one."""
         observation, reward, terminated, truncated, info = self.env.step(action)
         self._conversation.record(Completion(action), observation, info)
         own = float(reward)
         if not self._keep:
             own, info = 0.0, {**info, "reward_terms": {}}
-        if terminated or truncated:
-            score, info = self._judged(info)
-            own += score
+        ended = terminated or truncated
+        if ended or (self._when == "turn" and _has_spoken(info)):
+            paid, info = self._judged(info, ended)
+            own += paid
         return observation, own, terminated, truncated, info
 
-    def _judged(self, info: dict[str, Any]) -> tuple[float, dict[str, Any]]:
-        """The function's part of the reward, and the info with its terms."""
+    def _judged(self, info: dict[str, Any], ended: bool) -> tuple[float, dict[str, Any]]:
+        """What the function pays for this step, and the info with its terms."""
         function, base = self._reward_fn, self.env.unwrapped
         prompt = self._conversation.system_prompt
         # What an environment of ours remembers is right even after its state was set.
         messages = base.messages if isinstance(base, TextEnvironment) else self._conversation
-        result = function.compute(turns_of(messages), {**info, "system_prompt": prompt})
-        score = function.weight * result.score if self._keep else result.score
-        kept = {name: info.get(name, {}) if self._keep else {} for name in ("reward_terms", "episode_terms")}
-        self._check_name(kept["reward_terms"])
-        terms = {name: {**values, function.name: score} for name, values in kept.items()}
-        breakdown = {**info.get("reward_breakdown", {}), **result.breakdown}
-        return score, {**info, **terms, "reward_breakdown": breakdown}
+        result = function.compute_or_miss(turns_of(messages), {**info, "system_prompt": prompt})
+        before, there = self._paid, not math.isnan(result.score)
+        if there:
+            self._paid = function.weight * result.score if self._keep else result.score
+        paid = (self._paid or 0.0) - (before or 0.0)
+        due = {"reward_terms": paid if there else None, **({"episode_terms": self._paid} if ended else {})}
+        terms = {}
+        for name, value in due.items():
+            kept = info.get(name, {}) if self._keep else {}
+            self._check_name(kept)
+            terms[name] = kept if value is None else {**kept, function.name: value}
+        told = {**terms, "reward_breakdown": {**info.get("reward_breakdown", {}), **result.breakdown}}
+        if result.missing:
+            told["reward_missing"] = {**info.get("reward_missing", {}), **result.missing}
+        return paid, {**info, **told}
 
     def _check_name(self, terms: Container[str]) -> None:
         name = self._reward_fn.name
         if name in terms:
             raise ValueError(f"the environment has a reward term {name!r} already: give the function another name")
+
+
+def _has_spoken(info: Mapping[str, Any]) -> bool:
+    """Whether the agent's step was something said to the user; without messages, every step is."""
+    messages: Sequence[Message] = info.get("messages") or ()
+    return not messages or not messages[0].get("tool_calls")
 
 
 def _term_names(env: gym.Env[str, str]) -> frozenset[str]:

@@ -123,6 +123,28 @@ class HuggingFaceBackend:
             raise
         return [given[id(conversation)] for conversation in conversations]
 
+    @torch.inference_mode()
+    def choice_logprobs(self, conversations: Sequence[Conversation], choices: Sequence[str]) -> list[list[float]]:
+        """See ``ChoosingBackend``: of each choice, the model's log-probability of its first token.
+
+        Raises:
+            ValueError: if two choices begin with the same token, or a conversation is longer than the context.
+        """
+        first = [self.chat.completion_ids(choice)[0] for choice in choices]
+        if len(set(first)) < len(first):
+            raise ValueError(f"the tokenizer begins two of the choices {', '.join(choices)} with the same token")
+        model, rows = self.loaded.model, []
+        for conversation in conversations:
+            encoded = EncodedConversation(self.chat)
+            encoded.update(conversation)
+            most = causal_lm.context_length(causal_lm.underlying(model))
+            if len(encoded.ids) >= most:
+                raise ValueError(f"the prompt has {len(encoded.ids)} tokens and the model's context {most}")
+            ids = torch.tensor([encoded.ids], device=next(model.parameters()).device)
+            logprobs = model(input_ids=ids).logits[0, -1].float().log_softmax(-1)
+            rows.append([float(logprobs[token]) for token in first])
+        return rows
+
     def submit(self, conversation: Conversation) -> None:
         """Asks for the reply to a conversation.
 

@@ -9,7 +9,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
 
-from ss_gym import ConversationEnvironment, reward_function
+from ss_gym import CompositeReward, ConversationEnvironment, MissingReward, reward_function
 
 SCENARIOS = [
     {"id": "refund", "topic": "refunds", "context": "Be kind.", "user_responses": ["Money back!", "Why?", "Bye"]},
@@ -167,3 +167,18 @@ def test_a_batch_agrees_with_single_environments():
     singles = [gym.make("StateSet/Conversation-v0", scenarios=SCENARIOS) for _ in range(3)]
     assert observations == tuple(env.reset(seed=seed)[0] for seed, env in enumerate(singles, 1))
     assert envs.step(["a", "b", "c"])[0] == tuple(env.step("x")[0] for env in singles)
+
+
+def test_a_reward_that_is_missing_is_none_and_is_told():
+    def away(turns, context=None):
+        raise MissingReward("the judge is away")
+
+    scenario = {"id": "a", "user_responses": ["Hi"]}
+    env = ConversationEnvironment([scenario], reward_fn=away)
+    env.reset(seed=1)
+    _, reward, terminated, _, info = env.step("Hello!")
+    assert (reward, terminated, info["reward_terms"]) == (0.0, True, {})
+    assert info["audit"]["missing"] == {"away": "the judge is away"}
+    env = ConversationEnvironment([scenario], reward_fn=CompositeReward([away, lambda turns, context: 0.5]))
+    env.reset(seed=1)
+    assert env.step("Hello!")[1] == 0.5

@@ -6,7 +6,15 @@ import torch
 from peft import LoraConfig, PromptTuningConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
-from ss_gym.agents import AgentConfig, Conversation, MultiTurnAgent, Sampling, load_agent_from_checkpoint
+from ss_gym import ConversationTurn, JudgeReward, MissingReward
+from ss_gym.agents import (
+    AgentConfig,
+    ChoosingBackend,
+    Conversation,
+    MultiTurnAgent,
+    Sampling,
+    load_agent_from_checkpoint,
+)
 from ss_gym.agents.checkpoint import CheckpointError, write_manifest
 from ss_trainers.backends.huggingface import HuggingFaceBackend
 from ss_trainers.backends.models import cache_folder, load_model, merged
@@ -42,6 +50,27 @@ def test_a_completion_has_its_ids_and_log_probabilities(folder):
     completion = answer(folder)
     assert 1 <= len(completion.token_ids) == len(completion.logprobs) <= 8
     assert all(value < 0 for value in completion.logprobs)
+
+
+def test_the_log_probabilities_of_choices_are_those_of_the_model(folder):
+    backend = backend_of(folder)
+    assert isinstance(backend, ChoosingBackend)
+    choices = ["where", "my", "order"]
+    (row, again) = backend.choice_logprobs([Conversation(HELLO)] * 2, choices)
+    loaded = load_model(str(folder))
+    ids = loaded.tokenizer.apply_chat_template(HELLO, add_generation_prompt=True, return_tensors="pt")["input_ids"]
+    expected = loaded.model(ids).logits[0, -1].log_softmax(-1)
+    firsts = [loaded.tokenizer.encode(choice, add_special_tokens=False)[0] for choice in choices]
+    assert row == again == pytest.approx([float(expected[token]) for token in firsts], abs=1e-5)
+    with pytest.raises(ValueError, match="begins two of the choices where, where with the same token"):
+        backend.choice_logprobs([Conversation(HELLO)], ["where", "where"])
+
+
+def test_a_model_judges_by_the_expectation_over_its_grades():
+    """The shipped model is no judge, and says so: its reward is missing rather than a number."""
+    talk = [ConversationTurn("user", "Open?"), ConversationTurn("assistant", "Until 6.")]
+    with pytest.raises(MissingReward, match="about to answer something else"):
+        JudgeReward("tiny", retries=0).compute(talk)
 
 
 def test_the_seed_decides_what_is_sampled(folder):

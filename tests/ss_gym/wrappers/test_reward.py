@@ -6,7 +6,7 @@ from typing import Any
 import gymnasium as gym
 import pytest
 
-from ss_gym import ConversationTurn, RewardFunction
+from ss_gym import CompositeReward, ConversationTurn, MissingReward, RewardFunction
 from ss_gym.wrappers import RewardWrapper, WeightedReward
 from tests.ss_trainers.toy_env import register
 
@@ -131,3 +131,95 @@ def test_environments_of_others_are_rewarded_too() -> None:
 def test_a_rewarded_environment_is_rebuilt_from_its_spec() -> None:
     env = RewardWrapper(gym.make("StateSet/Refund-v0"), politeness)
     assert play_politely(gym.make(env.spec)) == play_politely(env)
+
+
+SAID = ("Your e-mail, please?", REFUND_AT_ONCE, "And, please, the code?", "Thank you.", CLOSE)
+
+
+def play_all(env: gym.Env[str, str]) -> tuple[list[float], list[dict[str, Any]]]:
+    env.reset(seed=3)
+    steps = [env.step(action) for action in SAID]
+    return [float(step[1]) for step in steps], [step[4] for step in steps]
+
+
+def test_each_turn_is_paid_what_it_adds_and_an_episode_adds_up_to_the_same() -> None:
+    asked: list[int] = []
+
+    def counted(turns: Sequence[ConversationTurn], context: Mapping[str, Any] | None = None) -> float:
+        asked.append(len(turns))
+        return politeness(turns, {"success": None, **(context or {})})
+
+    function = RewardFunction(counted, weight=0.5)
+    plain, before = play_all(gym.make("StateSet/Refund-v0"))
+    at_end, _ = play_all(RewardWrapper(gym.make("StateSet/Refund-v0"), function))
+    assert len(asked) == 1
+    rewards, infos = play_all(RewardWrapper(gym.make("StateSet/Refund-v0"), function, when="turn"))
+    # The tool call is said to nobody: the function is asked after the other four steps, the last included.
+    assert len(asked) == 5
+    added = [reward - own for reward, own in zip(rewards, plain, strict=True)]
+    assert added == pytest.approx([0.5, 0.0, 0.5, 0.0, 0.0])
+    assert sum(rewards) == pytest.approx(sum(at_end))
+    assert [info["reward_terms"].get("counted") for info in infos] == [0.5, None, 0.5, 0.0, 0.0]
+    assert infos[-1]["episode_terms"]["counted"] == 1.0
+    assert [info["messages"] for info in infos] == [info["messages"] for info in before]
+    for reward, info in zip(rewards, infos, strict=True):
+        assert sum(info["reward_terms"].values()) == pytest.approx(reward)
+
+
+def test_a_turn_can_take_back_what_was_paid() -> None:
+    def last_is_polite(turns: Sequence[ConversationTurn], context: Mapping[str, Any] | None = None) -> float:
+        return float("please" in [turn.content for turn in turns if turn.role == "assistant"][-1])
+
+    env = RewardWrapper(gym.make("StateSet/Refund-v0"), last_is_polite, keep=False, when="turn")
+    for _ in range(2):  # an episode begins with nothing paid
+        env.reset(seed=3)
+        assert [env.step(action)[1] for action in ("Your e-mail, please?", "And the code?")] == [1.0, -1.0]
+
+
+def sometimes(turns: Sequence[ConversationTurn], context: Mapping[str, Any] | None = None) -> float:
+    if "code" in [turn.content for turn in turns if turn.role == "assistant"][-1]:
+        raise MissingReward("the judge is away")
+    return float(sum(turn.role == "assistant" and not turn.tool_calls for turn in turns))
+
+
+def test_a_missing_reward_pays_nothing_and_is_told() -> None:
+    env = RewardWrapper(gym.make("StateSet/Refund-v0"), sometimes, keep=False, when="turn")
+    rewards, infos = play_all(env)
+    assert rewards == [1.0, 0.0, 0.0, 2.0, 0.0]  # what was missed is made up for by the next one
+    assert infos[2]["reward_missing"] == {"sometimes": "the judge is away"}
+    assert infos[2]["reward_terms"] == {} and "reward_missing" not in infos[3]
+    env = RewardWrapper(gym.make("StateSet/Refund-v0", max_turns=1), sometimes)
+    env.reset(seed=3)
+    _, reward, _, truncated, info = env.step("And the code?")
+    assert truncated and info["reward_missing"] == {"sometimes": "the judge is away"}
+    assert "sometimes" not in info["reward_terms"] and "sometimes" not in info["episode_terms"]
+    assert reward == pytest.approx(sum(info["reward_terms"].values()))
+
+
+def test_a_part_that_is_missing_is_told_beside_the_others() -> None:
+    whole = CompositeReward([sometimes, RewardFunction(politeness)])
+    env = RewardWrapper(gym.make("StateSet/Refund-v0", max_turns=1), whole, keep=False)
+    env.reset(seed=3)
+    _, reward, _, _, info = env.step("And the code, please?")
+    assert reward == 1.0 and info["reward_terms"] == {"composite": 1.0}
+    assert info["reward_missing"] == {"sometimes": "the judge is away"}
+
+
+def test_environments_of_others_are_paid_per_turn_too() -> None:
+    def letters(turns: Sequence[ConversationTurn], context: Mapping[str, Any] | None = None) -> float:
+        return float(sum(len(turn.content) for turn in turns if turn.role == "assistant"))
+
+    env = RewardWrapper(gym.make(register()), letters, keep=False, when="turn")
+    env.reset(seed=1)
+    assert [env.step(said)[1] for said in ("aa", "bbb")] == [2.0, 3.0]
+
+
+def test_a_reward_per_turn_is_rebuilt_from_its_spec_and_other_times_are_refused() -> None:
+    env = RewardWrapper(gym.make("StateSet/Refund-v0"), politeness_anywhere, when="turn")
+    assert play_all(gym.make(env.spec))[0] == play_all(env)[0]
+    with pytest.raises(ValueError, match="when must be 'end' or 'turn', got 'step'"):
+        RewardWrapper(gym.make("StateSet/Refund-v0"), politeness, when="step")  # type: ignore[arg-type]
+
+
+def politeness_anywhere(turns: Sequence[ConversationTurn], context: Mapping[str, Any] | None = None) -> float:
+    return float(sum("please" in turn.content for turn in turns if turn.role == "assistant"))
