@@ -6,57 +6,85 @@ from typing import Any, SupportsFloat
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.utils import RecordConstructorArgs
+import numpy.typing as npt
+from gymnasium.spaces import Box, Discrete
 
 from ss_gym.customer_service import CustomerServiceEnvironment
 from ss_gym.dialogue.features import StateFeatures
 from ss_gym.dialogue.menu import FamilyMenu
 from ss_gym.dialogue.state import DialogueState
-from ss_gym.wrappers import FeatureObservation, MenuAction, PotentialShaping
+from ss_gym.wrappers import PotentialShaping
+
+Vector = npt.NDArray[np.float32]
 
 
-class NextAvailable(gym.Wrapper[Any, np.int64, Any, np.int64], RecordConstructorArgs):
-    """A choice that is not available becomes the next one that is, for learners without masks.
+class DiscreteConversation(gym.Wrapper[Vector, Any, str, str]):
+    """A menu of choices and a vector of features in place of text.
 
-    Where a learner that explores would fail at almost every choice, it now always does something.
+    It is what ``MenuAction`` and ``FeatureObservation`` do together, over one state. ``info["action_mask"]``
+    tells which choices are available; ``action_masks`` gives the same to algorithms that ask for it. A choice
+    that is not available becomes the next one that is: a learner without masks that explores always does
+    something.
 
     Args:
-        env: an environment with ``action_masks()``, such as ``MenuAction``.
+        env: an environment of a family, or a wrapper of one that leaves text as it is.
+        family: the family, whose ``menu.yaml`` the choices are.
     """
 
-    def __init__(self, env: gym.Env[Any, np.int64]) -> None:
-        RecordConstructorArgs.__init__(self)
-        gym.Wrapper.__init__(self, env)
-        self._masks = env.get_wrapper_attr("action_masks")
+    def __init__(self, env: gym.Env[Any, Any], family: str) -> None:
+        super().__init__(env)
+        self._menu, self._features = FamilyMenu(family), StateFeatures(family)
+        self.choice_names, self.feature_names = self._menu.names, self._features.names
+        self.action_space = Discrete(len(self._menu))
+        self.observation_space = Box(0.0, self._features.high, (len(self.feature_names),), np.float32)
+        self._state = DialogueState()
+        self._texts: list[str | None] = []
 
-    def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
-        """The environment's step with a choice that is available, if any is."""
-        mask = self._masks()
-        later = [*np.flatnonzero(mask[int(action) :]) + int(action), *np.flatnonzero(mask)]
-        return self.env.step(np.int64(later[0] if later else action))
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Vector, dict[str, Any]]:
+        """Begins an episode."""
+        _, info = self.env.reset(seed=seed, options=options)
+        self._state = DialogueState()
+        self._state.append({"role": "system", "content": info["system_prompt"]})
+        return self._seen(info)
+
+    def step(self, action: Any) -> tuple[Vector, SupportsFloat, bool, bool, dict[str, Any]]:
+        """Does what is chosen, or the next available choice.
+
+        Raises:
+            ValueError: if there is no such choice.
+        """
+        number, texts = int(action), self._texts
+        if not 0 <= number < len(texts):
+            raise ValueError(f"a choice is a number from 0 to {len(texts) - 1}, got {action!r:.80}")
+        text = next((text for text in (*texts[number:], *texts) if text is not None), "")
+        _, reward, terminated, truncated, info = self.env.step(text)
+        observation, info = self._seen(info)
+        return observation, reward, terminated, truncated, info
+
+    def action_masks(self) -> npt.NDArray[np.bool_]:
+        """Which choices are available, under the name that MaskablePPO of sb3-contrib asks for."""
+        return np.array([text is not None for text in self._texts])
+
+    def _seen(self, info: dict[str, Any]) -> tuple[Vector, dict[str, Any]]:
+        """Takes in what arrived; the features and the info with the mask."""
+        for message in info["messages"]:
+            self._state.append(message)
+        self._texts = self._menu.choices(self._state)
+        mask = self.action_masks()
+        return self._features(self._state, mask), {**info, "action_mask": mask.astype(np.int8)}
 
 
-def make_discrete(
-    family: str = "refund", shaping: float = 0.99, **kwargs: Any
-) -> gym.Env[np.ndarray[Any, Any], np.int64]:
-    """The environment of a family with a menu of choices and a vector of features.
+def make_discrete(family: str = "refund", shaping: float = 0.99, **kwargs: Any) -> DiscreteConversation:
+    """The environment of a family for learners that can't read.
 
-    The world, the customer, the success and the reward are the same. A choice that is not available becomes
-    the next one that is.
-
-    Observations are ``ss_gym.dialogue.features.StateFeatures``, actions are the choices of the family's
-    ``menu.yaml``, filled from what is known; ``info["action_mask"]`` tells which are available.
+    The world, the customer and the success are the same, and so is the best policy: the reward is shaped by
+    ``PotentialShaping``.
 
     Args:
         family: the family of tasks.
-        shaping: the discount of a learner that is helped by ``PotentialShaping``, which leaves the best policy as
-            it is (0.99 is what most libraries have by default); 0 for the plain reward, as in evaluations.
+        shaping: the learner's discount, which the shaping must have (0.99 is what most libraries have by
+            default); 0 for the plain reward.
         **kwargs: what ``CustomerServiceEnvironment`` is built with.
     """
     env: gym.Env[Any, Any] = CustomerServiceEnvironment(family, **kwargs)
-    if shaping:
-        env = PotentialShaping(env, gamma=shaping)
-    env = MenuAction(env, FamilyMenu(family), memory=DialogueState)
-    env = NextAvailable(env)
-    features = StateFeatures(family)
-    return FeatureObservation(env, features, high=features.high, names=features.names, memory=DialogueState)
+    return DiscreteConversation(PotentialShaping(env, gamma=shaping) if shaping else env, family)

@@ -8,7 +8,10 @@ import gymnasium
 
 
 class Registration(NamedTuple):
-    """What one id stands for: entry points as ``"module:name"`` and keyword arguments."""
+    """What one id stands for: entry points as ``"module:name"`` and keyword arguments.
+
+    Without a vector entry point of its own, ``gymnasium.make_vec`` puts environments together as it always does.
+    """
 
     entry_point: str
     vector_entry_point: str
@@ -22,6 +25,7 @@ ENVIRONMENTS = {
     "StateSet/Refund-v0": Registration(_CUSTOMER_SERVICE, _VECTOR, {"family": "refund"}),
     "StateSet/Adversarial-v0": Registration(_CUSTOMER_SERVICE, _VECTOR, {"family": "adversarial"}),
     "StateSet/Cancel-v0": Registration(_CUSTOMER_SERVICE, _VECTOR, {"family": "cancel"}),
+    "StateSet/RefundDiscrete-v0": Registration("ss_gym.discrete:make_discrete", "", {"family": "refund"}),
     "StateSet/Conversation-v0": Registration(
         "ss_gym.conversation:ConversationEnvironment", "ss_gym.conversation:make_conversations", {}
     ),
@@ -36,7 +40,7 @@ def register_environments() -> None:
             gymnasium.register(
                 id=env_id,
                 entry_point=entry.entry_point,
-                vector_entry_point=entry.vector_entry_point,
+                vector_entry_point=entry.vector_entry_point or None,
                 kwargs=dict(entry.kwargs),
                 # The environments check the order of calls and the types themselves.
                 order_enforce=False,

@@ -7,20 +7,20 @@ import numpy.typing as npt
 
 from ss_gym.commerce.rules import units
 from ss_gym.dialogue.menu import CONDITIONS, FamilyMenu, ordinary
-from ss_gym.dialogue.state import DialogueState
+from ss_gym.dialogue.state import HEARD, DialogueState
 from ss_gym.families import load_family
 
 _REASONS = ("changed_mind", "damaged", "wrong_item", "defective", "not_received")
 _STATUSES = ("ordered", "refunded", "credited", "exchanged", "cancelled")
 _ORDER_STATUSES = ("processing", "shipped", "delivered", "cancelled")
-_HEARD = ("agrees", "asks", "declines", "takes_credit", "wants_other_card", "leaves", "satisfied")
 _MOST = 2.0  # ratios above this are not told apart
 
 
 class StateFeatures:
     """Features of a conversation of one family: flags, and ratios of what was read to the policy's limits.
 
-    Called with a ``DialogueState``, it gives a vector ``(len(names),)`` of numbers from 0 to 2.
+    Called with a ``DialogueState`` and which choices of the menu are available, it gives a vector
+    ``(len(names),)`` of numbers from 0 to 2.
 
     Args:
         family: whose.
@@ -33,14 +33,14 @@ class StateFeatures:
     high = _MOST
 
     def __init__(self, family: str) -> None:
-        self._menu = FamilyMenu(family)
-        self._units = units(load_family(family).rules)
+        rules = units(load_family(family).rules)
+        self._ratios = [(name, unit) for name, unit in rules.items() if unit in ("days", "money")]
         self.names = (
             *CONDITIONS,
             *(f"reason {reason}" for reason in _REASONS),
             *(f"order {status}" for status in _ORDER_STATUSES),
             *(f"item {status}" for status in _STATUSES),
-            *(f"days over {name}" if unit == "days" else f"price over {name}" for name, unit in self._ratios()),
+            *(f"days over {name}" if unit == "days" else f"price over {name}" for name, unit in self._ratios),
             *(
                 "final sale",
                 "gift card",
@@ -51,21 +51,20 @@ class StateFeatures:
                 "failed twice",
             ),
             *("options", "option named", "delivered", "quote over limit"),
-            *(f"heard {name}" for name in _HEARD),
-            *(f"can {name}" for name in self._menu.names),
+            *(f"heard {name}" for name in HEARD),
+            *(f"can {name}" for name in FamilyMenu(family).names),
             *("replies", "steps"),
         )
 
-    def __call__(self, state: DialogueState) -> npt.NDArray[np.float32]:
+    def __call__(self, state: DialogueState, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
         """The features of a state."""
         case, order, wanted = state.case, state.case.order, state.case.wanted
         first = wanted[0] if wanted else None
-        heard = state.heard
         values: list[float] = [condition(state) for condition in CONDITIONS.values()]
         values += [case.reason == reason for reason in _REASONS]
         values += [order is not None and order.status == status for status in _ORDER_STATUSES]
         values += [first is not None and first.status == status for status in _STATUSES]
-        values += [self._ratio(state, name, unit) for name, unit in self._ratios()]
+        values += [self._ratio(state, name, unit) for name, unit in self._ratios]
         values += [
             any(line.final_sale for line in wanted),
             any(line.category == "gift_card" for line in wanted),
@@ -79,13 +78,10 @@ class StateFeatures:
             order is not None and order.days is not None,
             state.quoted() > getattr(case.terms, "transfer_limit_cents", np.inf),
         ]
-        values += [getattr(heard, name) for name in _HEARD]
-        values += [text is not None for text in self._menu.choices(state)]
+        values += [state.heard[name] for name in HEARD]
+        values += mask.tolist()
         values += [state.replies / 12, state.steps / 40]
         return np.minimum(np.array(values, np.float32), _MOST)
-
-    def _ratios(self) -> list[tuple[str, str]]:
-        return [(name, unit) for name, unit in self._units.items() if unit in ("days", "money")]
 
     def _ratio(self, state: DialogueState, name: str, unit: str) -> float:
         limit = getattr(state.case.terms, name, 0)

@@ -105,7 +105,13 @@ class FamilyMenu:
     def choices(self, memory: DialogueState) -> list[str | None]:
         """What each choice is now; None where something is not known that it needs."""
         slots = _slots(memory)
-        return [_action(entry, memory, slots) if _available(entry, memory) else None for entry in self._entries]
+        holds = {name: condition(memory) for name, condition in CONDITIONS.items()}
+        return [
+            _action(entry, memory, slots)
+            if (not entry.needs or holds[entry.needs]) and not (entry.unless and holds[entry.unless])
+            else None
+            for entry in self._entries
+        ]
 
 
 def _entry(family: str, name: str, fields: Any) -> Entry:
@@ -127,12 +133,6 @@ def _entry(family: str, name: str, fields: Any) -> Entry:
         needs=fields.get("needs", ""),
         unless=fields.get("unless", ""),
     )
-
-
-def _available(entry: Entry, state: DialogueState) -> bool:
-    if entry.needs and not CONDITIONS[entry.needs](state):
-        return False
-    return not (entry.unless and CONDITIONS[entry.unless](state))
 
 
 def _action(entry: Entry, state: DialogueState, slots: Mapping[str, str]) -> str | None:

@@ -9,9 +9,13 @@ from typing import Any
 
 from ss_gym.commerce.prompt import family_of, read_rules
 from ss_gym.dialogue.case import Case, Order, cents, named
-from ss_gym.dialogue.hearing import Heard, hear
+from ss_gym.dialogue.hearing import hear
 from ss_gym.families import load_family
 from ss_gym.types import Message
+
+# What can be told of a message of the customer; see ``ss_gym.dialogue.hearing.Heard``.
+HEARD = ("agrees", "asks", "declines", "takes_credit", "wants_other_card", "leaves", "satisfied")
+_NOTHING_HEARD = dict.fromkeys(HEARD, False)
 
 # What is read of an order, beside the order itself.
 _ORDER_FACTS = ("check_return_eligibility", "check_cancellation", "get_shipment", "get_shipping_address")
@@ -22,7 +26,8 @@ class DialogueState:
 
     Attributes:
         case: what the customer said of themselves and their wish, and the order that it is about.
-        heard: the customer's last message; empty once the agent has called a tool since.
+        heard: what can be told of the customer's last message, by ``HEARD``; nothing once the agent has called
+            a tool since.
         agreed: whether the customer said yes in their last message.
         made: the calls so far that no later message has put in another light.
         failed: failed attempts at verification.
@@ -35,7 +40,7 @@ class DialogueState:
 
     def __init__(self) -> None:
         self.case = Case(None, "")
-        self.heard = hear("")
+        self.heard: Mapping[str, bool] = _NOTHING_HEARD
         self.agreed = False
         self.made: set[tuple[str, str]] = set()
         self.failed = 0
@@ -81,12 +86,16 @@ class DialogueState:
     def option(self) -> str:
         """The option that the customer has named; the only one there is if they agree."""
         options = self.options
+        if not options:
+            return ""
         chosen = next((name for name in sorted(options, key=len, reverse=True) if name in self.case.said), "")
-        return chosen or (next(iter(options)) if len(options) == 1 and self.heard.agrees else "")
+        return chosen or (next(iter(options)) if len(options) == 1 and self.heard["agrees"] else "")
 
     def _hear(self, text: str) -> None:
-        heard = self.heard = hear(text)
-        self.agreed = heard.agrees or heard.takes_credit
+        heard = hear(text)
+        # Each of these reads the text again: once is enough.
+        told = self.heard = {name: bool(getattr(heard, name)) for name in HEARD}
+        self.agreed = told["agrees"] or told["takes_credit"]
         case = self.case
         case.email = heard.email or case.email
         case.postal_code = heard.postal_code or case.postal_code
@@ -101,7 +110,7 @@ class DialogueState:
         self.steps += 1
         calls = message.get("tool_calls", ())
         self.replies += not calls
-        self.heard = Heard("") if calls else self.heard
+        self.heard = _NOTHING_HEARD if calls else self.heard
         for call in calls:
             name = call["function"]["name"]
             self.calls[name] += 1

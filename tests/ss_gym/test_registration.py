@@ -13,7 +13,7 @@ from ss_gym.registration import ENVIRONMENTS, register_environments
 def test_every_id_is_known_to_gymnasium_by_strings_alone():
     for env_id, entry in ENVIRONMENTS.items():
         spec = gymnasium.spec(env_id)
-        assert (spec.entry_point, spec.vector_entry_point) == (entry.entry_point, entry.vector_entry_point)
+        assert (spec.entry_point, spec.vector_entry_point or "") == (entry.entry_point, entry.vector_entry_point)
         assert spec.kwargs == entry.kwargs
         assert gymnasium.envs.registration.EnvSpec.from_json(spec.to_json()) == spec
 
