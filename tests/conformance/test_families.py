@@ -1,4 +1,4 @@
-"""The Refund environment and family against the conformance suites that third parties get."""
+"""Every family and its environment against the conformance suites that third parties get."""
 
 import json
 import os
@@ -15,10 +15,11 @@ import pytest
 import ss_gym  # registers the ids
 from ss_baselines.agents import load_agent
 from ss_gym.agents import Conversation
+from ss_gym.families import FAMILIES
 from ss_gym.testing import check_agent, check_family, check_text_environment, trace_digest
 from ss_gym.types import Completion
 
-ENV_ID = "StateSet/Refund-v0"
+ENV_IDS = {name: f"StateSet/{name.title().replace('_', '')}-v0" for name in FAMILIES}
 EPISODES = 200
 _LINES = (
     "Could you tell me your e-mail address and postal code?",
@@ -53,24 +54,30 @@ class Chatterer:
 
 
 def digest() -> str:
-    return trace_digest(gymnasium.make(ENV_ID, split="dev"), Chatterer(), range(EPISODES))
+    """Of 200 episodes of every family."""
+    envs = [gymnasium.make(env_id, split="dev") for env_id in ENV_IDS.values()]
+    return " ".join(trace_digest(env, Chatterer(), range(EPISODES)) for env in envs)
 
 
 @pytest.mark.parametrize("prompt", ["full", "compact"])
-def test_the_environment_keeps_the_contract(prompt):
-    check_text_environment(ENV_ID, prompt=prompt)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_environment_keeps_the_contract(family, prompt):
+    check_text_environment(ENV_IDS[family], prompt=prompt)
 
 
-def test_the_family_is_consistent_and_not_solved_by_doing_nothing():
-    check_family("refund", 60)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_family_is_consistent_and_not_solved_by_doing_nothing(family):
+    check_family(family, 60)
 
 
-def test_the_reference_agent_solves_the_family():
-    check_family("refund", 30, agent=load_agent("reference"))
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_reference_agent_solves_the_family(family):
+    check_family(family, 30, agent=load_agent("reference"))
 
 
-def test_the_reference_agent_keeps_the_contract():
-    check_agent(load_agent("reference"), ENV_ID, 6, deterministic=True)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_reference_agent_keeps_the_contract(family):
+    check_agent(load_agent("reference"), ENV_IDS[family], 6, deterministic=True)
 
 
 def test_episodes_are_the_same_bytes_in_any_process():
@@ -79,14 +86,15 @@ def test_episodes_are_the_same_bytes_in_any_process():
     digests = {digest()}
     for hash_seed in ("0", "12345"):
         environ = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join(sys.path)}
-        run = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, timeout=120)
+        run = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, timeout=300)
         assert run.returncode == 0, run.stderr
         digests.add(run.stdout.strip())
     assert len(digests) == 1
 
 
-def test_episodes_are_the_same_bytes_when_a_pickled_copy_goes_on_with_them():
-    env, copied = gymnasium.make(ENV_ID), gymnasium.make(ENV_ID)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_episodes_are_the_same_bytes_when_a_pickled_copy_goes_on_with_them(family):
+    env, copied = gymnasium.make(ENV_IDS[family]), gymnasium.make(ENV_IDS[family])
     agent = Chatterer()
     for seed in range(EPISODES):
         result, twin = env.reset(seed=seed), copied.reset(seed=seed)
@@ -104,11 +112,13 @@ def test_episodes_are_the_same_bytes_when_a_pickled_copy_goes_on_with_them():
             ended = result[2] or result[3]
 
 
-@pytest.mark.parametrize("first_seed", range(0, EPISODES, 50))
-def test_a_batch_plays_the_same_episodes_as_single_environments(first_seed):
-    rows, agent = 50, Chatterer()
-    envs = gymnasium.make_vec(ENV_ID, num_envs=rows, autoreset_mode=gymnasium.vector.AutoresetMode.DISABLED)
-    singles = [gymnasium.make(ENV_ID) for _ in range(rows)]
+@pytest.mark.parametrize("first_seed", range(0, EPISODES, 100))
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_batch_plays_the_same_episodes_as_single_environments(family, first_seed):
+    rows, agent = 100, Chatterer()
+    mode = gymnasium.vector.AutoresetMode.DISABLED
+    envs = gymnasium.make_vec(ENV_IDS[family], num_envs=rows, autoreset_mode=mode)
+    singles = [gymnasium.make(ENV_IDS[family]) for _ in range(rows)]
     observations, infos = envs.reset(seed=first_seed)
     firsts = [single.reset(seed=first_seed + row) for row, single in enumerate(singles)]
     assert observations == tuple(observation for observation, _ in firsts)
@@ -129,12 +139,12 @@ def test_a_batch_plays_the_same_episodes_as_single_environments(first_seed):
 def test_gymnasium_makes_it_by_its_module_prefix_in_a_fresh_process():
     code = "import gymnasium; print(gymnasium.make('ss_gym:StateSet/Refund-v0').reset(seed=7)[0])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert run.stdout.strip() == gymnasium.make(ENV_ID).reset(seed=7)[0], run.stderr
+    assert run.stdout.strip() == gymnasium.make("StateSet/Refund-v0").reset(seed=7)[0], run.stderr
     assert ss_gym.__version__
 
 
 def test_tools_see_the_world_of_the_episode_that_was_begun_last():
-    env = gymnasium.make(ENV_ID)
+    env = gymnasium.make("StateSet/Refund-v0")
 
     def found(order_id):
         call = json.dumps({"name": "get_order", "arguments": {"order_id": order_id}})

@@ -1,0 +1,91 @@
+"""The card of every family says what its files hold."""
+
+import re
+from collections import Counter
+
+import pytest
+
+from ss_gym.families import FAMILIES, load_family
+from ss_gym.families.parameters import kind_weights
+from ss_gym.families.splits import frozen_pairs
+from ss_gym.scenario_files import folder, read_text, read_yaml
+from ss_gym.users.phrases import BLOCKS
+
+SECTIONS = (
+    "What it tests",
+    "How scenarios are made",
+    "Kinds of case",
+    "Splits",
+    "Baselines",
+    "Known limits",
+    "Use",
+    "Licence",
+)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_family_has_all_the_files_that_a_family_has(family: str) -> None:
+    names = {path.name for path in (folder() / family).iterdir()}
+    assert names >= {"family.yaml", "phrases.yaml", "splits.json", "CARD.md"}
+    assert (folder() / load_family(family).policy / "policy.md").is_file()
+
+
+@pytest.mark.parametrize("title", SECTIONS)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_card_has_the_section(family: str, title: str) -> None:
+    assert re.search(rf"^## {title}\n\n\S", read_text(family, "CARD.md"), re.MULTILINE)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_kinds_their_shares_and_their_ends_are_those_of_the_generator(family: str) -> None:
+    card, weights = read_text(family, "CARD.md"), kind_weights(family)
+    rows = re.findall(r"^\| (\w+) \| ([\d.]+) % \| (\w+) \| (\w+) \| ", card, re.MULTILINE)
+    total = sum(weights.values())
+    assert {kind: share for kind, share, *_ in rows} == {kind: f"{100 * w / total:.1f}" for kind, w in weights.items()}
+    drawn = load_family(family)
+    for kind, _, base, twin in rows:
+        assert [drawn.draw("train", 14 + n, 7, kind).outcome.verdict for n in (0, 1)] == [base, twin]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_frozen_lists_hold_the_kinds_in_these_shares(family: str) -> None:
+    weights = kind_weights(family)
+    assert "| pairs | 2³⁹ | 300, frozen | 300, frozen |" in read_text(family, "CARD.md")
+    for split in ("dev", "test"):
+        pairs = frozen_pairs(family, split)
+        counts = Counter(pair.kind for pair in pairs)
+        assert len(pairs) == 300
+        for kind, weight in weights.items():
+            assert abs(counts[kind] - 300 * weight / sum(weights.values())) < 1
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_rule_values_and_dates_of_a_split_are_its_own(family: str) -> None:
+    parameters = read_yaml(family, "family.yaml")
+    for name, values in parameters["rules"].items():
+        assert not set(values["train"]) & (set(values["dev"]) | set(values["test"])), name
+    assert parameters["today"]["train"][1] < parameters["today"]["dev"][0] < parameters["today"]["test"][0]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_no_single_reason_settles_more_than_a_twentieth_and_grants_are_about_half(family: str) -> None:
+    drawn = load_family(family)
+    scenarios = [drawn.draw("train", index, index // 2) for index in range(4000)]
+    grounds = Counter(
+        ground
+        for scenario in scenarios
+        if scenario.outcome.verdict == "refuse"
+        for ground in frozenset.intersection(*scenario.outcome.grounds)
+    )
+    assert max(grounds.values(), default=0) / 4000 <= 0.06
+    refused = sum(scenario.outcome.verdict == "refuse" for scenario in scenarios)
+    assert 0.2 <= refused / 4000 <= 0.5
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_about_a_third_of_the_templates_is_kept_for_the_test(family: str) -> None:
+    lines: Counter[str] = Counter()
+    for section in ("acts", "parts"):
+        for entry in read_yaml(family, "phrases.yaml")[section].values():
+            lines.update({block: len(entry[block].splitlines()) for block in BLOCKS if block in entry})
+    assert 0.25 <= lines["test"] / lines.total() <= 0.45
