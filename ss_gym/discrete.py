@@ -85,6 +85,12 @@ def make_discrete(family: str = "refund", shaping: float = 0.99, **kwargs: Any) 
         shaping: the learner's discount, which the shaping must have (0.99 is what most libraries have by
             default); 0 for the plain reward.
         **kwargs: what ``CustomerServiceEnvironment`` is built with.
+
+    Raises:
+        TypeError: if pictures are asked for. Stable-Baselines3 asks for them where it makes an environment from its
+            id, and goes on without them after a ``TypeError``.
     """
+    if kwargs.get("render_mode") == "rgb_array":
+        raise TypeError("there are no pictures of a conversation: render_mode must be None, 'human' or 'ansi'")
     env: gym.Env[Any, Any] = CustomerServiceEnvironment(family, **kwargs)
     return DiscreteConversation(PotentialShaping(env, gamma=shaping) if shaping else env, family)

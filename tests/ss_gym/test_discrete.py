@@ -74,6 +74,17 @@ def test_a_choice_that_is_not_available_becomes_the_next_that_is() -> None:
     assert info["messages"][0]["content"].startswith("Could you tell me the e-mail address and the postal code")
 
 
+def test_pictures_are_a_type_error_after_which_stable_baselines3_goes_on_without() -> None:
+    with pytest.raises(TypeError, match="no pictures of a conversation"):
+        gymnasium.make(ENV_ID, render_mode="rgb_array")
+
+
+def test_stable_baselines3_learns_from_the_id_in_one_line() -> None:
+    ppo = pytest.importorskip("stable_baselines3", reason="needs the extra sb3").PPO
+    model = ppo("MlpPolicy", ENV_ID, n_steps=64, batch_size=64, n_epochs=1, seed=0, device="cpu").learn(64)
+    assert model.num_timesteps == 64
+
+
 @pytest.mark.parametrize("action", [-1, 999])
 def test_a_choice_that_is_not_on_the_menu_is_an_error(action: int) -> None:
     env = make_discrete()
