@@ -8,6 +8,8 @@ import gymnasium as gym
 import pytest
 
 import ss_gym  # noqa: F401  registers the ids
+from ss_gym.agents import AgentConfig
+from ss_gym.users.simulator import LLMUser
 from ss_trainers import GRPOTrainer, LoraSettings, TrainingConfig
 
 # The package is looked for and not imported: only its weights are used, and importing it needs an application.
@@ -43,3 +45,24 @@ def test_two_steps_of_grpo_with_adapters_on_refund(record_property):
     for name in ("tokens_per_second/rollout", "tokens_per_second/update", "seconds/rollout", "seconds/update"):
         record_property(name, round(steps[-1][name], 1))
     record_property("peak_memory_mb", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+
+
+def test_two_customers_of_a_batch_are_played_by_the_model_in_one_call(record_property):
+    config = AgentConfig(model_name="smollm2-135m", max_new_tokens=32, temperature=0.0)
+    calls = []
+
+    class Counted(LLMUser):
+        def respond_batch(self, requests):
+            replies = super().respond_batch(requests)
+            calls.append(replies)
+            return replies
+
+    envs = gym.make_vec("StateSet/Refund-v0", num_envs=2, user=Counted(config))
+    envs.reset(seed=1)
+    observations, *_ = envs.step(["Hello! What is the e-mail address of your account, please?"] * 2)
+    assert len(calls) == 1 and len(calls[0]) == 2
+    assert all(observations) and observations == tuple(reply.strip()[:2000] for reply in calls[0])
+    emails = [scenario.customer.email for scenario in envs.get_attr("scenario")]
+    record_property("told_their_email", sum(email in said for email, said in zip(emails, observations, strict=True)))
+    record_property("first_customer", observations[0])
+    envs.close()
