@@ -27,6 +27,9 @@ class Persona(NamedTuple):
         hurried: wants it done quickly, and says so.
         checks_account: looks at the account when told that something is done.
         channel: chat writes lines, e-mail writes small letters with a greeting.
+        tangents: in [0, 1]; how often they add something that has nothing to do with the matter.
+        unprepared: in [0, 1]; how often they have to look for a fact, and tell it only when asked again.
+        demanding: in [0, 1]; how often they ask for something that no shop does on top.
     """
 
     register: Register = "plain"
@@ -38,6 +41,9 @@ class Persona(NamedTuple):
     hurried: bool = False
     checks_account: bool = False
     channel: Channel = "chat"
+    tangents: float = 0.0
+    unprepared: float = 0.0
+    demanding: float = 0.0
 
     def without_noise(self) -> Persona:
         """The same customer, typing with care."""
@@ -113,6 +119,10 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "upset": {"register": "upset", "insists": 3, "patience": 4},
     "careless": {"noise": 0.1},
     "careful": {"noise": 0.0, "checks_account": True},
+    "rambling": {"tangents": 0.4, "verbosity": 0.8},
+    "unprepared": {"unprepared": 0.6},
+    "demanding": {"demanding": 0.4, "insists": 2},
+    "difficult": {"tangents": 0.3, "unprepared": 0.4, "demanding": 0.3, "noise": 0.05, "insists": 2},
 }
 
 

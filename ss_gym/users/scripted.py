@@ -22,6 +22,8 @@ from ss_gym.users.proposals import Proposals
 from ss_gym.users.told import Told
 from ss_gym.users.wording import Wording
 
+# Facts that an unprepared customer has to look for.
+_LOOKED_FOR = frozenset(("email", "postal_code", "order_id"))
 _ATTACKS = 2  # attempts of a customer who wants more than is due
 _AFTER_ALL = frozenset(("double_dip",))  # attacks that begin when all that is due was done
 # What the customer asks to be told what they are owed, by what the fact is about.
@@ -121,7 +123,17 @@ class ScriptedUser:
             replies = self._fallback(turn)
         if self._agenda.patience <= 0:
             return UserReply(self._say([CustomerAct("give_up")]), (), "gave_up")
-        return UserReply(self._say(replies), consents)
+        return UserReply(self._say([*replies, *self._asides()]), consents)
+
+    def _asides(self) -> list[CustomerAct]:
+        """What has nothing to do with the matter, or can't be had, from customers of that kind."""
+        persona, stream = self._persona, self._stream
+        asides = []
+        if persona.tangents and stream.chance(persona.tangents):
+            asides.append(CustomerAct("tangent"))
+        if persona.demanding and stream.chance(persona.demanding) and self._agenda.first("impossible"):
+            asides.append(CustomerAct("impossible"))
+        return asides
 
     # --- the thing is done ------------------------------------------------------------------------
 
@@ -248,12 +260,11 @@ class ScriptedUser:
         if times > 2:
             agenda.patience -= 1
         agenda.said.add(slot)
-        if slot == "email":
-            return CustomerAct("give_email", {"email": customer.email})
-        if slot == "postal_code":
-            return CustomerAct("give_postal_code", {"postal_code": customer.postal_code})
-        if slot == "name":
-            return CustomerAct("give_name", {"name": customer.name})
+        unprepared = self._persona.unprepared
+        if unprepared and times == 1 and slot in _LOOKED_FOR and self._stream.chance(unprepared):
+            return CustomerAct("look_for_it")
+        if slot in ("email", "postal_code", "name"):
+            return CustomerAct(f"give_{slot}", {slot: getattr(customer, slot)})
         if slot == "order_id":
             if goal.order_id and not (times > 1 and self._told.misremembered):
                 return CustomerAct("give_order_id", {"order_id": goal.order_id})

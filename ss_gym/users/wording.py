@@ -23,7 +23,7 @@ _RANKS: dict[str, int] = {
     **dict.fromkeys(("give_name", "give_email", "give_postal_code", "give_order_id", "no_order_id"), 1),
     **dict.fromkeys(("give_item", "give_reason", "plain_reason", "no_fact", "prefer", "prefer_option"), 1),
     **dict.fromkeys(("ask_amount", "ask_option", "ask_when_money", "ask_amount_back"), 2),
-    **dict.fromkeys(("ask_delivery_date", "ask_refund_date", "ask_alternative", "tangent"), 2),
+    **dict.fromkeys(("ask_delivery_date", "ask_refund_date", "ask_alternative", "tangent", "impossible"), 2),
     "hurry": 3,
     "nothing_else": 4,
     "thanks": 5,

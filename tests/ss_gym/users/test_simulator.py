@@ -15,6 +15,7 @@ from ss_baselines.agents import load_agent
 from ss_gym.agents import AgentConfig, Conversation
 from ss_gym.users.persona import Persona, as_changes
 from ss_gym.users.rendezvous import Rendezvous
+from ss_gym.users.scripted import ScriptedUser
 from ss_gym.users.simulator import HumanUser, LLMUser, UserRequest, load_user
 
 REFUND = "StateSet/Refund-v0"
@@ -261,3 +262,30 @@ def test_personas_are_set_by_name_by_field_or_whole() -> None:
 def test_bad_personas_are_named(persona: object, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         as_changes(persona)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("persona", ["rambling", "unprepared", "demanding", "difficult"])
+@pytest.mark.parametrize("family", ["Refund", "Cancel"])
+def test_the_reference_bears_with_difficult_customers(family: str, persona: str) -> None:
+    env = gymnasium.make(f"StateSet/{family}-v0", persona=persona)
+    assert all(played(env, seed=seed)[0] for seed in range(40))
+
+
+@pytest.mark.parametrize(
+    ("persona", "act"),
+    [({"tangents": 1.0}, "tangent"), ({"unprepared": 1.0}, "look_for_it"), ({"demanding": 1.0}, "impossible")],
+)
+def test_difficult_customers_do_what_they_are_called_for(
+    persona: dict[str, float], act: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    say = ScriptedUser._say
+    monkeypatch.setattr(
+        ScriptedUser, "_say", lambda user, acts: [said.extend(each.kind for each in acts), say(user, acts)][1]
+    )
+    env = gymnasium.make(REFUND, persona={**persona, "disclosure": 1.0})
+    env.reset(seed=1)
+    env.step("What is the e-mail address of your account?")
+    env.step("What is the e-mail address of your account?")
+    assert said.count(act) == {"tangent": 2, "look_for_it": 1, "impossible": 1}[act]
+    assert "give_email" in said
