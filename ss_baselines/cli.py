@@ -127,6 +127,7 @@ def envs() -> None:
 EnvOption = Annotated[str, typer.Option("--env", help="The environment's id.")]
 SplitOption = Annotated[str, typer.Option("--split", help="train, dev or test.")]
 PromptOption = Annotated[str, typer.Option("--prompt", help="full, or compact for very small models.")]
+PersonaOption = Annotated[str, typer.Option("--persona", help="How the customers are: difficult, patient, …")]
 
 
 @app.command()
@@ -136,11 +137,12 @@ def play(
     split: SplitOption = "train",
     scenario: Annotated[str, typer.Option(help="This very scenario, e.g. refund/dev/0042.")] = "",
     prompt: PromptOption = "",
+    persona: PersonaOption = "",
 ) -> None:
     """Be the agent yourself, in the terminal; the audit is printed at the end."""
     from ss_baselines.commands.play import PlayOptions, play_episode
 
-    play_episode(PlayOptions(env_id, seed, split, scenario, prompt))
+    play_episode(PlayOptions(env_id, seed, split, scenario, prompt, persona))
 
 
 @app.command()
@@ -157,6 +159,8 @@ def evaluate(
     prompt: PromptOption = "",
     batch: Annotated[int, typer.Option(min=1, help="Conversations at once.")] = 64,
     seed: Annotated[int, typer.Option(help="Of sampling, for models.")] = 0,
+    user: Annotated[str, typer.Option(help="Who plays the customer: scripted, or llm:MODEL.")] = "",
+    persona: PersonaOption = "",
 ) -> None:
     """Play an agent over scenarios: success with a 95 % interval, pair score, rewards, breaches, speed."""
     from ss_baselines.commands.evaluate import EvaluateOptions, answer_message, run_evaluation
@@ -170,7 +174,8 @@ def evaluate(
     if message:
         answer_message(name, message, heat, seed)
     else:
-        run_evaluation(EvaluateOptions(env_id, name, episodes, split, json_file, heat, prompt, batch, seed))
+        options = EvaluateOptions(env_id, name, episodes, split, json_file, heat, prompt, batch, seed, user, persona)
+        run_evaluation(options)
 
 
 @app.command(cls=_OptionalBoolean)

@@ -26,6 +26,11 @@ def own_ids() -> list[str]:
     return sorted(env_id for env_id in gym.registry if env_id.startswith(NAMESPACE))
 
 
+def text_ids() -> list[str]:
+    """Those of them whose observations and actions are text."""
+    return [env_id for env_id in own_ids() if not env_id.partition("-v")[0].endswith("Discrete")]
+
+
 def check_environment_id(env_id: str) -> None:
     """Makes sure that an id can be made, before anything expensive is done for it.
 
@@ -41,20 +46,25 @@ def check_environment_id(env_id: str) -> None:
     raise ValueError(f"no environment '{env_id}'; {hint}")
 
 
-def environment_keywords(env_id: str, prompt: str, accustomed: str = "") -> dict[str, Any]:
-    """The keywords of an environment that follow from ``--prompt``; none if nothing is to be said.
+def environment_keywords(
+    env_id: str, prompt: str, accustomed: str = "", user: str = "", persona: str = ""
+) -> dict[str, Any]:
+    """The keywords of an environment that follow from the options; none if nothing is to be said.
 
     Args:
         env_id: the environment.
         prompt: as it was given; empty if it was not.
         accustomed: what the model was trained with, taken instead where the environment has prompts.
+        user: who plays the customer, as it was given; empty if it was not.
+        persona: how the customers are, likewise.
 
     Raises:
         ValueError: if there is no such environment.
     """
     if not prompt and accustomed and "prompt" in (keyword_names(env_id) or ()):
         prompt = accustomed
-    return {"prompt": prompt} if prompt else {}
+    given = {"prompt": prompt, "user": user, "persona": persona}
+    return {name: value for name, value in given.items() if value}
 
 
 def keyword_names(env_id: str) -> list[str] | None:
@@ -103,7 +113,7 @@ def make_environment(env_id: str, **keywords: Any) -> gym.Env[str, str]:
         seen, done = (type(space).__name__ for space in spaces)
         raise ValueError(
             f"{env_id} is no text environment: its observations are of {seen}, its actions of {done}; "
-            f"agents here read and write text, as in {', '.join(own_ids())}"
+            f"agents here read and write text, as in {', '.join(text_ids())}"
         )
     return env
 
@@ -122,7 +132,7 @@ def list_environments() -> None:
     """Prints the environments."""
     table = Table(Column("environment", no_wrap=True), "turns", "steps", "train", "dev", "test")
     for env_id in own_ids():
-        env = make_environment(env_id)
+        env: gym.Env[Any, Any] = gym.make(env_id)
         table.add_row(env_id, *_limits_and_splits(env.unwrapped))
         env.close()
     Console().print(table)

@@ -31,6 +31,8 @@ class EvaluateOptions:
         prompt: ``full`` or ``compact``; empty for what the model was trained with.
         batch: conversations at once.
         seed: of sampling, for models.
+        user: who plays the customer; empty for the scripted ones.
+        persona: how the customers are; empty for as they are drawn.
     """
 
     env_id: str
@@ -42,6 +44,8 @@ class EvaluateOptions:
     prompt: str
     batch: int
     seed: int
+    user: str = ""
+    persona: str = ""
 
 
 def run_evaluation(options: EvaluateOptions) -> None:
@@ -51,7 +55,8 @@ def run_evaluation(options: EvaluateOptions) -> None:
         ValueError: if the agent, the environment or the scenarios are not there, or the file can't
             be written; before anything is played.
     """
-    keywords = environment_keywords(options.env_id, options.prompt, accustomed_prompt(options.agent))
+    accustomed = accustomed_prompt(options.agent)
+    keywords = environment_keywords(options.env_id, options.prompt, accustomed, options.user, options.persona)
     env = make_environment(options.env_id, **keywords)
     family_of(env)
     env.close()

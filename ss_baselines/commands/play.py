@@ -40,6 +40,7 @@ class PlayOptions:
         split: train, dev or test.
         scenario: this very scenario instead; empty to let ``seed`` and ``split`` choose.
         prompt: ``full`` or ``compact``; empty for the environment's default.
+        persona: how the customer is; empty for as it is drawn.
     """
 
     env_id: str
@@ -47,6 +48,7 @@ class PlayOptions:
     split: str = "train"
     scenario: str = ""
     prompt: str = ""
+    persona: str = ""
 
 
 class TypingError(ValueError):
@@ -56,7 +58,9 @@ class TypingError(ValueError):
 def play_episode(options: PlayOptions) -> None:
     """Plays one episode with the person at the terminal as the agent."""
     console = Console(highlight=False)
-    env = make_environment(options.env_id, **environment_keywords(options.env_id, options.prompt))
+    env = make_environment(
+        options.env_id, **environment_keywords(options.env_id, options.prompt, persona=options.persona)
+    )
     known: Set[str] = getattr(env.unwrapped, "option_names", {"split"})  # others' may have splits, or say what is wrong
     choice = {"split": options.split} if "split" in known else {}
     if options.scenario:
