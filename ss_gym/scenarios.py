@@ -85,6 +85,7 @@ class Goal(NamedTuple):
         welcomes: remedies that they take at once, though they did not ask for them.
         details: what else they know and tell when asked, as (slot, text).
         values: typed values that a proposal of the wish must name, such as the new postal code.
+        others: typed values that it might name instead, such as the other sizes.
     """
 
     order_id: str
@@ -103,6 +104,7 @@ class Goal(NamedTuple):
     welcomes: tuple[Verb, ...] = ()
     details: tuple[tuple[str, str], ...] = ()
     values: tuple[tuple[str, int | str], ...] = ()
+    others: tuple[tuple[str, int | str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

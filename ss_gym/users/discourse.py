@@ -69,6 +69,10 @@ def settled(drafts: list[Draft], segments: list[Segment], late: bool, wishes: fr
     return drafts
 
 
+# What these bring is still to come: "it will arrive on Monday" is no reason against them.
+_SENDING = frozenset(("exchange", "replacement"))
+
+
 def _granted(drafts: list[Draft], wishes: frozenset[str]) -> list[Draft]:
     """What gives the customer what they came for."""
     return [
@@ -88,6 +92,7 @@ def _kept_refusals(drafts: list[Draft], wishes: frozenset[str]) -> list[Draft]:
     asked = {draft.slot for draft in drafts if draft.kind == "ask"}
     asks = bool(asked - _CLOSING_SLOTS)
     last_grant = drafts.index(granted[-1]) if granted else -1
+    sent = any(draft.verb in _SENDING for draft in granted)
     kept = []
     for index, draft in enumerate(drafts):
         if draft.kind == "refuse":
@@ -95,6 +100,8 @@ def _kept_refusals(drafts: list[Draft], wishes: frozenset[str]) -> list[Draft]:
                 continue
             if draft.ground == "not_verified" and asked & _PERSONAL_SLOTS:
                 continue  # another attempt
+            if draft.ground == "not_delivered" and draft.marks & EVIDENCE and sent:
+                continue
             conceded = draft.marks & EVIDENCE and draft.ground != "out_of_stock" and index < last_grant
             if conceded and not _about_another(draft, granted):
                 continue  # "it is final sale, but as it is damaged I can refund it"
