@@ -69,6 +69,8 @@ def settled(drafts: list[Draft], segments: list[Segment], late: bool, wishes: fr
     return drafts
 
 
+# What these grounds stand against is one option; that there are others takes nothing back.
+_OF_ONE_OPTION = frozenset(("out_of_stock", "other_price"))
 # What these bring is still to come: "it will arrive on Monday" is no reason against them.
 _SENDING = frozenset(("exchange", "replacement"))
 
@@ -102,7 +104,7 @@ def _kept_refusals(drafts: list[Draft], wishes: frozenset[str]) -> list[Draft]:
                 continue  # another attempt
             if draft.ground == "not_delivered" and draft.marks & EVIDENCE and sent:
                 continue
-            conceded = draft.marks & EVIDENCE and draft.ground != "out_of_stock" and index < last_grant
+            conceded = draft.marks & EVIDENCE and draft.ground not in _OF_ONE_OPTION and index < last_grant
             if conceded and not _about_another(draft, granted):
                 continue  # "it is final sale, but as it is damaged I can refund it"
         kept.append(draft)
