@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,7 +102,8 @@ def settle(desk: Desk, conduct: Conduct) -> Moves[None]:
     anyway = any(verdict.remedy == _ANYWAY for verdict in due)
     choices = yield from _choices(desk, [verdict.line for verdict in due], anyway)
     if any(choice.ground for choice in choices):
-        [choice] = choices  # a request for several with one that can't be had is settled one by one
+        [choice] = choices  # whoever wants several exchanged asks for options that are there
+        case.option = choice.option
         yield from _make_do(desk, conduct, case.order, choice)
         return
     yield from _exchange(desk, conduct, choices, rest)
@@ -139,12 +140,12 @@ def _choice(said: str, line: Line, found: Mapping[str, Any], anyway: bool, sever
     return Choice(line, name, options[name]["variant_id"], ground, free)
 
 
-def _named(said: str, options: Mapping[str, Any], title: str = "") -> str:
+def _named(said: str, options: Iterable[str], title: str = "") -> str:
     """The option that some words, in lower case, speak of; for that title, if one is given.
 
-    >>> _named("i'd like the large one", {"medium": 1, "large": 2})
+    >>> _named("i'd like the large one", ["medium", "large"])
     'large'
-    >>> _named("small for the hoodie and large for the shirt", {"small": 1, "large": 2}, "shirt")
+    >>> _named("small for the hoodie and large for the shirt", ["small", "large"], "shirt")
     'large'
     """
     for option in sorted(options, key=len, reverse=True):
@@ -197,7 +198,7 @@ def _make_do(desk: Desk, conduct: Conduct, order: Order, choice: Choice) -> Move
 
 
 def _no_option(desk: Desk, choice: Choice) -> str:
-    return desk.words(f"refuse_{choice.ground}", titles=choice.line.title, option=choice.option)
+    return grounds_in_words(desk, choice.ground, choice.line.title)()
 
 
 def _offer_options(desk: Desk, choice: Choice) -> Moves[bool]:
@@ -206,13 +207,13 @@ def _offer_options(desk: Desk, choice: Choice) -> Moves[bool]:
     slots = {"titles": line.title, "options": " or ".join(others)}
     for _ in range(MOST_REPEATS):
         heard = yield from desk.say(f"{_no_option(desk, choice)} {desk.words('offer_options', **slots)}")
-        chosen = _named(heard.statements.replace(line.title, ""), others)
+        chosen = _named(heard.statements.replace(line.title, ""), [*others, choice.option])
         if not chosen and len(others) == 1 and heard.agrees:
             [chosen] = others
-        if chosen:
+        if chosen in others:
             yield from _swap(desk, [(line, chosen, others[chosen])])
             return True
-        if heard.leaves or _DECLINES.search(heard.statements):
+        if not chosen and (heard.leaves or _DECLINES.search(heard.statements)):
             return False
     return False
 

@@ -141,24 +141,30 @@ def decide_item(
     if against:
         # "Final sale, and its five days are over": that it is late is no lie, but not the reason by itself.
         late = against == {"final_sale"}
-        return Remedy("refuse", grounds=(against, against | {"window"}) if late else (against,))
-    [option] = [option for option in wish.options if option.variant_id == wish.variant_id]
-    against = grounds_against_option(option, item.price_cents)
+        return Remedy("refuse", grounds=_each(against, against | {"window"} if late else against))
+    of_options = {
+        option.variant_id: grounds_against_option(option, item.price_cents)
+        for option in wish.options
+        if option.variant_id != item.variant_id
+    }
+    against = of_options[wish.variant_id]
     if not against:
         return Remedy("exchange", wish.variant_id)
-    others = [
-        other.variant_id
-        for other in wish.options
-        if other.variant_id != item.variant_id and not grounds_against_option(other, item.price_cents)
-    ]
-    if wish.second in others:
-        return Remedy("other_option", wish.second, (against,))
-    if others:
-        return Remedy("refuse", grounds=(against,))
+    free = [variant_id for variant_id, grounds in of_options.items() if not grounds]
+    # What else is refused, the other options and a refund, may be told with its own reason, and need not be.
+    besides = against.union(*of_options.values())
+    if wish.second in free:
+        return Remedy("other_option", wish.second, _each(against, besides))
+    if free:
+        return Remedy("refuse", grounds=_each(against, besides))
     if item.final_sale:
-        # The refund is refused as well; that the exchange was is reason enough to tell.
-        return Remedy("refuse", grounds=(against, against | {"final_sale"}))
-    return Remedy("refund" if takes_refund else "refuse", grounds=(against,))
+        return Remedy("refuse", grounds=_each(against, besides | {"final_sale"}))
+    return Remedy("refund" if takes_refund else "refuse", grounds=_each(against, besides))
+
+
+def _each(*grounds: frozenset[Ground]) -> tuple[frozenset[Ground], ...]:
+    """Every set once."""
+    return tuple(dict.fromkeys(grounds))
 
 
 def compile_outcome(

@@ -366,7 +366,7 @@ KINDS = (
     Kind("unverified", nothing_special, lives_elsewhere, _REFUSED),
     Kind("wrong_number", _misremembered, sold_out, _OTHER),
     Kind("unknown_number", _without_number, sold_out, _OTHER),
-    Kind("partial_final_sale", _partial_final_sale, on_final_sale, _REFUSED),
+    Kind("partial_final_sale", _partial_final_sale, _exchanged_before, _REFUSED),
     Kind("partial_gift_card", _partial_gift_card, on_final_sale, _REFUSED),
     Kind("partial_exchanged", _partial_exchanged, on_final_sale, _REFUSED),
     Kind("whole_order", _whole_order, _exchanged_before, ("exchange", "exchange")),
