@@ -261,8 +261,8 @@ def _refusal(desk: Desk, verdicts: Sequence[Verdict]) -> str:
     sentences = []
     for ground, found in by_ground.items():
         window = str(days.get(ground, terms.exchange_window_days))
-        named = titles(verdict.line for verdict in found)
-        sentences.append(desk.words(f"refuse_{ground}", titles=named, window=window))
+        named, done = titles(verdict.line for verdict in found), found[0].line.status
+        sentences.append(desk.words(f"refuse_{ground}", titles=named, window=window, done=done))
     return " ".join(sentences)
 
 

@@ -228,12 +228,12 @@ def _reprice(case: Case, price_cents: int) -> None:
     """Gives the wanted item, and the options that cost the same, another price."""
     [place] = case.wanted
     line = case.order.lines[place]
-    for option in _at_price(product_of(case, line), product_price(case, line)):
+    for option in _at_price(product_of(case, line), _catalogue_price(case, line)):
         case.draft.prices[option.variant_id] = price_cents
     line.price_cents = price_cents
 
 
-def product_price(case: Case, line: Line) -> int:
+def _catalogue_price(case: Case, line: Line) -> int:
     """What the catalogue asks for a line."""
     return next(o.price_cents for o in product_of(case, line).options if o.variant_id == line.variant_id)
 
@@ -338,7 +338,8 @@ def _on_its_way(case: Case) -> None:
 
 def _over_limit(case: Case) -> None:
     """The item costs more than the limit."""
-    _reprice(case, cast("ExchangeRules", case.rules).transfer_limit_cents + 1 + case.order.lines[case.wanted[0]].price_cents // 5)
+    price = case.order.lines[case.wanted[0]].price_cents
+    _reprice(case, cast("ExchangeRules", case.rules).transfer_limit_cents + 1 + price // 5)
 
 
 _REFUSED = ("exchange", "refuse")

@@ -275,7 +275,8 @@ class Interpretation:
     def _read_refusal(self, segment: Segment) -> None:
         bits = segment.bits
         refused = bits >> c.REFUSED & c.REMEDY
-        if bits & c.ONLY and bits & c.W_NOT_DELIVERED:  # "I can only refund it once it has arrived"
+        only = bits & c.W_NOT_DELIVERED or (bits & _HINTS and ("option", "own") in [v[::2] for v in segment.values])
+        if bits & c.ONLY and only:  # "I can only refund it once it has arrived"
             refused |= bits >> c.POSSIBLE & c.REMEDY
         grounds = grounds_of(segment, self._vocabulary, bool(refused), self._late)
         if not grounds and (not refused or bits & c.METHOD):
