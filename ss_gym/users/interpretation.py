@@ -131,6 +131,10 @@ class Interpretation:
             slots = slots & _PERSONAL if features & _TO_VERIFY == _TO_VERIFY else 0
         if not slots:
             return features & c.S_ELSE
+        if slots & c.S_PREFERENCE:  # "We have small and medium. Which one would you like?"
+            for draft in self._drafts:
+                if draft.kind == "inform" and draft.verb and any([v.kind == "option" for v in draft.values]):
+                    draft.kind = "offer"
         self._ask(segment, slots)
         return slots
 

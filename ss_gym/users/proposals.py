@@ -136,7 +136,8 @@ class Proposals:
         """Asks for what a proposal does not name, and corrects what it names wrongly; None if it is well."""
         goal, agenda = self._goal, self._agenda
         kinds = {kind for kind, _ in goal.values}
-        named = [value for value in (*proposal.values, *turn.values) if value.kind in kinds]
+        told = [value for value in proposal.values if value.kind in kinds]
+        named = told or [value for value in turn.values if value.kind in kinds]
         if any(value[:2] in goal.values for value in named):
             return None
         if any(value.owner != "policy" for value in named):
