@@ -116,8 +116,9 @@ def _choices(desk: Desk, lines: Sequence[Line], anyway: bool) -> Moves[list[Choi
     """Reads the options of some lines, and settles which of them are wanted."""
     results = yield from desk.call(*(tool_call("get_exchange_options", item_id=line.item_id) for line in lines))
     found = list(zip(lines, results, strict=True))
+    several = len(desk.case.wanted) > 1  # what they said for one that is refused is not for another
     for _ in range(MOST_REPEATS):
-        choices = [_choice(desk.case.said, line, options, anyway, len(lines) > 1) for line, options in found]
+        choices = [_choice(desk.case.said, line, options, anyway, several) for line, options in found]
         if all(choice.option for choice in choices):
             break
         yield from desk.say(desk.words("ask_option", titles=titles(lines)))
