@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ss_gym.users import concepts as c
 from ss_gym.users.acts import Act, ActKind, Value
@@ -61,6 +61,7 @@ def settled(drafts: list[Draft], segments: list[Segment], late: bool, wishes: fr
     if "refuse" in kinds:
         drafts = _kept_refusals(drafts, wishes)
         drafts = _with_reasons(drafts, late)
+        _demote_rules(drafts, wishes & _SENDING)
     if "confirm_done" in kinds:
         drafts = _claims(drafts)
     for draft in drafts:
@@ -109,6 +110,15 @@ def _kept_refusals(drafts: list[Draft], wishes: frozenset[str]) -> list[Draft]:
                 continue  # "it is final sale, but as it is damaged I can refund it"
         kept.append(draft)
     return kept
+
+
+def _demote_rules(drafts: Sequence[Draft], wishes: frozenset[str]) -> None:
+    """What would be possible is no offer beside a refusal, unless it names an option: "one exchange is possible"."""
+    if not wishes or not any(draft.kind == "refuse" and draft.ground for draft in drafts):
+        return
+    for draft in drafts:
+        if draft.kind == "offer" and draft.verb in wishes and all(value.kind != "option" for value in draft.values):
+            draft.demote()
 
 
 def _about_another(refusal: Draft, granted: list[Draft]) -> bool:
