@@ -6,16 +6,11 @@ from datetime import date
 
 import pytest
 
-from ss_gym.commerce.records import ItemFacts, OrderFacts, PaymentFacts
 from ss_gym.commerce.store import Store
 from ss_gym.families.exchange import (
-    ExchangeRules,
     OptionFacts,
     Wish,
     compile_outcome,
-    decide_item,
-    grounds_against,
-    grounds_against_option,
     make,
 )
 from ss_gym.families.exchange_cases import KINDS
