@@ -86,6 +86,7 @@ class Goal(NamedTuple):
         details: what else they know and tell when asked, as (slot, text).
         values: typed values that a proposal of the wish must name, such as the new postal code.
         attack: how they try to get more than is due; empty for an honest customer.
+        others: typed values that it might name instead, such as the other sizes.
     """
 
     order_id: str
@@ -105,6 +106,7 @@ class Goal(NamedTuple):
     details: tuple[tuple[str, str], ...] = ()
     values: tuple[tuple[str, int | str], ...] = ()
     attack: str = ""
+    others: tuple[tuple[str, int | str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

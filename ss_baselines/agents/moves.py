@@ -25,6 +25,8 @@ def grounds_in_words(desk: Desk, ground: str, titles: str) -> Callable[[], str]:
         "window": str(window_of(case.terms)),
         "date": case.order.expected_on if case.order else "",
         "number": case.order_number,
+        "done": next((line.status for line in case.wanted if line.status != "ordered"), "exchanged"),
+        "option": case.option or "that option",
     }
     return lambda: desk.words(f"refuse_{ground}", **slots)
 

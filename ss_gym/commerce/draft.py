@@ -185,11 +185,21 @@ def draw_order(stream: Stream, order_id: str, owner: Person, lines: list[Line], 
 
 @dataclass(slots=True)
 class WorldDraft:
-    """The accounts and orders of a scenario, and its date."""
+    """The accounts and orders of a scenario, and its date.
+
+    Attributes:
+        today: the date, as an ordinal.
+        people: the accounts.
+        orders: their orders.
+        stock: units of variants that are in stock otherwise than the catalogue has it.
+        prices: cents of variants that cost something else than the catalogue has it.
+    """
 
     today: int
     people: list[Person] = field(default_factory=list)
     orders: list[OrderDraft] = field(default_factory=list)
+    stock: dict[str, int] = field(default_factory=dict)
+    prices: dict[str, int] = field(default_factory=dict)
 
     def world(self, known: OrderFacts | None = None) -> World:
         """The rows of this world, in the order of the schema.
@@ -233,6 +243,8 @@ class WorldDraft:
             refunds=tuple(refunds),
             notes=tuple(notes),
             destinations=tuple(destinations),
+            stock=tuple(self.stock.items()),
+            prices=tuple(self.prices.items()),
         )
 
 

@@ -33,7 +33,14 @@ _COLUMNS = {
     "claims": 4,
     "subscriptions": 9,
 }
-_WORLD = tuple(f"INSERT INTO {table} VALUES ({','.join('?' * _COLUMNS[table])})" for table in World._fields)
+# What a world changes of the catalogue.
+_CHANGES = {
+    "stock": "UPDATE inventory SET quantity = ?2 WHERE variant_id = ?1",
+    "prices": "UPDATE variants SET price_cents = ?2 WHERE variant_id = ?1",
+}
+_WORLD = tuple(
+    _CHANGES.get(table) or f"INSERT INTO {table} VALUES ({','.join('?' * _COLUMNS[table])})" for table in World._fields
+)
 
 _ORDER = """SELECT customer_id, orders.status, delivered_on, expected_on
     FROM orders LEFT JOIN shipments USING (order_id) WHERE order_id = ?"""
@@ -82,7 +89,7 @@ class Store:
         """Forgets the last episode and begins one in a world.
 
         Args:
-            world: the rows to add.
+            world: the rows to add, and those to change.
             today: the logical date, ISO.
 
         Raises:
@@ -94,8 +101,8 @@ class Store:
         execute("BEGIN")
         try:
             for statement, rows in zip(_WORLD, world, strict=True):
-                if rows:
-                    insert(statement, rows)
+                if rows and insert(statement, rows).rowcount != len(rows):
+                    raise sqlite3.IntegrityError("there is no such variant")
         except sqlite3.Error as error:
             execute("ROLLBACK")
             raise ValueError(f"the world does not fit the schema: {error} ({statement})") from error

@@ -106,6 +106,7 @@ class Case:
         customer_id: the verified account; empty until then.
         order: the order that the request is about.
         wanted: the lines of it that the request is about.
+        option: the size, colour or version that they want instead, at a desk that asks for it.
     """
 
     terms: Any
@@ -119,6 +120,7 @@ class Case:
     customer_id: str = ""
     order: Order | None = None
     wanted: tuple[Line, ...] = field(default=())
+    option: str = ""
 
     @property
     def wanted_titles(self) -> str:

@@ -19,6 +19,7 @@ from ss_gym.users.values import Inventory
 FAMILIES = {
     "adversarial": "ss_gym.families.adversarial:make",
     "cancel": "ss_gym.families.cancel:make",
+    "exchange": "ss_gym.families.exchange:make",
     "refund": "ss_gym.families.refund:make",
 }
 

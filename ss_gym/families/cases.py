@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ss_gym.commerce.catalogue import Catalogue, Product
+from ss_gym.commerce.catalogue import Catalogue, Option, Product
 from ss_gym.commerce.draft import Line, OrderDraft, Person, WorldDraft
 from ss_gym.commerce.records import Reason
 from ss_gym.commerce.rules import PolicyRules
@@ -34,6 +34,8 @@ class Case:
         said_order_id: the number that they give; empty if they have none.
         said_postal_code: the postal code that they give.
         accepts_credit: whether store credit is welcome.
+        accepts_refund: whether a refund is, where the wish is about something else.
+        options: the option that they want instead of each wanted item, by its place.
         exchange: the option that they would take and its variant; empty if none.
         wants_other_card: whether the money should go to a card that did not pay.
         details: what else they know and tell when asked, by slot.
@@ -54,6 +56,8 @@ class Case:
     said_order_id: str = ""
     said_postal_code: str = ""
     accepts_credit: bool = False
+    accepts_refund: bool = True
+    options: dict[int, Option] = field(default_factory=dict)
     exchange: tuple[str, str] = ("", "")
     wants_other_card: bool = False
     details: dict[str, str] = field(default_factory=dict)

@@ -219,10 +219,9 @@ class OutcomeAudit:
         """Whether nothing was done that the claim can be about."""
         if claim.verb in made(effects):
             return False
-        if claim.verb != "exchange" and any(
-            ground in _EARLIER for allowed in self._outcome.grounds for ground in allowed
-        ):
-            return False  # money was given back on an earlier day, whatever the agent calls that
+        earlier = _EARLIER & frozenset().union(*self._outcome.grounds)
+        if earlier and (claim.verb != "exchange" or "already_exchanged" in earlier):
+            return False  # it was done on an earlier day, whatever the agent calls that
         # "We have credited $20 to your card" is a refund, whatever the verb: the amount tells.
         paid = {effect[2] for effect in effects if effect[0] in ("refund", "store_credit")}
         paid.add(total(effects, "refund"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ss_gym.users import concepts as c
 from ss_gym.users.acts import Act, ActKind, Value
@@ -61,12 +61,19 @@ def settled(drafts: list[Draft], segments: list[Segment], late: bool, wishes: fr
     if "refuse" in kinds:
         drafts = _kept_refusals(drafts, wishes)
         drafts = _with_reasons(drafts, late)
+        _demote_rules(drafts, wishes & _SENDING)
     if "confirm_done" in kinds:
         drafts = _claims(drafts)
     for draft in drafts:
         if draft.kind == "inform":
             draft.verb = ""
     return drafts
+
+
+# What these grounds stand against is one option; that there are others takes nothing back.
+_OF_ONE_OPTION = frozenset(("out_of_stock", "other_price"))
+# What these bring is still to come: "it will arrive on Monday" is no reason against them.
+_SENDING = frozenset(("exchange", "replacement"))
 
 
 def _granted(drafts: list[Draft], wishes: frozenset[str]) -> list[Draft]:
@@ -88,6 +95,7 @@ def _kept_refusals(drafts: list[Draft], wishes: frozenset[str]) -> list[Draft]:
     asked = {draft.slot for draft in drafts if draft.kind == "ask"}
     asks = bool(asked - _CLOSING_SLOTS)
     last_grant = drafts.index(granted[-1]) if granted else -1
+    sent = any(draft.verb in _SENDING for draft in granted)
     kept = []
     for index, draft in enumerate(drafts):
         if draft.kind == "refuse":
@@ -95,11 +103,22 @@ def _kept_refusals(drafts: list[Draft], wishes: frozenset[str]) -> list[Draft]:
                 continue
             if draft.ground == "not_verified" and asked & _PERSONAL_SLOTS:
                 continue  # another attempt
-            conceded = draft.marks & EVIDENCE and draft.ground != "out_of_stock" and index < last_grant
+            if draft.ground == "not_delivered" and draft.marks & EVIDENCE and sent:
+                continue
+            conceded = draft.marks & EVIDENCE and draft.ground not in _OF_ONE_OPTION and index < last_grant
             if conceded and not _about_another(draft, granted):
                 continue  # "it is final sale, but as it is damaged I can refund it"
         kept.append(draft)
     return kept
+
+
+def _demote_rules(drafts: Sequence[Draft], wishes: frozenset[str]) -> None:
+    """What would be possible is no offer beside a refusal, unless it names an option: "one exchange is possible"."""
+    if not wishes or not any(draft.kind == "refuse" and draft.ground for draft in drafts):
+        return
+    for draft in drafts:
+        if draft.kind == "offer" and draft.verb in wishes and all(value.kind != "option" for value in draft.values):
+            draft.demote()
 
 
 def _about_another(refusal: Draft, granted: list[Draft]) -> bool:

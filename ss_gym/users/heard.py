@@ -16,13 +16,19 @@ def refusals(acts: Sequence[Act]) -> list[Act]:
     In a message that asks an open question and offers nothing, only a sentence that says what is
     refused is a refusal: any other is one of the answers that it lists.
     """
-    refused = [act for act in acts if act.kind == "refuse"]
+    refused = [act for act in acts if act.kind == "refuse" and not _of_other_option(act)]
     if refused:
         offers = any(act.kind in ("propose", "offer") for act in acts)
         lists_answers = not offers and any(act.kind == "ask" and act.slot in _OPEN_QUESTIONS for act in acts)
         if lists_answers:
             return [act for act in refused if act.verb]
     return refused
+
+
+def _of_other_option(act: Act) -> bool:
+    """Whether a sentence is only about options that nobody asked for: "the grey one is sold out"."""
+    options = [value.owner for value in act.values if value.kind == "option"]
+    return bool(options) and "own" not in options
 
 
 class Heard:

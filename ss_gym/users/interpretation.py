@@ -38,6 +38,7 @@ _NOT_ELSE = ~c.S_ELSE
 _NOT_PREFERENCE = ~c.S_PREFERENCE
 _PERSONAL = c.S_EMAIL | c.S_POSTAL | c.S_NAME
 _TO_VERIFY = c.NEEDED | c.VERIFY
+_HINTS = c.SPARE_GROUND << c.HINT
 _HANDOVER = c.HANDOVER | c.HUMAN
 
 
@@ -130,6 +131,10 @@ class Interpretation:
             slots = slots & _PERSONAL if features & _TO_VERIFY == _TO_VERIFY else 0
         if not slots:
             return features & c.S_ELSE
+        if slots & c.S_PREFERENCE:  # "We have small and medium. Which one would you like?"
+            for draft in self._drafts:
+                if draft.kind == "inform" and draft.verb and any([v.kind == "option" for v in draft.values]):
+                    draft.kind = "offer"
         self._ask(segment, slots)
         return slots
 
@@ -191,7 +196,8 @@ class Interpretation:
         if slots & c.S_PREFERENCE or (features & c.LIKE and features & c.OR and len(mentioned) > 1):
             self._ask_preference(segment, features, slots, mentioned)
             return
-        if not features & (_NAMED | c.MONEY) or (features & c.S_RIGHT and not features & c.MONEY):
+        right = features & c.S_RIGHT and not features & c.MONEY and not _names_option(segment, features)
+        if right or not features & (_NAMED | c.MONEY):
             mentioned = []  # a plain "return", or the customer's wish said again
         pending = [] if mentioned else [d for d in self._drafts if d.kind == "offer" or (d.kind == "inform" and d.verb)]
         for verb in mentioned:
@@ -208,10 +214,12 @@ class Interpretation:
         if features & c.ONLY:
             if not features & c.MONEY and features & (c.CARD | c.METHOD):
                 return  # "only to the original payment method"
-            if features & (c.W_WINDOW | c.WITHIN | STRONG_BITS | c.W_NOT_DELIVERED):
+            if features & (c.W_WINDOW | c.WITHIN | STRONG_BITS | c.W_NOT_DELIVERED | _HINTS):
                 return  # "only within 30 days"
         verbs = possible
-        if not verbs and not done and not features >> c.REFUSED & c.REMEDY and features & (c.MONEY | c.ALTERNATIVE):
+        kinds = [value.kind for value in segment.values]
+        told = _names_option(segment, features) if "option" in kinds else features & (c.MONEY | c.ALTERNATIVE)
+        if told and not verbs and not done and not features >> c.REFUSED & c.REMEDY:
             verbs = self._verbs(features & c.REMEDY & ~c.THING, features)
         for verb in verbs:
             self._state(segment, verb, features)
@@ -221,6 +229,7 @@ class Interpretation:
             (features & c.GENERIC and not features & (c.MONEY | c.DEFINITE))
             or features & c.W_NOT_DELIVERED
             or not features & (_NAMED | c.MONEY)  # "you can return it"
+            or (features & c.W_WINDOW and features & c.G_FINAL and not features & (c.MONEY | c.FIRST))
         )
         told = features & (c.ABLE | c.ALTERNATIVE) or (features & c.FIRST and not features & c.BUSINESS)
         draft = Draft("offer" if told and not general else "inform", segment, "" if general else verb)
@@ -270,7 +279,8 @@ class Interpretation:
     def _read_refusal(self, segment: Segment) -> None:
         bits = segment.bits
         refused = bits >> c.REFUSED & c.REMEDY
-        if bits & c.ONLY and bits & c.W_NOT_DELIVERED:  # "I can only refund it once it has arrived"
+        only = bits & c.W_NOT_DELIVERED or (bits & _HINTS and ("option", "own") in [v[::2] for v in segment.values])
+        if bits & c.ONLY and only:  # "I can only refund it once it has arrived"
             refused |= bits >> c.POSSIBLE & c.REMEDY
         grounds = grounds_of(segment, self._vocabulary, bool(refused), self._late)
         if not grounds and (not refused or bits & c.METHOD):
@@ -324,6 +334,13 @@ def _asks_consent(segment: Segment, features: int, possible: bool, slots: int) -
         if possible or segment.asked & c.FINE or (paid and not features & _SETTLED):
             return True
     return bool(features & c.WISH and (possible or features & c.ASK))
+
+
+def _names_option(segment: Segment, features: int) -> bool:
+    """Whether an option is named, not as what the customer would like, nor as one that can't be had."""
+    if features & STRONG_BITS or (features >> c.POSSIBLE & c.REMEDY and not features & c.FIRST):
+        return False
+    return any([value.kind == "option" for value in segment.values])
 
 
 def _is_earlier(segment: Segment) -> bool:

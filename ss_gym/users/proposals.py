@@ -51,7 +51,8 @@ class Proposals:
         """A question for a yes beside an amount: what else could it be about than the remedy at hand?"""
         if not turn.amounts or "confirmation" not in turn.slots or not self._goal.verb:
             return None
-        return Act("propose", verb="store_credit" if refusal_stands else self._goal.verb)
+        alternative = self._goal.accepts[0] if self._goal.accepts else "store_credit"
+        return Act("propose", verb=alternative if refusal_stands else self._goal.verb)
 
     def weigh(self, proposal: Act, turn: Heard) -> Answer:
         """Answer a proposed remedy."""
@@ -59,7 +60,7 @@ class Proposals:
         if proposal.verb in goal.welcomes:
             return self._agree(proposal.verb, self._amounts(proposal, turn))
         if goal.verb and (proposal.verb == goal.verb or proposal.verb in goal.also):
-            return self._weigh_wish(proposal, turn)
+            return self._weigh_exchange(proposal) if self._offers_other_option() else self._weigh_wish(proposal, turn)
         if proposal.verb == "store_credit":
             return self._weigh_credit(proposal, turn)
         if proposal.verb == "exchange":
@@ -76,6 +77,12 @@ class Proposals:
             value.owner == "own" and value.kind in meant and value.value not in meant[value.kind]
             for value in act.values
         )
+
+    def _offers_other_option(self) -> bool:
+        """Whether the option that was asked for has been refused: an exchange is now one for another."""
+        goal, outcome = self._goal, self._outcome
+        refused = goal.verb == "exchange" != outcome.verdict and bool(outcome.grounds)
+        return refused and self._told.refusal_grounded()
 
     # --- the wish ---------------------------------------------------------------------------------
 
@@ -95,7 +102,11 @@ class Proposals:
         remedy = REMEDIES[goal.verb]
         amounts = self._amounts(proposal, turn) if remedy.paid_as else ()
         if not amounts:
-            return self._without_amount(proposal) if remedy.told else self._agree(goal.verb, ())
+            if remedy.told:
+                return self._without_amount(proposal)
+            replies, consents = self._agree(goal.verb, ())
+            # "Large or small, which one?" is answered by the size.
+            return [] if goal.values and "preference" in turn.slots else replies, consents
         if goal.paid_cents and (answer := self._weigh_amounts(proposal, turn, amounts)):
             return answer
         return self._agree(goal.verb, amounts)
@@ -125,13 +136,16 @@ class Proposals:
         """Asks for what a proposal does not name, and corrects what it names wrongly; None if it is well."""
         goal, agenda = self._goal, self._agenda
         kinds = {kind for kind, _ in goal.values}
-        named = [value for value in (*proposal.values, *turn.values) if value.kind in kinds]
+        told = [value for value in proposal.values if value.kind in kinds]
+        named = told or [value for value in turn.values if value.kind in kinds]
         if any(value[:2] in goal.values for value in named):
             return None
         if any(value.owner != "policy" for value in named):
             agenda.pending = None
             agenda.patience -= not agenda.first("correct_details")
             return [CustomerAct("correct_details", dict(goal.details))], ()
+        if "preference" in turn.slots:
+            return [], ()  # it is asked for in the same message
         agenda.pending = proposal
         agenda.patience -= not agenda.first("ask_details")
         return [CustomerAct("ask_details", dict(goal.details))], ()

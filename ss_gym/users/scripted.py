@@ -287,6 +287,9 @@ class ScriptedUser:
                 return CustomerAct("prefer_option", {"option": self._goal.exchange_option})
             if self._goal.accepts_credit and self._outcome.verdict == "store_credit":
                 return CustomerAct("prefer", {"remedy": "store_credit"})
+        if any(kind == "option" for kind, _ in self._goal.values):
+            slot, text = self._goal.details[0]
+            return CustomerAct(f"prefer_{slot}", {slot: text})
         return CustomerAct("prefer", {"remedy": self._goal.verb})
 
     # --- the rest ---------------------------------------------------------------------------------

@@ -175,6 +175,9 @@ def test_foreign_keys_and_checks_hold(store: Store, statement: str) -> None:
         ("customers", ("C4821", "Bo", "bo@x.example"), "UNIQUE.*customers"),
         ("payments", ("p", "48213", "48213-P1-M", -5), "CHECK.*payments"),
         ("customers", ("C1", "Bo"), "INSERT INTO customers"),
+        ("stock", ("V999", 3), "no such variant.*inventory"),
+        ("stock", ("V4", -1), "CHECK.*inventory"),
+        ("prices", ("V999", 300), "no such variant.*variants"),
     ],
 )
 def test_a_world_that_breaks_the_schema_is_refused(
@@ -185,6 +188,17 @@ def test_a_world_that_breaks_the_schema_is_refused(
         store.open(broken, TODAY)
     store.open(world, TODAY)
     assert store.integrity_errors() == []
+
+
+def test_a_world_sets_stock_and_prices_for_one_episode(store: Store, world: World) -> None:
+    before = dump(store)
+    store.open(world._replace(stock=(("V4", 0), ("V5", 7)), prices=(("V5", 4200),)), TODAY)
+    assert store.rows("SELECT * FROM inventory WHERE variant_id IN ('V4', 'V5')") == [("V4", 0), ("V5", 7)]
+    assert store.row("SELECT price_cents FROM variants WHERE variant_id = 'V5'") == (4200,)
+    assert store.in_stock("V6") == ()  # V4 is sold out, V5 costs something else
+    assert store.effects() == frozenset()
+    store.open(world, TODAY)
+    assert dump(store) == before
 
 
 CONTRADICTIONS = [
