@@ -97,7 +97,7 @@ class OrderFacts(NamedTuple):
 
 
 class World(NamedTuple):
-    """The rows that one scenario adds to the catalogue: a tuple of rows a table, in schema order."""
+    """The rows that one scenario adds to the catalogue: a tuple of rows a table, in schema order; then its stock."""
 
     customers: tuple[tuple[str, str, str], ...]  # customer_id, name, email
     addresses: tuple[tuple[str, str, str, str, str], ...]  # address_id, customer_id, street, city, postal_code
@@ -116,6 +116,7 @@ class World(NamedTuple):
     claims: tuple[tuple[str, str, str, str], ...] = ()  # claim_id, item_id, remedy, created_on
     subscriptions: tuple[tuple[str, str, str, str, int, str, str, str | None, str], ...] = ()
     # subscription_id, customer_id, variant_id, title, price_cents, status, started_on, next_charge_on, committed_until
+    stock: tuple[tuple[str, int], ...] = ()  # variant_id, quantity: instead of what the catalogue has
 
 
 # One normalised change that a tool made, compared as a set with what was acceptable:

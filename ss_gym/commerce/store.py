@@ -33,7 +33,9 @@ _COLUMNS = {
     "claims": 4,
     "subscriptions": 9,
 }
-_WORLD = tuple(f"INSERT INTO {table} VALUES ({','.join('?' * _COLUMNS[table])})" for table in World._fields)
+# The catalogue has a row for every variant, so this one is an update of it; an unknown variant breaks the schema.
+_STOCK = "INSERT INTO inventory VALUES (?1, ?2) ON CONFLICT (variant_id) DO UPDATE SET quantity = ?2"
+_WORLD = (*(f"INSERT INTO {table} VALUES ({','.join('?' * count)})" for table, count in _COLUMNS.items()), _STOCK)
 
 _ORDER = """SELECT customer_id, orders.status, delivered_on, expected_on
     FROM orders LEFT JOIN shipments USING (order_id) WHERE order_id = ?"""
