@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from ss_gym.commerce.catalogue import Catalogue, Product
 from ss_gym.commerce.draft import Line, OrderDraft, Person, WorldDraft
-from ss_gym.commerce.records import Reason
+from ss_gym.commerce.records import Reason, Verb
 from ss_gym.commerce.rules import PolicyRules
 from ss_gym.streams import Stream
 
@@ -34,6 +34,7 @@ class Case:
         said_order_id: the number that they give; empty if they have none.
         said_postal_code: the postal code that they give.
         accepts_credit: whether store credit is welcome.
+        accepts: other remedies that they take where the wish is refused for a reason.
         exchange: the option that they would take and its variant; empty if none.
         wants_other_card: whether the money should go to a card that did not pay.
         details: what else they know and tell when asked, by slot.
@@ -53,6 +54,7 @@ class Case:
     said_order_id: str = ""
     said_postal_code: str = ""
     accepts_credit: bool = False
+    accepts: tuple[Verb, ...] = ()
     exchange: tuple[str, str] = ("", "")
     wants_other_card: bool = False
     details: dict[str, str] = field(default_factory=dict)
