@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 PLANS: Mapping[str, str] = {
     "cancel": "ss_baselines.agents.cancel:PLAN",
     "refund": "ss_baselines.agents.refund:PLAN",
+    "warranty": "ss_baselines.agents.warranty:PLAN",
 }
 
 
