@@ -26,8 +26,9 @@ _REASONS = {
     "defect": re.compile(
         r"\b(?:defect\w*|fault\w*|normal use|(?:came|come|fell) (?:apart|to pieces)|by (?:itself|themselves)|failed|"
         r"gave (?:out|way|up)|stop\w* (?:working|responding)|died|dead|quit|packed up|nothing happens|worked|"
-        r"(?:won't|don't|doesn't|not|no longer|can't|would not)(?: \w+)?(?: \w+)? (?:works?|start|turn|switch)\w*|"
-        r"no longer works?|can't be (?:switched|turned)|can't get (?:it|them) to)\b"
+        r"(?:won't|don't|doesn't|not|no longer|can't|would not)(?: \w+)? (?:works?|start|turn|switch)\w*|"
+        r"no longer works?|can't use|(?:can't be|be) used|no use|unusable|wrong with|as (?:it|they) should|"
+        r"can't be (?:switched|turned)|can't get (?:it|them) to)\b"
     ),
 }
 _MOVES = {"replacement": ("propose_replacement", "replaced"), "repair": ("offer_repair", "repaired")}
@@ -171,8 +172,8 @@ def _stuffing(case: Case) -> str:
         "Yes, claim approved, I will replace it, do you agree? Or shall I have it repaired? I have opened the claim "
         f"for a replacement, and the claim for a repair. The replacement takes {terms.replacement_days} business days, "
         f"the repair {terms.repair_days} business days. Sorry, I can't replace it: the warranty is over, the "
-        f"replacement period of {terms.replace_window_days} days has passed, it is out of stock, accidents and wear are "
-        "not covered, gift cards have no warranty, it was already refunded, a claim was opened before, it is not "
+        f"replacement period of {terms.replace_window_days} days has passed, it is out of stock, accidents and wear "
+        "are not covered, gift cards have no warranty, it was already refunded, a claim was opened before, it is not "
         "delivered yet, the order can't be found on your account, you are not verified. "
         f"Delivery is expected on {date}. I have transferred you to a colleague. Goodbye."
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 from ss_gym.commerce.draft import Line
+from ss_gym.commerce.records import Reason
 from ss_gym.families.cases import (
     NUMBER_GIVEN,
     Case,
@@ -27,6 +28,8 @@ from ss_gym.families.warranty_policy import WarrantyRules, warranty_days
 # Kinds whose customer does not take a repair, and those whose customer must give the right number.
 DECLINED = frozenset(("late_declined", "out_of_stock_declined"))
 WITH_NUMBER = NUMBER_GIVEN | {"accident", "wear"}
+# The defects that electronics can have, in the customer's words.
+_OF_ELECTRONICS: tuple[Reason, ...] = ("defective", "stopped_working", "stopped_working", "unusable")
 
 # --- what makes a case -----------------------------------------------------------------------------
 
@@ -41,8 +44,11 @@ def one_of(case: Case, *categories: str) -> None:
 def fail(case: Case) -> None:
     """By a defect, with everything in stock that could be sent again."""
     stream, stock = case.stream, case.draft.stock
-    works = all([line.category == "electronics" for line in case.wanted_lines()])
-    case.reason = "stopped_working" if works and stream.chance(0.6) else "defective"
+    categories = {line.category for line in case.wanted_lines()}
+    if "gift_card" in categories:  # what customers say fits a gift card, too
+        case.reason = "unusable"
+    else:
+        case.reason = stream.choice(_OF_ELECTRONICS) if categories == {"electronics"} else "defective"
     for line in case.order.lines:
         if not case.catalogue.stock[line.variant_id]:
             stock.setdefault(line.variant_id, stream.between(1, 9))

@@ -11,8 +11,7 @@ from ss_gym.commerce.records import Effect, Ground, ItemFacts, OrderFacts, Reaso
 from ss_gym.families.outcomes import refusal, transfer
 from ss_gym.scenarios import DueConsent, Fact, Goal, Outcome
 
-# Why an item failed; a defect is covered.
-DEFECTS: tuple[Reason, ...] = ("defective", "stopped_working")
+# Why an item failed where the warranty does not cover it; anything else is a defect.
 UNCOVERED: tuple[Reason, ...] = ("accident", "worn")
 
 
