@@ -41,6 +41,13 @@ def reason_of(heard: Heard) -> str:
     return next((reason for reason, pattern in _REASONS.items() if pattern.search(heard.text)), "")
 
 
+def takes_repair(heard: Heard) -> bool | None:
+    """Whether a message agrees to what was proposed, or declines a repair; None if it does neither."""
+    if heard.agrees:
+        return True
+    return False if _REPAIR.search(heard.statements) and _AGAINST.search(heard.statements) else None
+
+
 def judge(case: Case) -> Ruling:
     """The right ruling for the order and the lines that were found."""
     order = case.order
@@ -146,10 +153,9 @@ def _agreed(desk: Desk, text: Callable[[], str]) -> Moves[bool]:
     """Says a proposal until the customer agrees or declines; gives whether they agreed."""
     for _ in range(MOST_REPEATS):
         heard = yield from desk.say(text())
-        if heard.agrees:
-            return True
-        if heard.leaves or (_REPAIR.search(heard.statements) and _AGAINST.search(heard.statements)):
-            return False
+        answer = False if heard.leaves else takes_repair(heard)
+        if answer is not None:
+            return answer
     return False
 
 

@@ -50,7 +50,7 @@ WARRANTY_GRAMMAR: Grammar = {
             "The {titles} can be replaced under the warranty. ",
             "I can send you a replacement for the {titles}. ",
             "We can replace your {titles}. ",
-            "You would get a new one for the {titles}. ",
+            "I can have the {titles} replaced for you. ",
         ),
         CONSENT,
     ),
