@@ -48,7 +48,8 @@ def _combined(segment: Segment, bits: int, vocabulary: Vocabulary) -> int:
         if own and periods:  # "accidents are outside the warranty" tells no time
             found |= own
         elif periods and not periods & (periods - 1):
-            found |= periods
+            # "It was refunded, so it is no longer covered" gives its reason already.
+            found |= 0 if bits & STRONG_BITS else periods
         elif periods or bits & c.W_WINDOW:  # of several periods it does not tell which has passed
             found |= c.G_WINDOW
     if bits & c.ONLY:  # "the warranty only covers defects"
