@@ -1,5 +1,6 @@
 """The Warranty family: solvable, unambiguous, twinned, and the same everywhere."""
 
+import re
 from collections import Counter
 from datetime import date
 
@@ -7,6 +8,7 @@ import pytest
 
 from ss_gym.commerce.records import ItemFacts, OrderFacts
 from ss_gym.commerce.store import Store
+from ss_gym.families.parameters import kind_weights
 from ss_gym.families.splits import digest, frozen_pairs, load_scenario, split_size
 from ss_gym.families.warranty import make
 from ss_gym.families.warranty_cases import KINDS
@@ -18,7 +20,7 @@ from ss_gym.families.warranty_policy import (
     grounds_against_replacement,
     warranty_days,
 )
-from ss_gym.scenario_files import read_yaml
+from ss_gym.scenario_files import read_text, read_yaml
 from ss_gym.scenarios import SPLITS, DueConsent, Fact, Goal, Outcome, Scenario
 
 FAMILY = make()
@@ -343,3 +345,39 @@ def test_days_and_dates_of_a_world_fit_together() -> None:
             for _, item_id, _, created in scenario.world.claims:
                 delivered = delivered_on[item_id.partition("-")[0]]
                 assert delivered is not None and delivered < created < scenario.today
+
+
+# --- the card --------------------------------------------------------------------------------------
+
+CARD = read_text("warranty", "CARD.md")
+
+
+def test_the_card_has_the_kinds_with_their_shares_and_ends() -> None:
+    rows = re.findall(r"^\| (\w+) \| ([\d.]+) % \| (\w+) \| (\w+) \| ", CARD, re.MULTILINE)
+    weights = kind_weights("warranty")
+    total = sum(weights.values())
+    assert {kind: share for kind, share, *_ in rows} == {kind: f"{100 * w / total:.1f}" for kind, w in weights.items()}
+    assert {kind: (base, twin) for kind, _, base, twin in rows} == ENDS
+
+
+def test_the_ends_occur_as_often_as_the_card_says() -> None:
+    ends = Counter(FAMILY.draw("train", index, index // 2).outcome.verdict for index in range(4000))
+    told = re.search(
+        r"a replacement \((\d+) %.*?refusal with its reason \((\d+) %\), a repair.*?\((\d+) %\).*?person \((\d+) %\)",
+        CARD,
+    )
+    assert told is not None
+    for verdict, percent in zip(("replacement", "refuse", "repair", "transfer"), map(int, told.groups()), strict=True):
+        assert 100 * ends[verdict] / 4000 == pytest.approx(percent, abs=2)
+
+
+def test_the_card_counts_the_templates_that_there_are() -> None:
+    lines: Counter[str] = Counter()
+    common = read_yaml("world", "phrases.yaml")
+    for name, section in read_yaml("warranty", "phrases.yaml").items():
+        for entry in (common[name] | section).values():
+            lines.update({block: len(text.splitlines()) for block, text in entry.items() if block != "slots"})
+    assert f"| {lines['train']} | those of train and {lines['dev']} more | {lines['test']} of its own |" in CARD
+    assert f"besides {lines['shared']} short parts" in CARD
+    # About a third of all templates is held out.
+    assert 0.3 < lines["test"] / (lines["train"] + lines["dev"] + lines["test"]) < 0.4
