@@ -22,6 +22,7 @@ PLANS: Mapping[str, str] = {
     "cancel": "ss_baselines.agents.cancel:PLAN",
     "exchange": "ss_baselines.agents.exchange:PLAN",
     "refund": "ss_baselines.agents.refund:PLAN",
+    "warranty": "ss_baselines.agents.warranty:PLAN",
 }
 
 

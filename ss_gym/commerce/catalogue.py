@@ -63,6 +63,7 @@ class Catalogue:
         streets: street names without a number.
         domains: e-mail domains that are reserved for examples, so that no address is anybody's.
         cities: (city, postal prefix) pairs.
+        stock: units in stock by variant id.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Catalogue:
         self.streets = people["streets"]
         self.domains = people["email_domains"]
         self.cities = cities
+        self.stock = {o.variant_id: o.quantity for p in products for o in p.options}
         self._alternatives = {o.variant_id: p.alternatives(o) for p in products for o in p.options}
 
     def alternatives(self, variant_id: str) -> tuple[str, ...]:

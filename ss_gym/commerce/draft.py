@@ -36,7 +36,13 @@ class Person(NamedTuple):
 
 @dataclass(slots=True)
 class Line:
-    """One item of an order being drawn."""
+    """One item of an order being drawn.
+
+    Attributes:
+        variant_id, title, category, price_cents, final_sale, status: as in the database.
+        extended_warranty_days: days of warranty that were bought for it on top of the usual ones.
+        claim: an earlier warranty claim for it: the remedy, and how many days ago; None if there was none.
+    """
 
     variant_id: str
     title: str
@@ -44,6 +50,8 @@ class Line:
     price_cents: int
     final_sale: bool = False
     status: str = "ordered"
+    extended_warranty_days: int = 0
+    claim: tuple[str, int] | None = None
 
 
 @dataclass(slots=True)
@@ -243,9 +251,23 @@ class WorldDraft:
             refunds=tuple(refunds),
             notes=tuple(notes),
             destinations=tuple(destinations),
+            extended_warranties=tuple(
+                [(item, line.extended_warranty_days) for item, line in self._lines() if line.extended_warranty_days]
+            ),
+            claims=tuple(
+                [
+                    (f"{item}-W", item, line.claim[0], day(self.today - line.claim[1]))
+                    for item, line in self._lines()
+                    if line.claim
+                ]
+            ),
             stock=tuple(self.stock.items()),
             prices=tuple(self.prices.items()),
         )
+
+    def _lines(self) -> list[tuple[str, Line]]:
+        """Every line of every order, with its id."""
+        return [(order.item_id(place), line) for order in self.orders for place, line in enumerate(order.lines)]
 
 
 def distinct(stream: Stream, low: int, high: int, count: int) -> Sequence[int]:

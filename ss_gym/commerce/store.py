@@ -35,7 +35,10 @@ _COLUMNS = {
 }
 # What a world changes of the catalogue.
 _CHANGES = {
-    "stock": "UPDATE inventory SET quantity = ?2 WHERE variant_id = ?1",
+    "stock": (
+        # An unknown variant breaks the schema; an update alone would let it pass.
+        "INSERT INTO inventory VALUES (?1, ?2) ON CONFLICT (variant_id) DO UPDATE SET quantity = ?2"
+    ),
     "prices": "UPDATE variants SET price_cents = ?2 WHERE variant_id = ?1",
 }
 _WORLD = tuple(

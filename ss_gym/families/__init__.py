@@ -21,6 +21,7 @@ FAMILIES = {
     "cancel": "ss_gym.families.cancel:make",
     "exchange": "ss_gym.families.exchange:make",
     "refund": "ss_gym.families.refund:make",
+    "warranty": "ss_gym.families.warranty:make",
 }
 
 

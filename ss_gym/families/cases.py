@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from ss_gym.commerce.catalogue import Catalogue, Option, Product
 from ss_gym.commerce.draft import Line, OrderDraft, Person, WorldDraft
-from ss_gym.commerce.records import Reason
+from ss_gym.commerce.records import Reason, Verb
 from ss_gym.commerce.rules import PolicyRules
 from ss_gym.streams import Stream
 
@@ -36,6 +36,7 @@ class Case:
         accepts_credit: whether store credit is welcome.
         accepts_refund: whether a refund is, where the wish is about something else.
         options: the option that they want instead of each wanted item, by its place.
+        accepts: other remedies that they take where the wish is refused for a reason.
         exchange: the option that they would take and its variant; empty if none.
         wants_other_card: whether the money should go to a card that did not pay.
         details: what else they know and tell when asked, by slot.
@@ -58,6 +59,7 @@ class Case:
     accepts_credit: bool = False
     accepts_refund: bool = True
     options: dict[int, Option] = field(default_factory=dict)
+    accepts: tuple[Verb, ...] = ()
     exchange: tuple[str, str] = ("", "")
     wants_other_card: bool = False
     details: dict[str, str] = field(default_factory=dict)

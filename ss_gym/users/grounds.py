@@ -26,7 +26,7 @@ def grounds_of(segment: Segment, vocabulary: Vocabulary, refused: bool, late: bo
         late: whether the message tells days beyond a window.
     """
     bits = segment.bits
-    bits |= _combined(segment, bits)
+    bits |= _combined(segment, bits, vocabulary)
     if not bits & STRONG_BITS:
         if refused and bits & c.AGAIN:
             return [vocabulary.again]
@@ -36,11 +36,24 @@ def grounds_of(segment: Segment, vocabulary: Vocabulary, refused: bool, late: bo
     return [ground for bit, ground in vocabulary.grounds if bits & bit]
 
 
-def _combined(segment: Segment, bits: int) -> int:
+def _combined(segment: Segment, bits: int, vocabulary: Vocabulary) -> int:
     """Grounds that two features make together."""
     found = 0
-    if bits & c.OUTSIDE and bits & c.W_WINDOW and not bits & c.BUSINESS:
-        found |= c.G_WINDOW
+    own = bits >> c.HINT & c.SPARE_GROUND
+    periods = 0
+    for period in vocabulary.periods:
+        periods |= own & period
+    own &= ~periods
+    if bits & c.OUTSIDE and not bits & c.BUSINESS:
+        if own and periods:  # "accidents are outside the warranty" tells no time
+            found |= own
+        elif periods and not periods & (periods - 1):
+            # "It was refunded, so it is no longer covered" gives its reason already.
+            found |= 0 if bits & STRONG_BITS else periods
+        elif periods or bits & c.W_WINDOW:  # of several periods it does not tell which has passed
+            found |= c.G_WINDOW
+    if bits & c.ONLY:  # "the warranty only covers defects"
+        found |= own
     if bits & c.LOST:
         found |= c.G_NOT_FOUND if bits & _ORDER or not bits & (c.ACCOUNT | _PERSONAL) else c.G_NOT_VERIFIED
     if bits & c.UNMATCHED:

@@ -55,6 +55,7 @@ class Vocabulary(NamedTuple):
         earlier: the ground that a remedy is if it was made on an earlier day.
         wishes: the remedies that give customers what they came for.
         again: the ground that a refusal to do something "again" is.
+        periods: grounds whose hint names a time; what is said to be outside of it is refused for that ground.
     """
 
     bits: Mapping[str, int] = c.BITS
@@ -66,6 +67,7 @@ class Vocabulary(NamedTuple):
     earlier: Mapping[str, str] = {}
     wishes: frozenset[str] = frozenset(("refund",))
     again: str = "already_refunded"
+    periods: tuple[int, ...] = ()
 
 
 def named(
@@ -76,7 +78,9 @@ def named(
     Args:
         names: what each name of its lexicon is: ``"remedy cancel"``, or ``"remedy cancel already_cancelled"``
             with the ground that an earlier one is; ``"slot new_address"``; ``"ground shipped"``, which also
-            names its hint, with ``W_`` instead of ``G_``. A ground that every family has gets another name.
+            names its hint, with ``W_`` instead of ``G_``; ``"ground warranty_over period"`` where the hint names
+            a time and is the ground only beside what says that it has passed. A ground that every family has gets
+            another name.
         wishes: see ``Vocabulary``.
         without: names of grounds and hints that are none in this family.
 
@@ -92,18 +96,20 @@ def named(
     dropped = {c.BITS[name] for name in without}
     grounds = [(bit, ground) for bit, ground in _GROUNDS if bit not in dropped]
     hints = [(bit, ground) for bit, ground in _HINTS if bit not in dropped]
-    taken = {*remedies, *slots.values(), *dict(grounds).values()}
+    taken = {*remedies, *slots.values()}
+    periods: list[int] = []
     spare = {"remedy": iter(c.SPARE_REMEDIES), "slot": iter(c.SPARE_SLOTS), "ground": iter(c.SPARE_GROUNDS)}
     for name, meaning in names.items():
         kind, *words = str(meaning).split() or [""]
         if kind == "ground" and len(words) == 1 and name in _COMMON_GROUNDS:
             grounds = [(bit, words[0] if bit == c.BITS[name] else ground) for bit, ground in grounds]
             continue
-        if kind not in spare or not 1 <= len(words) <= (2 if kind == "remedy" else 1):
+        most = 2 if kind == "remedy" or (kind == "ground" and words[1:] == ["period"]) else 1
+        if kind not in spare or not 1 <= len(words) <= most:
             raise ValueError(f"{name}: {meaning!r} must be remedy, slot or ground and what it is called")
         if name in bits or "W" + name[1:] in bits or (kind == "ground" and not name.startswith("G_")):
             raise ValueError(f"{name}: the name is taken, or that of a ground without G_ before it")
-        if words[0] in taken:
+        if kind != "ground" and words[0] in taken:  # several features may stand for one ground
             raise ValueError(f"{name}: there is a {kind} called {words[0]} already")
         taken.add(words[0])
         bit = next(spare[kind], None)
@@ -118,10 +124,17 @@ def named(
             slots[bit] = words[0]
         else:
             grounds.append((bit, words[0]))
-            hints.append((bit << c.HINT, words[0]))
+            if words[1:]:
+                periods.append(bit)
+            else:
+                hints.append((bit << c.HINT, words[0]))
             bits["W" + name[1:]] = bit << c.HINT
+    for wish in wishes:
+        if wish not in remedies and wish != NO_WISH:
+            raise ValueError(f"wishes: there is no remedy {wish}; {nearest(wish, remedies)}")
+    again = dict(grounds)[c.G_ALREADY]
     return Vocabulary(
-        bits, remedies, tuple(own), slots, tuple(grounds), tuple(hints), earlier, wishes, dict(grounds)[c.G_ALREADY]
+        bits, remedies, tuple(own), slots, tuple(grounds), tuple(hints), earlier, wishes, again, tuple(periods)
     )
 
 

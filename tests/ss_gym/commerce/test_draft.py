@@ -47,3 +47,13 @@ def test_the_rows_of_a_world_are_those_of_its_people_and_orders():
     ]
     assert world.shipments == (("48213-S", "48213", "UPS", day(TODAY - 5), day(TODAY - 3), day(TODAY - 3)),)
     assert world.refunds == (("48213-P1-R", "48213", "48213-P1", 2400, "changed_mind", day(TODAY - 3)),)
+
+
+def test_bought_warranties_earlier_claims_and_stock_are_rows_of_a_world():
+    order = draft(days=90)
+    order.lines[0].extended_warranty_days = 365
+    order.lines[1].claim = ("repair", 20)
+    world = WorldDraft(TODAY, [OWNER], [order], {"V9": 0}).world()
+    assert world.extended_warranties == (("48213-1", 365),)
+    assert world.claims == (("48213-2-W", "48213-2", "repair", day(TODAY - 20)),)
+    assert world.stock == (("V9", 0),)

@@ -49,6 +49,24 @@ def test_opening_forgets_the_last_episode(store: Store, world: World) -> None:
     assert store.next_id("T") == "T1"
 
 
+def test_a_world_may_set_the_stock_for_its_episode_only(store: Store, world: World) -> None:
+    def units() -> tuple[int, ...] | None:
+        return store.row("SELECT quantity FROM inventory WHERE variant_id = 'V1'")
+
+    assert units() == (5,)
+    store.open(world._replace(stock=(("V1", 0),)), TODAY)
+    assert units() == (0,)
+    assert store.effects() == frozenset()
+    store.open(world, TODAY)
+    assert units() == (5,)
+
+
+@pytest.mark.parametrize("row", [("V9999", 1), ("V1", -1)])
+def test_stock_of_no_variant_or_below_zero_is_refused(store: Store, world: World, row: tuple[str, int]) -> None:
+    with pytest.raises(ValueError, match="does not fit the schema"):
+        store.open(world._replace(stock=(row,)), TODAY)
+
+
 def test_an_empty_world_holds_only_the_background(store: Store) -> None:
     store.open(World(*[()] * len(World._fields)), TODAY)
     assert store.order_facts("48213") is None
