@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ss_gym.commerce.catalogue import Catalogue, Product
-from ss_gym.commerce.draft import Line, OrderDraft, Person, WorldDraft
+from ss_gym.commerce.draft import Line, OrderDraft, Person, SubscriptionDraft, WorldDraft
 from ss_gym.commerce.records import Reason
 from ss_gym.commerce.rules import PolicyRules
 from ss_gym.streams import Stream
@@ -27,7 +27,7 @@ class Case:
         draft: the world.
         customer: who asks.
         stranger: another customer.
-        order: the order that the customer means.
+        ordered: the order that the customer means, in a family about orders.
         wanted: the places of the items that they mean.
         late, very_late: numbers of days that a flip may need, so that it draws nothing itself.
         reason: why they ask.
@@ -37,6 +37,8 @@ class Case:
         exchange: the option that they would take and its variant; empty if none.
         wants_other_card: whether the money should go to a card that did not pay.
         details: what else they know and tell when asked, by slot.
+        subscribed: the subscription that they mean, in a family about subscriptions.
+        wish: what they want of it, in a family with several wishes.
     """
 
     stream: Stream
@@ -45,7 +47,7 @@ class Case:
     draft: WorldDraft
     customer: Person
     stranger: Person
-    order: OrderDraft
+    ordered: OrderDraft | None
     wanted: list[int]
     late: int = 0
     very_late: int = 0
@@ -56,6 +58,20 @@ class Case:
     exchange: tuple[str, str] = ("", "")
     wants_other_card: bool = False
     details: dict[str, str] = field(default_factory=dict)
+    subscribed: SubscriptionDraft | None = None
+    wish: str = ""
+
+    @property
+    def order(self) -> OrderDraft:
+        """The order that the customer means."""
+        assert self.ordered is not None, "this family's cases are not about orders"
+        return self.ordered
+
+    @property
+    def subscription(self) -> SubscriptionDraft:
+        """The subscription that the customer means."""
+        assert self.subscribed is not None, "this family's cases are not about subscriptions"
+        return self.subscribed
 
     def wanted_lines(self) -> list[Line]:
         """The lines that the customer means."""
