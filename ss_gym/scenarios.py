@@ -18,13 +18,13 @@ class Fact(NamedTuple):
     """Something the customer must be told, as a typed value.
 
     Attributes:
-        kind: money (integer cents), days (integer) or date (ISO).
+        kind: money (integer cents), days or months (integers) or date (ISO).
         value: the value, normalised as ``ss_gym.users.acts.Value`` is.
-        about: what it is the value of: ``refund``, ``store_credit``, ``arrival`` (of the money)
-            or ``delivery``.
+        about: what it is the value of: ``refund``, ``store_credit``, ``arrival`` (of the money),
+            ``delivery``, or what a family names; its customers ask for it by the act ``ask_<about>``.
     """
 
-    kind: Literal["money", "days", "date"]
+    kind: Literal["money", "days", "months", "date"]
     value: int | str
     about: str
 
