@@ -69,6 +69,8 @@ class ScriptedUser:
             if stream.chance(0.2 + 0.7 * persona.disclosure):
                 slots[slot] = value
                 said.add(slot)
+        if self._wording.has(f"open/{goal.verb}"):  # customers of this family have several wishes
+            slots["remedy"] = goal.verb
         acts = [CustomerAct("open", slots)]
         if persona.hurried:
             acts.append(CustomerAct("hurry"))
@@ -170,6 +172,8 @@ class ScriptedUser:
             return False, [CustomerAct("dispute_ground")]
         if not told.refusal_grounded():
             return False, self._contest(turn)
+        if not self._outcome.grounds and self._goal.values and turn.proposal is not None:
+            return False, []  # a detail of the wish was refused, and the wish is proposed without it
         if not self._outcome.grounds:  # nothing should be refused
             agenda.patience -= 1
             return False, [CustomerAct("push_back")]
