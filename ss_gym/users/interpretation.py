@@ -252,7 +252,7 @@ class Interpretation:
 
     def _read_done(self, segment: Segment, done: int) -> None:
         bits = segment.bits
-        if _is_earlier(segment):
+        if _is_earlier(segment, self._vocabulary.dates_back):
             self._drafts += [
                 Draft("refuse", segment, verb, ground=ground, marks=EVIDENCE) for verb, ground in self._earlier(done)
             ]
@@ -272,10 +272,10 @@ class Interpretation:
         refused = bits >> c.REFUSED & c.REMEDY
         if bits & c.ONLY and bits & c.W_NOT_DELIVERED:  # "I can only refund it once it has arrived"
             refused |= bits >> c.POSSIBLE & c.REMEDY
-        grounds = grounds_of(segment, self._vocabulary, bool(refused), self._late)
+        verb = (self._verbs(refused, bits & c.REMEDY) or [""])[0] if refused else ""
+        grounds = grounds_of(segment, self._vocabulary, bool(refused), self._late, verb)
         if not grounds and (not refused or bits & c.METHOD):
             return  # nothing is refused, or only another way of payment
-        verb = (self._verbs(refused, bits & c.REMEDY) or [""])[0] if refused else ""
         marks = 0 if refused else EVIDENCE
         if bits & c.GENERIC and not bits & (c.DEFINITE | c.ORDER):
             marks |= GENERAL
@@ -326,11 +326,11 @@ def _asks_consent(segment: Segment, features: int, possible: bool, slots: int) -
     return bool(features & c.WISH and (possible or features & c.ASK))
 
 
-def _is_earlier(segment: Segment) -> bool:
+def _is_earlier(segment: Segment, dates_back: bool) -> bool:
     """Whether a completed action is one of the past, not one of just now."""
     bits = segment.bits
     if bits & c.RECEIVED and not bits & c.NOW:
         return True
     if bits & c.ALREADY:
         return not bits & c.ACTIVE or not bits & c.MONEY or segment.is_dated()
-    return not bits & (c.NOW | c.BUSINESS | c.ACTIVE) and segment.is_dated()
+    return dates_back and not bits & (c.NOW | c.BUSINESS | c.ACTIVE) and segment.is_dated()

@@ -49,8 +49,8 @@ class Lexicon:
     Args:
         data: macros, adverbs and phrases of every family.
         more: macros and phrases of one family, which go before those of ``data``, the names that they use
-            (see ``ss_gym.users.vocabulary.named``), the ``wishes`` that they are about, and the grounds that it is
-            ``without``.
+            (see ``ss_gym.users.vocabulary.named``), the ``wishes`` that they are about, the grounds that it is
+            ``without``, and whether the ``dates`` that are told lie ``ahead``.
 
     Attributes:
         vocabulary: what the features mean.
@@ -66,7 +66,7 @@ class Lexicon:
         if more:
             wishes = frozenset(more.get("wishes", "refund").split())
             without = frozenset(more.get("without", "").split())
-            self.vocabulary = named(more.get("names", {}), wishes, without)
+            self.vocabulary = named(more.get("names", {}), wishes, without, more.get("dates") != "ahead")
         self.words: dict[str, int | str | tuple[str, ...]] = {word: word for word in VALUE_WORDS}
         self.words.update(PLAIN_MARKS)
         for flag, adverbs in data["adverbs"].items():

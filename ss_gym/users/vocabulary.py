@@ -49,7 +49,9 @@ class Vocabulary(NamedTuple):
         hints: what only explains a refusal that is there, as (bit, ground).
         earlier: the ground that a remedy is if it was made on an earlier day.
         wishes: the remedies that give customers what they came for.
-        again: the ground that a refusal to do something "again" is.
+        again: the ground that a refusal to do something "again" is, where the thing has no ``earlier``.
+        already: the own grounds that are a state, as bits: their hints count beside "already", too.
+        dates_back: whether a date beside a completed action is that of an earlier day.
     """
 
     bits: Mapping[str, int] = c.BITS
@@ -61,10 +63,15 @@ class Vocabulary(NamedTuple):
     earlier: Mapping[str, str] = {}
     wishes: frozenset[str] = frozenset(("refund",))
     again: str = "already_refunded"
+    already: int = 0
+    dates_back: bool = True
 
 
 def named(
-    names: Mapping[str, str], wishes: frozenset[str] = Vocabulary().wishes, without: frozenset[str] = frozenset()
+    names: Mapping[str, str],
+    wishes: frozenset[str] = Vocabulary().wishes,
+    without: frozenset[str] = frozenset(),
+    dates_back: bool = True,
 ) -> Vocabulary:
     """The vocabulary of a family.
 
@@ -74,6 +81,7 @@ def named(
             names its hint, with ``W_`` instead of ``G_``. A ground that every family has gets another name.
         wishes: see ``Vocabulary``.
         without: names of grounds and hints that are none in this family.
+        dates_back: see ``Vocabulary``.
 
     Raises:
         ValueError: if a meaning is not of these forms, a name is taken, or there are too many of a kind.
@@ -81,6 +89,7 @@ def named(
     bits, remedies, slots = dict(c.BITS), dict(_REMEDIES), dict(_SLOTS)
     earlier: dict[str, str] = {}
     own: list[tuple[int, str]] = []
+    already = 0
     dropped = {c.BITS[name] for name in without}
     grounds = [(bit, ground) for bit, ground in _GROUNDS if bit not in dropped]
     hints = [(bit, ground) for bit, ground in _HINTS if bit not in dropped]
@@ -108,8 +117,21 @@ def named(
             grounds.append((bit, words[0]))
             hints.append((bit << c.HINT, words[0]))
             bits["W" + name[1:]] = bit << c.HINT
+            if words[0].startswith("already_"):
+                already |= bit
+    again = dict(grounds)[c.G_ALREADY]
     return Vocabulary(
-        bits, remedies, tuple(own), slots, tuple(grounds), tuple(hints), earlier, wishes, dict(grounds)[c.G_ALREADY]
+        bits,
+        remedies,
+        tuple(own),
+        slots,
+        tuple(grounds),
+        tuple(hints),
+        earlier,
+        wishes,
+        again,
+        already,
+        dates_back,
     )
 
 
