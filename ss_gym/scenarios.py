@@ -85,6 +85,8 @@ class Goal(NamedTuple):
         welcomes: remedies that they take at once, though they did not ask for them.
         details: what else they know and tell when asked, as (slot, text).
         values: typed values that a proposal of the wish must name, such as the new postal code.
+        bends: takes a refusal beside a proposal of the wish as one of a detail: of the length of a pause, of leaving
+            for free.
     """
 
     order_id: str
@@ -103,6 +105,7 @@ class Goal(NamedTuple):
     welcomes: tuple[Verb, ...] = ()
     details: tuple[tuple[str, str], ...] = ()
     values: tuple[tuple[str, int | str], ...] = ()
+    bends: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -172,7 +172,7 @@ class ScriptedUser:
             return False, [CustomerAct("dispute_ground")]
         if not told.refusal_grounded():
             return False, self._contest(turn)
-        if not self._outcome.grounds and self._goal.values and turn.proposal is not None:
+        if self._goal.bends and not self._outcome.grounds and turn.proposal is not None:
             return False, []  # a detail of the wish was refused, and the wish is proposed without it
         if not self._outcome.grounds:  # nothing should be refused
             agenda.patience -= 1
