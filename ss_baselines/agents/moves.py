@@ -25,6 +25,7 @@ def grounds_in_words(desk: Desk, ground: str, titles: str) -> Callable[[], str]:
         "window": str(window_of(case.terms)),
         "date": case.order.expected_on if case.order else "",
         "number": case.order_number,
+        **desk.plan.slots(case),
     }
     return lambda: desk.words(f"refuse_{ground}", **slots)
 
