@@ -17,6 +17,7 @@ from ss_gym.tools import Tool
 FAMILIES = {
     "cancel": "ss_gym.families.cancel:make",
     "refund": "ss_gym.families.refund:make",
+    "subscription": "ss_gym.families.subscription:make",
 }
 
 

@@ -39,6 +39,8 @@ class Case:
         details: what else they know and tell when asked, by slot.
         subscribed: the subscription that they mean, in a family about subscriptions.
         wish: what they want of it, in a family with several wishes.
+        months: for how many, where that is part of the wish.
+        split: whose worlds it is from.
     """
 
     stream: Stream
@@ -60,6 +62,8 @@ class Case:
     details: dict[str, str] = field(default_factory=dict)
     subscribed: SubscriptionDraft | None = None
     wish: str = ""
+    months: int = 0
+    split: str = ""
 
     @property
     def order(self) -> OrderDraft:

@@ -161,7 +161,7 @@ class Generator:
             raise UnsuitableCase("the stranger is too much like the customer")
         draft.people.append(customer)
         if design.order is None:
-            case = Case(stream, catalogue, rules, draft, customer, stranger, None, [])
+            case = Case(stream, catalogue, rules, draft, customer, stranger, None, [], split=split)
         else:
             order = design.order(stream, str(ids[0]), customer, catalogue, rules)
             order.note = stream.choice(self._notes) if stream.chance(_NOTED) else ""
