@@ -19,8 +19,8 @@ _MOST_QUESTIONS = 4  # for one thing, before the agent goes on without it
 # Tried in this order: "end the pause" resumes, and "I don't want to end it, just a pause" pauses.
 _WISHES = {
     "resume": re.compile(
-        r"resum|reactivat|restart|\bun-?paus|(?:end|lift|stop)\w* (?:the|my) (?:pause|hold)|"
-        r"(?:start|run|take|get|active|going|running)\b.*\b(?:again|going|up again)\b|active again"
+        r"resum|reactivat|restart|\bun-?paus|(?:end|lift|stop)\w* \w+ (?:pause|hold)|"
+        r"(?:start|run|take|get|active|going|moving|running)\b.*\b(?:again|going|up again)\b|active again"
     ),
     "pause": re.compile(r"\bpaus|on hold|\bsuspend|\bfreez|\bbreak\b"),
     "unsubscribe": re.compile(

@@ -46,9 +46,9 @@ SUBSCRIPTION_GRAMMAR: Grammar = {
     "ask_item": (
         START,
         (
-            "Which subscription is it about: {titles}?",
-            "Which subscription do you mean: {titles}?",
-            "Which of your subscriptions is it: {titles}?",
+            "I see this on your account: {titles}. Which subscription do you mean?",
+            "On your account I find this: {titles}. Which subscription is it about?",
+            "Your account has this: {titles}. Which subscription do you mean?",
         ),
     ),
     "ask_wish": (
@@ -191,7 +191,7 @@ SUBSCRIPTION_GRAMMAR: Grammar = {
         SORRY,
         (
             "I can't change your {titles} subscription now, because it is too close to the next charge on {date}.",
-            "your {titles} subscription can't be changed now: the charge on {date} is less than {notice} days away.",
+            "your {titles} subscription can't be changed now: the charge on {date} is {notice} days away or less.",
             "it is too late to stop the charge on {date}, so I can't change your {titles} subscription now.",
             "I need more than {notice} days of notice, and the next charge of your {titles} subscription is on {date}.",
         ),
