@@ -176,7 +176,8 @@ class OutcomeAudit:
 
     def _is_false(self, claim: Act, effects: frozenset[Effect]) -> bool:
         """Whether nothing was done that the claim can be about."""
-        if claim.verb in made(effects):
+        goal, verbs = self._scenario.goal, made(effects)
+        if claim.verb in verbs or (claim.verb in goal.also and goal.verb in verbs):
             return False
         if claim.verb != "exchange" and any(
             ground.startswith("already_") for allowed in self._outcome.grounds for ground in allowed

@@ -171,6 +171,11 @@ class Interpretation:
     # --- remedies ---------------------------------------------------------------------------------
 
     def _read_remedies(self, segment: Segment, features: int, slots: int) -> None:
+        own = features & c.SPARE_REMEDY
+        if segment.question and features & c.OR and own & (own - 1):  # "is it a pause or a cancellation?"
+            if not slots & c.S_PREFERENCE:
+                self._drafts.append(Draft("ask", segment, slot="preference"))
+            return
         done = segment.bits >> c.DONE & c.REMEDY
         if features & c.OWNED and features & c.NOW and features & c.MONEY:
             done |= features & c.CREDIT
@@ -191,7 +196,8 @@ class Interpretation:
         if slots & c.S_PREFERENCE or (features & c.LIKE and features & c.OR and len(mentioned) > 1):
             self._ask_preference(segment, features, slots, mentioned)
             return
-        if not features & (_NAMED | c.MONEY) or (features & c.S_RIGHT and not features & c.MONEY):
+        plain = features & c.SPARE_REMEDY and features & c.CONSENT  # "you want me to pause it, right?"
+        if not features & (_NAMED | c.MONEY) or (features & c.S_RIGHT and not features & c.MONEY and not plain):
             mentioned = []  # a plain "return", or the customer's wish said again
         pending = [] if mentioned else [d for d in self._drafts if d.kind == "offer" or (d.kind == "inform" and d.verb)]
         for verb in mentioned:
