@@ -196,9 +196,8 @@ class Interpretation:
         if slots & c.S_PREFERENCE or (features & c.LIKE and features & c.OR and len(mentioned) > 1):
             self._ask_preference(segment, features, slots, mentioned)
             return
-        plain = features & c.SPARE_REMEDY and features & c.CONSENT  # "you want me to pause it, right?"
-        if not features & (_NAMED | c.MONEY) or (features & c.S_RIGHT and not features & c.MONEY and not plain):
-            mentioned = []  # a plain "return", or the customer's wish said again
+        if not features & (_NAMED | c.MONEY) or (features & c.S_RIGHT and not features & (c.MONEY | c.SPARE_REMEDY)):
+            mentioned = []  # a plain "return", or a refund that the customer asked for said again
         pending = [] if mentioned else [d for d in self._drafts if d.kind == "offer" or (d.kind == "inform" and d.verb)]
         for verb in mentioned:
             self._propose(segment, verb, features)
