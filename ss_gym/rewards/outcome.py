@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ss_gym.commerce.records import Effect
-from ss_gym.commerce.remedies import REMEDIES, Write, made, remedy_between, total, verb_of
+from ss_gym.commerce.remedies import REMEDIES, Write, made, remedy_between, standing, total, verb_of
 from ss_gym.scenarios import Scenario
 from ss_gym.users.acts import Act, Consent
 from ss_gym.users.told import Told, done_share
@@ -178,6 +178,8 @@ class OutcomeAudit:
         """Whether nothing was done that the claim can be about."""
         goal, verbs = self._scenario.goal, made(effects)
         if claim.verb in verbs or (claim.verb in goal.also and goal.verb in verbs):
+            return False
+        if claim.verb in standing(self._scenario.world, goal.items):
             return False
         if claim.verb != "exchange" and any(
             ground.startswith("already_") for allowed in self._outcome.grounds for ground in allowed

@@ -257,7 +257,7 @@ class Interpretation:
 
     def _read_done(self, segment: Segment, done: int) -> None:
         bits = segment.bits
-        if _is_earlier(segment, self._vocabulary.dates_back):
+        if _is_earlier(segment, self._vocabulary.dates_back) or self._is_state(bits, done):
             self._drafts += [
                 Draft("refuse", segment, verb, ground=ground, marks=EVIDENCE) for verb, ground in self._earlier(done)
             ]
@@ -269,6 +269,12 @@ class Interpretation:
         marks = APPROVED if bits & c.APPROVED else 0
         for verb in self._verbs(done, bits) or [""]:
             self._drafts.append(Draft("confirm_done", segment, verb, marks=marks))
+
+    def _is_state(self, bits: int, done: int) -> bool:
+        """Whether a refusal says what state something is in: "I can't pause it, because it is paused"."""
+        if not bits >> c.REFUSED & c.REMEDY or bits & (c.ACTIVE | c.NOW):
+            return False
+        return any([done & bit and verb in self._vocabulary.earlier for bit, verb in self._vocabulary.own])
 
     # --- refusals ---------------------------------------------------------------------------------
 
