@@ -26,6 +26,7 @@ _FOUND = (
     "Your subscription is in front of me. ",
     "I see the subscription here. ",
 )
+_WHY = ("", " Then I can look into it.", " Then I can see what is possible.", " I will check it right after that.")
 _NEXT = (
     "The next charge comes on {date}.",
     "The next charge is on {date}.",
@@ -57,7 +58,9 @@ SUBSCRIPTION_GRAMMAR: Grammar = {
             "Would you like to pause, resume or end your subscription?",
             "What would you prefer: to pause the subscription, to resume it or to end it?",
             "Which would you like: a pause, to resume the subscription, or to end it?",
+            "Would you like me to pause the subscription, resume it or cancel it?",
         ),
+        _WHY,
     ),
     "ask_months": (
         START,
@@ -66,8 +69,10 @@ SUBSCRIPTION_GRAMMAR: Grammar = {
             "How many months should the pause of your {titles} subscription be?",
             "For how long would you like to pause the {titles} subscription?",
             "How long should your {titles} subscription be paused?",
+            "How many months would you like the {titles} subscription to be paused?",
         ),
-        ("", " Please tell me the number of months."),
+        ("", " Please tell me the number of months.", " A number of months is all I need.", " Whole months, please."),
+        _WHY,
     ),
     "propose_pause": (
         _FOUND,

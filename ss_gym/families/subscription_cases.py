@@ -66,7 +66,6 @@ def begin(case: Case, kind: Kind) -> None:
     case.draft.subscriptions.append(meant)
     if case.wish == "resume":
         meant.status = "paused"
-        meant.next_charge_on = months_later(_charge(meant), stream.between(1, 3))
     if case.wish == "pause":
         _wish_for(case, stream.between(2, rules.max_pause_months))
     if stream.chance(0.5) or about in _TWO:
@@ -201,7 +200,7 @@ def _charge(subscription: SubscriptionDraft) -> str:
 
 
 def _subscription(case: Case, number: str, product: Product, days: int, months: int) -> SubscriptionDraft:
-    """An active subscription, charged in so many days for the so-manieth time, whose commitment is over."""
+    """An active subscription that began so many months before the next charge, in so many days; its commitment is over."""
     stream = case.stream
     option = stream.choice(product.options)
     charge = day(case.draft.today + days)
