@@ -200,7 +200,7 @@ def _charge(subscription: SubscriptionDraft) -> str:
 
 
 def _subscription(case: Case, number: str, product: Product, days: int, months: int) -> SubscriptionDraft:
-    """An active subscription that began so many months before the next charge, in so many days; its commitment is over."""
+    """An active subscription, charged in so many days, begun so many months before that; its commitment is over."""
     stream = case.stream
     option = stream.choice(product.options)
     charge = day(case.draft.today + days)

@@ -1,6 +1,6 @@
 import pytest
 
-from ss_gym.commerce.draft import Line, OrderDraft, Person, WorldDraft, day
+from ss_gym.commerce.draft import Line, OrderDraft, Person, SubscriptionDraft, WorldDraft, day
 from ss_gym.commerce.records import PaymentFacts
 
 OWNER = Person("C1000", "Ann Lee", "ann@mail.example", "1 Elm Road", "Leeds", "LS1 2AB")
@@ -47,3 +47,13 @@ def test_the_rows_of_a_world_are_those_of_its_people_and_orders():
     ]
     assert world.shipments == (("48213-S", "48213", "UPS", day(TODAY - 5), day(TODAY - 3), day(TODAY - 3)),)
     assert world.refunds == (("48213-P1-R", "48213", "48213-P1", 2400, "changed_mind", day(TODAY - 3)),)
+
+
+def test_the_rows_of_a_world_hold_its_subscriptions_in_the_order_of_the_schema():
+    drawn = SubscriptionDraft(
+        "70001", OWNER, "V50001", "espresso beans", 1890, "2024-11-05", "2025-02-05", "2025-05-05"
+    )
+    world = WorldDraft(TODAY, [OWNER], [], [drawn]).world()
+    row = ("70001", "C1000", "V50001", "espresso beans", 1890, "active", "2024-11-05", "2025-02-05", "2025-05-05")
+    assert world.subscriptions == (row,)
+    assert world.orders == ()

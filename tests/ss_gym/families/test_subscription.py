@@ -7,6 +7,7 @@ import pytest
 
 from ss_gym.commerce.store import Store
 from ss_gym.commerce.subscriptions import SubscriptionFacts, early_fee, months_left, subscription
+from ss_gym.families.cases import Kind
 from ss_gym.families.splits import digest, frozen_pairs, load_scenario, split_size
 from ss_gym.families.subscription import compile_outcome, grounds_against, make
 from ss_gym.families.subscription_cases import KINDS, SubscriptionRules
@@ -27,6 +28,11 @@ CANCELLED = ACTIVE._replace(status="cancelled", next_charge_on=None)
 
 def pair(split: str, seed: int, kind: str | None = None) -> tuple[Scenario, Scenario]:
     return FAMILY.draw(split, 2 * seed, seed, kind), FAMILY.draw(split, 2 * seed + 1, seed, kind)
+
+
+def rules_of(scenario: Scenario) -> SubscriptionRules:
+    assert isinstance(scenario.rules, SubscriptionRules)
+    return scenario.rules
 
 
 def outcome(wish: str, facts: SubscriptionFacts | None, months: int = 0, verified: bool = True) -> Outcome:
@@ -143,7 +149,8 @@ def test_a_fee_at_the_limit_is_charged_and_one_above_it_goes_to_a_human() -> Non
     at_limit = ACTIVE._replace(price_cents=2_000, committed_until="2026-01-14")
     assert ("fee", "70001", 5_000) in outcome("unsubscribe", at_limit).effects
     above = outcome("unsubscribe", at_limit._replace(price_cents=2_001))
-    assert (above.verdict, above.effects) == ("transfer", {("ticket", "fee_over_limit")})
+    assert above.verdict == "transfer"
+    assert above.effects == {("ticket", "fee_over_limit")}
 
 
 def test_a_refusal_shortly_before_a_charge_tells_its_date() -> None:
@@ -163,7 +170,7 @@ def test_nobody_but_the_verified_owner_gets_anything() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=[kind.name for kind in KINDS])
-def test_a_kind_and_its_twin_end_as_the_kind_says(kind) -> None:
+def test_a_kind_and_its_twin_end_as_the_kind_says(kind: Kind) -> None:
     for seed in range(40):
         base, twin = pair("train", seed, kind.name)
         assert (base.outcome.verdict, twin.outcome.verdict) == kind.ends
@@ -208,7 +215,7 @@ def test_a_longer_commitment_costs_a_fee_where_leaving_was_free(kind: str) -> No
         base, twin = pair("train", seed, kind)
         assert [consent.amount_cents for consent in base.outcome.consents] == [0]
         [due] = twin.outcome.consents
-        assert 0 < due.amount_cents <= twin.rules.transfer_limit_cents
+        assert 0 < due.amount_cents <= rules_of(twin).transfer_limit_cents
 
 
 @pytest.mark.parametrize("split", SPLITS)
@@ -241,7 +248,7 @@ def test_the_outcome_is_what_the_policy_gives_for_the_facts_in_the_database(spli
                 home == (customer.postal_code,),
                 customer.customer_id,
                 scenario.today,
-                scenario.rules,
+                rules_of(scenario),
             )
             assert found == scenario.outcome, scenario.id
 
