@@ -1,5 +1,6 @@
 """The Subscription family: its policy, its kinds, and what its scenarios hold."""
 
+import re
 from collections import Counter
 from datetime import date
 
@@ -8,10 +9,11 @@ import pytest
 from ss_gym.commerce.store import Store
 from ss_gym.commerce.subscriptions import SubscriptionFacts, early_fee, months_left, subscription
 from ss_gym.families.cases import Kind
+from ss_gym.families.parameters import kind_weights
 from ss_gym.families.splits import digest, frozen_pairs, load_scenario, split_size
 from ss_gym.families.subscription import compile_outcome, grounds_against, make
 from ss_gym.families.subscription_cases import KINDS, SubscriptionRules
-from ss_gym.scenario_files import read_yaml
+from ss_gym.scenario_files import read_text, read_yaml
 from ss_gym.scenarios import SPLITS, DueConsent, Fact, Outcome, Scenario
 
 FAMILY = make()
@@ -322,3 +324,33 @@ def test_dates_of_a_subscription_fit_together() -> None:
                 assert (charge is None) == (status == "cancelled")
                 if charge is not None:
                     assert 1 <= (date.fromisoformat(charge) - today).days <= 27
+
+
+# --- the card -------------------------------------------------------------------------------------
+
+CARD = read_text("subscription", "CARD.md")
+
+
+def test_the_card_has_the_kinds_their_shares_and_their_ends() -> None:
+    rows = re.findall(r"^\| (\w+) \| ([\d.]+) % \| (\w+) \| (\w+) \| ", CARD, re.MULTILINE)
+    weights = kind_weights("subscription")
+    total = sum(weights.values())
+    assert {kind: share for kind, share, *_ in rows} == {kind: f"{100 * w / total:.1f}" for kind, w in weights.items()}
+    assert {kind: (base, twin) for kind, _, base, twin in rows} == {kind.name: kind.ends for kind in KINDS}
+
+
+def test_the_card_has_the_shares_of_the_ends_and_the_numbers_of_templates() -> None:
+    ends = Counter(FAMILY.draw("train", index, index // 2).outcome.verdict for index in range(4000))
+    told = re.search(r"\((\d+) % of the training.*?\((\d+) %\).*?\((\d+) %\).*?\((\d+) %\).*?\((\d+) %\)", CARD)
+    assert told is not None
+    for verdict, percent in zip(
+        ("unsubscribe", "refuse", "pause", "resume", "transfer"), map(int, told.groups()), strict=True
+    ):
+        assert 100 * ends[verdict] / 4000 == pytest.approx(percent, abs=2)
+    lines: Counter[str] = Counter()
+    common = read_yaml("world", "phrases.yaml")
+    for name, section in read_yaml("subscription", "phrases.yaml").items():
+        for entry in (common[name] | section).values():
+            lines.update({block: len(text.splitlines()) for block, text in entry.items() if block != "slots"})
+    assert f"| {lines['train']} | those of train and {lines['dev']} more | {lines['test']} of its own |" in CARD
+    assert f"besides {lines['shared']} short parts" in CARD
