@@ -28,6 +28,7 @@ ENVIRONMENTS = {
     "StateSet/RefundDiscrete-v0": Registration("ss_gym.discrete:make_discrete", "", {"family": "refund"}),
     "StateSet/Exchange-v0": Registration(_CUSTOMER_SERVICE, _VECTOR, {"family": "exchange"}),
     "StateSet/Warranty-v0": Registration(_CUSTOMER_SERVICE, _VECTOR, {"family": "warranty"}),
+    "StateSet/Subscription-v0": Registration(_CUSTOMER_SERVICE, _VECTOR, {"family": "subscription"}),
     "StateSet/Conversation-v0": Registration(
         "ss_gym.conversation:ConversationEnvironment", "ss_gym.conversation:make_conversations", {}
     ),

@@ -18,13 +18,13 @@ class Fact(NamedTuple):
     """Something the customer must be told, as a typed value.
 
     Attributes:
-        kind: money (integer cents), days (integer) or date (ISO).
+        kind: money (integer cents), days or months (integers) or date (ISO).
         value: the value, normalised as ``ss_gym.users.acts.Value`` is.
-        about: what it is the value of: ``refund``, ``store_credit``, ``arrival`` (of the money)
-            or ``delivery``.
+        about: what it is the value of: ``refund``, ``store_credit``, ``arrival`` (of the money),
+            ``delivery``, or what a family names; its customers ask for it by the act ``ask_<about>``.
     """
 
-    kind: Literal["money", "days", "date"]
+    kind: Literal["money", "days", "months", "date"]
     value: int | str
     about: str
 
@@ -87,6 +87,8 @@ class Goal(NamedTuple):
         values: typed values that a proposal of the wish must name, such as the new postal code.
         attack: how they try to get more than is due; empty for an honest customer.
         others: typed values that it might name instead, such as the other sizes.
+        bends: takes a refusal beside a proposal of the wish as one of a detail: of the length of a pause, of leaving
+            for free.
     """
 
     order_id: str
@@ -107,6 +109,7 @@ class Goal(NamedTuple):
     values: tuple[tuple[str, int | str], ...] = ()
     attack: str = ""
     others: tuple[tuple[str, int | str], ...] = ()
+    bends: bool = False
 
 
 @dataclass(frozen=True, slots=True)

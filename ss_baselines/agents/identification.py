@@ -67,8 +67,11 @@ def locate(desk: Desk, conduct: Conduct) -> Moves[None]:
 
 
 def read_order(desk: Desk, order_id: str, check_owner: bool = True) -> Moves[None]:
-    """Reads an order and what the desk needs to know of it."""
+    """Reads an order, or whatever the desk's numbers stand for, and what the desk needs to know of it."""
     case, plan = desk.case, desk.plan
+    if plan.read is not None:
+        yield from plan.read(desk, order_id, check_owner)
+        return
     order, *facts = yield from desk.call(
         tool_call("get_order", order_id=order_id), *[tool_call(name, order_id=order_id) for name in plan.facts]
     )
@@ -86,6 +89,9 @@ def _search(desk: Desk, check_owner: bool) -> Moves[None]:
     Where several hold it, the customer is asked for the number.
     """
     case = desk.case
+    if desk.plan.search is not None:
+        yield from desk.plan.search(desk, check_owner)
+        return
     [account] = yield from desk.call(tool_call("list_orders", customer_id=case.customer_id))
     orders = account.get("orders", [])
     wanted = named(case.said, [title for order in orders for title in order["items"]])

@@ -27,6 +27,7 @@ def grounds_in_words(desk: Desk, ground: str, titles: str) -> Callable[[], str]:
         "number": case.order_number,
         "done": next((line.status for line in case.wanted if line.status != "ordered"), "exchanged"),
         "option": case.option or "that option",
+        **desk.plan.slots(case),
     }
     return lambda: desk.words(f"refuse_{ground}", **slots)
 

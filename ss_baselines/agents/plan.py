@@ -23,11 +23,16 @@ PLANS: Mapping[str, str] = {
     "exchange": "ss_baselines.agents.exchange:PLAN",
     "refund": "ss_baselines.agents.refund:PLAN",
     "warranty": "ss_baselines.agents.warranty:PLAN",
+    "subscription": "ss_baselines.agents.subscription:PLAN",
 }
 
 
 def _no_reason(heard: Heard) -> str:
     return ""
+
+
+def _no_slots(case: Case) -> Mapping[str, str]:
+    return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,10 @@ class Plan:
         reads_shipment: whether the shipment of an order on its way is read, too.
         reason_of: why a customer asks, from what they say; empty if their words do not tell.
         asks_reason: whether the policy depends on it.
+        read: reads what a number stands for, where that is no order; the last argument says whether it must be the
+            customer's.
+        search: looks for what the customer means where they have no number or a wrong one, likewise.
+        slots: what the sentences of a refusal may name besides titles, window, date and number.
     """
 
     grammar: Grammar
@@ -59,6 +68,9 @@ class Plan:
     reads_shipment: bool = False
     reason_of: Callable[[Heard], str] = _no_reason
     asks_reason: bool = False
+    read: Callable[[Desk, str, bool], Moves[None]] | None = None
+    search: Callable[[Desk, bool], Moves[None]] | None = None
+    slots: Callable[[Case], Mapping[str, str]] = _no_slots
 
 
 @cache

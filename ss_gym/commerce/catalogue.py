@@ -14,6 +14,10 @@ CATEGORIES = ("clothing", "shoes", "home", "kitchen", "toys", "sports", "electro
 
 _CATALOGUE = ("world", "catalogue.yaml")
 _PEOPLE = ("world", "people.yaml")
+_MONTHLY = ("world", "subscriptions.yaml")
+_File = tuple[str, str]
+# Ids of what is delivered monthly begin after these, so that more goods in one file leave the ids of the other alone.
+_MONTHLY_PRODUCTS, _MONTHLY_OPTIONS = 5_000, 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +114,19 @@ def load_catalogue(split: str) -> Catalogue:
     return Catalogue(_all_products()[split], people, cities)
 
 
+@cache
+def monthly_goods(split: str) -> tuple[Product, ...]:
+    """What the shop delivers every month to those who subscribe; none of it is in the catalogue.
+
+    Args:
+        split: train, dev or test.
+
+    Raises:
+        ValueError: if the file is broken; names file, line and field.
+    """
+    return _products_of(_MONTHLY, _MONTHLY_PRODUCTS, _MONTHLY_OPTIONS)[split]
+
+
 def _people(split: str) -> tuple[dict[str, tuple[str, ...]], tuple[tuple[str, str], ...]]:
     data = read_yaml(*_PEOPLE)
     group = data.get(split) if isinstance(data, dict) else None
@@ -131,60 +148,64 @@ def _strings(group: Mapping[str, Any], split: str, key: str) -> tuple[str, ...]:
 
 @cache
 def _all_products() -> Mapping[str, tuple[Product, ...]]:
-    data = read_yaml(*_CATALOGUE)
+    return _products_of(_CATALOGUE)
+
+
+def _products_of(file: _File, product_count: int = 0, option_count: int = 0) -> Mapping[str, tuple[Product, ...]]:
+    """The products in a file by split; their ids begin after these numbers."""
+    data = read_yaml(*file)
     if not isinstance(data, dict) or tuple(data) != SPLITS:
-        raise field_error(*_CATALOGUE, (), f"expected the keys {', '.join(SPLITS)}")
+        raise field_error(*file, (), f"expected the keys {', '.join(SPLITS)}")
     products: dict[str, tuple[Product, ...]] = {}
-    product_count = option_count = 0
     for split, entries in data.items():
         if not isinstance(entries, list) or not entries:
-            raise field_error(*_CATALOGUE, (split,), "expected a list of products")
+            raise field_error(*file, (split,), "expected a list of products")
         group = []
         for index, entry in enumerate(entries):
             product_count += 1
-            group.append(_product(entry, (split, index), product_count, option_count))
+            group.append(_product(file, entry, (split, index), product_count, option_count))
             option_count += len(group[-1].options)
         products[split] = tuple(group)
     return products
 
 
-def _product(entry: object, field: tuple[str | int, ...], number: int, options_before: int) -> Product:
+def _product(file: _File, entry: object, field: tuple[str | int, ...], number: int, options_before: int) -> Product:
     if not isinstance(entry, dict) or set(entry) != {"title", "category", "price", "options"}:
-        raise field_error(*_CATALOGUE, field, "expected title, category, price and options")
+        raise field_error(*file, field, "expected title, category, price and options")
     title, category, options = entry["title"], entry["category"], entry["options"]
     if not isinstance(title, str) or title != title.lower() or not title:
-        raise field_error(*_CATALOGUE, (*field, "title"), f"expected lower-case text, got {title!r}")
+        raise field_error(*file, (*field, "title"), f"expected lower-case text, got {title!r}")
     if category not in CATEGORIES:
-        raise field_error(
-            *_CATALOGUE, (*field, "category"), f"expected one of {', '.join(CATEGORIES)}, got {category!r}"
-        )
+        raise field_error(*file, (*field, "category"), f"expected one of {', '.join(CATEGORIES)}, got {category!r}")
     if not isinstance(options, dict) or not 2 <= len(options) <= 4:
-        raise field_error(*_CATALOGUE, (*field, "options"), f"expected two to four options, got {options!r}")
-    price_cents = _cents(entry["price"], (*field, "price"))
+        raise field_error(*file, (*field, "options"), f"expected two to four options, got {options!r}")
+    price_cents = _cents(file, entry["price"], (*field, "price"))
     return Product(
         f"P{number}",
         title,
         category,
         tuple(
-            _option(f"V{options_before + offset}", name, value, price_cents, (*field, "options", str(name)))
+            _option(file, f"V{options_before + offset}", name, value, price_cents, (*field, "options", str(name)))
             for offset, (name, value) in enumerate(options.items(), start=1)
         ),
     )
 
 
-def _option(variant_id: str, name: object, value: object, price_cents: int, field: tuple[str | int, ...]) -> Option:
+def _option(
+    file: _File, variant_id: str, name: object, value: object, price_cents: int, field: tuple[str | int, ...]
+) -> Option:
     quantity = value
     if isinstance(value, dict) and set(value) == {"stock", "price"}:
-        quantity, price_cents = value["stock"], _cents(value["price"], (*field, "price"))
+        quantity, price_cents = value["stock"], _cents(file, value["price"], (*field, "price"))
     if not isinstance(name, str) or type(quantity) is not int or quantity < 0:
-        raise field_error(*_CATALOGUE, field, f"expected units in stock or {{stock, price}}, got {value!r}")
+        raise field_error(*file, field, f"expected units in stock or {{stock, price}}, got {value!r}")
     return Option(variant_id, name, price_cents, quantity)
 
 
-def _cents(price: object, field: tuple[str | int, ...]) -> int:
+def _cents(file: _File, price: object, field: tuple[str | int, ...]) -> int:
     if type(price) not in (int, float) or not isinstance(price, int | float) or price <= 0:
-        raise field_error(*_CATALOGUE, field, f"expected a positive price, got {price!r}")
+        raise field_error(*file, field, f"expected a positive price, got {price!r}")
     cents = round(price * 100)
     if abs(price * 100 - cents) > 1e-6:
-        raise field_error(*_CATALOGUE, field, f"expected at most two decimals, got {price!r}")
+        raise field_error(*file, field, f"expected at most two decimals, got {price!r}")
     return cents

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from ss_gym.commerce.catalogue import load_catalogue
 from ss_gym.commerce.records import ItemFacts, OrderFacts, PaymentFacts, World
+from ss_gym.commerce.subscriptions import SubscriptionFacts
 from ss_gym.streams import Stream
 
 _CARRIERS = ("UPS", "DHL", "FedEx")
@@ -139,6 +140,46 @@ class OrderDraft:
         return delivered, delivered
 
 
+@dataclass(slots=True)
+class SubscriptionDraft:
+    """A subscription being drawn; dates are ISO.
+
+    Attributes:
+        subscription_id: its number, five digits like an order's.
+        owner: the account that it belongs to.
+        variant_id: what is delivered.
+        title: what that is called.
+        price_cents: of a month.
+        started_on: since when it runs.
+        next_charge_on: None once it is cancelled.
+        committed_until: the last day on which leaving costs something is the one before.
+        status: active, paused or cancelled.
+    """
+
+    subscription_id: str
+    owner: Person
+    variant_id: str
+    title: str
+    price_cents: int
+    started_on: str
+    next_charge_on: str | None
+    committed_until: str
+    status: str = "active"
+
+    def facts(self) -> SubscriptionFacts:
+        """The subscription as the policy engine sees it."""
+        return SubscriptionFacts(
+            self.subscription_id,
+            self.owner.customer_id,
+            self.title,
+            self.price_cents,
+            self.status,
+            self.started_on,
+            self.next_charge_on,
+            self.committed_until,
+        )
+
+
 _LETTERS = "ABCDEFGHJKLMNPRSTUWXYZ"
 _PEOPLE = 2048
 
@@ -193,12 +234,13 @@ def draw_order(stream: Stream, order_id: str, owner: Person, lines: list[Line], 
 
 @dataclass(slots=True)
 class WorldDraft:
-    """The accounts and orders of a scenario, and its date.
+    """The accounts, orders and subscriptions of a scenario, and its date.
 
     Attributes:
         today: the date, as an ordinal.
         people: the accounts.
         orders: their orders.
+        subscriptions: the subscriptions.
         stock: units of variants that are in stock otherwise than the catalogue has it.
         prices: cents of variants that cost something else than the catalogue has it.
     """
@@ -206,6 +248,7 @@ class WorldDraft:
     today: int
     people: list[Person] = field(default_factory=list)
     orders: list[OrderDraft] = field(default_factory=list)
+    subscriptions: list[SubscriptionDraft] = field(default_factory=list)
     stock: dict[str, int] = field(default_factory=dict)
     prices: dict[str, int] = field(default_factory=dict)
 
@@ -263,6 +306,9 @@ class WorldDraft:
             ),
             stock=tuple(self.stock.items()),
             prices=tuple(self.prices.items()),
+            subscriptions=tuple(
+                [(*each.facts()[:2], each.variant_id, *each.facts()[2:]) for each in self.subscriptions]
+            ),
         )
 
     def _lines(self) -> list[tuple[str, Line]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from ss_gym.commerce.records import Effect, Verb
+from ss_gym.commerce.records import Effect, Verb, World
 
 
 class Remedy(NamedTuple):
@@ -70,6 +70,15 @@ def made(effects: Iterable[Effect]) -> set[Verb]:
         if verb := verb_of(effect) or _PAYMENTS.get(str(effect[0]), ""):
             found.add(verb)
     return found
+
+
+def standing(world: World, subjects: Iterable[str]) -> set[Verb]:
+    """The remedies whose state subscriptions among the subjects have from the beginning: one that is paused.
+
+    To say so is no claim of having done it. What was done to an order earlier has a date, and is told as such.
+    """
+    wanted = set(subjects)
+    return {_VERBS[("subscription", row[5])] for row in world.subscriptions if row[0] in wanted}
 
 
 def remedied(effects: Iterable[Effect]) -> set[str]:

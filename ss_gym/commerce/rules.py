@@ -1,7 +1,7 @@
 """The parameters of a shop's written policy, whatever the policy is about.
 
 The rules of a family are a frozen dataclass of integers whose names end in their unit: ``_days``,
-``_percent`` or ``_cents``. The policy text calls them by these names, without ``_cents``.
+``_months``, ``_percent`` or ``_cents``. The policy text calls them by these names, without ``_cents``.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any, ClassVar, Literal, Protocol
 
 from ss_gym.commerce.records import dollars
 
-RuleKind = Literal["days", "percent", "money"]
-_UNITS: Mapping[str, RuleKind] = {"days": "days", "percent": "percent", "cents": "money"}
+RuleKind = Literal["days", "months", "percent", "money"]
+_UNITS: Mapping[str, RuleKind] = {"days": "days", "months": "months", "percent": "percent", "cents": "money"}
 
 
 class PolicyRules(Protocol):
@@ -23,6 +23,8 @@ class PolicyRules(Protocol):
     Attributes:
         SHORT: what a compact prompt calls each rule, in its order.
         WINDOW: the rule that the ground ``window`` stands for; empty if there is none.
+
+    A family with other grounds that stand for days has ``LIMITS`` too: the name of the rule, by ground.
     """
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
@@ -80,3 +82,11 @@ def window_of(rules: PolicyRules) -> int | None:
     """The days whose passing is the ground ``window``."""
     window: int | None = getattr(rules, rules.WINDOW) if rules.WINDOW else None
     return window
+
+
+def days_of_grounds(rules: PolicyRules) -> dict[str, int]:
+    """The days that grounds stand for: a refusal that names them, however it is worded, is for that ground."""
+    limits: Mapping[str, str] = getattr(rules, "LIMITS", {})
+    found = {ground: getattr(rules, name) for ground, name in limits.items()}
+    window = window_of(rules)
+    return found if window is None else {"window": window, **found}

@@ -13,7 +13,7 @@ from importlib.resources import files
 from typing import Any, TypeVar
 
 from ss_gym.commerce import background, journal
-from ss_gym.commerce.catalogue import load_catalogue
+from ss_gym.commerce.catalogue import load_catalogue, monthly_goods
 from ss_gym.commerce.records import Effect, ItemFacts, OrderFacts, PaymentFacts, Verb, World
 
 T = TypeVar("T")
@@ -256,8 +256,9 @@ def _base(split: str) -> sqlite3.Connection:
     catalogue = load_catalogue(split)
     insert = connection.executemany
     connection.execute("BEGIN")
-    insert("INSERT INTO products VALUES (?, ?, ?)", [(p.product_id, p.title, p.category) for p in catalogue.products])
-    for product in catalogue.products:
+    products = (*catalogue.products, *monthly_goods(split))
+    insert("INSERT INTO products VALUES (?, ?, ?)", [(p.product_id, p.title, p.category) for p in products])
+    for product in products:
         insert(
             "INSERT INTO variants VALUES (?, ?, ?, ?)",
             [(o.variant_id, product.product_id, o.name, o.price_cents) for o in product.options],

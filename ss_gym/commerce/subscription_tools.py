@@ -6,7 +6,9 @@ from typing import Any
 
 from ss_gym.commerce import subscriptions
 from ss_gym.commerce.order_tools import NOT_FOUND
+from ss_gym.commerce.policy import days_between
 from ss_gym.commerce.records import dollars
+from ss_gym.commerce.rules import PolicyRules
 from ss_gym.commerce.store import Store
 from ss_gym.tools import Money, Toolkit, tool
 
@@ -15,6 +17,7 @@ class SubscriptionTools(Toolkit):
     """Reading, pausing, resuming and ending subscriptions."""
 
     _store: Store
+    _rules: PolicyRules
 
     @tool(kind="read")
     def list_subscriptions(self, customer_id: str) -> dict[str, Any]:
@@ -35,6 +38,27 @@ class SubscriptionTools(Toolkit):
         """
         found = subscriptions.subscription(self._store, subscription_id)
         return NOT_FOUND if found is None else {"customer_id": found.customer_id, **_shown(found)}
+
+    @tool(kind="read")
+    def check_subscription(self, subscription_id: str) -> dict[str, Any]:
+        """Get the facts that a change depends on, and the fee as if it were ended today; the verdict is yours.
+
+        Args:
+            subscription_id: five digits.
+        """
+        found = subscriptions.subscription(self._store, subscription_id)
+        if found is None:
+            return NOT_FOUND
+        today, charge = self._store.today, found.next_charge_on
+        left = subscriptions.months_left(today, found.committed_until)
+        percent = getattr(self._rules, "early_fee_percent", 0)
+        return {
+            "status": found.status,
+            "days_since_start": days_between(found.started_on, today),
+            "days_to_charge": days_between(today, charge) if charge else None,
+            "committed_months_left": left,
+            "early_fee": dollars(subscriptions.early_fee(found.price_cents, left, percent)),
+        }
 
     @tool(kind="write")
     def pause_subscription(self, subscription_id: str, months: int) -> dict[str, Any]:

@@ -66,6 +66,26 @@ def months_later(date: str, months: int) -> str:
     return f"{year:04d}-{month:02d}-{min(day, last):02d}"
 
 
+def months_left(today: str, until: str) -> int:
+    """How many months there are until a day, one that is begun counted as a whole; 0 from that day on.
+
+    >>> months_left("2025-03-14", "2025-05-14"), months_left("2025-03-14", "2025-05-15")
+    (2, 3)
+    """
+    (year, month), (last_year, last_month) = [map(int, date.split("-")[:2]) for date in (today, until)]
+    months = max(0, 12 * (last_year - year) + last_month - month)
+    return months + (until > months_later(today, months))
+
+
+def early_fee(price_cents: int, months: int, percent: int) -> int:
+    """What it costs to leave early: a share of the price of each month that is left, rounded half up to the cent.
+
+    >>> early_fee(1890, 3, 25)  # a quarter of 56.70
+    1418
+    """
+    return (price_cents * months * percent + 50) // 100
+
+
 def pause(store: Store, subscription_id: str, months: int) -> str:
     """Pauses an active subscription: the next charge comes so many months later.
 

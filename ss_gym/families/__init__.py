@@ -22,6 +22,7 @@ FAMILIES = {
     "exchange": "ss_gym.families.exchange:make",
     "refund": "ss_gym.families.refund:make",
     "warranty": "ss_gym.families.warranty:make",
+    "subscription": "ss_gym.families.subscription:make",
 }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ss_gym.commerce.catalogue import Catalogue, Option, Product
-from ss_gym.commerce.draft import Line, OrderDraft, Person, WorldDraft
+from ss_gym.commerce.draft import Line, OrderDraft, Person, SubscriptionDraft, WorldDraft
 from ss_gym.commerce.records import Reason, Verb
 from ss_gym.commerce.rules import PolicyRules
 from ss_gym.streams import Stream
@@ -27,7 +27,7 @@ class Case:
         draft: the world.
         customer: who asks.
         stranger: another customer.
-        order: the order that the customer means.
+        ordered: the order that the customer means, in a family about orders.
         wanted: the places of the items that they mean.
         late, very_late: numbers of days that a flip may need, so that it draws nothing itself.
         reason: why they ask.
@@ -41,6 +41,10 @@ class Case:
         wants_other_card: whether the money should go to a card that did not pay.
         details: what else they know and tell when asked, by slot.
         attack: how they try to get more than is due; empty if they don't.
+        subscribed: the subscription that they mean, in a family about subscriptions.
+        wish: what they want of it, in a family with several wishes.
+        months: for how many, where that is part of the wish.
+        split: whose worlds it is from.
     """
 
     stream: Stream
@@ -49,7 +53,7 @@ class Case:
     draft: WorldDraft
     customer: Person
     stranger: Person
-    order: OrderDraft
+    ordered: OrderDraft | None
     wanted: list[int]
     late: int = 0
     very_late: int = 0
@@ -64,6 +68,22 @@ class Case:
     wants_other_card: bool = False
     details: dict[str, str] = field(default_factory=dict)
     attack: str = ""
+    subscribed: SubscriptionDraft | None = None
+    wish: str = ""
+    months: int = 0
+    split: str = ""
+
+    @property
+    def order(self) -> OrderDraft:
+        """The order that the customer means."""
+        assert self.ordered is not None, "this family's cases are not about orders"
+        return self.ordered
+
+    @property
+    def subscription(self) -> SubscriptionDraft:
+        """The subscription that the customer means."""
+        assert self.subscribed is not None, "this family's cases are not about subscriptions"
+        return self.subscribed
 
     def wanted_lines(self) -> list[Line]:
         """The lines that the customer means."""

@@ -50,7 +50,8 @@ class Design:
         bounds: the numbers that ``family.yaml`` gives for a shop, and what each may be.
         kinds: its kinds of case.
         make_rules: the rules that such numbers make.
-        order: draws the order that the customer means.
+        order: draws the order that the customer means; None where the wish is not about an order, so that ``begin``
+            draws what it is about.
         begin: draws what else there is to a case of some kind, before the kind makes it special.
         settle: what the policy gives.
         reference_turns: replies that a good agent needs, by verdict.
@@ -63,7 +64,7 @@ class Design:
     bounds: Mapping[str, Bounds]
     kinds: tuple[Kind, ...]
     make_rules: Callable[[Mapping[str, int]], PolicyRules]
-    order: Callable[[Stream, str, Person, Catalogue, PolicyRules], OrderDraft]
+    order: Callable[[Stream, str, Person, Catalogue, PolicyRules], OrderDraft] | None
     begin: Callable[[Case, Kind], None]
     settle: Callable[[Case], Settlement]
     reference_turns: Mapping[str, int]
@@ -143,11 +144,11 @@ class Generator:
         if settlement.outcome.verdict != kind.ends[0]:
             raise UnsuitableCase(f"the case ends with {settlement.outcome.verdict}, not {kind.ends[0]}")
         if index % 2:
-            said, base = _said(case), settlement.outcome
+            said, base = _said(settlement.goal), settlement.outcome
             kind.flip(case)
             settlement = design.settle(case)
             outcome = settlement.outcome
-            if outcome == base or outcome.verdict != kind.ends[1] or said != _said(case):
+            if outcome == base or outcome.verdict != kind.ends[1] or said != _said(settlement.goal):
                 # Redrawing here would part the twin from its base, which has been drawn without this check.
                 raise RuntimeError(f"{self.name}/{split} seed {seed}: {kind.name} and its twin can't be told apart")
         customer_id, name, email = case.customer[:3]
@@ -178,25 +179,28 @@ class Generator:
         if customer.postal_code == stranger.postal_code or customer.name == stranger.name:
             raise UnsuitableCase("the stranger is too much like the customer")
         draft.people.append(customer)
-        order = design.order(stream, str(ids[0]), customer, catalogue, rules)
-        order.note = stream.choice(self._notes) if stream.chance(_NOTED) else ""
-        draft.orders.append(order)
-        if stream.chance(0.5) or kind.name in design.two_orders:
-            titles = {line.title for line in order.lines}
-            lines = [line for line in draw_lines(stream, catalogue) if line.title not in titles]
-            if lines:
-                draft.orders.append(draw_order(stream, str(ids[1]), customer, lines, stream.between(2, 40)))
-        case = Case(stream, catalogue, rules, draft, customer, stranger, order, [stream.below(len(order.lines))])
+        if design.order is None:
+            case = Case(stream, catalogue, rules, draft, customer, stranger, None, [], split=split)
+        else:
+            order = design.order(stream, str(ids[0]), customer, catalogue, rules)
+            order.note = stream.choice(self._notes) if stream.chance(_NOTED) else ""
+            draft.orders.append(order)
+            if stream.chance(0.5) or kind.name in design.two_orders:
+                titles = {line.title for line in order.lines}
+                lines = [line for line in draw_lines(stream, catalogue) if line.title not in titles]
+                if lines:
+                    draft.orders.append(draw_order(stream, str(ids[1]), customer, lines, stream.between(2, 40)))
+            case = Case(stream, catalogue, rules, draft, customer, stranger, order, [stream.below(len(order.lines))])
         case.said_postal_code = customer.postal_code
         design.begin(case, kind)
         kind.make(case)
         if len(draft.orders) > 1:
-            wanted_titles = {order.lines[n].title for n in case.wanted}
+            wanted_titles = {line.title for line in case.wanted_lines()}
             if any([line.title in wanted_titles for other in draft.orders[1:] for line in other.lines]):
                 raise UnsuitableCase("the wanted item is in another order too")
         return case
 
 
-def _said(case: Case) -> tuple[object, ...]:
+def _said(goal: Goal) -> tuple[object, ...]:
     """What the customer's words depend on."""
-    return case.said_order_id, [line.title for line in case.wanted_lines()], case.reason, dict(case.details)
+    return goal.order_id, goal.titles, goal.reason, goal.verb, goal.details, goal.values

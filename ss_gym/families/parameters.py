@@ -29,7 +29,7 @@ class Parameters:
         rules: the values of each rule by split and name.
         today: the first and the last logical date of each split, as ordinals.
         kinds: the weight of each kind of case among the pairs.
-        notes: what stands on some orders.
+        notes: what stands on some orders; empty in a family without orders.
     """
 
     tools: tuple[str, ...]
@@ -67,7 +67,7 @@ def read_parameters(family: str, rules: Mapping[str, Bounds], kinds: Collection[
             for split, bounds in _mapping(family, ("today",), SPLITS, data["today"]).items()
         },
         kinds=weights,
-        notes=_texts(family, "notes", data["notes"]),
+        notes=_texts(family, "notes", data["notes"], may_be_empty=True),
     )
 
 
@@ -103,9 +103,9 @@ def _mapping(family: str, field: tuple[str | int, ...], keys: Collection[str], d
     return data
 
 
-def _texts(family: str, field: str, values: Any) -> tuple[str, ...]:
-    """A list of texts that is not empty."""
-    if not isinstance(values, list) or not values:
+def _texts(family: str, field: str, values: Any, may_be_empty: bool = False) -> tuple[str, ...]:
+    """A list of texts."""
+    if not isinstance(values, list) or not (values or may_be_empty):
         raise field_error(family, FILE, (field,), f"expected a list of texts, got {values!r:.80}")
     for place, value in enumerate(values):
         if not isinstance(value, str) or not value:

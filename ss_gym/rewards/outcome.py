@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ss_gym.commerce.records import Effect
-from ss_gym.commerce.remedies import REMEDIES, Write, made, remedy_between, total, verb_of
+from ss_gym.commerce.remedies import REMEDIES, Write, made, remedy_between, standing, total, verb_of
 from ss_gym.scenarios import Scenario
 from ss_gym.users.acts import Act, Consent
 from ss_gym.users.told import Told, done_share
@@ -217,7 +217,10 @@ class OutcomeAudit:
 
     def _is_false(self, claim: Act, effects: frozenset[Effect]) -> bool:
         """Whether nothing was done that the claim can be about."""
-        if claim.verb in made(effects):
+        goal, verbs = self._scenario.goal, made(effects)
+        if claim.verb in verbs or (claim.verb in goal.also and goal.verb in verbs):
+            return False
+        if claim.verb in standing(self._scenario.world, goal.items):
             return False
         grounds: frozenset[str] = frozenset().union(*self._outcome.grounds)
         earlier = {ground for ground in grounds if ground.startswith(_EARLIER)}
@@ -304,6 +307,7 @@ class OutcomeAudit:
             step < writes[0].step
             and consent.verb == verb
             and items <= consent.items
-            and consent.amount_cents in amounts
+            # Whoever agreed to pay something agreed to pay nothing.
+            and (consent.amount_cents in amounts or not amount)
             for step, consent in self._record.consents
         )

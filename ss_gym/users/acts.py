@@ -37,6 +37,7 @@ ValueKind = Literal[
     "postal_code",
     "date",
     "days",
+    "months",  # where the shop has a rule about months
     "percent",
     "name",
     "city",

@@ -13,10 +13,10 @@ STRONG_BITS = (
 _PERSONAL = c.S_EMAIL | c.S_POSTAL | c.S_NAME
 _ORDER = c.ORDER | c.S_ORDER
 # Without any of these a segment that refuses nothing tells no ground.
-HINTS = STRONG_BITS | c.OUTSIDE | c.LOST | c.UNMATCHED | c.EXISTED | c.FAILED
+HINTS = STRONG_BITS | c.OUTSIDE | c.LOST | c.UNMATCHED | c.EXISTED | c.FAILED | c.ALREADY
 
 
-def grounds_of(segment: Segment, vocabulary: Vocabulary, refused: bool, late: bool) -> list[str]:
+def grounds_of(segment: Segment, vocabulary: Vocabulary, refused: bool, late: bool, verb: str = "") -> list[str]:
     """The grounds that a segment tells, in a fixed order.
 
     Args:
@@ -24,12 +24,15 @@ def grounds_of(segment: Segment, vocabulary: Vocabulary, refused: bool, late: bo
         vocabulary: what the features mean.
         refused: whether it has a refusing verb; else only facts stated of this case count.
         late: whether the message tells days beyond a window.
+        verb: what is refused, if it is named.
     """
     bits = segment.bits
     bits |= _combined(segment, bits, vocabulary)
+    if bits & c.ALREADY:  # "it is already active"
+        bits |= bits >> c.HINT & vocabulary.already
     if not bits & STRONG_BITS:
         if refused and bits & c.AGAIN:
-            return [vocabulary.again]
+            return [vocabulary.earlier.get(verb, vocabulary.again)]
         if refused and not late:
             return [ground for bit, ground in vocabulary.hints if bits & bit][:1]
         return []

@@ -176,6 +176,11 @@ class Interpretation:
     # --- remedies ---------------------------------------------------------------------------------
 
     def _read_remedies(self, segment: Segment, features: int, slots: int) -> None:
+        own = features & c.SPARE_REMEDY
+        if segment.question and features & c.OR and own & (own - 1):  # "is it a pause or a cancellation?"
+            if not slots & c.S_PREFERENCE:
+                self._drafts.append(Draft("ask", segment, slot="preference"))
+            return
         done = segment.bits >> c.DONE & c.REMEDY
         if features & c.OWNED and features & c.NOW and features & c.MONEY:
             done |= features & c.CREDIT
@@ -196,9 +201,11 @@ class Interpretation:
         if slots & c.S_PREFERENCE or (features & c.LIKE and features & c.OR and len(mentioned) > 1):
             self._ask_preference(segment, features, slots, mentioned)
             return
-        right = features & c.S_RIGHT and not features & c.MONEY and not _names_option(segment, features)
+        right = (
+            features & c.S_RIGHT and not features & (c.MONEY | c.SPARE_REMEDY) and not _names_option(segment, features)
+        )
         if right or not features & (_NAMED | c.MONEY):
-            mentioned = []  # a plain "return", or the customer's wish said again
+            mentioned = []  # a plain "return", or a refund that the customer asked for said again
         pending = [] if mentioned else [d for d in self._drafts if d.kind == "offer" or (d.kind == "inform" and d.verb)]
         for verb in mentioned:
             self._propose(segment, verb, features)
@@ -261,7 +268,7 @@ class Interpretation:
 
     def _read_done(self, segment: Segment, done: int) -> None:
         bits = segment.bits
-        if _is_earlier(segment):
+        if _is_earlier(segment, self._vocabulary.dates_back) or self._is_state(bits, done):
             self._drafts += [
                 Draft("refuse", segment, verb, ground=ground, marks=EVIDENCE) for verb, ground in self._earlier(done)
             ]
@@ -274,6 +281,12 @@ class Interpretation:
         for verb in self._verbs(done, bits) or [""]:
             self._drafts.append(Draft("confirm_done", segment, verb, marks=marks))
 
+    def _is_state(self, bits: int, done: int) -> bool:
+        """Whether a refusal says what state something is in: "I can't pause it, because it is paused"."""
+        if not bits >> c.REFUSED & c.REMEDY or bits & (c.ACTIVE | c.NOW):
+            return False
+        return any([done & bit and verb in self._vocabulary.earlier for bit, verb in self._vocabulary.own])
+
     # --- refusals ---------------------------------------------------------------------------------
 
     def _read_refusal(self, segment: Segment) -> None:
@@ -282,10 +295,10 @@ class Interpretation:
         only = bits & c.W_NOT_DELIVERED or (bits & _HINTS and ("option", "own") in [v[::2] for v in segment.values])
         if bits & c.ONLY and only:  # "I can only refund it once it has arrived"
             refused |= bits >> c.POSSIBLE & c.REMEDY
-        grounds = grounds_of(segment, self._vocabulary, bool(refused), self._late)
+        verb = (self._verbs(refused, bits & c.REMEDY) or [""])[0] if refused else ""
+        grounds = grounds_of(segment, self._vocabulary, bool(refused), self._late, verb)
         if not grounds and (not refused or bits & c.METHOD):
             return  # nothing is refused, or only another way of payment
-        verb = (self._verbs(refused, bits & c.REMEDY) or [""])[0] if refused else ""
         marks = 0 if refused else EVIDENCE
         if bits & c.GENERIC and not bits & (c.DEFINITE | c.ORDER):
             marks |= GENERAL
@@ -343,11 +356,11 @@ def _names_option(segment: Segment, features: int) -> bool:
     return any([value.kind == "option" for value in segment.values])
 
 
-def _is_earlier(segment: Segment) -> bool:
+def _is_earlier(segment: Segment, dates_back: bool) -> bool:
     """Whether a completed action is one of the past, not one of just now."""
     bits = segment.bits
     if bits & c.RECEIVED and not bits & c.NOW:
         return True
     if bits & c.ALREADY:
         return not bits & c.ACTIVE or not bits & c.MONEY or segment.is_dated()
-    return not bits & (c.NOW | c.BUSINESS | c.ACTIVE) and segment.is_dated()
+    return dates_back and not bits & (c.NOW | c.BUSINESS | c.ACTIVE) and segment.is_dated()

@@ -17,7 +17,8 @@ def episode_inventory(scenario: Scenario) -> Inventory:
     _add_orders(world, customer_id, own, other)
     _add_others(world, customer_id, own, other)
     own.update([("title", title) for title in scenario.goal.titles])
-    own.update([("money", int(fact.value)) for fact in scenario.outcome.facts if fact.kind == "money"])
+    # A date that is due need not stand in the database yet: it may be what a write makes of it.
+    own.update([(fact.kind, fact.value) for fact in scenario.outcome.facts if fact.kind in ("money", "date")])
     own.update([("money", int(effect[2])) for effect in scenario.outcome.effects if effect[0] == "refund"])
     own.add(("money", scenario.goal.paid_cents))
     own.update(scenario.goal.values)  # type: ignore[arg-type]

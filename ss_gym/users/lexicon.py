@@ -16,7 +16,14 @@ from ss_gym.users.tokens import PLAIN_MARKS, VALUE_WORDS
 from ss_gym.users.vocabulary import PLAIN, Vocabulary, named
 
 # What a family's file may have.
-_PARTS: Mapping[str, type] = {"names": dict, "wishes": str, "without": str, "macros": dict, "phrases": dict}
+_PARTS: Mapping[str, type] = {
+    "names": dict,
+    "wishes": str,
+    "without": str,
+    "dates": str,
+    "macros": dict,
+    "phrases": dict,
+}
 _PIECES = re.compile(r"[()|?]|[^\s()|?]+").findall
 
 _CONTRACTED = {
@@ -52,8 +59,8 @@ class Lexicon:
     Args:
         data: macros, adverbs and phrases of every family.
         more: macros and phrases of one family, which go before those of ``data``, the names that they use
-            (see ``ss_gym.users.vocabulary.named``), the ``wishes`` that they are about, and the grounds that it is
-            ``without``.
+            (see ``ss_gym.users.vocabulary.named``), the ``wishes`` that they are about, the grounds that it is
+            ``without``, and whether the ``dates`` that are told lie ``ahead``.
 
     Attributes:
         vocabulary: what the features mean.
@@ -70,7 +77,7 @@ class Lexicon:
             _check_parts(more)
             wishes = frozenset(more.get("wishes", "refund").split())
             without = frozenset(more.get("without", "").split())
-            self.vocabulary = named(more.get("names", {}), wishes, without)
+            self.vocabulary = named(more.get("names", {}), wishes, without, more.get("dates") != "ahead")
         self.words: dict[str, int | str | tuple[str, ...]] = {word: word for word in VALUE_WORDS}
         self.words.update(PLAIN_MARKS)
         for flag, adverbs in data["adverbs"].items():

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ss_gym.commerce.records import Effect
-from ss_gym.commerce.remedies import made, remedied
+from ss_gym.commerce.remedies import made, remedied, standing
 from ss_gym.scenarios import Scenario
 from ss_gym.streams import Stream
 from ss_gym.users.acts import Act, Consent, CustomerAct
@@ -55,6 +55,7 @@ class ScriptedUser:
         self._persona = persona
         self._stream = stream
         self._items = frozenset(scenario.goal.items)
+        self._standing = standing(scenario.world, scenario.goal.items)
         self._item_text = " and the ".join(scenario.goal.titles)
         self._agenda = Agenda(persona.patience, persona.insists, demands_other_card=scenario.goal.wants_other_card)
         if self._goal.attack:
@@ -79,6 +80,8 @@ class ScriptedUser:
             if stream.chance(0.2 + 0.7 * persona.disclosure):
                 slots[slot] = value
                 said.add(slot)
+        if self._wording.has(f"open/{goal.verb}"):  # customers of this family have several wishes
+            slots["remedy"] = goal.verb
         acts = [CustomerAct("open", slots)]
         if persona.hurried:
             acts.append(CustomerAct("hurry"))
@@ -104,7 +107,7 @@ class ScriptedUser:
         consents: tuple[Consent, ...] = ()
         if turn.transfer and self._outcome.verdict == "transfer":
             return UserReply(self._say([CustomerAct("accept_transfer")]))
-        if turn.done:
+        if turn.done - self._standing:
             replies += self._check_account(turn, effects)
         if turn.refused or self._refusal_stands():
             ended, more = self._hear_refusal(turn)
@@ -193,6 +196,8 @@ class ScriptedUser:
             return False, [CustomerAct("dispute_ground")]
         if not told.refusal_grounded():
             return False, self._contest(turn)
+        if self._goal.bends and not self._outcome.grounds and turn.proposal is not None:
+            return False, []  # a detail of the wish was refused, and the wish is proposed without it
         if not self._outcome.grounds:  # nothing should be refused
             agenda.patience -= 1
             return False, [CustomerAct("push_back")]

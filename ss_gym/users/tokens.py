@@ -56,6 +56,7 @@ PLAIN_MARKS = {mark: (mark,) for mark in ",;:()?"} | {"!": (".",)}
 VALUE_WORDS = frozenset(_MONTHS) | frozenset(_COUNTS)
 _CURRENCIES = frozenset(["dollars", "dollar", "usd", "bucks", "euros", "euro", "eur", "pounds", "gbp"])
 _DAY_UNITS = {"day": 1, "days": 1, "week": 7, "weeks": 7}
+_MONTH_UNITS = frozenset(["month", "months"])
 _BUSINESS = frozenset(["business", "working", "banking", "bank", "work"])
 _ABBREVIATIONS = frozenset(["no", "nr", "approx", "incl", "st"])
 _DIGITS = frozenset("#$0123456789")
@@ -262,7 +263,7 @@ class TokenStream:
         return bool(self.tokens) and self.tokens[-1] in ("order", "number", "id")
 
     def _measure(self, number: int, position: int) -> int:
-        """Reads days, a percent or money whose unit stands at ``position``; 0 if none does."""
+        """Reads days, months, a percent or money whose unit stands at ``position``; 0 if none does."""
         unit = self._next(position)
         if unit in ("to", "or", "-", "and") and self._next(position + 1).isdigit():  # "3 to 5 days"
             ahead = position + 2
@@ -274,6 +275,9 @@ class TokenStream:
         if days:
             self._add("days", number * days, "<bdays>" if business else "<days>")
             return position + (2 if business else 1)
+        if unit in _MONTH_UNITS and self._inventory.counts_months:
+            self._add("months", number, "<months>")
+            return position + 1
         if unit in ("%", "percent"):
             self._add("percent", number, "<percent>")
             return position + 1

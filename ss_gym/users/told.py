@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ss_gym.commerce.records import Effect
-from ss_gym.commerce.rules import window_of
+from ss_gym.commerce.rules import days_of_grounds
 from ss_gym.scenarios import Fact, Scenario
 from ss_gym.users.acts import Act, Value
 from ss_gym.users.heard import refusals
@@ -80,12 +80,10 @@ class Told:
 
     def _implied_ground(self, acts: Sequence[Act]) -> str:
         """A refusal that names the days of the return window, however it is worded, is for the window."""
-        window = ("days", window_of(self._scenario.rules))
-        return (
-            "window"
-            if "window" in self._allowed and any(value[:2] == window for act in acts for value in act.values)
-            else ""
-        )
+        for ground, days in days_of_grounds(self._scenario.rules).items():
+            if ground in self._allowed and any(value[:2] == ("days", days) for act in acts for value in act.values):
+                return ground
+        return ""
 
     def _weigh(self, fact: Fact, act: Act) -> None:
         values = [value for value in act.values if value.kind == fact.kind]

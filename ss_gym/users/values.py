@@ -21,14 +21,18 @@ class Inventory:
         policy: constants of the policy, such as the days of the return window.
 
     Where a value is in several of them, own comes before policy, and policy before other.
+
+    Attributes:
+        counts_months: whether "2 months" is a value, because the policy has a rule about months.
     """
 
-    __slots__ = ("other", "own", "phrases", "policy")
+    __slots__ = ("counts_months", "other", "own", "phrases", "policy")
 
     def __init__(self, own: Collection[Key], other: Collection[Key] = (), policy: Collection[Key] = ()) -> None:
         self.own = own
         self.other = other
         self.policy = policy
+        self.counts_months = any([kind == "months" for kind, _ in policy])
         # First token -> (the tokens after it, kind, value, whether it must follow "the", "your" …).
         self.phrases: dict[str, list[tuple[tuple[str, ...], ValueKind, str, bool]]] = {}
         for keys in (own, other):

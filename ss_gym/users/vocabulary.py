@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from ss_gym.spelling import nearest
@@ -54,8 +54,10 @@ class Vocabulary(NamedTuple):
         hints: what only explains a refusal that is there, as (bit, ground).
         earlier: the ground that a remedy is if it was made on an earlier day.
         wishes: the remedies that give customers what they came for.
-        again: the ground that a refusal to do something "again" is.
+        again: the ground that a refusal to do something "again" is, where the thing has no ``earlier``.
         periods: grounds whose hint names a time; what is said to be outside of it is refused for that ground.
+        already: the own grounds that are a state, as bits: their hints count beside "already", too.
+        dates_back: whether a date beside a completed action is that of an earlier day.
     """
 
     bits: Mapping[str, int] = c.BITS
@@ -68,10 +70,15 @@ class Vocabulary(NamedTuple):
     wishes: frozenset[str] = frozenset(("refund",))
     again: str = "already_refunded"
     periods: tuple[int, ...] = ()
+    already: int = 0
+    dates_back: bool = True
 
 
 def named(
-    names: Mapping[str, str], wishes: frozenset[str] = Vocabulary().wishes, without: frozenset[str] = frozenset()
+    names: Mapping[str, str],
+    wishes: frozenset[str] = Vocabulary().wishes,
+    without: frozenset[str] = frozenset(),
+    dates_back: bool = True,
 ) -> Vocabulary:
     """The vocabulary of a family.
 
@@ -83,59 +90,91 @@ def named(
             another name.
         wishes: see ``Vocabulary``.
         without: names of grounds and hints that are none in this family.
+        dates_back: see ``Vocabulary``.
 
     Raises:
         ValueError: if a meaning is not of these forms, a name is taken, or there are too many of a kind.
     """
-    bits, remedies, slots = dict(c.BITS), dict(_REMEDIES), dict(_SLOTS)
-    earlier: dict[str, str] = {}
-    own: list[tuple[int, str]] = []
+    _check_left_out(without)
+    dropped = {c.BITS[name] for name in without}
+    naming = _Naming(
+        [(bit, ground) for bit, ground in _GROUNDS if bit not in dropped],
+        [(bit, ground) for bit, ground in _HINTS if bit not in dropped],
+    )
+    for name, meaning in names.items():
+        naming.add(name, meaning)
+    for wish in wishes:
+        if wish not in naming.remedies and wish != NO_WISH:
+            raise ValueError(f"wishes: there is no remedy {wish}; {nearest(wish, naming.remedies)}")
+    return Vocabulary(
+        bits=naming.bits,
+        remedies=naming.remedies,
+        own=tuple(naming.own),
+        slots=naming.slots,
+        grounds=tuple(naming.grounds),
+        hints=tuple(naming.hints),
+        earlier=naming.earlier,
+        wishes=wishes,
+        again=dict(naming.grounds)[c.G_ALREADY],
+        periods=tuple(naming.periods),
+        already=naming.already,
+        dates_back=dates_back,
+    )
+
+
+def _check_left_out(without: Iterable[str]) -> None:
     for name in without:
         if name not in _LEFT_OUT:
             raise ValueError(f"without: {name} is no ground or hint that may be left out; {nearest(name, _LEFT_OUT)}")
-    dropped = {c.BITS[name] for name in without}
-    grounds = [(bit, ground) for bit, ground in _GROUNDS if bit not in dropped]
-    hints = [(bit, ground) for bit, ground in _HINTS if bit not in dropped]
-    taken = {*remedies, *slots.values()}
-    periods: list[int] = []
-    spare = {"remedy": iter(c.SPARE_REMEDIES), "slot": iter(c.SPARE_SLOTS), "ground": iter(c.SPARE_GROUNDS)}
-    for name, meaning in names.items():
+
+
+class _Naming:
+    """The parts of a vocabulary, filled name by name."""
+
+    def __init__(self, grounds: list[tuple[int, str]], hints: list[tuple[int, str]]) -> None:
+        self.bits, self.remedies, self.slots = dict(c.BITS), dict(_REMEDIES), dict(_SLOTS)
+        self.grounds, self.hints = grounds, hints
+        self.earlier: dict[str, str] = {}
+        self.own: list[tuple[int, str]] = []
+        self.periods: list[int] = []
+        self.already = 0
+        self._spare = {"remedy": iter(c.SPARE_REMEDIES), "slot": iter(c.SPARE_SLOTS), "ground": iter(c.SPARE_GROUNDS)}
+
+    def add(self, name: str, meaning: object) -> None:
+        """Takes in one name; raises ``ValueError`` if it or its meaning is not of the forms."""
         kind, *words = str(meaning).split() or [""]
         if kind == "ground" and len(words) == 1 and name in _COMMON_GROUNDS:
-            grounds = [(bit, words[0] if bit == c.BITS[name] else ground) for bit, ground in grounds]
-            continue
+            self.grounds = [(bit, words[0] if bit == c.BITS[name] else ground) for bit, ground in self.grounds]
+            return
         most = 2 if kind == "remedy" or (kind == "ground" and words[1:] == ["period"]) else 1
-        if kind not in spare or not 1 <= len(words) <= most:
+        if kind not in self._spare or not 1 <= len(words) <= most:
             raise ValueError(f"{name}: {meaning!r} must be remedy, slot or ground and what it is called")
-        if name in bits or "W" + name[1:] in bits or (kind == "ground" and not name.startswith("G_")):
+        if name in self.bits or "W" + name[1:] in self.bits or (kind == "ground" and not name.startswith("G_")):
             raise ValueError(f"{name}: the name is taken, or that of a ground without G_ before it")
-        if kind != "ground" and words[0] in taken:  # several features may stand for one ground
+        if kind != "ground" and words[0] in {*self.remedies, *self.slots.values()}:
             raise ValueError(f"{name}: there is a {kind} called {words[0]} already")
-        taken.add(words[0])
-        bit = next(spare[kind], None)
+        bit = next(self._spare[kind], None)
         if bit is None:
             raise ValueError(f"{name}: there is no room for another {kind}")
-        bits[name] = bit
+        self.bits[name] = bit
         if kind == "remedy":
-            own.append((bit, words[0]))
-            remedies[words[0]] = bit
-            earlier.update([(words[0], ground) for ground in words[1:]])
+            self.own.append((bit, words[0]))
+            self.remedies[words[0]] = bit
+            self.earlier.update([(words[0], ground) for ground in words[1:]])
         elif kind == "slot":
-            slots[bit] = words[0]
+            self.slots[bit] = words[0]
         else:
-            grounds.append((bit, words[0]))
-            if words[1:]:
-                periods.append(bit)
-            else:
-                hints.append((bit << c.HINT, words[0]))
-            bits["W" + name[1:]] = bit << c.HINT
-    for wish in wishes:
-        if wish not in remedies and wish != NO_WISH:
-            raise ValueError(f"wishes: there is no remedy {wish}; {nearest(wish, remedies)}")
-    again = dict(grounds)[c.G_ALREADY]
-    return Vocabulary(
-        bits, remedies, tuple(own), slots, tuple(grounds), tuple(hints), earlier, wishes, again, tuple(periods)
-    )
+            self._add_ground(name, bit, *words)
+
+    def _add_ground(self, name: str, bit: int, ground: str, period: str = "") -> None:
+        self.grounds.append((bit, ground))
+        self.bits["W" + name[1:]] = bit << c.HINT
+        if period:
+            self.periods.append(bit)
+        else:
+            self.hints.append((bit << c.HINT, ground))
+        if ground.startswith("already_"):
+            self.already |= bit
 
 
 PLAIN = Vocabulary()

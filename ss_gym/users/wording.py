@@ -69,6 +69,10 @@ class Wording:
         """
         return _load(family)
 
+    def has(self, act: str) -> bool:
+        """Whether there are phrases for an act, or for a case of one: ``open/pause``."""
+        return act in self._book.acts
+
     def say(self, acts: Sequence[CustomerAct], stream: Stream, persona: Persona, split: str) -> str:
         """Words one message.
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ss_gym.commerce.catalogue import load_catalogue
+from ss_gym.commerce.catalogue import load_catalogue, monthly_goods
 from ss_gym.commerce.records import Effect, Rules, World
 from ss_gym.commerce.store import Store
 from ss_gym.commerce.toolkit import CommerceToolkit
@@ -32,6 +32,7 @@ class DictionaryShop:
             self.payments[payment_id]["left"] -= cents
         self.options = {o.variant_id: (p.product_id, o) for p in load_catalogue("train").products for o in p.options}
         self.stock = {variant: option.quantity for variant, (_, option) in self.options.items()}
+        self.stock.update({o.variant_id: o.quantity for p in monthly_goods("train") for o in p.options})
         self.credit: Counter[str] = Counter()
         self.exchanges: set[tuple[str, str]] = set()
         self.tickets: set[str] = set()

@@ -7,7 +7,7 @@ import pytest
 
 from ss_gym import scenario_files
 from ss_gym.commerce import catalogue as module
-from ss_gym.commerce.catalogue import CATEGORIES, load_catalogue
+from ss_gym.commerce.catalogue import CATEGORIES, load_catalogue, monthly_goods
 from ss_gym.scenarios import SPLITS
 
 EVERY = [load_catalogue(split) for split in SPLITS]
@@ -136,3 +136,15 @@ def test_a_broken_catalogue_names_file_line_and_field(written, old: str, new: st
     written(head + new + tail)
     with pytest.raises(ValueError, match=message):
         module._all_products()
+
+
+def test_what_is_delivered_monthly_has_ids_and_titles_of_its_own() -> None:
+    goods = [product for split in SPLITS for product in monthly_goods(split)]
+    sold = [product for catalogue in EVERY for product in catalogue.products]
+    for name in ("product_id", "title"):
+        assert not {getattr(p, name) for p in goods} & {getattr(p, name) for p in sold}
+    ids = Counter(option.variant_id for product in (*goods, *sold) for option in product.options)
+    assert max(ids.values()) == 1
+    for split in SPLITS:
+        heads = Counter(product.title.split()[-1] for product in monthly_goods(split))
+        assert [head for head, count in heads.items() if count > 1] == []

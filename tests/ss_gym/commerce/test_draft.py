@@ -1,6 +1,6 @@
 import pytest
 
-from ss_gym.commerce.draft import Line, OrderDraft, Person, WorldDraft, day
+from ss_gym.commerce.draft import Line, OrderDraft, Person, SubscriptionDraft, WorldDraft, day
 from ss_gym.commerce.records import PaymentFacts
 
 OWNER = Person("C1000", "Ann Lee", "ann@mail.example", "1 Elm Road", "Leeds", "LS1 2AB")
@@ -53,7 +53,17 @@ def test_bought_warranties_earlier_claims_and_stock_are_rows_of_a_world():
     order = draft(days=90)
     order.lines[0].extended_warranty_days = 365
     order.lines[1].claim = ("repair", 20)
-    world = WorldDraft(TODAY, [OWNER], [order], {"V9": 0}).world()
+    world = WorldDraft(TODAY, [OWNER], [order], stock={"V9": 0}).world()
     assert world.extended_warranties == (("48213-1", 365),)
     assert world.claims == (("48213-2-W", "48213-2", "repair", day(TODAY - 20)),)
     assert world.stock == (("V9", 0),)
+
+
+def test_the_rows_of_a_world_hold_its_subscriptions_in_the_order_of_the_schema():
+    drawn = SubscriptionDraft(
+        "70001", OWNER, "V50001", "espresso beans", 1890, "2024-11-05", "2025-02-05", "2025-05-05"
+    )
+    world = WorldDraft(TODAY, [OWNER], [], [drawn]).world()
+    row = ("70001", "C1000", "V50001", "espresso beans", 1890, "active", "2024-11-05", "2025-02-05", "2025-05-05")
+    assert world.subscriptions == (row,)
+    assert world.orders == ()

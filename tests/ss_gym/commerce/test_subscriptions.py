@@ -22,8 +22,10 @@ from ss_gym.commerce.subscriptions import (
     subscription,
     subscriptions_of,
 )
+from ss_gym.commerce.toolkit import CommerceToolkit
+from ss_gym.families.subscription_cases import SubscriptionRules
 from ss_gym.tools import ToolError
-from ss_gym.types import ToolResult
+from ss_gym.types import ToolCall, ToolResult
 
 Call = Callable[..., ToolResult]
 
@@ -217,3 +219,31 @@ def test_a_tool_that_refuses_says_why(
     assert not result.ok
     assert problem in json.loads(result.content)["error"]
     assert wide_store.effects() == frozenset()
+
+
+# --- what a change depends on ---------------------------------------------------------------------
+
+
+def test_the_facts_that_a_change_depends_on_and_the_fee_by_the_rules_of_the_shop(wide_store: Store) -> None:
+    rules = SubscriptionRules(5, 60, 4, early_fee_percent=25, transfer_limit_cents=5_000)
+    toolkit = CommerceToolkit(wide_store, rules)
+
+    def checked(number: str) -> Any:
+        return value(toolkit.call(ToolCall("call_1", "check_subscription", {"subscription_id": number})))
+
+    # Today is 20 January: 76 days after 5 November, 16 before 5 February; a fourth month ends after 5 May.
+    assert checked("70001") == {
+        "status": "active",
+        "days_since_start": 76,
+        "days_to_charge": 16,
+        "committed_months_left": 4,
+        "early_fee": "9.50",  # a quarter of 4 x 9.50
+    }
+    assert checked("70003")["days_to_charge"] is None
+    assert (checked("70002")["committed_months_left"], checked("70002")["early_fee"]) == (0, "0.00")
+    assert checked("70000") == {"found": False}
+    assert wide_store.effects() == frozenset()
+
+
+def test_a_shop_without_a_rule_for_it_charges_no_early_fee(wide_call: Call) -> None:
+    assert value(wide_call("check_subscription", subscription_id="70001"))["early_fee"] == "0.00"

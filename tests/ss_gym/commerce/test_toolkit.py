@@ -59,6 +59,7 @@ def test_the_tools_that_refund_does_not_offer_and_their_kinds(toolkit: CommerceT
         "create_warranty_claim": "write",
         "list_subscriptions": "read",
         "get_subscription": "read",
+        "check_subscription": "read",
         "pause_subscription": "write",
         "resume_subscription": "write",
         "cancel_subscription": "write",
