@@ -185,11 +185,12 @@ def draw_order(stream: Stream, order_id: str, owner: Person, lines: list[Line], 
 
 @dataclass(slots=True)
 class WorldDraft:
-    """The accounts and orders of a scenario, and its date."""
+    """The accounts and orders of a scenario, its date, and the postal areas to which nothing is delivered."""
 
     today: int
     people: list[Person] = field(default_factory=list)
     orders: list[OrderDraft] = field(default_factory=list)
+    unserved: list[str] = field(default_factory=list)
 
     def world(self, known: OrderFacts | None = None) -> World:
         """The rows of this world, in the order of the schema.
@@ -233,6 +234,7 @@ class WorldDraft:
             refunds=tuple(refunds),
             notes=tuple(notes),
             destinations=tuple(destinations),
+            unserved_areas=tuple([(area,) for area in self.unserved]),
         )
 
 

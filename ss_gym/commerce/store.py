@@ -32,6 +32,7 @@ _COLUMNS = {
     "extended_warranties": 2,
     "claims": 4,
     "subscriptions": 9,
+    "unserved_areas": 1,
 }
 _WORLD = tuple(f"INSERT INTO {table} VALUES ({','.join('?' * _COLUMNS[table])})" for table in World._fields)
 
