@@ -50,11 +50,12 @@ class Interpretation:
         vocabulary: what the features mean.
     """
 
-    __slots__ = ("_drafts", "_late", "_segments", "_vocabulary")
+    __slots__ = ("_details", "_drafts", "_late", "_segments", "_vocabulary")
 
     def __init__(self, segments: list[Segment], values: Sequence[tuple[int, Value]], vocabulary: Vocabulary) -> None:
         self._segments = segments
         self._vocabulary = vocabulary
+        self._details = vocabulary.details
         self._drafts: list[Draft] = []
         self._late = False
         if values:
@@ -103,7 +104,7 @@ class Interpretation:
             del drafts[before:]
             drafts.append(Draft("transfer", segment))
         else:
-            if features & _OF_REMEDIES:
+            if features & _OF_REMEDIES and not slots & self._details:  # "which address shall I send it to?"
                 self._read_remedies(segment, features, slots)
             # "The reason: damaged, not received …?" names no ground.
             if segment.bits & _REFUSING and not slots & c.S_REASON:
@@ -121,6 +122,11 @@ class Interpretation:
         if features & c.S_ELSE:
             self._drafts.append(Draft("ask", segment, slot="anything_else"))
         slots = features & c.SLOTS or (segment.early if features & c.ASK or segment.question else 0)
+        for bit, kinds in self._vocabulary.answers:
+            if slots & bit and any(value.kind in kinds for value in segment.values):
+                slots &= ~bit  # "is 12 Elm Street the new address?"
+                if segment.question:
+                    self._drafts.append(Draft("ask", segment, slot="confirmation"))
         if slots == c.S_REASON and features & c.S_RIGHT:  # "you changed your mind, is that right?"
             slots = 0
         elif slots & c.S_PREFERENCE and features & (c.REFUND | c.RETURN) and not features & _CHOICES:
@@ -208,7 +214,7 @@ class Interpretation:
         if features & c.ONLY:
             if not features & c.MONEY and features & (c.CARD | c.METHOD):
                 return  # "only to the original payment method"
-            if features & (c.W_WINDOW | c.WITHIN | STRONG_BITS | c.W_NOT_DELIVERED):
+            if features & (c.W_WINDOW | c.WITHIN | STRONG_BITS | c.W_NOT_DELIVERED | c.SPARE_GROUND << c.HINT):
                 return  # "only within 30 days"
         verbs = possible
         if not verbs and not done and not features >> c.REFUSED & c.REMEDY and features & (c.MONEY | c.ALTERNATIVE):

@@ -34,6 +34,8 @@ _HINTS = (
     (c.W_NOT_VERIFIED, "not_verified"),
     (c.W_WINDOW, "window"),
 )
+# How many words may follow "remedy", "slot" and "ground".
+_MOST_WORDS: Mapping[str, int] = {"remedy": 2, "slot": 9, "ground": 1}
 _REMEDIES: Mapping[str, int] = {"refund": c.REFUND | c.RETURN, "store_credit": c.CREDIT, "exchange": c.EXCHANGE}
 
 
@@ -45,6 +47,9 @@ class Vocabulary(NamedTuple):
         remedies: the bits of each remedy.
         own: the remedies that only this family has, as (bit, name).
         slots: what can be asked for, by bit.
+        answers: kinds of value that answer a question for a slot, by its bit: a question that names one asks
+            whether it is right.
+        details: the bits of these slots.
         grounds: reasons of refusal, as (bit, name).
         hints: what only explains a refusal that is there, as (bit, ground).
         earlier: the ground that a remedy is if it was made on an earlier day.
@@ -56,6 +61,8 @@ class Vocabulary(NamedTuple):
     remedies: Mapping[str, int] = _REMEDIES
     own: tuple[tuple[int, str], ...] = ()
     slots: Mapping[int, str] = _SLOTS
+    answers: tuple[tuple[int, frozenset[str]], ...] = ()
+    details: int = 0
     grounds: tuple[tuple[int, str], ...] = _GROUNDS
     hints: tuple[tuple[int, str], ...] = _HINTS
     earlier: Mapping[str, str] = {}
@@ -70,8 +77,9 @@ def named(
 
     Args:
         names: what each name of its lexicon is: ``"remedy cancel"``, or ``"remedy cancel already_cancelled"``
-            with the ground that an earlier one is; ``"slot new_address"``; ``"ground shipped"``, which also
-            names its hint, with ``W_`` instead of ``G_``. A ground that every family has gets another name.
+            with the ground that an earlier one is; ``"slot new_address city street"``, with the kinds of value
+            that are answers; ``"ground shipped"``, which also names its hint, with ``W_`` instead of ``G_``. A
+            ground that every family has gets another name.
         wishes: see ``Vocabulary``.
         without: names of grounds and hints that are none in this family.
 
@@ -81,6 +89,7 @@ def named(
     bits, remedies, slots = dict(c.BITS), dict(_REMEDIES), dict(_SLOTS)
     earlier: dict[str, str] = {}
     own: list[tuple[int, str]] = []
+    answers: list[tuple[int, frozenset[str]]] = []
     dropped = {c.BITS[name] for name in without}
     grounds = [(bit, ground) for bit, ground in _GROUNDS if bit not in dropped]
     hints = [(bit, ground) for bit, ground in _HINTS if bit not in dropped]
@@ -90,7 +99,7 @@ def named(
         if kind == "ground" and len(words) == 1 and name in _COMMON_GROUNDS:
             grounds = [(bit, words[0] if bit == c.BITS[name] else ground) for bit, ground in grounds]
             continue
-        if kind not in spare or not 1 <= len(words) <= (2 if kind == "remedy" else 1):
+        if kind not in spare or not 1 <= len(words) <= _MOST_WORDS[kind]:
             raise ValueError(f"{name}: {meaning!r} must be remedy, slot or ground and what it is called")
         if name in bits or (kind == "ground" and not name.startswith("G_")):
             raise ValueError(f"{name}: the name is taken, or that of a ground without G_ before it")
@@ -104,12 +113,24 @@ def named(
             earlier.update([(words[0], ground) for ground in words[1:]])
         elif kind == "slot":
             slots[bit] = words[0]
+            if words[1:]:
+                answers.append((bit, frozenset(words[1:])))
         else:
             grounds.append((bit, words[0]))
             hints.append((bit << c.HINT, words[0]))
             bits["W" + name[1:]] = bit << c.HINT
     return Vocabulary(
-        bits, remedies, tuple(own), slots, tuple(grounds), tuple(hints), earlier, wishes, dict(grounds)[c.G_ALREADY]
+        bits=bits,
+        remedies=remedies,
+        own=tuple(own),
+        slots=slots,
+        answers=tuple(answers),
+        details=sum([bit for bit, _ in answers]),
+        grounds=tuple(grounds),
+        hints=tuple(hints),
+        earlier=earlier,
+        wishes=wishes,
+        again=dict(grounds)[c.G_ALREADY],
     )
 
 
