@@ -106,6 +106,7 @@ class Case:
         customer_id: the verified account; empty until then.
         order: the order that the request is about.
         wanted: the lines of it that the request is about.
+        details: what else was told of the wish, by name.
     """
 
     terms: Any
@@ -119,6 +120,7 @@ class Case:
     customer_id: str = ""
     order: Order | None = None
     wanted: tuple[Line, ...] = field(default=())
+    details: dict[str, str] = field(default_factory=dict)
 
     @property
     def wanted_titles(self) -> str:

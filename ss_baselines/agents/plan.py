@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # Family -> "module:plan". A string, so that only the desks that are worked at are imported.
 PLANS: Mapping[str, str] = {
+    "address_change": "ss_baselines.agents.address_change:PLAN",
     "cancel": "ss_baselines.agents.cancel:PLAN",
     "refund": "ss_baselines.agents.refund:PLAN",
 }
@@ -26,6 +27,10 @@ PLANS: Mapping[str, str] = {
 
 def _no_reason(heard: Heard) -> str:
     return ""
+
+
+def _no_details(case: Case, text: str) -> str:
+    return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,8 @@ class Plan:
         reads_shipment: whether the shipment of an order on its way is read, too.
         reason_of: why a customer asks, from what they say; empty if their words do not tell.
         asks_reason: whether the policy depends on it.
+        take_details: notes in ``case.details`` what else a message tells of the wish, and gives the rest of it.
+        whole_orders: whether a wish is about an order with all its lines.
     """
 
     grammar: Grammar
@@ -57,6 +64,8 @@ class Plan:
     reads_shipment: bool = False
     reason_of: Callable[[Heard], str] = _no_reason
     asks_reason: bool = False
+    take_details: Callable[[Case, str], str] = _no_details
+    whole_orders: bool = False
 
 
 @cache

@@ -15,6 +15,7 @@ from ss_gym.tools import Tool
 
 # Name -> "module:function that makes it"; packages add theirs by the entry-point group "ss_gym.families".
 FAMILIES = {
+    "address_change": "ss_gym.families.address_change:make",
     "cancel": "ss_gym.families.cancel:make",
     "refund": "ss_gym.families.refund:make",
 }

@@ -9,6 +9,7 @@ from ss_gym.commerce.catalogue import Catalogue, Product
 from ss_gym.commerce.draft import Line, OrderDraft, Person, WorldDraft
 from ss_gym.commerce.records import Reason
 from ss_gym.commerce.rules import PolicyRules
+from ss_gym.scenarios import Slip
 from ss_gym.streams import Stream
 
 
@@ -37,6 +38,8 @@ class Case:
         exchange: the option that they would take and its variant; empty if none.
         wants_other_card: whether the money should go to a card that did not pay.
         details: what else they know and tell when asked, by slot.
+        addresses: street, city and postal code of places that are spoken of, by what they are.
+        slips: what they say wrongly at first.
     """
 
     stream: Stream
@@ -56,6 +59,8 @@ class Case:
     exchange: tuple[str, str] = ("", "")
     wants_other_card: bool = False
     details: dict[str, str] = field(default_factory=dict)
+    addresses: dict[str, tuple[str, str, str]] = field(default_factory=dict)
+    slips: list[Slip] = field(default_factory=list)
 
     def wanted_lines(self) -> list[Line]:
         """The lines that the customer means."""
