@@ -22,6 +22,7 @@ _CUSTOMER_SERVICE = "ss_gym.customer_service:CustomerServiceEnvironment"
 _VECTOR = "ss_gym.vector:make_vector"
 
 ENVIRONMENTS = {
+    "StateSet/AddressChange-v0": Registration(_CUSTOMER_SERVICE, _VECTOR, {"family": "address_change"}),
     "StateSet/Refund-v0": Registration(_CUSTOMER_SERVICE, _VECTOR, {"family": "refund"}),
     "StateSet/Adversarial-v0": Registration(_CUSTOMER_SERVICE, _VECTOR, {"family": "adversarial"}),
     "StateSet/Cancel-v0": Registration(_CUSTOMER_SERVICE, _VECTOR, {"family": "cancel"}),

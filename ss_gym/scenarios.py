@@ -65,6 +65,22 @@ class Customer(NamedTuple):
     postal_code: str
 
 
+class Slip(NamedTuple):
+    """What a customer says of a detail at first, by mistake or only in part.
+
+    Attributes:
+        slot: which detail.
+        text: what they say the first time; the next time they say what is right.
+        wrong: what of it is wrong, such as ``"12"``; empty if it is wrong as a whole, or only a part of it.
+        right: what belongs there.
+    """
+
+    slot: str
+    text: str
+    wrong: str = ""
+    right: str = ""
+
+
 class Goal(NamedTuple):
     """What the customer wants and knows.
 
@@ -89,6 +105,9 @@ class Goal(NamedTuple):
         others: typed values that it might name instead, such as the other sizes.
         bends: takes a refusal beside a proposal of the wish as one of a detail: of the length of a pause, of leaving
             for free.
+        slips: what they say at first instead of a detail, or of their own postal code.
+        mistaken: the typed values of the slips, so that a proposal that names them is corrected.
+        seconds: what they would have instead once a detail is refused for a reason, as (slot, text).
     """
 
     order_id: str
@@ -110,6 +129,9 @@ class Goal(NamedTuple):
     attack: str = ""
     others: tuple[tuple[str, int | str], ...] = ()
     bends: bool = False
+    slips: tuple[Slip, ...] = ()
+    mistaken: tuple[tuple[str, int | str], ...] = ()
+    seconds: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

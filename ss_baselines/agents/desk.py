@@ -84,8 +84,9 @@ class Desk:
 
     def take_in(self, messages: Sequence[Message]) -> Heard:
         """Reads what the customer wrote, and notes the facts in it that were not known."""
-        heard = hear(" ".join([message["content"] for message in messages if message["role"] == "user"]))
         case = self.case
+        text = " ".join([message["content"] for message in messages if message["role"] == "user"])
+        heard = hear(self.plan.take_details(case, text))
         case.email = heard.email or case.email
         case.postal_code = heard.postal_code or case.postal_code
         case.order_number = heard.order_number or case.order_number

@@ -81,6 +81,8 @@ def read_order(desk: Desk, order_id: str, check_owner: bool = True) -> Moves[Non
         facts += yield from desk.call(tool_call("get_shipment", order_id=order_id))
     case.order = Order.from_tools(order, *facts)
     case.wanted = case.lines_named(case.order.lines)
+    if plan.whole_orders:
+        case.wanted = case.wanted or case.order.lines
 
 
 def _search(desk: Desk, check_owner: bool) -> Moves[None]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # Family -> "module:plan". A string, so that only the desks that are worked at are imported.
 PLANS: Mapping[str, str] = {
+    "address_change": "ss_baselines.agents.address_change:PLAN",
     "cancel": "ss_baselines.agents.cancel:PLAN",
     "exchange": "ss_baselines.agents.exchange:PLAN",
     "refund": "ss_baselines.agents.refund:PLAN",
@@ -33,6 +34,10 @@ def _no_reason(heard: Heard) -> str:
 
 def _no_slots(case: Case) -> Mapping[str, str]:
     return {}
+
+
+def _no_details(case: Case, text: str) -> str:
+    return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,8 @@ class Plan:
             customer's.
         search: looks for what the customer means where they have no number or a wrong one, likewise.
         slots: what the sentences of a refusal may name besides titles, window, date and number.
+        take_details: notes in ``case.details`` what else a message tells of the wish, and gives the rest of it.
+        whole_orders: whether a wish is about an order with all its lines.
     """
 
     grammar: Grammar
@@ -71,6 +78,8 @@ class Plan:
     read: Callable[[Desk, str, bool], Moves[None]] | None = None
     search: Callable[[Desk, bool], Moves[None]] | None = None
     slots: Callable[[Case], Mapping[str, str]] = _no_slots
+    take_details: Callable[[Case, str], str] = _no_details
+    whole_orders: bool = False
 
 
 @cache

@@ -243,6 +243,7 @@ class WorldDraft:
         subscriptions: the subscriptions.
         stock: units of variants that are in stock otherwise than the catalogue has it.
         prices: cents of variants that cost something else than the catalogue has it.
+        unserved: the postal areas to which nothing is delivered.
     """
 
     today: int
@@ -251,6 +252,7 @@ class WorldDraft:
     subscriptions: list[SubscriptionDraft] = field(default_factory=list)
     stock: dict[str, int] = field(default_factory=dict)
     prices: dict[str, int] = field(default_factory=dict)
+    unserved: list[str] = field(default_factory=list)
 
     def world(self, known: OrderFacts | None = None) -> World:
         """The rows of this world, in the order of the schema.
@@ -309,6 +311,7 @@ class WorldDraft:
             subscriptions=tuple(
                 [(*each.facts()[:2], each.variant_id, *each.facts()[2:]) for each in self.subscriptions]
             ),
+            unserved_areas=tuple([(area,) for area in self.unserved]),
         )
 
     def _lines(self) -> list[tuple[str, Line]]:

@@ -56,6 +56,40 @@ class OrderTools(Toolkit):
         }
 
     @tool(kind="read")
+    def check_address_change(self, order_id: str) -> dict[str, Any]:
+        """Get the facts that a change of address depends on, such as days since the order; the verdict is yours.
+
+        Args:
+            order_id: five digits.
+        """
+        order = self._store.order_facts(order_id)
+        if order is None:
+            return NOT_FOUND
+        row = self._store.row(
+            "SELECT placed_on, street FROM orders LEFT JOIN destinations USING (order_id) WHERE order_id = ?", order_id
+        )
+        placed_on, redirected_to = row or ("", None)
+        return {
+            "status": order.status,
+            "placed_on": placed_on,
+            "days_since_order": days_between(placed_on, self._store.today),
+            "expected_on": order.expected_on,
+            "total": dollars(sum([item.price_cents for item in order.items if item.status == "ordered"])),
+            "gift_cards_only": all([item.category == "gift_card" for item in order.items]),
+            "redirected": redirected_to is not None,
+        }
+
+    @tool(kind="read")
+    def check_address(self, postal_code: str) -> dict[str, Any]:
+        """Find out whether parcels are delivered to a postal code.
+
+        Args:
+            postal_code: of the address, such as "AB1 2CD".
+        """
+        area = "".join(postal_code.split()).upper()[:-3]
+        return {"area": area, "served": self._store.row("SELECT 1 FROM unserved_areas WHERE area = ?", area) is None}
+
+    @tool(kind="read")
     def get_shipping_address(self, order_id: str) -> dict[str, Any]:
         """Get where an order goes.
 

@@ -119,6 +119,7 @@ class World(NamedTuple):
     claims: tuple[tuple[str, str, str, str], ...] = ()  # claim_id, item_id, remedy, created_on
     subscriptions: tuple[tuple[str, str, str, str, int, str, str, str | None, str], ...] = ()
     # subscription_id, customer_id, variant_id, title, price_cents, status, started_on, next_charge_on, committed_until
+    unserved_areas: tuple[tuple[str], ...] = ()
     stock: tuple[tuple[str, int], ...] = ()  # variant_id, quantity
     prices: tuple[tuple[str, int], ...] = ()  # variant_id, price_cents
 
@@ -189,8 +190,20 @@ def dollars(cents: int) -> str:
 def address_text(street: str, city: str, postal_code: str) -> str:
     """An address as effects hold it: case, spacing and full stops don't matter.
 
-    >>> address_text("12  Elm St.", "Leeds", "ls1 4ab")
+    >>> address_text("12  Elm St.", "Leeds", "ls1 4ab.")
     '12 elm st, leeds, ls14ab'
     """
-    parts = [" ".join(part.replace(".", " ").replace(",", " ").split()).casefold() for part in (street, city)]
-    return ", ".join([*parts, "".join(postal_code.split()).casefold()])
+    parts = [part.replace(".", " ").replace(",", " ").casefold().split() for part in (street, city, postal_code)]
+    return ", ".join([" ".join(parts[0]), " ".join(parts[1]), "".join(parts[2])])
+
+
+def address_values(street: str, city: str, postal_code: str) -> tuple[tuple[str, str], ...]:
+    """The typed values by which an address is known in an agent's words.
+
+    Of a street, its number and the first word of its name: "Street" may be written "St" or left out.
+
+    >>> address_values("12 Elm Street", "Carrow", "CW2 3EF")
+    (('street', '12 elm'), ('city', 'carrow'), ('postal_code', 'cw23ef'))
+    """
+    plain = "".join(postal_code.split()).lower()
+    return ("street", " ".join(street.lower().split()[:2])), ("city", city.lower()), ("postal_code", plain)

@@ -74,6 +74,11 @@ CREATE TABLE destinations (
     postal_code TEXT NOT NULL
 ) WITHOUT ROWID;
 
+-- The first part of the postal codes to which nothing is delivered at the moment.
+CREATE TABLE unserved_areas (
+    area TEXT NOT NULL PRIMARY KEY
+) WITHOUT ROWID;
+
 CREATE TABLE shipments (
     shipment_id TEXT NOT NULL,
     order_id TEXT NOT NULL PRIMARY KEY REFERENCES orders,

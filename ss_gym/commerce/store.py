@@ -32,6 +32,7 @@ _COLUMNS = {
     "extended_warranties": 2,
     "claims": 4,
     "subscriptions": 9,
+    "unserved_areas": 1,
 }
 # What a world changes of the catalogue.
 _CHANGES = {

@@ -107,6 +107,7 @@ class Case:
         order: the order that the request is about.
         wanted: the lines of it that the request is about.
         option: the size, colour or version that they want instead, at a desk that asks for it.
+        details: what else was told of the wish, by name.
     """
 
     terms: Any
@@ -121,6 +122,7 @@ class Case:
     order: Order | None = None
     wanted: tuple[Line, ...] = field(default=())
     option: str = ""
+    details: dict[str, str] = field(default_factory=dict)
 
     @property
     def wanted_titles(self) -> str:

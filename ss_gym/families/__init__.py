@@ -18,6 +18,7 @@ from ss_gym.users.values import Inventory
 # Name -> "module:function that makes it"; packages add theirs by the entry-point group "ss_gym.families".
 FAMILIES = {
     "adversarial": "ss_gym.families.adversarial:make",
+    "address_change": "ss_gym.families.address_change:make",
     "cancel": "ss_gym.families.cancel:make",
     "exchange": "ss_gym.families.exchange:make",
     "refund": "ss_gym.families.refund:make",

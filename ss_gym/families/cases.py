@@ -9,6 +9,7 @@ from ss_gym.commerce.catalogue import Catalogue, Option, Product
 from ss_gym.commerce.draft import Line, OrderDraft, Person, SubscriptionDraft, WorldDraft
 from ss_gym.commerce.records import Reason, Verb
 from ss_gym.commerce.rules import PolicyRules
+from ss_gym.scenarios import Slip
 from ss_gym.streams import Stream
 
 
@@ -45,6 +46,8 @@ class Case:
         wish: what they want of it, in a family with several wishes.
         months: for how many, where that is part of the wish.
         split: whose worlds it is from.
+        addresses: street, city and postal code of places that are spoken of, by what they are.
+        slips: what they say wrongly at first.
     """
 
     stream: Stream
@@ -67,6 +70,8 @@ class Case:
     exchange: tuple[str, str] = ("", "")
     wants_other_card: bool = False
     details: dict[str, str] = field(default_factory=dict)
+    addresses: dict[str, tuple[str, str, str]] = field(default_factory=dict)
+    slips: list[Slip] = field(default_factory=list)
     attack: str = ""
     subscribed: SubscriptionDraft | None = None
     wish: str = ""

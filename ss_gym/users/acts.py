@@ -41,6 +41,7 @@ ValueKind = Literal[
     "percent",
     "name",
     "city",
+    "street",  # its number and the first word of its name: "12 elm"
     "title",
     "option",  # a size or colour, where the wish is about one
 ]

@@ -55,7 +55,7 @@ def _combined(segment: Segment, bits: int, vocabulary: Vocabulary) -> int:
             found |= 0 if bits & STRONG_BITS else periods
         elif periods or bits & c.W_WINDOW:  # of several periods it does not tell which has passed
             found |= c.G_WINDOW
-    if bits & c.ONLY:  # "the warranty only covers defects"
+    if bits & c.ONLY and not bits & STRONG_BITS:  # "the warranty only covers defects"
         found |= own
     if bits & c.LOST:
         found |= c.G_NOT_FOUND if bits & _ORDER or not bits & (c.ACCOUNT | _PERSONAL) else c.G_NOT_VERIFIED

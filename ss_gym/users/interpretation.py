@@ -51,11 +51,12 @@ class Interpretation:
         vocabulary: what the features mean.
     """
 
-    __slots__ = ("_drafts", "_late", "_segments", "_vocabulary")
+    __slots__ = ("_details", "_drafts", "_late", "_segments", "_vocabulary")
 
     def __init__(self, segments: list[Segment], values: Sequence[tuple[int, Value]], vocabulary: Vocabulary) -> None:
         self._segments = segments
         self._vocabulary = vocabulary
+        self._details = vocabulary.details
         self._drafts: list[Draft] = []
         self._late = False
         if values:
@@ -104,7 +105,7 @@ class Interpretation:
             del drafts[before:]
             drafts.append(Draft("transfer", segment))
         else:
-            if features & _OF_REMEDIES:
+            if features & _OF_REMEDIES and not slots & self._details:  # "which address shall I send it to?"
                 self._read_remedies(segment, features, slots)
             # "The reason: damaged, not received …?" names no ground.
             if segment.bits & _REFUSING and not slots & c.S_REASON:
@@ -122,6 +123,11 @@ class Interpretation:
         if features & c.S_ELSE:
             self._drafts.append(Draft("ask", segment, slot="anything_else"))
         slots = features & c.SLOTS or (segment.early if features & c.ASK or segment.question else 0)
+        for bit, kinds in self._vocabulary.answers:
+            if slots & bit and any(value.kind in kinds for value in segment.values):
+                slots &= ~bit  # "is 12 Elm Street the new address?"
+                if segment.question:
+                    self._drafts.append(Draft("ask", segment, slot="confirmation"))
         if slots == c.S_REASON and features & c.S_RIGHT:  # "you changed your mind, is that right?"
             slots = 0
         elif slots & c.S_PREFERENCE and features & (c.REFUND | c.RETURN) and not features & _CHOICES:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ss_gym.commerce.records import World
+from ss_gym.commerce.records import World, address_values
 from ss_gym.commerce.rules import typed_values
 from ss_gym.scenarios import Scenario
 from ss_gym.users.values import Inventory, Key
@@ -23,6 +23,7 @@ def episode_inventory(scenario: Scenario) -> Inventory:
     own.add(("money", scenario.goal.paid_cents))
     own.update(scenario.goal.values)  # type: ignore[arg-type]
     other.update(scenario.goal.others)  # type: ignore[arg-type]
+    own.update(scenario.goal.mistaken)  # type: ignore[arg-type]
     policy: set[Key] = {*typed_values(rules), ("date", scenario.today)}
     return Inventory(own, other, policy)
 
@@ -33,10 +34,9 @@ def _add_accounts(world: World, customer_id: str, own: set[Key], other: set[Key]
         keys.add(("customer_id", account.lower()))
         keys.add(("name", name.lower()))
         keys.add(("email", email.lower()))
-    for _, account, _, city, postal_code in world.addresses:
+    for _, account, street, city, postal_code in world.addresses:
         keys = own if account == customer_id else other
-        keys.add(("city", city.lower()))
-        keys.add(("postal_code", _plain(postal_code)))
+        keys.update(address_values(street, city, postal_code))  # type: ignore[arg-type]
 
 
 def _add_orders(world: World, customer_id: str, own: set[Key], other: set[Key]) -> None:
@@ -69,9 +69,9 @@ def _add_others(world: World, customer_id: str, own: set[Key], other: set[Key]) 
     """Addresses that orders go to, subscriptions and claims."""
     if world.destinations:
         owners = {order_id: account for order_id, account, _, _ in world.orders}
-        for order_id, _, city, postal_code in world.destinations:
+        for order_id, street, city, postal_code in world.destinations:
             keys = own if owners[order_id] == customer_id else other
-            keys.update((("city", city.lower()), ("postal_code", _plain(postal_code))))
+            keys.update(address_values(street, city, postal_code))  # type: ignore[arg-type]
     for number, account, _, title, price, _, started, charged, committed in world.subscriptions:
         keys = own if account == customer_id else other
         keys.update((("order_id", number), ("title", title), ("money", price)))

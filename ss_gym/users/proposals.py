@@ -31,6 +31,7 @@ class Proposals:
 
     def __init__(self, scenario: Scenario, told: Told, agenda: Agenda, stream: Stream, item: str) -> None:
         self._goal = scenario.goal
+        self._world = scenario.world
         self._outcome = scenario.outcome
         self._told = told
         self._agenda = agenda
@@ -48,11 +49,26 @@ class Proposals:
         return pending
 
     def implied(self, turn: Heard, refusal_stands: bool) -> Act | None:
-        """A question for a yes beside an amount: what else could it be about than the remedy at hand?"""
-        if not turn.amounts or "confirmation" not in turn.slots or not self._goal.verb:
+        """A question for a yes beside an amount or a detail of the wish: what else than the remedy is it about?"""
+        goal = self._goal
+        if "confirmation" not in turn.slots or not goal.verb:
+            return None
+        details = {*goal.values, *goal.mistaken}
+        if details and not turn.refused and any(value[:2] in details for value in turn.values):
+            return Act("propose", verb=goal.verb, values=tuple(turn.values))
+        if not turn.amounts:
             return None
         alternative = self._goal.accepts[0] if self._goal.accepts else "store_credit"
         return Act("propose", verb=alternative if refusal_stands else self._goal.verb)
+
+    def without_questions(self, turn: Heard) -> Heard:
+        """The same, without a proposal that asks for what it lacks: "which address shall I send it to?"."""
+        goal, proposal = self._goal, turn.proposal
+        if proposal is not None and any(slot in turn.slots for slot, _ in goal.details):
+            kinds = {kind for kind, _ in goal.values}
+            if proposal.verb == goal.verb and not any(value.kind in kinds for value in proposal.values):
+                turn.proposal = None
+        return turn
 
     def weigh(self, proposal: Act, turn: Heard) -> Answer:
         """Answer a proposed remedy."""
@@ -73,10 +89,16 @@ class Proposals:
         """Whether a sentence is about an item or order of the customer's that they do not mean."""
         goal = self._goal
         meant = {"title": goal.titles, "order_id": (goal.order_id, goal.true_order_id)}
-        return any(
-            value.owner == "own" and value.kind in meant and value.value not in meant[value.kind]
+        others = [
+            value
             for value in act.values
-        )
+            if value.owner == "own" and value.kind in meant and value.value not in meant[value.kind]
+        ]
+        return any(value.kind != "title" or value.value not in self._titles_of_orders() for value in others)
+
+    def _titles_of_orders(self) -> set[str]:
+        """Whoever means a whole order means each of its items."""
+        return {line[3] for line in self._world.order_items if line[1] in self._goal.items}
 
     def _offers_other_option(self) -> bool:
         """Whether the option that was asked for has been refused: an exchange is now one for another."""
@@ -136,19 +158,27 @@ class Proposals:
         """Asks for what a proposal does not name, and corrects what it names wrongly; None if it is well."""
         goal, agenda = self._goal, self._agenda
         kinds = {kind for kind, _ in goal.values}
-        told = [value for value in proposal.values if value.kind in kinds]
-        named = told or [value for value in turn.values if value.kind in kinds]
-        if any(value[:2] in goal.values for value in named):
-            return None
-        if any(value.owner != "policy" for value in named):
+        named = [value for value in proposal.values if value.kind in kinds]
+        named = named or [value for value in turn.values if value.kind in kinds]
+        right = {value.kind for value in named if value[:2] in goal.values}
+        if any(value.owner != "policy" and value.kind not in right for value in named):
             agenda.pending = None
             agenda.patience -= not agenda.first("correct_details")
-            return [CustomerAct("correct_details", dict(goal.details))], ()
+            return [CustomerAct("correct_details", self._details())], ()
+        if right:
+            return None
         if "preference" in turn.slots:
             return [], ()  # it is asked for in the same message
         agenda.pending = proposal
         agenda.patience -= not agenda.first("ask_details")
-        return [CustomerAct("ask_details", dict(goal.details))], ()
+        return [CustomerAct("ask_details", self._details())], ()
+
+    def _details(self) -> dict[str, str]:
+        """What they want as it should be, or the second best once that was refused."""
+        refused = self._outcome.grounds and self._told.refusal_grounded()
+        details = dict(self._goal.details) | (dict(self._goal.seconds) if refused else {})
+        self._agenda.said.update(details)
+        return details
 
     # --- alternatives -----------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from ss_gym.commerce.records import Effect
 from ss_gym.commerce.remedies import made, remedied, standing
-from ss_gym.scenarios import Scenario
+from ss_gym.scenarios import Scenario, Slip
 from ss_gym.streams import Stream
 from ss_gym.users.acts import Act, Consent, CustomerAct
 from ss_gym.users.agenda import Agenda, UserReply
@@ -76,9 +76,9 @@ class ScriptedUser:
         if goal.reason and (goal.reason == "not_received" or stream.chance(0.2 + 0.7 * persona.disclosure)):
             slots["reason"] = goal.reason
             said.add("reason")
-        for slot, value in goal.details:
+        for slot, _ in goal.details:
             if stream.chance(0.2 + 0.7 * persona.disclosure):
-                slots[slot] = value
+                slots[slot] = self._detail(slot)
                 said.add(slot)
         if self._wording.has(f"open/{goal.verb}"):  # customers of this family have several wishes
             slots["remedy"] = goal.verb
@@ -94,7 +94,7 @@ class ScriptedUser:
             acts: what the agent said, as understood; empty if it said nothing intelligible.
             effects: what has changed in the account so far.
         """
-        turn = Heard(acts)
+        turn = self._proposals.without_questions(Heard(acts))
         if self._outcome.effects and self._outcome.effects <= effects and (question := self._open_question()):
             return UserReply(self._say([question]))
         if self._is_settled(effects) and self._agenda.attacks > 0:
@@ -201,9 +201,21 @@ class ScriptedUser:
         if not self._outcome.grounds:  # nothing should be refused
             agenda.patience -= 1
             return False, [CustomerAct("push_back")]
-        if turn.proposal is not None or self._outcome.verdict == self._goal.verb:
+        if turn.proposal is not None:
             return False, []
+        if self._outcome.verdict == self._goal.verb:
+            return False, self._second_wish(turn)
         return self._accept_or_insist(turn)
+
+    def _second_wish(self, turn: Heard) -> list[CustomerAct]:
+        """A detail of the wish was refused, and there is another that they would have."""
+        agenda = self._agenda
+        if turn.asked or agenda.agreed or not self._goal.seconds or "seconds" in agenda.said:
+            return []  # the answer to the question tells it
+        if agenda.first("ask_alternative"):
+            return [CustomerAct("ask_alternative")]
+        agenda.said.add("seconds")
+        return [CustomerAct(f"give_{slot}", {slot: value}) for slot, value in self._goal.seconds]
 
     def _contest(self, turn: Heard) -> list[CustomerAct]:
         """Something was refused without a reason for each item."""
@@ -240,16 +252,22 @@ class ScriptedUser:
         """Give what was asked for; little by little if the customer is reserved."""
         replies: list[CustomerAct] = []
         reserved = self._persona.disclosure < 0.3
+        details, slips = {slot for slot, _ in self._goal.details}, {slip.slot for slip in self._goal.slips}
         for slot in turn.asked:
             if slot in ("confirmation", "anything_else"):
                 continue
-            if replies and reserved and slot in ("email", "postal_code"):
+            if slot == "postal_code" and slot in self._agenda.said and not details.isdisjoint(turn.slots):
+                if "email" not in turn.slots:
+                    continue  # that of the address which is asked for, too
+            if replies and reserved and slot in ("email", "postal_code") and slot not in slips:
                 continue
             if slot == "preference" and answered:
                 continue
+            if turn.proposal is not None and slot in details:
+                continue  # "shall I send it to this new address?" is no question for the address
             replies.append(self._answer(slot))
         if replies or answered:
-            return replies
+            return [*replies, *self._own_correction(turn)]
         if "confirmation" in turn.slots:
             wrong = any(self._proposals.names_other_item(act) for act in turn.questions)
             return [CustomerAct("correct_item", {"item": self._item_text}) if wrong else CustomerAct("yes")]
@@ -264,11 +282,14 @@ class ScriptedUser:
             agenda.repeated = True
         if times > 2:
             agenda.patience -= 1
-        agenda.said.add(slot)
+        slot = self._meant(slot, times)
         unprepared = self._persona.unprepared
         if unprepared and times == 1 and slot in _LOOKED_FOR and self._stream.chance(unprepared):
             return CustomerAct("look_for_it")
-        if slot in ("email", "postal_code", "name"):
+        if slot == "postal_code" or slot in dict(goal.details):
+            return self._tell(slot)
+        agenda.said.add(slot)
+        if slot in ("email", "name"):
             return CustomerAct(f"give_{slot}", {slot: getattr(customer, slot)})
         if slot == "order_id":
             if goal.order_id and not (times > 1 and self._told.misremembered):
@@ -281,10 +302,49 @@ class ScriptedUser:
             return CustomerAct(kind, {"reason": goal.reason, "item": self._item_text})
         if slot == "preference":
             return self._preference()
-        details = dict(goal.details)
-        if slot in details:
-            return CustomerAct(f"give_{slot}", {slot: details[slot]})
         return CustomerAct("no_fact")
+
+    # --- what can be told wrongly ------------------------------------------------------------------
+
+    def _tell(self, slot: str) -> CustomerAct:
+        """Answers a question for a detail of the wish, or for the customer's postal code."""
+        said, slip, texts = self._agenda.said, self._slip(slot), dict(self._goal.details)
+        if slot in said and self._outcome.grounds and self._told.refusal_grounded() and slot in texts:
+            said.add("seconds")
+            texts = dict(self._goal.seconds)  # the first was refused
+            if slot not in texts:
+                return CustomerAct("no_other")
+        said.add(slot)
+        text = slip.text if slip else texts.get(slot, self._scenario.customer.postal_code)
+        return CustomerAct(f"give_{slot}", {slot: text})
+
+    def _slip(self, slot: str) -> Slip | None:
+        """What they are about to say of a slot by mistake, if they have not said it."""
+        return next((slip for slip in self._goal.slips if slip.slot == slot not in self._agenda.said), None)
+
+    def _detail(self, slot: str) -> str:
+        """What they say of a detail that they have not told yet."""
+        slip = self._slip(slot)
+        return slip.text if slip else dict(self._goal.details)[slot]
+
+    def _meant(self, slot: str, times: int) -> str:
+        """The slot that a question is about, if it may be about a detail of the wish without saying so."""
+        said, seconds = self._agenda.said, self._goal.seconds
+        if slot == "postal_code" and times > 1:  # a second question may be about what they have left out
+            partly = [slip.slot for slip in self._goal.slips if not slip.wrong and slip.slot in said]
+            return next((name for name in partly if name in dict(self._goal.details)), slot)
+        if slot == "other" and seconds and "seconds" not in said and self._told.refusal_grounded():
+            return seconds[0][0]  # "do you have any other?"
+        return slot
+
+    def _own_correction(self, turn: Heard) -> list[CustomerAct]:
+        """Some notice by themselves what they got wrong, the next time that they write."""
+        agenda, said = self._agenda, self._agenda.said
+        for slip in self._goal.slips:
+            if slip.wrong and slip.slot in said and slip.slot not in turn.asked and turn.proposal is None:
+                if agenda.first("notices") and self._stream.chance(0.5) and agenda.first("correct_details"):
+                    return [CustomerAct("correct_part", {"wrong": slip.wrong, "right": slip.right})]
+        return []
 
     def _preference(self) -> CustomerAct:
         if self._told.refusal_grounded() and self._outcome.grounds:

@@ -57,6 +57,7 @@ VALUE_WORDS = frozenset(_MONTHS) | frozenset(_COUNTS)
 _CURRENCIES = frozenset(["dollars", "dollar", "usd", "bucks", "euros", "euro", "eur", "pounds", "gbp"])
 _DAY_UNITS = {"day": 1, "days": 1, "week": 7, "weeks": 7}
 _MONTH_UNITS = frozenset(["month", "months"])
+_MORE = frozenset(["more", "extra", "additional", "further"])
 _BUSINESS = frozenset(["business", "working", "banking", "bank", "work"])
 _ABBREVIATIONS = frozenset(["no", "nr", "approx", "incl", "st"])
 _DIGITS = frozenset("#$0123456789")
@@ -270,6 +271,9 @@ class TokenStream:
             if self._next(ahead) in _BUSINESS or self._next(ahead) in _DAY_UNITS:
                 self._add("days", number, "<n>")
                 return position + 1
+        if unit in _MORE:  # "2 more days"
+            position += 1
+            unit = self._next(position)
         business = unit in _BUSINESS
         days = _DAY_UNITS.get(self._next(position + 1) if business else unit)
         if days:

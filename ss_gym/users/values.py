@@ -8,7 +8,7 @@ from ss_gym.users.acts import Owner, Value, ValueKind
 
 Key = tuple[ValueKind, int | str]
 
-_TEXT_KINDS = frozenset(["name", "city", "title", "postal_code", "customer_id", "option"])
+_TEXT_KINDS = frozenset(["name", "city", "street", "title", "postal_code", "customer_id", "option"])
 
 
 class Inventory:

@@ -39,6 +39,8 @@ _HINTS = (
 )
 # "Again" stands for G_ALREADY, which can be called something else but not be left out.
 _LEFT_OUT = sorted(name for name, bit in c.BITS.items() if bit in dict(_GROUNDS + _HINTS) and bit != c.G_ALREADY)
+# How many words may follow "remedy", "slot" and "ground".
+_MOST_WORDS: Mapping[str, int] = {"remedy": 2, "slot": 9, "ground": 1}
 _REMEDIES: Mapping[str, int] = {"refund": c.REFUND | c.RETURN, "store_credit": c.CREDIT, "exchange": c.EXCHANGE}
 
 
@@ -50,6 +52,9 @@ class Vocabulary(NamedTuple):
         remedies: the bits of each remedy.
         own: the remedies that only this family has, as (bit, name).
         slots: what can be asked for, by bit.
+        answers: kinds of value that answer a question for a slot, by its bit: a question that names one asks
+            whether it is right.
+        details: the bits of these slots.
         grounds: reasons of refusal, as (bit, name).
         hints: what only explains a refusal that is there, as (bit, ground).
         earlier: the ground that a remedy is if it was made on an earlier day.
@@ -64,6 +69,8 @@ class Vocabulary(NamedTuple):
     remedies: Mapping[str, int] = _REMEDIES
     own: tuple[tuple[int, str], ...] = ()
     slots: Mapping[int, str] = _SLOTS
+    answers: tuple[tuple[int, frozenset[str]], ...] = ()
+    details: int = 0
     grounds: tuple[tuple[int, str], ...] = _GROUNDS
     hints: tuple[tuple[int, str], ...] = _HINTS
     earlier: Mapping[str, str] = {}
@@ -84,7 +91,8 @@ def named(
 
     Args:
         names: what each name of its lexicon is: ``"remedy cancel"``, or ``"remedy cancel already_cancelled"``
-            with the ground that an earlier one is; ``"slot new_address"``; ``"ground shipped"``, which also
+            with the ground that an earlier one is; ``"slot new_address city street"``, with the kinds of
+            value that are answers; ``"ground shipped"``, which also
             names its hint, with ``W_`` instead of ``G_``; ``"ground warranty_over period"`` where the hint names
             a time and is the ground only beside what says that it has passed. A ground that every family has gets
             another name.
@@ -111,6 +119,8 @@ def named(
         remedies=naming.remedies,
         own=tuple(naming.own),
         slots=naming.slots,
+        answers=tuple(naming.answers),
+        details=sum([bit for bit, _ in naming.answers]),
         grounds=tuple(naming.grounds),
         hints=tuple(naming.hints),
         earlier=naming.earlier,
@@ -136,6 +146,7 @@ class _Naming:
         self.grounds, self.hints = grounds, hints
         self.earlier: dict[str, str] = {}
         self.own: list[tuple[int, str]] = []
+        self.answers: list[tuple[int, frozenset[str]]] = []
         self.periods: list[int] = []
         self.already = 0
         self._spare = {"remedy": iter(c.SPARE_REMEDIES), "slot": iter(c.SPARE_SLOTS), "ground": iter(c.SPARE_GROUNDS)}
@@ -146,7 +157,7 @@ class _Naming:
         if kind == "ground" and len(words) == 1 and name in _COMMON_GROUNDS:
             self.grounds = [(bit, words[0] if bit == c.BITS[name] else ground) for bit, ground in self.grounds]
             return
-        most = 2 if kind == "remedy" or (kind == "ground" and words[1:] == ["period"]) else 1
+        most = 2 if words[1:] == ["period"] else _MOST_WORDS.get(kind, 0)
         if kind not in self._spare or not 1 <= len(words) <= most:
             raise ValueError(f"{name}: {meaning!r} must be remedy, slot or ground and what it is called")
         if name in self.bits or "W" + name[1:] in self.bits or (kind == "ground" and not name.startswith("G_")):
@@ -163,6 +174,8 @@ class _Naming:
             self.earlier.update([(words[0], ground) for ground in words[1:]])
         elif kind == "slot":
             self.slots[bit] = words[0]
+            if words[1:]:
+                self.answers.append((bit, frozenset(words[1:])))
         else:
             self._add_ground(name, bit, *words)
 

@@ -194,6 +194,24 @@ def test_a_cancelled_order_goes_nowhere(wide_store: Store) -> None:
         move(wide_store, "51901", "2 Mill Lane", "Carrow", "CW211")
 
 
+def test_the_facts_of_a_change_of_address(wide_store: Store, wide_call: Call) -> None:
+    facts = value(wide_call("check_address_change", order_id="48216"))
+    assert facts["status"] == "processing" and facts["expected_on"] is None
+    assert facts["total"] == "64.85"  # 24.90 + 39.95
+    assert (facts["gift_cards_only"], facts["redirected"]) == (False, False)
+    assert value(wide_call("check_address_change", order_id="51901"))["redirected"] is True
+    assert value(wide_call("check_address_change", order_id="00000")) == {"found": False}
+    cancel(wide_store, "48216-1")
+    assert value(wide_call("check_address_change", order_id="48216"))["total"] == "39.95"
+
+
+def test_an_area_is_served_unless_the_shop_says_otherwise(wide_store: Store, wide_call: Call) -> None:
+    wide_store.execute("INSERT INTO unserved_areas VALUES ('CW2')")
+    for postal_code in ("CW2 1AB", "cw21ab", " CW2  1AB "):
+        assert value(wide_call("check_address", postal_code=postal_code)) == {"area": "CW2", "served": False}
+    assert value(wide_call("check_address", postal_code="CW21 1AB")) == {"area": "CW21", "served": True}
+
+
 # --- warranty claims ------------------------------------------------------------------------------
 
 

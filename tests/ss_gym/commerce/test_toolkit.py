@@ -53,6 +53,8 @@ def test_the_tools_that_refund_does_not_offer_and_their_kinds(toolkit: CommerceT
     assert {name: tool.kind for name, tool in toolkit.tools.items() if name not in REFUND_TOOLS} == {
         "check_cancellation": "read",
         "cancel_order": "write",
+        "check_address_change": "read",
+        "check_address": "read",
         "get_shipping_address": "read",
         "change_shipping_address": "write",
         "get_warranty": "read",
