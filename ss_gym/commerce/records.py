@@ -116,6 +116,8 @@ class World(NamedTuple):
     claims: tuple[tuple[str, str, str, str], ...] = ()  # claim_id, item_id, remedy, created_on
     subscriptions: tuple[tuple[str, str, str, str, int, str, str, str | None, str], ...] = ()
     # subscription_id, customer_id, variant_id, title, price_cents, status, started_on, next_charge_on, committed_until
+    goodwill_credits: tuple[tuple[str, str, str, int, str], ...] = ()
+    # credit_id, customer_id, order_id, amount_cents, created_on
 
 
 # One normalised change that a tool made, compared as a set with what was acceptable:
