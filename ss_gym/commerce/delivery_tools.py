@@ -10,7 +10,7 @@ from ss_gym.commerce.order_tools import NOT_FOUND
 from ss_gym.commerce.policy import days_between
 from ss_gym.commerce.records import dollars
 from ss_gym.commerce.store import Store
-from ss_gym.tools import Money, Toolkit, ToolError, tool
+from ss_gym.tools import Money, ToolError, Toolkit, tool
 
 _MOST_DAYS = 3_650
 
@@ -75,7 +75,7 @@ class DeliveryTools(Toolkit):
 
     @tool(kind="write")
     def give_goodwill_credit(self, order_id: str, amount: Money) -> dict[str, Any]:
-        """Give store credit to whoever placed an order, as an apology; once an order.
+        """Give store credit to whoever placed an order, as an apology.
 
         Args:
             order_id: five digits.

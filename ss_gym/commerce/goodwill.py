@@ -1,4 +1,4 @@
-"""Store credit that is given as an apology: once for an order as a whole, and for none of its items."""
+"""Store credit that is given as an apology: for an order as a whole, and for none of its items."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MOST_CENTS = 5_000  # as in the schema
 
 def given_for(store: Store, order_id: str) -> int:
     """The cents of goodwill credit that an order has brought; 0 if there was none."""
-    row = store.row("SELECT amount_cents FROM goodwill_credits WHERE order_id = ?", order_id)
+    row = store.row("SELECT ifnull(sum(amount_cents), 0) FROM goodwill_credits WHERE order_id = ?", order_id)
     return int(row[0]) if row else 0
 
 
@@ -28,12 +28,9 @@ def give(store: Store, order_id: str, cents: int) -> str:
         The credit's id.
 
     Raises:
-        ToolError: if there is no such order, it has brought goodwill credit before, or the amount is
-            nothing or more than anybody may give.
+        ToolError: if there is no such order, or the amount is nothing or more than anybody may give.
     """
     order = known_order(store, order_id)
-    if given := given_for(store, order_id):
-        raise ToolError(f"order {order_id} has brought a goodwill credit of {dollars(given)} already")
     if not 0 < cents <= MOST_CENTS:
         raise ToolError(f"the amount must be above 0 and at most {dollars(MOST_CENTS)}, got {dollars(cents)}")
     credit_id = store.next_id("S")
