@@ -21,6 +21,9 @@ def episode_inventory(scenario: Scenario) -> Inventory:
     own.update([("money", int(effect[2])) for effect in scenario.outcome.effects if effect[0] == "refund"])
     own.add(("money", scenario.goal.paid_cents))
     own.update(scenario.goal.values)  # type: ignore[arg-type]
+    own.update(
+        [("date", fact.value) for fact in (*scenario.outcome.facts, *scenario.outcome.known) if fact.kind == "date"]
+    )
     policy: set[Key] = {*typed_values(rules), ("date", scenario.today)}
     return Inventory(own, other, policy)
 

@@ -41,6 +41,8 @@ class Proposals:
     def resumed(self, turn: Heard) -> Act | None:
         """A proposal that was put off, once the agent has answered the question in between."""
         pending, wish = self._agenda.pending, self._goal.verb
+        if pending is not None and pending.verb in self._goal.welcomes:
+            return pending
         if pending is None or (pending.verb == wish and turn.refused and self._outcome.verdict != wish):
             return None
         if pending.verb != wish and not self._told.refusal_grounded():
@@ -49,15 +51,21 @@ class Proposals:
 
     def implied(self, turn: Heard, refusal_stands: bool) -> Act | None:
         """A question for a yes beside an amount: what else could it be about than the remedy at hand?"""
-        if not turn.amounts or "confirmation" not in turn.slots or not self._goal.verb:
+        verb = self._goal.verb or next(iter(self._goal.welcomes), "")
+        if not turn.amounts or "confirmation" not in turn.slots or not verb:
             return None
-        return Act("propose", verb="store_credit" if refusal_stands else self._goal.verb)
+        return Act("propose", verb="store_credit" if refusal_stands else verb)
 
     def weigh(self, proposal: Act, turn: Heard) -> Answer:
         """Answer a proposed remedy."""
         goal = self._goal
         if proposal.verb in goal.welcomes:
-            return self._agree(proposal.verb, self._amounts(proposal, turn))
+            amounts = self._amounts(proposal, turn)
+            if REMEDIES[proposal.verb].told and not amounts:
+                return self._without_amount(proposal)
+            return self._agree(proposal.verb, amounts)
+        if not goal.verb:
+            return self._decline(proposal)
         if goal.verb and (proposal.verb == goal.verb or proposal.verb in goal.also):
             return self._weigh_wish(proposal, turn)
         if proposal.verb == "store_credit":
@@ -185,6 +193,14 @@ class Proposals:
             return [CustomerAct("ask_why")], ()
         self._agenda.patience -= 1
         return [CustomerAct("prefer", {"remedy": self._goal.verb})], ()
+
+    def _decline(self, proposal: Act) -> Answer:
+        """A remedy that nobody asked for, for a customer who only wants to know something."""
+        agenda, verb = self._agenda, proposal.verb
+        agenda.patience -= not agenda.first(f"decline_{verb}")
+        if verb == "store_credit":
+            return [CustomerAct("decline_credit")], ()
+        return [CustomerAct("decline", {"remedy": verb})], ()
 
     # --- a yes ------------------------------------------------------------------------------------
 

@@ -50,6 +50,7 @@ class Vocabulary(NamedTuple):
         earlier: the ground that a remedy is if it was made on an earlier day.
         wishes: the remedies that give customers what they came for.
         again: the ground that a refusal to do something "again" is.
+        events: what a date can be the date of, by bit.
     """
 
     bits: Mapping[str, int] = c.BITS
@@ -61,6 +62,7 @@ class Vocabulary(NamedTuple):
     earlier: Mapping[str, str] = {}
     wishes: frozenset[str] = frozenset(("refund",))
     again: str = "already_refunded"
+    events: Mapping[int, str] = {}
 
 
 def named(
@@ -71,7 +73,8 @@ def named(
     Args:
         names: what each name of its lexicon is: ``"remedy cancel"``, or ``"remedy cancel already_cancelled"``
             with the ground that an earlier one is; ``"slot new_address"``; ``"ground shipped"``, which also
-            names its hint, with ``W_`` instead of ``G_``. A ground that every family has gets another name.
+            names its hint, with ``W_`` instead of ``G_``; ``"event delivered"``. A ground that every family has gets
+            another name.
         wishes: see ``Vocabulary``.
         without: names of grounds and hints that are none in this family.
 
@@ -84,14 +87,20 @@ def named(
     dropped = {c.BITS[name] for name in without}
     grounds = [(bit, ground) for bit, ground in _GROUNDS if bit not in dropped]
     hints = [(bit, ground) for bit, ground in _HINTS if bit not in dropped]
-    spare = {"remedy": iter(c.SPARE_REMEDIES), "slot": iter(c.SPARE_SLOTS), "ground": iter(c.SPARE_GROUNDS)}
+    events: dict[int, str] = {}
+    spare = {
+        "remedy": iter(c.SPARE_REMEDIES),
+        "slot": iter(c.SPARE_SLOTS),
+        "ground": iter(c.SPARE_GROUNDS),
+        "event": iter(c.SPARE_EVENTS),
+    }
     for name, meaning in names.items():
         kind, *words = meaning.split()
         if kind == "ground" and len(words) == 1 and name in _COMMON_GROUNDS:
             grounds = [(bit, words[0] if bit == c.BITS[name] else ground) for bit, ground in grounds]
             continue
         if kind not in spare or not 1 <= len(words) <= (2 if kind == "remedy" else 1):
-            raise ValueError(f"{name}: {meaning!r} must be remedy, slot or ground and what it is called")
+            raise ValueError(f"{name}: {meaning!r} must be remedy, slot, ground or event and what it is called")
         if name in bits or (kind == "ground" and not name.startswith("G_")):
             raise ValueError(f"{name}: the name is taken, or that of a ground without G_ before it")
         bit = next(spare[kind], None)
@@ -104,12 +113,23 @@ def named(
             earlier.update([(words[0], ground) for ground in words[1:]])
         elif kind == "slot":
             slots[bit] = words[0]
+        elif kind == "event":
+            events[bit] = words[0]
         else:
             grounds.append((bit, words[0]))
             hints.append((bit << c.HINT, words[0]))
             bits["W" + name[1:]] = bit << c.HINT
     return Vocabulary(
-        bits, remedies, tuple(own), slots, tuple(grounds), tuple(hints), earlier, wishes, dict(grounds)[c.G_ALREADY]
+        bits,
+        remedies,
+        tuple(own),
+        slots,
+        tuple(grounds),
+        tuple(hints),
+        earlier,
+        wishes,
+        dict(grounds)[c.G_ALREADY],
+        events,
     )
 
 
