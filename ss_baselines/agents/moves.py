@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ss_baselines.agents.case import dollars
 from ss_baselines.agents.desk import Desk, Moves, tool_call
 from ss_baselines.agents.hearing import Heard
 from ss_gym.commerce.rules import window_of
@@ -24,7 +25,9 @@ def grounds_in_words(desk: Desk, ground: str, titles: str) -> Callable[[], str]:
         "titles": titles or "it",
         "window": str(window_of(case.terms)),
         "date": case.order.expected_on if case.order else "",
+        "delivered": case.order.facts.get("delivered_on") or "" if case.order else "",
         "number": case.order_number,
+        "amount": dollars(case.order.refunded if case.order else 0),
     }
     return lambda: desk.words(f"refuse_{ground}", **slots)
 
