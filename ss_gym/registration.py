@@ -21,6 +21,7 @@ _VECTOR = "ss_gym.vector:make_vector"
 ENVIRONMENTS = {
     "StateSet/Refund-v0": Registration(_CUSTOMER_SERVICE, _VECTOR, {"family": "refund"}),
     "StateSet/Cancel-v0": Registration(_CUSTOMER_SERVICE, _VECTOR, {"family": "cancel"}),
+    "StateSet/OrderStatus-v0": Registration(_CUSTOMER_SERVICE, _VECTOR, {"family": "order_status"}),
     "StateSet/Conversation-v0": Registration(
         "ss_gym.conversation:ConversationEnvironment", "ss_gym.conversation:make_conversations", {}
     ),

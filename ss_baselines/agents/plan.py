@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # Family -> "module:plan". A string, so that only the desks that are worked at are imported.
 PLANS: Mapping[str, str] = {
     "cancel": "ss_baselines.agents.cancel:PLAN",
+    "order_status": "ss_baselines.agents.order_status:PLAN",
     "refund": "ss_baselines.agents.refund:PLAN",
 }
 

@@ -16,6 +16,7 @@ from ss_gym.tools import Tool
 # Name -> "module:function that makes it"; packages add theirs by the entry-point group "ss_gym.families".
 FAMILIES = {
     "cancel": "ss_gym.families.cancel:make",
+    "order_status": "ss_gym.families.order_status:make",
     "refund": "ss_gym.families.refund:make",
 }
 
