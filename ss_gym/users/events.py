@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ss_gym.users import concepts as c
 from ss_gym.users.acts import Value
 from ss_gym.users.clauses import Segment
 from ss_gym.users.discourse import Draft
@@ -12,17 +13,20 @@ from ss_gym.users.discourse import Draft
 # "<date> is the day on which it arrives".
 _MOST_BEFORE = 14
 _MOST_AFTER = 6
+NOTHING = "nothing"
 
 
 def statements(segment: Segment, names: Mapping[int, str]) -> list[Draft]:
     """An act for each event of a segment, with the dates that can be its own.
 
-    A date belongs to the last event before it, if no other date stands between them, and to the first one after it.
+    An event that is denied is called ``nothing``. A date belongs to the last event before it, if no
+    other date stands between them, and to the first one after it.
 
     Args:
         segment: with its events and values.
         names: what the events are called, by bit.
     """
+    names = {**names, c.DENIED: NOTHING}
     dates = [(at, value) for at, value in segment.placed if value.kind == "date"]
     near: dict[str, list[Value]] = {}
     happened: dict[str, bool] = {}

@@ -256,9 +256,10 @@ def belongs(p: Parser, bits: int, negated: int) -> None:
 def event(p: Parser, bits: int, negated: int) -> None:
     """Reads "arrived", "ships": what a date beside it is the date of, as ``bits``, or as ``negated`` if it is to come.
 
-    Said of nothing that has happened or will, "has not arrived", it dates nothing.
+    What has not happened, "has not arrived", dates nothing, and the date beside it is that of nothing.
     """
     if p.negated:
+        p.segment.events += ((p.position, c.DENIED, False),)
         return
     aux = p.aux
     if aux in (MODAL, PROGRESSIVE):
@@ -276,3 +277,10 @@ def state(p: Parser, bits: int, negated: int) -> None:
     """Reads "late": an event that has begun and lasts, unless it is only possible."""
     if not p.negated and p.aux not in (MODAL, DO) and bits & p.mask:
         p.segment.events += ((p.position, bits, True),)
+
+
+@handlers
+def named(p: Parser, bits: int, negated: int) -> None:
+    """Reads "delivery date": an event named by a noun, which says nothing of whether it has happened."""
+    if bits & p.mask:
+        p.segment.events += ((p.position, bits & p.mask, False),)

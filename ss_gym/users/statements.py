@@ -7,13 +7,18 @@ from itertools import groupby
 
 from ss_gym.scenarios import Fact, Scenario
 from ss_gym.users.acts import Act
+from ss_gym.users.events import NOTHING
+
+# What "where is it?" and "when does it come?" ask for.
+_ASKED = frozenset(("delivery", "delivered"))
 
 
 class Statements:
     """Keeps the dates that were told, and what was said that is not true.
 
     A date tells a fact if what it is said to be the date of is what the fact is about; a bare date
-    ("on 3 May.") does as long as no other one was told, so a list of all dates tells nothing. Whoever
+    ("on 3 May.") is heard as the day on which the thing comes or came, as long as no other one was told,
+    so a list of all dates tells nothing. Whoever
     says that something happened which did not, or gives it another date than its own, has said
     something false, and whatever is said later does not mend that.
 
@@ -47,7 +52,7 @@ class Statements:
         for _, sentence in groupby(acts, key=lambda act: act.sentence):
             told |= self._weigh(list(sentence))
         if len(self._bare) == 1:
-            told.update([fact for fact in self._facts if fact.value in self._bare])
+            told.update([fact for fact in self._facts if fact.value in self._bare and fact.about in _ASKED])
         return told
 
     def _weigh(self, sentence: Sequence[Act]) -> set[Fact]:
@@ -63,7 +68,7 @@ class Statements:
             told.update([fact for fact in self._facts if fact.value == date.value and fact.about in near])
             if not near:
                 self._bare.add(date.value)
-            elif not self._fits(date.value, stated):
+            elif near != [NOTHING] and not self._fits(date.value, stated):
                 self.false.append(f"{near[0]} on {date.value}")
         self.false += [event for event, act in stated.items() if act.ground and event not in self._dated]
         return told
