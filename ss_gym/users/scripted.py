@@ -62,7 +62,9 @@ class ScriptedUser:
         if goal.order_id and stream.chance(0.3 + 0.6 * persona.disclosure):
             slots["order_id"] = goal.order_id
             said.add("order_id")
-        if goal.reason and (goal.reason == "not_received" or stream.chance(0.2 + 0.7 * persona.disclosure)):
+        # A question is only understood with its reason: "is it there?" is asked of what went to somebody else.
+        at_once = goal.reason == "not_received" or not goal.verb
+        if goal.reason and (at_once or stream.chance(0.2 + 0.7 * persona.disclosure)):
             slots["reason"] = goal.reason
             said.add("reason")
         for slot, value in goal.details:
