@@ -15,9 +15,9 @@ from ss_baselines.agents.plan import Plan
 
 # What is heard wrongly would decide the case; what is not heard is said again once the customer is told of a delivery.
 _NOTHING_CAME = re.compile(
-    r"\b(?:never|nothing|not|no|ha[sv]e?n'?t|didn'?t|isn'?t|aren'?t)(?: \w+){0,2} "
+    r"\b(?:never|nothing|not|ha[sv]e?n'?t|didn'?t|isn'?t|aren'?t)(?: \w+){0,2} "
     r"(?:arriv\w+|rec[ei]+ved?|deliver\w+|reach\w*|turn\w* up|came|come|got|get|here|there|sign|delivery)\b"
-    r"|\bno (?:sign|delivery|parcel) |\bstill without\b|\bgot nothing\b|\bnowhere\b"
+    r"|\bno (?:sign|delivery|parcel) |\bno [a-z]+(?: [a-z]+)? here\b|\bstill without\b|\bgot nothing\b|\bnowhere\b"
 )
 
 
