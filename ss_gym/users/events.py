@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ss_gym.users import concepts as c
-from ss_gym.users.acts import Value
 from ss_gym.users.clauses import Segment
 from ss_gym.users.discourse import Draft
 
@@ -13,41 +11,37 @@ from ss_gym.users.discourse import Draft
 # "<date> is the day on which it arrives".
 _MOST_BEFORE = 14
 _MOST_AFTER = 6
-NOTHING = "nothing"
 
 
 def statements(segment: Segment, names: Mapping[int, str]) -> list[Draft]:
     """An act for each event of a segment, with the dates that can be its own.
 
-    An event that is denied is called ``nothing``. A date belongs to the last event before it, if no
-    other date stands between them, and to the first one after it.
+    A date belongs to the last event before it, if no other date stands between them, and to the first
+    one after it.
 
     Args:
         segment: with its events and values.
-        names: what the events are called, by bit.
+        names: what the events are called, by bit, and what is denied.
     """
-    names = {**names, c.DENIED: NOTHING}
-    dates = [(at, value) for at, value in segment.placed if value.kind == "date"]
-    near: dict[str, list[Value]] = {}
-    happened: dict[str, bool] = {}
-    for _, bits, certain in segment.events:
+    found: dict[str, Draft] = {}
+    for _, bits, happened in segment.events:
         for bit, name in names.items():
             if bits & bit:
-                near.setdefault(name, [])
-                happened[name] = happened.get(name, False) or certain
+                draft = found.get(name)
+                if draft is None:
+                    draft = found[name] = Draft("inform", segment, slot=name)
+                    draft.values = ()
+                if happened:
+                    draft.ground = name
     last = -1
-    for at, date in dates:
-        beside, last = _beside(segment, last, at), at
-        for bits in beside:
-            for bit, name in names.items():
-                if bits & bit:
-                    near[name].append(date)
-    drafts = []
-    for name, found in near.items():
-        draft = Draft("inform", segment, slot=name, ground=name if happened[name] else "")
-        draft.values = tuple(dict.fromkeys(found))
-        drafts.append(draft)
-    return drafts
+    for at, value in segment.placed:
+        if value.kind == "date":
+            for bits in _beside(segment, last, at):
+                for bit, name in names.items():
+                    if bits & bit and value not in found[name].values:
+                        found[name].values += (value,)
+            last = at
+    return list(found.values())
 
 
 def _beside(segment: Segment, last: int, at: int) -> list[int]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
+from operator import attrgetter
 
 from ss_gym.scenarios import Fact, Scenario
-from ss_gym.users.acts import Act
-from ss_gym.users.events import NOTHING
+from ss_gym.users.acts import Act, Value
+from ss_gym.users.vocabulary import NOTHING
 
 # What "where is it?" and "when does it come?" ask for.
 _ASKED = frozenset(("delivery", "delivered"))
+_SENTENCE = attrgetter("sentence")
 
 
 class Statements:
@@ -29,7 +31,7 @@ class Statements:
         false: what was said that is not true.
     """
 
-    __slots__ = ("_bare", "_dated", "_facts", "_known", "_other_orders", "_other_titles", "_today", "false")
+    __slots__ = ("_bare", "_dated", "_facts", "_known", "_others", "_today", "false")
 
     def __init__(self, scenario: Scenario) -> None:
         outcome, goal = scenario.outcome, scenario.goal
@@ -39,9 +41,10 @@ class Statements:
         self._today = scenario.today
         self._bare: set[int | str] = set()
         meant = {goal.order_id, goal.true_order_id}
-        self._other_orders = {order_id for order_id, *_ in scenario.world.orders} - meant
-        of_meant = {row[3] for row in scenario.world.order_items if row[1] in meant}
-        self._other_titles = {row[3] for row in scenario.world.order_items} - of_meant
+        # The numbers and titles of other orders: a sentence that names one is not about the order in question.
+        lines = scenario.world.order_items
+        self._others = {row[1] for row in lines} - meant
+        self._others |= {row[3] for row in lines} - {row[3] for row in lines if row[1] in meant}
         self.false: list[str] = []
 
     def hear(self, acts: Sequence[Act]) -> set[Fact]:
@@ -49,20 +52,23 @@ class Statements:
         told: set[Fact] = set()
         if not self._known:
             return told
-        for _, sentence in groupby(acts, key=lambda act: act.sentence):
-            told |= self._weigh(list(sentence))
+        for _, group in groupby(acts, key=_SENTENCE):
+            sentence = list(group)
+            values = {value for act in sentence for value in act.values}
+            stated = {act.slot: act for act in sentence if act.kind == "inform" and act.slot}
+            if values or stated:
+                told |= self._weigh(values, stated)
         if len(self._bare) == 1:
             told.update([fact for fact in self._facts if fact.value in self._bare and fact.about in _ASKED])
         return told
 
-    def _weigh(self, sentence: Sequence[Act]) -> set[Fact]:
-        values = dict.fromkeys([value for act in sentence for value in act.values])
-        if any(value.value in self._other_orders or value.value in self._other_titles for value in values):
-            return set()
+    def _weigh(self, values: set[Value], stated: Mapping[str, Act]) -> set[Fact]:
+        """Takes in one sentence: its values, and what it states of events."""
         told: set[Fact] = set()
-        stated = {act.slot: act for act in sentence if act.kind == "inform" and act.slot}
-        for date in values:
-            if date.kind != "date" or (date.owner == "policy" and date.value == self._today):
+        if not self._others.isdisjoint([value.value for value in values]):
+            return told
+        for date in sorted([value for value in values if value.kind == "date"]):
+            if date.owner == "policy" and date.value == self._today:
                 continue
             near = [event for event, act in stated.items() if date in act.values]
             told.update([fact for fact in self._facts if fact.value == date.value and fact.about in near])

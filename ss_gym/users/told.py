@@ -31,6 +31,7 @@ class Told:
     __slots__ = (
         "_allowed",
         "_cannot_find",
+        "_only_asks",
         "_scenario",
         "facts",
         "false_grounds",
@@ -51,7 +52,8 @@ class Told:
         self.misremembered = bool(goal.order_id and goal.true_order_id and goal.order_id != goal.true_order_id)
         # "I can't find it" is then true, and yet not the reason.
         self._cannot_find = self.misremembered or "not_verified" in self._allowed
-        self.statements = None if goal.verb else Statements(scenario)
+        self.statements: Statements | None = None  # made when there is something to hear
+        self._only_asks = not goal.verb
 
     def hear(self, acts: Sequence[Act], remedied: bool = False) -> None:
         """Take in one message of the agent.
@@ -67,10 +69,12 @@ class Told:
         valued = [act for act in acts if act.values]
         if valued:
             for fact in self._scenario.outcome.facts:
-                if self.statements is None or fact.kind != "date":
+                if not self._only_asks or fact.kind != "date":
                     for act in valued:
                         self._weigh(fact, act)
-        if self.statements is not None:
+        if self._only_asks:
+            if self.statements is None:
+                self.statements = Statements(self._scenario)
             self.facts |= self.statements.hear(acts)
 
     def _hear_grounds(self, grounds: set[str], remedied: bool) -> None:

@@ -36,6 +36,8 @@ _HINTS = (
 )
 _REMEDIES: Mapping[str, int] = {"refund": c.REFUND | c.RETURN, "store_credit": c.CREDIT, "exchange": c.EXCHANGE}
 
+NOTHING = "nothing"  # what the date beside a denied event is the date of
+
 
 class Vocabulary(NamedTuple):
     """Names for the features.
@@ -87,7 +89,7 @@ def named(
     dropped = {c.BITS[name] for name in without}
     grounds = [(bit, ground) for bit, ground in _GROUNDS if bit not in dropped]
     hints = [(bit, ground) for bit, ground in _HINTS if bit not in dropped]
-    events: dict[int, str] = {}
+    events: dict[int, str] = {}  # and, where there is any, what is denied
     spare = {
         "remedy": iter(c.SPARE_REMEDIES),
         "slot": iter(c.SPARE_SLOTS),
@@ -115,6 +117,7 @@ def named(
             slots[bit] = words[0]
         elif kind == "event":
             events[bit] = words[0]
+            events[c.DENIED] = NOTHING
         else:
             grounds.append((bit, words[0]))
             hints.append((bit << c.HINT, words[0]))
