@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
 from typing import ClassVar, cast
 
 from ss_gym.commerce.catalogue import Catalogue
@@ -189,6 +190,8 @@ def _answer(fact: Fact) -> Outcome:
     return Outcome("inform", frozenset(), (), (fact,), ())
 
 
+# The scenarios of a split lie within a few years, and each names the same few days again and again.
+@cache
 def _ordinal(iso: str) -> int:
     return date.fromisoformat(iso).toordinal()
 
