@@ -8,15 +8,14 @@ import pytest
 from ss_gym.commerce.goodwill import given_for
 from ss_gym.commerce.records import ItemFacts, OrderFacts, PaymentFacts
 from ss_gym.commerce.store import Store
-from ss_gym.families.order_status import (
-    KINDS,
+from ss_gym.families.order_status import KINDS, make
+from ss_gym.families.order_status_policy import (
     Delivery,
     OrderStatusRules,
     Question,
     compile_outcome,
     known_dates,
     latest_shipping_day,
-    make,
 )
 from ss_gym.families.splits import digest, frozen_pairs, load_scenario, split_size
 from ss_gym.scenario_files import read_yaml
