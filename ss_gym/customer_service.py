@@ -34,7 +34,9 @@ _TOO_MANY_CALLS = encode({"error": f"not run: a message may hold {MAX_CALLS} too
 # A key of a JSON object.
 _RAW = re.compile(r'"\w+" ?:')
 # Reads that look at no order.
-_NO_LOOK = frozenset(("find_customer", "verify_identity", "get_policy", "get_exchange_options", "check_address"))
+_NO_LOOK = frozenset(
+    ("find_customer", "verify_identity", "get_policy", "get_exchange_options", "check_address", "date_after")
+)
 
 
 class CustomerServiceEnvironment(TextEnvironment):

@@ -30,6 +30,7 @@ ENVIRONMENTS = {
     "StateSet/Exchange-v0": Registration(_CUSTOMER_SERVICE, _VECTOR, {"family": "exchange"}),
     "StateSet/Warranty-v0": Registration(_CUSTOMER_SERVICE, _VECTOR, {"family": "warranty"}),
     "StateSet/Subscription-v0": Registration(_CUSTOMER_SERVICE, _VECTOR, {"family": "subscription"}),
+    "StateSet/OrderStatus-v0": Registration(_CUSTOMER_SERVICE, _VECTOR, {"family": "order_status"}),
     "StateSet/Conversation-v0": Registration(
         "ss_gym.conversation:ConversationEnvironment", "ss_gym.conversation:make_conversations", {}
     ),

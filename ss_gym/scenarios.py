@@ -22,6 +22,7 @@ class Fact(NamedTuple):
         value: the value, normalised as ``ss_gym.users.acts.Value`` is.
         about: what it is the value of: ``refund``, ``store_credit``, ``arrival`` (of the money),
             ``delivery``, or what a family names; its customers ask for it by the act ``ask_<about>``.
+            In ``Outcome.known``, an event of the family's lexicon.
     """
 
     kind: Literal["money", "days", "months", "date"]
@@ -47,6 +48,8 @@ class Outcome(NamedTuple):
             holds the reasons that are all true of one refused item. Empty if nothing is refused.
         facts: what the customer must be told.
         consents: what the customer must agree to before the writes.
+        known: what else is true and may be told, where the customer only wants to know something.
+        also_true: reasons that are true besides, and may be told.
     """
 
     verdict: Verdict
@@ -54,6 +57,8 @@ class Outcome(NamedTuple):
     grounds: tuple[frozenset[Ground], ...]
     facts: tuple[Fact, ...]
     consents: tuple[DueConsent, ...]
+    known: tuple[Fact, ...] = ()
+    also_true: frozenset[Ground] = frozenset()
 
 
 class Customer(NamedTuple):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from ss_baselines.agents.desk import Desk, Moves, tool_call
 from ss_gym.commerce.rules import window_of
+from ss_gym.dialogue.case import dollars
 from ss_gym.dialogue.hearing import Heard
 
 MOST_REPEATS = 6  # of one proposal or refusal, before the agent lets it rest
@@ -24,9 +25,11 @@ def grounds_in_words(desk: Desk, ground: str, titles: str) -> Callable[[], str]:
         "titles": titles or "it",
         "window": str(window_of(case.terms)),
         "date": case.order.expected_on if case.order else "",
+        "delivered": case.order.facts.get("delivered_on") or "" if case.order else "",
         "number": case.order_number,
         "done": next((line.status for line in case.wanted if line.status != "ordered"), "exchanged"),
         "option": case.option or "that option",
+        "amount": dollars(case.order.refunded if case.order else 0),
         **desk.plan.slots(case),
     }
     return lambda: desk.words(f"refuse_{ground}", **slots)

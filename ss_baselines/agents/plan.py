@@ -22,6 +22,7 @@ PLANS: Mapping[str, str] = {
     "address_change": "ss_baselines.agents.address_change:PLAN",
     "cancel": "ss_baselines.agents.cancel:PLAN",
     "exchange": "ss_baselines.agents.exchange:PLAN",
+    "order_status": "ss_baselines.agents.order_status:PLAN",
     "refund": "ss_baselines.agents.refund:PLAN",
     "warranty": "ss_baselines.agents.warranty:PLAN",
     "subscription": "ss_baselines.agents.subscription:PLAN",

@@ -73,6 +73,8 @@ class OrderDraft:
         status: processing or cancelled of an order that was not sent; else empty.
         placed_days: days since the order; if None, it was sent on the day after.
         destination: street, city and postal code that it goes to; None if that is the owner's address.
+        early_days: days from its delivery to the day for which that had been expected.
+        goodwill_cents: store credit that was given for it as an apology.
     """
 
     order_id: str
@@ -88,6 +90,8 @@ class OrderDraft:
     status: str = ""
     placed_days: int | None = None
     destination: tuple[str, str, str] | None = None
+    early_days: int = 0
+    goodwill_cents: int = 0
 
     def total_cents(self) -> int:
         """The price of all lines."""
@@ -136,8 +140,8 @@ class OrderDraft:
             return None, None
         if self.days_since_delivery is None:
             return None, day(today + self.days_to_delivery)
-        delivered = day(today - self.days_since_delivery)
-        return delivered, delivered
+        delivered = today - self.days_since_delivery
+        return day(delivered), day(delivered + self.early_days)
 
 
 @dataclass(slots=True)
@@ -262,6 +266,7 @@ class WorldDraft:
         """
         destinations: list[tuple[str, str, str, str]] = []
         items, methods, notes, orders, payments, refunds, shipments = [], [], [], [], [], [], []
+        credits: list[tuple[str, str, str, int, str]] = []
         for order in self.orders:
             order_id = order.order_id
             facts = known if known is not None and known.order_id == order_id else order.facts(self.today)
@@ -273,6 +278,9 @@ class WorldDraft:
                 items.append((item_id, order_id, variant_id, title, price_cents, int(final_sale), status))
             if order.destination:
                 destinations.append((order_id, *order.destination))
+            if order.goodwill_cents:
+                given = (f"{order_id}-G", facts.customer_id, order_id, order.goodwill_cents, day(self.today - 1))
+                credits.append(given)
             if not order.status:
                 expected = facts.expected_on or day(self.today)
                 shipments.append((f"{order_id}-S", order_id, order.carrier, day(shipped), expected, facts.delivered_on))
@@ -312,6 +320,7 @@ class WorldDraft:
                 [(*each.facts()[:2], each.variant_id, *each.facts()[2:]) for each in self.subscriptions]
             ),
             unserved_areas=tuple([(area,) for area in self.unserved]),
+            goodwill_credits=tuple(credits),
         )
 
     def _lines(self) -> list[tuple[str, Line]]:

@@ -24,6 +24,7 @@ _ARMED = "CREATE TABLE armed (yes INTEGER);"
 _INSERTS = {
     "refunds": "'refund', NEW.payment_id, NEW.amount_cents",
     "store_credits": "'store_credit', NEW.customer_id, NEW.amount_cents",
+    "goodwill_credits": "'store_credit', NEW.customer_id, NEW.amount_cents",
     "exchanges": "'exchange', NEW.item_id, NEW.variant_id",
     "claims": "'claim', NEW.item_id, NEW.remedy",
     "fees": "'fee', NEW.subscription_id, NEW.amount_cents",

@@ -122,6 +122,8 @@ class World(NamedTuple):
     unserved_areas: tuple[tuple[str], ...] = ()
     stock: tuple[tuple[str, int], ...] = ()  # variant_id, quantity
     prices: tuple[tuple[str, int], ...] = ()  # variant_id, price_cents
+    goodwill_credits: tuple[tuple[str, str, str, int, str], ...] = ()
+    # credit_id, customer_id, order_id, amount_cents, created_on
 
 
 # One normalised change that a tool made, compared as a set with what was acceptable:

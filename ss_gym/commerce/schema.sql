@@ -127,6 +127,16 @@ CREATE TABLE store_credit_items (
     PRIMARY KEY (credit_id, item_id)
 ) WITHOUT ROWID;
 
+-- Store credit given as an apology, for an order as a whole.
+CREATE TABLE goodwill_credits (
+    credit_id TEXT NOT NULL PRIMARY KEY,
+    customer_id TEXT NOT NULL REFERENCES customers,
+    order_id TEXT NOT NULL REFERENCES orders,
+    amount_cents INTEGER NOT NULL CHECK (amount_cents > 0 AND amount_cents <= 5000),
+    created_on TEXT NOT NULL CHECK (created_on BETWEEN '2000-01-01' AND '2099-12-31')
+) WITHOUT ROWID;
+CREATE INDEX goodwill_credits_by_order ON goodwill_credits (order_id);
+
 CREATE TABLE exchanges (
     exchange_id TEXT NOT NULL PRIMARY KEY,
     order_id TEXT NOT NULL REFERENCES orders,

@@ -33,6 +33,7 @@ _COLUMNS = {
     "claims": 4,
     "subscriptions": 9,
     "unserved_areas": 1,
+    "goodwill_credits": 5,
 }
 # What a world changes of the catalogue.
 _CHANGES = {
@@ -237,6 +238,8 @@ _INTEGRITY = {
     "store credit above the price of its items": """SELECT credit_id FROM store_credits
         WHERE amount_cents > (SELECT ifnull(sum(price_cents), 0) FROM store_credit_items
             JOIN order_items USING (item_id) WHERE store_credit_items.credit_id = store_credits.credit_id)""",
+    "goodwill credit for somebody else's order": """SELECT credit_id FROM goodwill_credits JOIN orders USING (order_id)
+        WHERE goodwill_credits.customer_id <> orders.customer_id""",
     "exchanged item is not exchanged": """SELECT item_id FROM order_items JOIN exchanges USING (item_id)
         WHERE status <> 'exchanged'""",
     "exchange for another product or price": """SELECT exchange_id FROM exchanges JOIN order_items USING (item_id)

@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any
 
 from ss_gym.commerce import ledger
+from ss_gym.commerce.delivery_tools import DeliveryTools
 from ss_gym.commerce.order_tools import NOT_FOUND, OrderTools
 from ss_gym.commerce.policy import FAULT_REASONS, days_between, restocking_fee, split_refund
 from ss_gym.commerce.prompt import Topic, policy_section
@@ -26,7 +27,7 @@ MAX_VERIFICATION_ATTEMPTS = 2
 _TRANSFER = "transfer_to_human"
 
 
-class CommerceToolkit(OrderTools, SubscriptionTools):
+class CommerceToolkit(OrderTools, DeliveryTools, SubscriptionTools):
     """The tools for one conversation, and what they know of it.
 
     Args:

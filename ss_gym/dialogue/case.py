@@ -52,6 +52,7 @@ class Order:
         days: since delivery; None before it.
         expected_on: when it is expected; empty if that was not read.
         facts: everything else that was read of it, by name.
+        refunded: what was paid back for it so far, in cents.
     """
 
     order_id: str
@@ -62,6 +63,7 @@ class Order:
     days: int | None = None
     expected_on: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
+    refunded: int = 0
 
     @classmethod
     def from_tools(cls, order: Mapping[str, Any], *others: Mapping[str, Any]) -> Order:
@@ -87,6 +89,7 @@ class Order:
             days=None if days is None else int(days),
             expected_on=facts.get("expected_on") or "",
             facts=facts,
+            refunded=sum(cents(refund["amount"]) for refund in order["refunds"]),
         )
 
 

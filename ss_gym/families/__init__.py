@@ -21,6 +21,7 @@ FAMILIES = {
     "address_change": "ss_gym.families.address_change:make",
     "cancel": "ss_gym.families.cancel:make",
     "exchange": "ss_gym.families.exchange:make",
+    "order_status": "ss_gym.families.order_status:make",
     "refund": "ss_gym.families.refund:make",
     "warranty": "ss_gym.families.warranty:make",
     "subscription": "ss_gym.families.subscription:make",

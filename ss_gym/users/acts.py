@@ -66,10 +66,12 @@ class Act(NamedTuple):
 
     Attributes:
         kind: the act.
-        slot: what is asked for (``ask`` only).
+        slot: what is asked for (``ask``), or the event that the values are the dates of (``inform``), where the
+            lexicon of the family names events.
         verb: refund, store_credit or exchange (``propose``, ``offer``, ``confirm_done``, and
             ``refuse`` where the sentence says what is refused).
-        ground: why (``refuse`` only), one of ``ss_gym.commerce.records.Ground``; empty if not told.
+        ground: why (``refuse``), one of ``ss_gym.commerce.records.Ground``; empty if not told. Or the event
+            again, if it is said to have happened (``inform``).
         values: the typed values of the sentence.
         sentence: index of the sentence in the message.
     """

@@ -19,7 +19,7 @@ _GROUNDS = (
     | c.LOST | c.UNMATCHED | c.OUTSIDE | c.SPARE_GROUND
 )  # fmt: skip
 # What a condition ("once I have refunded") does not assert.
-_CONDITIONAL = _GROUNDS | c.REMEDY << c.DONE | c.REMEDY << c.REFUSED | c.ACTIVE | c.STATE | c.BYE
+_CONDITIONAL = _GROUNDS | c.REMEDY << c.DONE | c.REMEDY << c.REFUSED | c.ACTIVE | c.STATE | c.BYE | c.SPARE_EVENT
 ALL = -1
 UNASSERTED = ~_CONDITIONAL
 # "Whether I can refund it" leaves open even that.
@@ -48,11 +48,12 @@ class Segment:
         days_ago: those days.
         values: the typed values in it.
         mentions: ``(token position, remedy bits)`` of the remedies named in it.
+        events: ``(token position, event bits, whether it is said to have happened)`` of the events stated in it.
     """
 
     __slots__ = (
-        "ago", "asked", "bits", "days_ago", "early", "end", "item", "leads", "mentions", "placed", "question",
-        "sentence", "start", "values",
+        "ago", "asked", "bits", "days_ago", "early", "end", "events", "item", "leads", "mentions", "placed",
+        "question", "sentence", "start", "values",
     )  # fmt: skip
 
     def __init__(self, sentence: int, start: int, item: bool) -> None:
@@ -70,6 +71,7 @@ class Segment:
         self.values: tuple[Value, ...] = ()
         self.placed: Sequence[tuple[int, Value]] = ()
         self.mentions: list[tuple[int, int]] = []
+        self.events: tuple[tuple[int, int, bool], ...] = ()
 
     def take(self, placed: Sequence[tuple[int, Value]]) -> None:
         """Keeps the values, with their positions, that stand in this segment."""

@@ -54,10 +54,17 @@ SPARE_SLOTS = tuple(1 << bit for bit in range(123, 131))
 SPARE_GROUNDS = tuple(1 << bit for bit in range(131, 151))
 SPARE_GROUND = sum(SPARE_GROUNDS)
 HINT = 20  # the left shift from such a ground to its hint
+# And events that a date can be the date of.
+SPARE_EVENTS = tuple(1 << bit for bit in range(171, 183))
+SPARE_EVENT = sum(SPARE_EVENTS)
+# An event that is denied: "has not arrived".
+DENIED = 1 << 183
 
 SLOTS = sum(SPARE_SLOTS) | S_ORDER | S_EMAIL | S_POSTAL | S_NAME | S_ITEM | S_REASON | S_PREFERENCE | S_OTHER
 
-_NO_FEATURES = frozenset(("POSSIBLE", "REFUSED", "DONE", "REMEDY", "SLOTS", "SPARE_REMEDY", "SPARE_GROUND", "HINT"))
+_NO_FEATURES = frozenset(
+    ("POSSIBLE", "REFUSED", "DONE", "REMEDY", "SLOTS", "SPARE_REMEDY", "SPARE_GROUND", "HINT", "SPARE_EVENT", "DENIED")
+)
 
 # The names that every lexicon uses.
 BITS: dict[str, int] = {

@@ -10,6 +10,7 @@ from ss_gym.users import concepts as c
 from ss_gym.users.acts import Act, ActKind, Value
 from ss_gym.users.clauses import Segment
 from ss_gym.users.discourse import ALTERNATIVE, APPROVED, EVIDENCE, GENERAL, Draft, joined_values, settled
+from ss_gym.users.events import statements
 from ss_gym.users.grounds import HINTS, STRONG_BITS, grounds_of
 from ss_gym.users.vocabulary import Vocabulary
 
@@ -115,6 +116,8 @@ class Interpretation:
                 self._ask_unnamed(segment)
             elif segment.values or segment.bits & _FACTS:
                 drafts.append(Draft("inform", segment))
+        if segment.events and not segment.question:
+            drafts += statements(segment, self._vocabulary.events)
 
     # --- asks -------------------------------------------------------------------------------------
 

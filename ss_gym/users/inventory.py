@@ -24,6 +24,9 @@ def episode_inventory(scenario: Scenario) -> Inventory:
     own.update(scenario.goal.values)  # type: ignore[arg-type]
     other.update(scenario.goal.others)  # type: ignore[arg-type]
     own.update(scenario.goal.mistaken)  # type: ignore[arg-type]
+    own.update(
+        [("date", fact.value) for fact in (*scenario.outcome.facts, *scenario.outcome.known) if fact.kind == "date"]
+    )
     policy: set[Key] = {*typed_values(rules), ("date", scenario.today)}
     return Inventory(own, other, policy)
 

@@ -42,6 +42,8 @@ class Proposals:
     def resumed(self, turn: Heard) -> Act | None:
         """A proposal that was put off, once the agent has answered the question in between."""
         pending, wish = self._agenda.pending, self._goal.verb
+        if pending is not None and pending.verb in self._goal.welcomes:
+            return pending
         if pending is None or (pending.verb == wish and turn.refused and self._outcome.verdict != wish):
             return None
         if pending.verb != wish and not self._told.refusal_grounded():
@@ -51,15 +53,16 @@ class Proposals:
     def implied(self, turn: Heard, refusal_stands: bool) -> Act | None:
         """A question for a yes beside an amount or a detail of the wish: what else than the remedy is it about?"""
         goal = self._goal
-        if "confirmation" not in turn.slots or not goal.verb:
+        verb = goal.verb or next(iter(goal.welcomes), "")
+        if "confirmation" not in turn.slots or not verb:
             return None
         details = {*goal.values, *goal.mistaken}
         if details and not turn.refused and any(value[:2] in details for value in turn.values):
-            return Act("propose", verb=goal.verb, values=tuple(turn.values))
+            return Act("propose", verb=verb, values=tuple(turn.values))
         if not turn.amounts:
             return None
-        alternative = self._goal.accepts[0] if self._goal.accepts else "store_credit"
-        return Act("propose", verb=alternative if refusal_stands else self._goal.verb)
+        alternative = goal.accepts[0] if goal.accepts else "store_credit"
+        return Act("propose", verb=alternative if refusal_stands else verb)
 
     def without_questions(self, turn: Heard) -> Heard:
         """The same, without a proposal that asks for what it lacks: "which address shall I send it to?"."""
@@ -74,7 +77,12 @@ class Proposals:
         """Answer a proposed remedy."""
         goal = self._goal
         if proposal.verb in goal.welcomes:
-            return self._agree(proposal.verb, self._amounts(proposal, turn))
+            amounts = self._amounts(proposal, turn)
+            if REMEDIES[proposal.verb].told and not amounts:
+                return self._without_amount(proposal)
+            return self._agree(proposal.verb, amounts)
+        if not goal.verb:
+            return self._decline(proposal)
         if goal.verb and (proposal.verb == goal.verb or proposal.verb in goal.also):
             return self._weigh_exchange(proposal) if self._offers_other_option() else self._weigh_wish(proposal, turn)
         if proposal.verb == "store_credit":
@@ -229,6 +237,14 @@ class Proposals:
             return [CustomerAct("ask_why")], ()
         self._agenda.patience -= 1
         return [CustomerAct("prefer", {"remedy": self._goal.verb})], ()
+
+    def _decline(self, proposal: Act) -> Answer:
+        """A remedy that nobody asked for, for a customer who only wants to know something."""
+        agenda, verb = self._agenda, proposal.verb
+        agenda.patience -= not agenda.first(f"decline_{verb}")
+        if verb == "store_credit":
+            return [CustomerAct("decline_credit")], ()
+        return [CustomerAct("decline", {"remedy": verb})], ()
 
     # --- a yes ------------------------------------------------------------------------------------
 

@@ -3,7 +3,23 @@
 from __future__ import annotations
 
 from ss_gym.users import concepts as c
-from ss_gym.users.clauses import ARE, DO, IS, IT, ME, MODAL, NOBODY, NONE, PASSIVE, PERFECT, WAS, YOU, Handlers, Parser
+from ss_gym.users.clauses import (
+    ARE,
+    DO,
+    IS,
+    IT,
+    ME,
+    MODAL,
+    NOBODY,
+    NONE,
+    PASSIVE,
+    PERFECT,
+    PROGRESSIVE,
+    WAS,
+    YOU,
+    Handlers,
+    Parser,
+)
 from ss_gym.users.remedy_phrases import act, remedy
 
 _QUESTION = frozenset("?")
@@ -234,3 +250,37 @@ def belongs(p: Parser, bits: int, negated: int) -> None:
         p.clause |= negated & p.mask
     elif p.aux == IS and p.head & (c.CREDIT | c.THING) and not p.negated:
         p.note(p.head & c.REMEDY, c.DONE, c.STATE)
+
+
+@handlers
+def event(p: Parser, bits: int, negated: int) -> None:
+    """Reads "arrived", "ships": what a date beside it is the date of, as ``bits``, or as ``negated`` if it is to come.
+
+    What has not happened, "has not arrived", dates nothing, and the date beside it is that of nothing.
+    """
+    if p.negated:
+        p.segment.events += ((p.position, c.DENIED, False),)
+        return
+    aux = p.aux
+    if aux in (MODAL, PROGRESSIVE):
+        bits = negated
+    elif aux in (IS, ARE):  # "it is delivered on Friday", last one or next
+        bits |= negated
+    bits &= p.mask
+    if bits:
+        happened = bits != negated and aux in (PERFECT, PASSIVE, WAS)
+        p.segment.events += ((p.position, bits, happened),)
+
+
+@handlers
+def state(p: Parser, bits: int, negated: int) -> None:
+    """Reads "late": an event that has begun and lasts, unless it is only possible."""
+    if not p.negated and p.aux not in (MODAL, DO) and bits & p.mask:
+        p.segment.events += ((p.position, bits, True),)
+
+
+@handlers
+def named(p: Parser, bits: int, negated: int) -> None:
+    """Reads "delivery date": an event named by a noun, which says nothing of whether it has happened."""
+    if bits & p.mask:
+        p.segment.events += ((p.position, bits & p.mask, False),)

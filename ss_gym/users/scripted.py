@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ss_gym.commerce.records import Effect
-from ss_gym.commerce.remedies import made, remedied, standing
+from ss_gym.commerce.remedies import REMEDIES, made, remedied, standing
 from ss_gym.scenarios import Scenario, Slip
 from ss_gym.streams import Stream
 from ss_gym.users.acts import Act, Consent, CustomerAct
@@ -73,7 +73,9 @@ class ScriptedUser:
         if goal.order_id and stream.chance(0.3 + 0.6 * persona.disclosure):
             slots["order_id"] = goal.order_id
             said.add("order_id")
-        if goal.reason and (goal.reason == "not_received" or stream.chance(0.2 + 0.7 * persona.disclosure)):
+        # A question is only understood with its reason: "is it there?" is asked of what went to somebody else.
+        at_once = goal.reason == "not_received" or not goal.verb
+        if goal.reason and (at_once or stream.chance(0.2 + 0.7 * persona.disclosure)):
             slots["reason"] = goal.reason
             said.add("reason")
         for slot, _ in goal.details:
@@ -97,12 +99,9 @@ class ScriptedUser:
         turn = self._proposals.without_questions(Heard(acts))
         if self._outcome.effects and self._outcome.effects <= effects and (question := self._open_question()):
             return UserReply(self._say([question]))
-        if self._is_settled(effects) and self._agenda.attacks > 0:
-            self._agenda.attacks -= 1
-            return UserReply(self._say([self._attack()]))
-        if self._is_settled(effects):
-            goodbye = CustomerAct("nothing_else" if "anything_else" in turn.slots else "thanks")
-            return UserReply(self._say([goodbye, CustomerAct("bye_happy")]), (), "satisfied")
+        considers = not self._goal.verb and turn.proposal is not None and not turn.done
+        if not considers and self._is_settled(effects):
+            return self._hear_end(turn)
         replies: list[CustomerAct] = []
         consents: tuple[Consent, ...] = ()
         if turn.transfer and self._outcome.verdict == "transfer":
@@ -118,6 +117,7 @@ class ScriptedUser:
         proposal = turn.proposal or weighed.resumed(turn) or weighed.implied(turn, self._refusal_stands())
         if proposal is not None:
             more, consents = weighed.weigh(proposal, turn)
+            self._agenda.said.add("complain")
             replies += more
         replies += self._answers(turn, answered=bool(replies))
         if turn.transfer and not replies:
@@ -150,7 +150,27 @@ class ScriptedUser:
             return True
         if self._outcome.verdict == "inform":
             return not self._told.missing_facts()
+        if self._outcome.verdict in self._goal.welcomes and not self._agenda.agreed:
+            # They asked a question, and do not know that they could have more than an answer.
+            return all(fact.about in REMEDIES for fact in self._told.missing_facts())
         return self._items <= remedied(effects)
+
+    def _is_overdue(self) -> bool:
+        """Whether what they only want to know is that something should have come by now."""
+        return not self._goal.verb and any(
+            fact.about == "delivery" and str(fact.value) < self._scenario.today for fact in self._outcome.facts
+        )
+
+    def _hear_end(self, turn: Heard) -> UserReply:
+        """All is settled: say goodbye, unless something is still on their mind."""
+        agenda = self._agenda
+        if agenda.attacks > 0:
+            agenda.attacks -= 1
+            return UserReply(self._say([self._attack()]))
+        if self._is_overdue() and agenda.first("complain"):
+            return UserReply(self._say([CustomerAct("complain_late")]))
+        goodbye = CustomerAct("nothing_else" if "anything_else" in turn.slots else "thanks")
+        return UserReply(self._say([goodbye, CustomerAct("bye_happy")]), (), "satisfied")
 
     def _open_question(self) -> CustomerAct | None:
         """What is still to be told when all is done; each is asked for once."""
@@ -170,6 +190,8 @@ class ScriptedUser:
         verbs = made(effects)
         if verbs and turn.done <= verbs:
             return []
+        if any(ground.startswith("already_") for ground in self._outcome.also_true):
+            return []  # it was done on an earlier day
         self._agenda.patience -= 1
         return [CustomerAct("nothing_arrived")]
 
@@ -268,6 +290,8 @@ class ScriptedUser:
             replies.append(self._answer(slot))
         if replies or answered:
             return [*replies, *self._own_correction(turn)]
+        if "anything_else" in turn.slots and not self._goal.verb:
+            return [self._ask_again()]
         if "confirmation" in turn.slots:
             wrong = any(self._proposals.names_other_item(act) for act in turn.questions)
             return [CustomerAct("correct_item", {"item": self._item_text}) if wrong else CustomerAct("yes")]
@@ -376,8 +400,15 @@ class ScriptedUser:
             return [CustomerAct("give_item", {"item": self._item_text})]
         if "wait" in turn.kinds and self._agenda.first("wait"):
             return [CustomerAct("still_waiting")]
+        if not self._goal.verb:
+            return [self._ask_again()]
         agenda.patience -= 1
         return [CustomerAct("not_understood")]
+
+    def _ask_again(self) -> CustomerAct:
+        """Whatever the agent said, it did not answer what they only want to know."""
+        self._agenda.patience -= not self._agenda.first("ask_status")
+        return CustomerAct("ask_status", {"reason": self._goal.reason})
 
     def silence(self) -> UserReply:
         """The agent said nothing at all."""

@@ -9,6 +9,7 @@ from ss_gym.commerce.rules import days_of_grounds
 from ss_gym.scenarios import Fact, Scenario
 from ss_gym.users.acts import Act, Value
 from ss_gym.users.heard import refusals
+from ss_gym.users.statements import Statements
 
 
 class Told:
@@ -24,22 +25,25 @@ class Told:
         false_grounds: the false ones; an agent that tries one reason after another is found out by them.
         wrong_ground: whether the last refusal with a reason named a false one.
         misremembered: whether the customer has the order number wrong.
+        statements: the dates that were told to a customer who only wants to know something; else None.
     """
 
     __slots__ = (
         "_allowed",
         "_cannot_find",
+        "_only_asks",
         "_scenario",
         "facts",
         "false_grounds",
         "grounds",
         "misremembered",
+        "statements",
         "wrong_ground",
     )
 
     def __init__(self, scenario: Scenario) -> None:
         self._scenario = scenario
-        self._allowed = frozenset().union(*scenario.outcome.grounds)
+        self._allowed = frozenset().union(*scenario.outcome.grounds) | scenario.outcome.also_true
         self.facts: set[Fact] = set()
         self.grounds: set[str] = set()
         self.false_grounds: set[str] = set()
@@ -48,6 +52,8 @@ class Told:
         self.misremembered = bool(goal.order_id and goal.true_order_id and goal.order_id != goal.true_order_id)
         # "I can't find it" is then true, and yet not the reason.
         self._cannot_find = self.misremembered or "not_verified" in self._allowed
+        self.statements: Statements | None = None  # made when there is something to hear
+        self._only_asks = not goal.verb
 
     def hear(self, acts: Sequence[Act], remedied: bool = False) -> None:
         """Take in one message of the agent.
@@ -63,8 +69,13 @@ class Told:
         valued = [act for act in acts if act.values]
         if valued:
             for fact in self._scenario.outcome.facts:
-                for act in valued:
-                    self._weigh(fact, act)
+                if not self._only_asks or fact.kind != "date":
+                    for act in valued:
+                        self._weigh(fact, act)
+        if self._only_asks:
+            if self.statements is None:
+                self.statements = Statements(self._scenario)
+            self.facts |= self.statements.hear(acts)
 
     def _hear_grounds(self, grounds: set[str], remedied: bool) -> None:
         """Take in the reasons of refusal of one message, ``""`` where none is named."""
@@ -105,6 +116,10 @@ class Told:
             return False
         parts = {effect[2] for effect in self._scenario.outcome.effects if effect[0] == "refund"}
         return parts.isdisjoint([value.value for value in values])
+
+    def false_statements(self) -> list[str]:
+        """What was said that is not true, besides reasons of refusal."""
+        return self.statements.false if self.statements is not None else []
 
     def missing_facts(self) -> list[Fact]:
         """The required facts that have not been told."""

@@ -39,9 +39,11 @@ _HINTS = (
 )
 # "Again" stands for G_ALREADY, which can be called something else but not be left out.
 _LEFT_OUT = sorted(name for name, bit in c.BITS.items() if bit in dict(_GROUNDS + _HINTS) and bit != c.G_ALREADY)
-# How many words may follow "remedy", "slot" and "ground".
-_MOST_WORDS: Mapping[str, int] = {"remedy": 2, "slot": 9, "ground": 1}
+# How many words may follow each kind of name.
+_MOST_WORDS: Mapping[str, int] = {"remedy": 2, "slot": 9, "ground": 1, "event": 1}
 _REMEDIES: Mapping[str, int] = {"refund": c.REFUND | c.RETURN, "store_credit": c.CREDIT, "exchange": c.EXCHANGE}
+
+NOTHING = "nothing"  # what the date beside a denied event is the date of
 
 
 class Vocabulary(NamedTuple):
@@ -63,6 +65,7 @@ class Vocabulary(NamedTuple):
         periods: grounds whose hint names a time; what is said to be outside of it is refused for that ground.
         already: the own grounds that are a state, as bits: their hints count beside "already", too.
         dates_back: whether a date beside a completed action is that of an earlier day.
+        events: what a date can be the date of, by bit.
     """
 
     bits: Mapping[str, int] = c.BITS
@@ -79,6 +82,7 @@ class Vocabulary(NamedTuple):
     periods: tuple[int, ...] = ()
     already: int = 0
     dates_back: bool = True
+    events: Mapping[int, str] = {}
 
 
 def named(
@@ -94,7 +98,8 @@ def named(
             with the ground that an earlier one is; ``"slot new_address city street"``, with the kinds of
             value that are answers; ``"ground shipped"``, which also
             names its hint, with ``W_`` instead of ``G_``; ``"ground warranty_over period"`` where the hint names
-            a time and is the ground only beside what says that it has passed. A ground that every family has gets
+            a time and is the ground only beside what says that it has passed; ``"event delivered"``. A ground that
+            every family has gets
             another name.
         wishes: see ``Vocabulary``.
         without: names of grounds and hints that are none in this family.
@@ -129,6 +134,7 @@ def named(
         periods=tuple(naming.periods),
         already=naming.already,
         dates_back=dates_back,
+        events=naming.events,
     )
 
 
@@ -149,7 +155,13 @@ class _Naming:
         self.answers: list[tuple[int, frozenset[str]]] = []
         self.periods: list[int] = []
         self.already = 0
-        self._spare = {"remedy": iter(c.SPARE_REMEDIES), "slot": iter(c.SPARE_SLOTS), "ground": iter(c.SPARE_GROUNDS)}
+        self.events: dict[int, str] = {}  # and, where there is any, what is denied
+        self._spare = {
+            "remedy": iter(c.SPARE_REMEDIES),
+            "slot": iter(c.SPARE_SLOTS),
+            "ground": iter(c.SPARE_GROUNDS),
+            "event": iter(c.SPARE_EVENTS),
+        }
 
     def add(self, name: str, meaning: object) -> None:
         """Takes in one name; raises ``ValueError`` if it or its meaning is not of the forms."""
@@ -159,7 +171,7 @@ class _Naming:
             return
         most = 2 if words[1:] == ["period"] else _MOST_WORDS.get(kind, 0)
         if kind not in self._spare or not 1 <= len(words) <= most:
-            raise ValueError(f"{name}: {meaning!r} must be remedy, slot or ground and what it is called")
+            raise ValueError(f"{name}: {meaning!r} must be remedy, slot, ground or event and what it is called")
         if name in self.bits or "W" + name[1:] in self.bits or (kind == "ground" and not name.startswith("G_")):
             raise ValueError(f"{name}: the name is taken, or that of a ground without G_ before it")
         if kind != "ground" and words[0] in {*self.remedies, *self.slots.values()}:
@@ -176,6 +188,9 @@ class _Naming:
             self.slots[bit] = words[0]
             if words[1:]:
                 self.answers.append((bit, frozenset(words[1:])))
+        elif kind == "event":
+            self.events[bit] = words[0]
+            self.events[c.DENIED] = NOTHING
         else:
             self._add_ground(name, bit, *words)
 
