@@ -48,11 +48,12 @@ class Segment:
         days_ago: those days.
         values: the typed values in it.
         mentions: ``(token position, remedy bits)`` of the remedies named in it.
+        existed: the remedies that were made on an earlier day, if it is said so.
         events: ``(token position, event bits, whether it is said to have happened)`` of the events stated in it.
     """
 
     __slots__ = (
-        "ago", "asked", "bits", "days_ago", "early", "end", "events", "item", "leads", "mentions", "placed",
+        "ago", "asked", "bits", "days_ago", "early", "end", "events", "existed", "item", "leads", "mentions", "placed",
         "question", "sentence", "start", "values",
     )  # fmt: skip
 
@@ -72,6 +73,7 @@ class Segment:
         self.placed: Sequence[tuple[int, Value]] = ()
         self.mentions: list[tuple[int, int]] = []
         self.events: tuple[tuple[int, int, bool], ...] = ()
+        self.existed = 0
 
     def take(self, placed: Sequence[tuple[int, Value]]) -> None:
         """Keeps the values, with their positions, that stand in this segment."""

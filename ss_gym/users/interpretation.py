@@ -345,6 +345,8 @@ class Interpretation:
 
 def _asks_consent(segment: Segment, features: int, possible: bool, slots: int) -> bool:
     """Whether a segment asks the customer for a yes."""
+    if features & _REFUSED and not segment.question:
+        features &= ~c.S_RIGHT  # "the reason why I can't cancel it is that order …"
     if features & _YES:
         return True
     if slots & _NOT_PREFERENCE:

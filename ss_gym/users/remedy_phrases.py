@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ss_gym.users import concepts as c
 from ss_gym.users.clauses import (
+    ALL,
     ARE,
     DO,
     IS,
@@ -45,6 +46,7 @@ def remedy(p: Parser, bits: int, negated: int) -> None:
         p.clause |= c.OWNED
     elif p.aux in (WAS, PASSIVE) and p.subject == IT:  # "there was a refund"
         p.clause |= c.EXISTED & p.mask
+        p.segment.existed |= bits
     p.pending = False
 
 
@@ -67,6 +69,9 @@ def participle(p: Parser, bits: int, negated: int) -> None:
     if alone and (p.position == p.segment.start or (p.position == p.clause_start and p.next_is(_OBJECTS))):
         p.note(bits, c.DONE, c.STATE)
         return
+    if alone and not p.negated and p.mask == ALL:  # "the rug: already refunded"
+        p.clause |= c.EXISTED
+        p.segment.existed |= bits
     _completed(p, bits)
     p.head = 0
 
@@ -147,7 +152,9 @@ def goes(p: Parser, bits: int, negated: int) -> None:
 def went(p: Parser, bits: int, negated: int) -> None:
     """Reads "went through", of a remedy before it."""
     verb = p.head & c.REMEDY or (c.THING if p.subject == IT else 0)
-    if verb and not p.negated and p.aux in (PERFECT, NONE, IS):
+    if p.negated:  # "neither attempt succeeded"
+        p.clause |= c.FAILED & p.mask
+    elif verb and p.aux in (PERFECT, NONE, IS):
         p.note(verb, c.DONE, c.STATE)
 
 

@@ -25,6 +25,8 @@ _SPACES = re.compile(r" {2,}")
 _NO_DIGITS = re.compile(r"\D")
 # A line that goes on in lower case is wrapped, not a new sentence.
 _WRAPPED = re.compile(r"(?<=[A-Za-z\d,$])[ \t]*\n(?=[a-z])")
+# An emoji before a capital letter ends a sentence: "Sorry \U0001f614 It's too late".
+_EMOJI = re.compile(r"(?<=\w)\s*[\u2190-\u2bff\U0001f000-\U0001faff]+\ufe0f?(?=\s+[A-Z])")
 _TYPOGRAPHY = str.maketrans(
     dict.fromkeys("’‘´", "'")
     | dict.fromkeys("“”", '"')
@@ -79,7 +81,7 @@ class TokenStream:
 
     def __init__(self, text: str, inventory: Inventory, words: Words) -> None:
         if not text.isascii():
-            text = text.translate(_TYPOGRAPHY)
+            text = _EMOJI.sub(".", text.translate(_TYPOGRAPHY))
         if "\n" in text:
             text = _WRAPPED.sub(" ", text)
         if "  " in text:

@@ -33,7 +33,10 @@ _GOALS = frozenset(
     "records policy account store <money> <n> <id> <date> <title> <order> <name> <email> <city> <days> <bdays>".split()
 )
 _COMMA = frozenset(",")
+_AUXILIARIES = frozenset("is am are was were has have had can could will would do does did".split())
+_HENCE = frozenset("therefore thus hence then".split())
 _PRONOUNS = (["i"], ["we"], ["you"])
+_FIRST = frozenset(("i", "we"))
 
 handlers = Handlers()
 
@@ -44,7 +47,9 @@ def me(p: Parser, bits: int, negated: int) -> None:
     if p.claimed and p.position == p.clause_start:  # "I understand that it …, and I …"
         p.claimed = False
         p.mask = ALL
+    nothing = p.sticky and p.tokens[p.position - 1] == "nothing"
     _subject(p, ME)
+    p.negated = p.sticky = nothing  # "there is nothing I can cancel"
     p.head = 0
 
 
@@ -130,8 +135,8 @@ def are(p: Parser, bits: int, negated: int) -> None:
 
 @handlers
 def be(p: Parser, bits: int, negated: int) -> None:
-    """Reads "be" without a modal before it."""
-    if p.aux == NONE:
+    """Reads "be" without a modal before it; "was placed too late to be cancelled" tells no past."""
+    if p.aux == NONE or (p.aux in (WAS, PASSIVE) and p.following - p.position == 2):
         p.aux = MODAL
 
 
@@ -162,8 +167,11 @@ def will(p: Parser, bits: int, negated: int) -> None:
 
 
 def _modal(p: Parser, able: bool) -> None:
-    """A modal; "am not able to" and "will not be able to" stay negated."""
-    if p.aux == NONE or p.sticky:
+    """A modal; "am not able to", "will not be able to" and "unable to" stay negated."""
+    if able and p.aux == NONE and p.tokens[p.position - 1] == "not":
+        p.aux = MODAL
+        p.able = able
+    elif p.aux == NONE or p.sticky:
         _finite(p, MODAL)
         p.able = able
     else:
@@ -254,7 +262,9 @@ def concede(p: Parser, bits: int, negated: int) -> None:
 
 @handlers
 def soft(p: Parser, bits: int, negated: int) -> None:
-    """Reads "because", "so": a new clause."""
+    """Reads "because", "so": a new clause; within a verb group, "am therefore not able to", nothing."""
+    if p.tokens[p.position] in _HENCE and p.tokens[p.position - 1] in _AUXILIARIES:
+        return
     p.end_clause()
     p.reset()
     p.head = 0
@@ -279,8 +289,10 @@ def and_(p: Parser, bits: int, negated: int) -> None:
 
 @handlers
 def colon(p: Parser, bits: int, negated: int) -> None:
-    """A colon: a list may follow."""
+    """A colon: a list may follow, or the reason after "not:"."""
     p.end_clause()
+    if p.aux == NONE:
+        p.negated = False
     p.clause_start = p.colon = p.following
 
 
@@ -324,6 +336,9 @@ def claim(p: Parser, bits: int, negated: int) -> None:
     """Reads "you said that", "I understand that": somebody else's words."""
     p.clause |= bits
     if p.head:  # "the refund you asked for": only a relative clause
+        return
+    if p.position == p.clause_start and p.tokens[p.position] == "understand" and p.next_is(_FIRST):
+        p.reset()  # "please understand that I can't": the agent's own words
         return
     p.claimed = True
     p.mask &= REPORTED
