@@ -96,7 +96,7 @@ def _kept_refusals(drafts: list[Draft], segments: Sequence[Segment], wishes: fro
     asks = bool(asked - _CLOSING_SLOTS)
     last_grant = drafts.index(granted[-1]) if granted else -1
     sent = any(draft.verb in _SENDING for draft in granted)
-    beside = _sentences_beside(segments, granted)
+    beside = _sentences_beside(segments, granted) | _sentences_of_reasons(drafts)
     kept = []
     for index, draft in enumerate(drafts):
         if draft.kind == "refuse":
@@ -133,6 +133,12 @@ def _sentences_beside(segments: Sequence[Segment], granted: Sequence[Draft]) -> 
         named.setdefault(segment.sentence, set()).update(_titles(segment.values))
     about = {sentence for sentence, titles in named.items() if given and titles and not titles & given}
     return {near for at in about for near in (at - 1, at, at + 1) if not named.get(near, set()) & given}
+
+
+def _sentences_of_reasons(drafts: Sequence[Draft]) -> set[int]:
+    """The sentences next to a refusal that names no reason: "it was exchanged. So I can't open a claim"."""
+    bare = [d.segment.sentence for d in drafts if d.kind == "refuse" and not d.ground and not d.marks & GENERAL]
+    return {near for at in bare for near in (at - 1, at, at + 1)}
 
 
 def _titles(values: Iterable[Value]) -> set[int | str]:

@@ -30,6 +30,7 @@ def grounds_of(segment: Segment, vocabulary: Vocabulary, refused: bool, late: bo
     bits |= _combined(segment, bits, vocabulary)
     if bits & c.EXISTED and (bits & c.ALREADY or segment.is_dated()):  # "there was a refund already"
         made = [own for bit, own in vocabulary.own if segment.existed & bit]
+        made += ["refund"] if segment.existed & (c.REFUND | c.CREDIT) else []
         earlier = [vocabulary.earlier.get(own, vocabulary.again) for own in made] or [vocabulary.again]
         return list(dict.fromkeys([*earlier, *_names(bits, vocabulary)]))
     if bits & c.ALREADY:  # "it is already active"

@@ -81,6 +81,8 @@ def wish(p: Parser, bits: int, negated: int) -> None:
         p.clause |= c.WISH
     elif p.subject == ME:  # "I would like your order number"
         ask(p, bits, negated)
+    elif p.subject == YOU:
+        p.wished = True
     if p.aux == NONE:
         p.aux = MODAL
         p.able = False
@@ -142,6 +144,8 @@ def need(p: Parser, bits: int, negated: int) -> None:
         ask(p, bits, negated)
     elif p.aux == NONE and p.condition and p.subject == YOU:
         p.clause |= c.WISH
+    elif p.subject == YOU:
+        p.wished = True
 
 
 @handlers

@@ -35,6 +35,7 @@ def remedy(p: Parser, bits: int, negated: int) -> None:
     p.clause |= bits
     p.head = bits
     p.segment.mentions.append((p.position, bits))
+    p.state(bits)
     if p.negated:
         if p.aux not in (PERFECT, PASSIVE, WAS):
             p.note(bits, c.REFUSED)
@@ -65,6 +66,7 @@ def _possible(p: Parser, verb: int) -> None:
 def participle(p: Parser, bits: int, negated: int) -> None:
     """Reads "refunded", "exchanged": the verb itself names the remedy."""
     p.clause |= bits
+    p.state(bits)
     alone = p.aux == NONE and p.subject == NOBODY
     if alone and (p.position == p.segment.start or (p.position == p.clause_start and p.next_is(_OBJECTS))):
         p.note(bits, c.DONE, c.STATE)
@@ -220,6 +222,7 @@ def help(p: Parser, bits: int, negated: int) -> None:
     if p.negated and p.aux == MODAL:
         p.note(c.THING, c.REFUSED)
     elif not p.negated:
+        p.clause |= c.HELPS
         p.reset()
 
 

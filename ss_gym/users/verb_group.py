@@ -34,6 +34,7 @@ _GOALS = frozenset(
 )
 _COMMA = frozenset(",")
 _AUXILIARIES = frozenset("is am are was were has have had can could will would do does did".split())
+_IRREAL = frozenset(("would", "could", "might"))
 _HENCE = frozenset("therefore thus hence then".split())
 _PRONOUNS = (["i"], ["we"], ["you"])
 _FIRST = frozenset(("i", "we"))
@@ -97,9 +98,12 @@ def _finite(p: Parser, aux: int) -> None:
 
 @handlers
 def have(p: Parser, bits: int, negated: int) -> None:
-    """Reads "have", which after a modal or "do" starts no verb group."""
+    """Reads "have", which after a modal or "do" starts no verb group; what "would have" been is not so."""
     if p.aux not in (MODAL, DO):
         _finite(p, PERFECT)
+    elif p.aux == MODAL and p.tokens[p.position - 1] in _IRREAL and p.tokens[p.following][:1] != "<":
+        p.condition = 2  # "I would have replaced it", not "I would have $20.00 sent back"
+        p.mask &= ~(c.REMEDY << c.POSSIBLE)
 
 
 @handlers

@@ -119,6 +119,8 @@ def named(
     for wish in wishes:
         if wish not in naming.remedies and wish != NO_WISH:
             raise ValueError(f"wishes: there is no remedy {wish}; {nearest(wish, naming.remedies)}")
+    if any(ground == "already_refunded" for _, ground in naming.grounds):
+        naming.earlier.setdefault("refund", "already_refunded")
     return Vocabulary(
         bits=naming.bits,
         remedies=naming.remedies,

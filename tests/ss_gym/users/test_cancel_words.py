@@ -122,3 +122,8 @@ def test_what_was_done_already_is_the_ground_of_its_own_remedy() -> None:
 
 def test_a_reason_after_not_is_not_denied() -> None:
     assert "window" in grounds("Unfortunately not: too many days have passed, so I can't refund it.", "refund")
+
+
+def test_an_offer_of_more_help_asks_for_no_yes() -> None:
+    [act] = [act for act in read("Can I do anything else for you?", "refund") if act.kind == "ask"]
+    assert act.slot == "anything_else"
