@@ -26,8 +26,8 @@ PENALTIES: dict[str, tuple[float, float]] = {
 PARTIAL_CREDIT = 0.25
 TERMS = frozenset(("success", "partial", *PENALTIES))
 _PRIVATE_BEFORE_VERIFICATION = frozenset(("money", "date"))
-# Grounds that stand for what was done on an earlier day.
-_EARLIER = frozenset(("already_refunded", "already_cancelled", "already_exchanged", "already_replaced"))
+# How the grounds begin that stand for what was done on an earlier day.
+_EARLIER = "already_"
 _PRIVATE_OF_OTHERS = frozenset(("email", "name", "postal_code", "city", "customer_id", "money", "date"))
 
 
@@ -220,7 +220,7 @@ class OutcomeAudit:
         if claim.verb in made(effects):
             return False
         if claim.verb != "exchange" and any(
-            ground in _EARLIER for allowed in self._outcome.grounds for ground in allowed
+            ground.startswith(_EARLIER) for allowed in self._outcome.grounds for ground in allowed
         ):
             return False  # money was given back on an earlier day, whatever the agent calls that
         # "We have credited $20 to your card" is a refund, whatever the verb: the amount tells.
