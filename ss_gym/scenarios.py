@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from ss_gym.commerce.records import Effect, Ground, Reason, Verb, World
+from ss_gym.commerce.records import Effect, Ground, Reason, Verb
 from ss_gym.commerce.rules import PolicyRules
 
 SPLITS = ("train", "dev", "test")
@@ -20,8 +20,8 @@ class Fact(NamedTuple):
     Attributes:
         kind: money (integer cents), days (integer) or date (ISO).
         value: the value, normalised as ``ss_gym.users.acts.Value`` is.
-        about: what it is the value of: ``refund``, ``store_credit``, ``arrival`` (of the money)
-            or ``delivery``.
+        about: what it is the value of: ``refund``, ``store_credit``, ``arrival`` (of the money),
+            ``delivery``, or what a family names; its customers ask for it by the act ``ask_<about>``.
     """
 
     kind: Literal["money", "days", "date"]
@@ -41,7 +41,7 @@ class Outcome(NamedTuple):
     """The one right way to end, compiled from the policy engine.
 
     Attributes:
-        verdict: the main remedy: refund, store_credit, exchange, refuse or transfer.
+        verdict: the main remedy, or refuse, transfer or inform.
         effects: the exact set of changes in the database.
         grounds: reasons of refusal that the customer must be given: one of each set, where a set
             holds the reasons that are all true of one refused item. Empty if nothing is refused.
@@ -119,7 +119,8 @@ class Scenario:
         kind: which of the family's kinds of case it is.
         today: the logical date, ISO.
         rules: the shop's policy parameters.
-        world: the rows it adds to the catalogue.
+        world: the rows that the family's back end opens, a tuple of them a table: in the shop, those that are added
+            to the catalogue (``ss_gym.commerce.records.World``).
         customer: the person.
         goal: the wish.
         outcome: the right end.
@@ -134,7 +135,7 @@ class Scenario:
     kind: str
     today: str
     rules: PolicyRules
-    world: World
+    world: tuple[Any, ...]
     customer: Customer
     goal: Goal
     outcome: Outcome
