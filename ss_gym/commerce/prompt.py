@@ -32,7 +32,7 @@ _PARAMETERS_AT_END = 800  # characters that surely hold them, a small part of a 
 _HOW_TO_ACT = """## How to act
 Each message of yours is either tool calls or words for the customer. A tool call is a block
 
-<tool_call>{{"name": "get_order", "arguments": {{"order_id": "12345"}}}}</tool_call>
+<tool_call>{{"name": "{example}", "arguments": {{"{argument}": "12345"}}}}</tool_call>
 
 and there may be several blocks, {max_calls} at most, run in order; you then see their results as JSON. Whatever \
 is not in a block is said to the customer, but if a message holds a tool call, only the call counts and the \
@@ -136,7 +136,19 @@ def fixed_part(
     """What the full prompt of every episode begins with: policy, how to act, tools and limits."""
     policy = "".join(part for name, part in sections(family, rules).items() if name != _TODAY)
     lines = "\n".join(map(signature, tools))
-    return policy + _HOW_TO_ACT.format(max_calls=MAX_CALLS, max_turns=max_turns, max_steps=max_steps, tools=lines)
+    example, argument = _example(tools)
+    return policy + _HOW_TO_ACT.format(
+        max_calls=MAX_CALLS, max_turns=max_turns, max_steps=max_steps, tools=lines, example=example, argument=argument
+    )
+
+
+def _example(tools: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
+    """The first tool that gets something by its number alone, and what it calls the number."""
+    for function in [tool["function"] for tool in tools]:
+        arguments = list(function["parameters"]["properties"])
+        if function["name"].startswith("get_") and len(arguments) == 1 and arguments[0].endswith("_id"):
+            return function["name"], arguments[0]
+    return "get_order", "order_id"
 
 
 def varying_part(family: str, rules: PolicyRules, today: str) -> str:
