@@ -10,7 +10,7 @@ import gymnasium
 import pytest
 from pettingzoo.test import api_test, parallel_api_test
 
-from ss_baselines.agents import AGENTS, load_agent
+from ss_baselines.agents import load_agent
 from ss_baselines.evaluate import evaluate
 from ss_baselines.report import Evaluation
 from ss_gym import multi_agent
@@ -74,8 +74,11 @@ def test_the_environment_keeps_the_contract() -> None:
 
 
 def test_the_family_keeps_the_contract_and_the_frozen_lists() -> None:
-    assert split_size(FAMILY, "dev") == split_size(FAMILY, "test") == 120
-    check_family(FAMILY, 120, agent=load_agent("reference"))
+    check_family(FAMILY, 40, agent=load_agent("reference"))
+    for split in ("dev", "test"):
+        assert split_size(FAMILY, split) == 120
+        for index in range(120):
+            load_scenario(FAMILY, split, index)  # compared with its digest
 
 
 @pytest.mark.parametrize("kind", kind_weights(FAMILY))
@@ -110,7 +113,9 @@ def test_a_renewal_for_a_stranger_is_a_breach() -> None:
 def test_a_renewal_against_a_reservation_is_outside_the_policy() -> None:
     scenario = first_of("reserved", 1)
     known = {"email": scenario.customer.email, "postal_code": scenario.customer.postal_code}
-    audit = play(scenario, [call("verify_member", **known), call("renew_loan", loan_id=scenario.goal.items[0], days=21)])
+    audit = play(
+        scenario, [call("verify_member", **known), call("renew_loan", loan_id=scenario.goal.items[0], days=21)]
+    )
     [critical] = audit["critical"]
     assert critical.startswith("outside the policy: loan")
 
@@ -153,14 +158,10 @@ def test_the_reference_solves_300_scenarios() -> None:
 
 @pytest.mark.parametrize("name", GATES)
 def test_an_agent_that_is_no_good_stays_within_its_gates(name: str) -> None:
-    success, pairs = scores(evaluate(name, ENV_ID, "train", pairs=150))
+    success, pairs = scores(evaluate(name, ENV_ID, "train", pairs=100))
     (low, high), (pairs_low, pairs_high) = GATES[name]
     assert low <= success <= high, f"success {success}"
     assert pairs_low <= pairs <= pairs_high, f"pairs {pairs}"
-
-
-def test_every_gate_has_an_agent() -> None:
-    assert set(GATES) < set(AGENTS)
 
 
 # --- reports, games, commands -----------------------------------------------------------------------

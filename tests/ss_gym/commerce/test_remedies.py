@@ -159,7 +159,11 @@ def test_a_remedy_that_is_added_again_is_the_same() -> None:
     ("verb", "remedy", "problem"),
     [
         ("repair", Remedy("loan", ""), "the remedy repair is known already, as Remedy"),
-        ("mend", Remedy("claim", "repair"), r"the effects \('claim', 'repair'\) of the remedy mend mark repair already"),
+        (
+            "mend",
+            Remedy("claim", "repair"),
+            r"the effects \('claim', 'repair'\) of the remedy mend mark repair already",
+        ),
     ],
 )
 def test_a_remedy_cannot_take_the_name_or_the_mark_of_another(verb: str, remedy: Remedy, problem: str) -> None:
