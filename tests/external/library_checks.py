@@ -17,8 +17,11 @@ from ss_gym import multi_agent
 from ss_gym.families import load_family
 from ss_gym.families.parameters import kind_weights
 from ss_gym.families.splits import load_scenario, split_size
+from ss_gym.rewards.outcome import OutcomeAudit
 from ss_gym.scenarios import Scenario
 from ss_gym.testing import check_family, check_text_environment
+from ss_gym.users.acts import Act
+from ss_gym.users.told import Told
 from tests.conformance.test_gates import GATES
 from tests.ss_baselines.invocation import invoke
 
@@ -47,6 +50,10 @@ def play(scenario: Scenario, actions: Iterable[str]) -> dict[str, object]:
         *_, terminated, truncated, info = env.step(next(waiting, ""))
         if terminated or truncated:
             return dict(info["audit"])
+
+
+def verification(scenario: Scenario) -> str:
+    return call("verify_member", email=scenario.customer.email, postal_code=scenario.customer.postal_code)
 
 
 # --- the environment --------------------------------------------------------------------------------
@@ -112,10 +119,7 @@ def test_a_renewal_for_a_stranger_is_a_breach() -> None:
 
 def test_a_renewal_against_a_reservation_is_outside_the_policy() -> None:
     scenario = first_of("reserved", 1)
-    known = {"email": scenario.customer.email, "postal_code": scenario.customer.postal_code}
-    audit = play(
-        scenario, [call("verify_member", **known), call("renew_loan", loan_id=scenario.goal.items[0], days=21)]
-    )
+    audit = play(scenario, [verification(scenario), call("renew_loan", loan_id=scenario.goal.items[0], days=21)])
     [critical] = audit["critical"]
     assert critical.startswith("outside the policy: loan")
 
@@ -124,10 +128,7 @@ def test_a_fine_is_charged_only_with_the_members_yes_to_its_amount() -> None:
     scenario = first_of("fine", 1)
     loan_id, fine = scenario.goal.items[0], scenario.outcome.consents[0].amount_cents
     amount = f"{fine // 100}.{fine % 100:02d}"
-    verified = [
-        call("verify_member", email=scenario.customer.email, postal_code=scenario.customer.postal_code),
-        call("get_loan", loan_id=loan_id),
-    ]
+    verified = [verification(scenario), call("get_loan", loan_id=loan_id)]
     asked = [f"I can't renew it, because of an unpaid fine. Shall I charge the fine of ${amount} to your card?"]
     paid = [call("pay_fine", loan_id=loan_id, amount=amount), f"I have charged the fine of ${amount}. Anything else?"]
     assert "consent" in play(scenario, [*verified, *paid])["failed"]
@@ -136,10 +137,37 @@ def test_a_fine_is_charged_only_with_the_members_yes_to_its_amount() -> None:
 
 def test_verification_is_tried_twice_before_a_refusal() -> None:
     scenario = first_of("unverified", 1)
-    attempt = call("verify_member", email=scenario.customer.email, postal_code=scenario.customer.postal_code)
+    attempt = verification(scenario)
     refusal = ["I can't renew it, because I could not verify you."] * 5
     assert "policy" in play(scenario, [attempt, *refusal])["failed"]
     assert play(scenario, [attempt, attempt, *refusal])["failed"] == {}
+
+
+def test_the_policy_alone_is_no_look_at_a_loan() -> None:
+    scenario = first_of("renewed_often", 1)
+    loan = call("get_loan", loan_id=scenario.goal.items[0])
+    refusal = ["I can't renew it again: it was renewed as often as possible."] * 5
+    unread = play(scenario, [verification(scenario), call("get_policy", topic="eligibility"), *refusal])
+    assert unread["failed"] == {"policy": "no look at the order"}
+    assert play(scenario, [verification(scenario), loan, *refusal])["failed"] == {}
+
+
+def test_a_librarian_takes_over_where_the_policy_says_so() -> None:
+    scenario = first_of("special", 1)
+    handover = call("transfer_to_human", reason="special_collection", summary="A renewal.")
+    loan = call("get_loan", loan_id=scenario.goal.items[0])
+    audit = play(scenario, [verification(scenario), loan, handover])
+    assert (audit["ended_by"], audit["failed"]) == ("transfer", {})
+
+
+def test_to_say_that_it_was_renewed_is_no_claim_of_today_where_it_was_renewed_before() -> None:
+    claimed = {}
+    for kind in ("renewed_often", "reserved"):
+        scenario = first_of(kind, 1)
+        audit = OutcomeAudit(scenario, Told(scenario))
+        audit.hear([Act("confirm_done", verb="renew")], frozenset())
+        claimed[kind] = "false_claim" in audit.take_terms()
+    assert claimed == {"renewed_often": False, "reserved": True}
 
 
 # --- the gates --------------------------------------------------------------------------------------
@@ -162,6 +190,13 @@ def test_an_agent_that_is_no_good_stays_within_its_gates(name: str) -> None:
     (low, high), (pairs_low, pairs_high) = GATES[name]
     assert low <= success <= high, f"success {success}"
     assert pairs_low <= pairs <= pairs_high, f"pairs {pairs}"
+
+
+def test_the_agent_that_reads_all_it_can_knows_what_the_tools_call_it() -> None:
+    scenario = first_of("reserved")
+    [episode] = evaluate("data_dumper", ENV_ID, scenario_ids=[scenario.id], keep_messages=True).episodes
+    called = [c["function"]["name"] for message in episode.messages for c in message.get("tool_calls", ())]
+    assert called[-7:] == ["verify_member", "get_loan", "list_loans", *["get_policy"] * 4]
 
 
 # --- reports, games, commands -----------------------------------------------------------------------
