@@ -33,10 +33,6 @@ PromptStyle = Literal["full", "compact"]
 _TOO_MANY_CALLS = encode({"error": f"not run: a message may hold {MAX_CALLS} tool calls, send the rest in another"})
 # A key of a JSON object.
 _RAW = re.compile(r'"\w+" ?:')
-# Reads that look at no order.
-_NO_LOOK = frozenset(
-    ("find_customer", "verify_identity", "get_policy", "get_exchange_options", "check_address", "date_after")
-)
 
 
 class CustomerServiceEnvironment(TextEnvironment):
@@ -210,17 +206,17 @@ class CustomerServiceEnvironment(TextEnvironment):
                 self._audit.penalise("tool_error")
             if tool is None:
                 continue
-            if tool.kind == "read" and call.name not in _NO_LOOK:
+            if tool.kind == "read" and not tool.role:
                 self._audit.read()
             if not result.ok:
                 continue
-            if call.name == "verify_identity":
+            if tool.role == "verify":
                 self._audit.verification(toolkit.verified_customer == self._scenario.customer.customer_id)
             if tool.kind != "read":
                 before, self._effects = self._effects, back_end.effects()
                 self._audit.write(self._acted, before, self._effects)
             if tool.kind == "end":
-                self._ended_by = "transfer" if call.name == "transfer_to_human" else "agent"
+                self._ended_by = "transfer" if tool.role == "transfer" else "agent"
                 break
         return tuple(messages)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ss_gym.commerce.records import Effect
-from ss_gym.commerce.remedies import REMEDIES, Write, made, remedied, remedy_between, standing, total, verb_of
+from ss_gym.commerce.remedies import REMEDIES, Write, made, remedied, remedy_between, total, verb_of
 from ss_gym.scenarios import Scenario
 from ss_gym.users.acts import Act, Consent
 from ss_gym.users.told import Told, done_share
@@ -224,7 +224,7 @@ class OutcomeAudit:
         goal, verbs = self._scenario.goal, made(effects)
         if claim.verb in verbs or (claim.verb in goal.also and goal.verb in verbs):
             return False
-        if claim.verb in standing(self._scenario.world, goal.items):
+        if claim.verb in self._outcome.standing:
             return False
         true: frozenset[str] = frozenset().union(self._outcome.also_true, *self._outcome.grounds)
         earlier = {ground for ground in true if ground.startswith(_EARLIER)}
