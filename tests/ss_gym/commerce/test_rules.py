@@ -66,7 +66,7 @@ def test_the_unit_of_a_rule_is_the_end_of_its_name() -> None:
 
 
 def test_a_rule_without_a_unit_is_named() -> None:
-    with pytest.raises(TypeError, match=r"OddRules\.most_books must end in its unit: days, percent, cents, count"):
+    with pytest.raises(TypeError, match=r"\.most_books must end in its unit: days, months, percent, cents, count"):
         units(OddRules)
     with pytest.raises(TypeError, match=r"OddRules\.most_books"):
         parameters(OddRules(14, 3), "2025-03-14")
