@@ -210,10 +210,10 @@ class CustomerServiceEnvironment(TextEnvironment):
                 self._audit.penalise("tool_error")
             if tool is None:
                 continue
-            if tool.kind == "read" and call.name not in _NO_LOOK:
-                self._audit.read()
             if not result.ok:
                 continue
+            if tool.kind == "read" and call.name not in _NO_LOOK and self._is_of_the_wish(call.arguments):
+                self._audit.read()
             if call.name == "verify_identity":
                 self._audit.verification(toolkit.verified_customer == self._scenario.customer.customer_id)
             if tool.kind != "read":
@@ -223,6 +223,12 @@ class CustomerServiceEnvironment(TextEnvironment):
                 self._ended_by = "transfer" if call.name == "transfer_to_human" else "agent"
                 break
         return tuple(messages)
+
+    def _is_of_the_wish(self, arguments: Mapping[str, Any]) -> bool:
+        """Whether a tool is asked about the customer, or the order or item that they mean; any other tells nothing."""
+        goal = self._scenario.goal
+        named = {self._scenario.customer.customer_id, goal.order_id, goal.true_order_id, *goal.items} - {""}
+        return any(not named.isdisjoint(value if isinstance(value, list) else (value,)) for value in arguments.values())
 
     def _hear(self, text: str) -> tuple[Message, ...]:
         """Let the customer take in a message and answer it."""
