@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from math import inf
 from typing import NamedTuple
 
@@ -30,7 +31,8 @@ from tests.adversary.mutation import Mutator, as_action
 from tests.adversary.trial import NO_LOOK, VERIFY, Script, Trial, try_script
 from tests.adversary.values import subjects, values_of
 
-GOALS = ("effects", "unverified", "unread", "both")
+# What share of the tries a scenario or pair gets for a goal; few pairs have the last.
+GOALS = {"effects": 1, "unverified": 2, "unread": 2, "both": 6}
 _PATIENCE = 80  # trials without a step up, before a climb begins anew
 
 
@@ -118,10 +120,10 @@ class Adversary:
 
     def search(self, tries: int) -> Iterator[int]:
         """Spends the tries; gives how many were spent, again and again."""
+        weights = list(accumulate(GOALS[target.goal] for target, _ in self._targets))
         spent = 0
-        for number, (target, pair) in enumerate(self._targets):
-            share = tries * (number + 1) // len(self._targets)
-            for cost in self._attack(target, pair, share - spent):
+        for weight, (target, pair) in zip(weights, self._targets, strict=True):
+            for cost in self._attack(target, pair, tries * weight // weights[-1] - spent):
                 spent += cost
                 yield spent
 
@@ -133,7 +135,7 @@ class Adversary:
     def _attack(self, target: _Target, pair: Sequence[Scenario], tries: int) -> Iterator[int]:
         """Climbs from one beginning after the other until the tries are spent."""
         stream = Stream("adversary", self.family, self._seed, target.goal, *[each.id for each in target.scenarios])
-        seeds = [_without_writes(self.family, script) for script in self._references(pair)]
+        seeds = [_without_writes(self.family, reference_script(self._env, twin.id)) for twin in pair]
         allowed = _allowed(target, self.family)
         seeds = [tuple(a for a in script if not a[0].startswith("<tool_call>") or allowed(a[0])) for script in seeds]
         mutator = Mutator(self.family, values_of(pair), seeds, allowed, stream)
@@ -174,22 +176,20 @@ class Adversary:
         progress = sum(trial.progress for trial in trials)
         return (passed, reward, progress) if parts_first else (reward, passed, progress)
 
-    def _references(self, pair: Sequence[Scenario]) -> list[Script]:
-        """What the reference agent does on each twin."""
-        agent = load_agent("reference")
-        scripts = []
-        for twin in pair:
-            _, info = self._env.reset(options={"scenario_id": twin.id})
-            conversation = [{"role": "system", "content": info["system_prompt"]}, *info["messages"]]
-            script, ended = [], False
-            while not ended:
-                text = agent.act([conversation])[0].text
-                script.append(as_action(text))
-                _, _, terminated, truncated, info = self._env.step(text)
-                conversation += info["messages"]
-                ended = terminated or truncated
-            scripts.append(tuple(script))
-        return scripts
+
+def reference_script(env: CustomerServiceEnvironment, scenario_id: str) -> Script:
+    """What the reference agent says and does in a scenario."""
+    agent = load_agent("reference")
+    _, info = env.reset(options={"scenario_id": scenario_id})
+    conversation = [{"role": "system", "content": info["system_prompt"]}, *info["messages"]]
+    script, ended = [], False
+    while not ended:
+        text = agent.act([conversation])[0].text
+        script.append(as_action(text))
+        _, _, terminated, truncated, info = env.step(text)
+        conversation += info["messages"]
+        ended = terminated or truncated
+    return tuple(script)
 
 
 def _did_the_job(goal: str, trials: Sequence[Trial]) -> bool:
