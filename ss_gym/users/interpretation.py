@@ -156,7 +156,11 @@ class Interpretation:
 
     def _ask_confirmation(self, segment: Segment, features: int) -> None:
         """A yes is wanted, and no remedy was named; an amount told before is one of a refund."""
-        amounts = [s for s in self._segments if s.sentence <= segment.sentence and (s.bits | s.asked) & c.MONEY]
+        amounts = [
+            s
+            for s in self._segments
+            if s.sentence <= segment.sentence and (s.bits | s.asked) & c.MONEY and not _only_refuses(s)
+        ]
         if amounts and features & (c.CONSENT | c.TAG | c.FINE):
             for verb in self._verbs(c.THING, reduce(or_, (s.bits | s.asked for s in amounts))):
                 draft = Draft("propose", segment, verb)
@@ -273,7 +277,7 @@ class Interpretation:
         if bits & c.ONLY and bits & c.W_NOT_DELIVERED:  # "I can only refund it once it has arrived"
             refused |= bits >> c.POSSIBLE & c.REMEDY
         grounds = grounds_of(segment, self._vocabulary, bool(refused), self._late)
-        if not grounds and (not refused or bits & c.METHOD):
+        if not grounds and (not refused or (bits & c.METHOD and not refused & c.SPARE_REMEDY)):
             return  # nothing is refused, or only another way of payment
         verb = (self._verbs(refused, bits & c.REMEDY) or [""])[0] if refused else ""
         marks = 0 if refused else EVIDENCE
@@ -324,6 +328,15 @@ def _asks_consent(segment: Segment, features: int, possible: bool, slots: int) -
         if possible or segment.asked & c.FINE or (paid and not features & _SETTLED):
             return True
     return bool(features & c.WISH and (possible or features & c.ASK))
+
+
+def _only_refuses(segment: Segment) -> bool:
+    """Whether a segment says what is not done ("I will not refund $20"), and nothing that is.
+
+    With a reason it may refuse one item and go on to another, full stop or not.
+    """
+    bits = segment.bits
+    return bool(bits & _REFUSED) and not bits & (c.REMEDY << c.POSSIBLE | c.REMEDY << c.DONE | HINTS)
 
 
 def _is_earlier(segment: Segment) -> bool:

@@ -51,6 +51,8 @@ class Proposals:
         """A question for a yes beside an amount: what else could it be about than the remedy at hand?"""
         if not turn.amounts or "confirmation" not in turn.slots or not self._goal.verb:
             return None
+        if turn.refused and not turn.grounds:  # "I will not cancel it. Shall I go ahead?"
+            return None
         return Act("propose", verb="store_credit" if refusal_stands else self._goal.verb)
 
     def weigh(self, proposal: Act, turn: Heard) -> Answer:
