@@ -211,6 +211,8 @@ class CustomerServiceEnvironment(TextEnvironment):
             if tool is None:
                 continue
             if not result.ok:
+                if tool.kind == "write":
+                    self._audit.failed_write()
                 continue
             if tool.kind == "read" and call.name not in _NO_LOOK and self._is_of_the_wish(call.arguments):
                 self._audit.read()
