@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from ss_gym.customer_service import CustomerServiceEnvironment
 from ss_gym.families import FAMILIES
-from ss_gym.families.splits import load_scenario
-from ss_gym.scenarios import SPLITS, Scenario, scenario_id
+from ss_gym.scenarios import SPLITS, scenario_id
 from tests.adversary.genes import Genes
 from tests.adversary.invariants import check_store, play
 from tests.adversary.language import action, verification
@@ -31,8 +30,9 @@ def environments(family: str) -> tuple[CustomerServiceEnvironment, ...]:
     return tuple(CustomerServiceEnvironment(family=family, max_turns=turns, max_steps=steps) for turns, steps in LIMITS)
 
 
-def actions(scenario: Scenario, genes: Genes) -> Iterator[str]:
-    """The actions that the bytes stand for; half of the episodes begin with a verified customer."""
+def actions(env: CustomerServiceEnvironment, genes: Genes) -> Iterator[str]:
+    """The actions that the bytes stand for, once an episode has begun; half begin with a verified customer."""
+    scenario = env.scenario
     values = values_of([scenario])
     if genes.below(2):
         yield verification(scenario.customer.email, scenario.customer.postal_code)
@@ -49,7 +49,7 @@ def check_episode(family: str, number: int, drawn: bytes) -> None:
     split, index = SPLITS[number % len(SPLITS)], number // len(SPLITS)
     genes = Genes(drawn)
     env = genes.choice(environments(family))
-    play(env, scenario_id(family, split, index), actions(load_scenario(family, split, index), genes))
+    play(env, scenario_id(family, split, index), actions(env, genes))
     check_store(env)
 
 
