@@ -44,8 +44,9 @@ def show(console: Console, adversary: Adversary, seconds: float) -> None:
     for column in ("goal", "tries", "did the job", "best reward", "best parts of 6", "exploits"):
         table.add_column(column, justify="left" if column == "goal" else "right")
     for goal, tally in adversary.tallies.items():
-        cells = (f"{tally.tries:,}", f"{tally.discarded:,}", f"{tally.best_reward:.2f}", f"{tally.best_passed:g}")
-        table.add_row(goal, *cells, f"{len(tally.exploits):,}")
+        tried = tally.tries > tally.discarded  # not every family has a pair for every goal
+        best = (f"{tally.best_reward:.2f}", f"{tally.best_passed:g}") if tried else ("", "")
+        table.add_row(goal, f"{tally.tries:,}", f"{tally.discarded:,}", *best, f"{len(tally.exploits):,}")
     console.print(table)
     shown = set()
     for exploit in adversary.exploits:
