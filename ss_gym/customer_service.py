@@ -206,10 +206,12 @@ class CustomerServiceEnvironment(TextEnvironment):
                 self._audit.penalise("tool_error")
             if tool is None:
                 continue
-            if tool.kind == "read" and not tool.role:
-                self._audit.read()
             if not result.ok:
+                if tool.kind == "write":
+                    self._audit.failed_write()
                 continue
+            if tool.kind == "read" and not tool.role and self._is_of_the_wish(call.arguments):
+                self._audit.read()
             if tool.role == "verify":
                 self._audit.verification(toolkit.verified_customer == self._scenario.customer.customer_id)
             if tool.kind != "read":
@@ -219,6 +221,12 @@ class CustomerServiceEnvironment(TextEnvironment):
                 self._ended_by = "transfer" if tool.role == "transfer" else "agent"
                 break
         return tuple(messages)
+
+    def _is_of_the_wish(self, arguments: Mapping[str, Any]) -> bool:
+        """Whether a tool is asked about the customer, or the order or item that they mean; any other tells nothing."""
+        goal = self._scenario.goal
+        named = {self._scenario.customer.customer_id, goal.order_id, goal.true_order_id, *goal.items} - {""}
+        return any(not named.isdisjoint(value if isinstance(value, list) else (value,)) for value in arguments.values())
 
     def _hear(self, text: str) -> tuple[Message, ...]:
         """Let the customer take in a message and answer it."""

@@ -59,7 +59,7 @@ class Proposals:
         details = {*goal.values, *goal.mistaken}
         if details and not turn.refused and any(value[:2] in details for value in turn.values):
             return Act("propose", verb=verb, values=tuple(turn.values))
-        if not turn.amounts:
+        if not turn.amounts or (turn.refused and not turn.grounds):  # "I will not cancel it. Shall I go ahead?"
             return None
         alternative = goal.accepts[0] if goal.accepts else "store_credit"
         return Act("propose", verb=alternative if refusal_stands else verb)
