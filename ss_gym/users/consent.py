@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ss_gym.users import concepts as c
 from ss_gym.users.clauses import Segment
-from ss_gym.users.grounds import STRONG_BITS
+from ss_gym.users.grounds import HINTS, STRONG_BITS
 
 REFUSED = c.REMEDY << c.REFUSED
 SETTLED = c.REMEDY << c.DONE | REFUSED
@@ -42,3 +42,12 @@ def names_option(segment: Segment, features: int) -> bool:
     if features & STRONG_BITS or (features >> c.POSSIBLE & c.REMEDY and not features & c.FIRST):
         return False
     return any([value.kind == "option" for value in segment.values])
+
+
+def only_refuses(segment: Segment) -> bool:
+    """Whether a segment says what is not done ("I will not refund $20"), and nothing that is.
+
+    With a reason it may refuse one item and go on to another, full stop or not.
+    """
+    bits = segment.bits
+    return bool(bits & REFUSED) and not bits & (c.REMEDY << c.POSSIBLE | c.REMEDY << c.DONE | HINTS)

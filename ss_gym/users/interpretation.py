@@ -9,7 +9,17 @@ from operator import or_
 from ss_gym.users import concepts as c
 from ss_gym.users.acts import Act, ActKind, Value
 from ss_gym.users.clauses import Segment
-from ss_gym.users.consent import AGREED, NOT_PREFERENCE, REFUSED, SETTLED, YES, asks_consent, names_option, wants_yes
+from ss_gym.users.consent import (
+    AGREED,
+    NOT_PREFERENCE,
+    REFUSED,
+    SETTLED,
+    YES,
+    asks_consent,
+    names_option,
+    only_refuses,
+    wants_yes,
+)
 from ss_gym.users.discourse import ALTERNATIVE, APPROVED, EVIDENCE, GENERAL, Draft, joined_values, settled
 from ss_gym.users.events import statements
 from ss_gym.users.grounds import HINTS, STRONG_BITS, grounds_of
@@ -166,7 +176,11 @@ class Interpretation:
 
     def _ask_confirmation(self, segment: Segment, features: int) -> None:
         """A yes is wanted, and no remedy was named; an amount told before is one of a refund."""
-        amounts = [s for s in self._segments if s.sentence <= segment.sentence and (s.bits | s.asked) & c.MONEY]
+        amounts = [
+            s
+            for s in self._segments
+            if s.sentence <= segment.sentence and (s.bits | s.asked) & c.MONEY and not only_refuses(s)
+        ]
         if amounts and features & (c.CONSENT | c.TAG | c.FINE):
             for verb in self._verbs(c.THING, reduce(or_, (s.bits | s.asked for s in amounts))):
                 draft = Draft("propose", segment, verb)
@@ -329,7 +343,7 @@ class Interpretation:
             refused |= bits >> c.POSSIBLE & c.REMEDY
         verb = (self._verbs(refused, bits & c.REMEDY) or [""])[0] if refused else ""
         grounds = grounds_of(segment, self._vocabulary, bool(refused), self._late, verb)
-        if not grounds and (not refused or bits & c.METHOD):
+        if not grounds and (not refused or (bits & c.METHOD and not refused & c.SPARE_REMEDY)):
             return  # nothing is refused, or only another way of payment
         marks = 0 if refused else EVIDENCE
         if bits & c.GENERIC and not bits & (c.DEFINITE | c.ORDER):
