@@ -48,11 +48,12 @@ class Segment:
         days_ago: those days.
         values: the typed values in it.
         mentions: ``(token position, remedy bits)`` of the remedies named in it.
+        open: features that a condition left open: "once it has been exchanged".
         events: ``(token position, event bits, whether it is said to have happened)`` of the events stated in it.
     """
 
     __slots__ = (
-        "ago", "asked", "bits", "days_ago", "early", "end", "events", "item", "leads", "mentions", "placed",
+        "ago", "asked", "bits", "days_ago", "early", "end", "events", "item", "leads", "mentions", "open", "placed",
         "question", "sentence", "start", "values",
     )  # fmt: skip
 
@@ -71,6 +72,7 @@ class Segment:
         self.values: tuple[Value, ...] = ()
         self.placed: Sequence[tuple[int, Value]] = ()
         self.mentions: list[tuple[int, int]] = []
+        self.open = 0
         self.events: tuple[tuple[int, int, bool], ...] = ()
 
     def take(self, placed: Sequence[tuple[int, Value]]) -> None:
@@ -200,7 +202,13 @@ class Parser:
 
     def note(self, verb: int, strength: int, flags: int = 0) -> None:
         """Notes a remedy in the given strength."""
-        self.clause |= ((verb << strength) | flags) & self.mask
+        self.state((verb << strength) | flags)
+
+    def state(self, bits: int) -> None:
+        """Sets features, as far as they are asserted."""
+        self.clause |= bits & self.mask
+        if self.condition:
+            self.segment.open |= bits & ~self.mask
 
     def next_is(self, words: frozenset[str]) -> bool:
         """Whether the token after the current phrase is one of ``words``."""

@@ -31,7 +31,9 @@ def grounds_of(segment: Segment, vocabulary: Vocabulary, refused: bool, late: bo
     if bits & c.ALREADY:  # "it is already active"
         bits |= bits >> c.HINT & vocabulary.already
     if not bits & STRONG_BITS:
-        if refused and bits & c.AGAIN:
+        several = bits >> c.REFUSED & c.SPARE_REMEDY
+        several &= several - 1  # "it can't be paused, nor ended again"
+        if refused and bits & c.AGAIN and not several and not bits & (c.VERIFY | c.FAILED):  # "it failed twice"
             return [vocabulary.earlier.get(verb, vocabulary.again)]
         if refused and not late:
             return [ground for bit, ground in vocabulary.hints if bits & bit][:1]
@@ -61,7 +63,7 @@ def _combined(segment: Segment, bits: int, vocabulary: Vocabulary) -> int:
         found |= c.G_NOT_FOUND if bits & _ORDER or not bits & (c.ACCOUNT | _PERSONAL) else c.G_NOT_VERIFIED
     if bits & c.UNMATCHED:
         found |= c.G_NOT_FOUND if bits & _ORDER and not bits & _PERSONAL else c.G_NOT_VERIFIED
-    if bits & c.VERIFY and bits & c.FAILED:
+    if bits & (c.VERIFY | c.W_NOT_VERIFIED) and bits & c.FAILED:
         found |= c.G_NOT_VERIFIED
     if bits & c.EXISTED and (bits & c.ALREADY or segment.is_dated()):
         found |= c.G_ALREADY

@@ -114,6 +114,8 @@ class Interpretation:
         if len(drafts) == before:
             if segment.question and features & c.ASK:
                 self._ask_unnamed(segment)
+            elif features & c.ASK and features & c.PLEASE and self._named_just_before(segment):
+                self._ask(segment, self._named_just_before(segment))  # "Please give me both."
             elif segment.values or segment.bits & _FACTS:
                 drafts.append(Draft("inform", segment))
         if segment.events and not segment.question:
@@ -155,10 +157,14 @@ class Interpretation:
 
     def _ask_unnamed(self, segment: Segment) -> None:
         """Asks for what the sentence before named ("could you share it?"), or else something unknown."""
-        index = self._segments.index(segment)
-        before = self._segments[index - 1].bits & c.SLOTS if index else 0
+        before = self._named_just_before(segment)
         number = c.S_ORDER if segment.asked & c.ORDER else c.S_OTHER  # "could you check the number?"
         self._ask(segment, before or number)
+
+    def _named_just_before(self, segment: Segment) -> int:
+        """The slots that the segment before names."""
+        index = self._segments.index(segment)
+        return self._segments[index - 1].bits & c.SLOTS if index else 0
 
     def _ask_preference(self, segment: Segment, features: int, slots: int, mentioned: list[str]) -> None:
         """Asks "would you prefer a refund or store credit?", or for the option of what is offered."""
@@ -177,10 +183,24 @@ class Interpretation:
                 for amount in amounts:
                     draft.values = joined_values(amount.values, draft.values)
                 self._drafts.append(draft)
+        elif features & (c.TAG | c.FINE) and (named := self._named_before(segment)):
+            self._propose(segment, named, 0)
         elif features & (c.CONSENT | c.CONFIRM | c.S_RIGHT | c.LIKE) or segment.question:
             titles = sum(value.kind == "title" for value in segment.values)
             either = segment.question and features & c.OR and titles > 1
             self._drafts.append(Draft("ask", segment, slot="item" if either else "confirmation"))
+
+    def _named_before(self, segment: Segment) -> str:
+        """The one remedy of this family that the message names, as in "Pause for 2 months. Good to go?"."""
+        named = 0
+        for earlier in self._segments:
+            if earlier is segment:
+                break
+            features = earlier.bits | earlier.asked
+            if features & _SETTLED:
+                return ""
+            named |= features & c.SPARE_REMEDY
+        return "" if not named or named & (named - 1) else self._verbs(named, named)[0]
 
     # --- remedies ---------------------------------------------------------------------------------
 

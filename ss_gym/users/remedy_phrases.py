@@ -63,10 +63,15 @@ def _possible(p: Parser, verb: int) -> None:
 def participle(p: Parser, bits: int, negated: int) -> None:
     """Reads "refunded", "exchanged": the verb itself names the remedy."""
     p.clause |= bits
+    if p.aux == MODAL and p.tokens[p.position - 1] == "would":  # "we'd exchanged it" is "we had"
+        p.aux = PERFECT
     alone = p.aux == NONE and p.subject == NOBODY
     if alone and (p.position == p.segment.start or (p.position == p.clause_start and p.next_is(_OBJECTS))):
         p.note(bits, c.DONE, c.STATE)
         return
+    bare = (p.aux == NONE and p.subject != ME) or (p.aux == PERFECT and p.subject == YOU)
+    if bare and not p.negated and not bits & c.SPARE_REMEDY:
+        p.clause |= c.EXISTED & p.mask  # "with the rug already exchanged", "you have had it exchanged already"
     _completed(p, bits)
     p.head = 0
 
@@ -194,7 +199,7 @@ def on_its_way(p: Parser, bits: int, negated: int) -> None:
         return
     if p.head & c.REMEDY:
         p.note(p.head & c.REMEDY, c.DONE, c.STATE)
-    else:
+    elif not (bits and p.negated):  # "nothing is on its way"
         p.clause |= (bits or c.G_NOT_DELIVERED) & p.mask
 
 
