@@ -14,6 +14,7 @@ import gymnasium as gym
 from ss_baselines.agents import Agent, load_agent
 from ss_baselines.report import EpisodeRecord, Evaluation
 from ss_gym.agents.conversation import Conversation
+from ss_gym.families import import_packages
 from ss_gym.families.splits import split_size
 from ss_gym.scenarios import parse_scenario_id, scenario_id
 from ss_gym.types import Completion
@@ -23,6 +24,7 @@ class _Lane:
     """One environment and the conversation that is going on in it."""
 
     def __init__(self, env_id: str, env_kwargs: Mapping[str, Any], keep_messages: bool) -> None:
+        import_packages()  # a process that was spawned knows no ids but ours
         self._env = gym.make(env_id, **env_kwargs)
         self._keep_messages = keep_messages
         self.conversation = Conversation()
@@ -197,6 +199,7 @@ def evaluate(
     kwargs = dict(env_kwargs or {})
     if workers < 1 or batch < 1:
         raise ValueError(f"workers and batch must be at least 1, got {workers} and {batch}")
+    import_packages()
     env = gym.make(env_id, **kwargs)
     chosen = _named(family_of(env), split, episodes, pairs, scenario_ids)
     env.close()

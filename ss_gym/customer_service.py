@@ -33,10 +33,6 @@ PromptStyle = Literal["full", "compact"]
 _TOO_MANY_CALLS = encode({"error": f"not run: a message may hold {MAX_CALLS} tool calls, send the rest in another"})
 # A key of a JSON object.
 _RAW = re.compile(r'"\w+" ?:')
-# Reads that look at no order.
-_NO_LOOK = frozenset(
-    ("find_customer", "verify_identity", "get_policy", "get_exchange_options", "check_address", "date_after")
-)
 
 
 class CustomerServiceEnvironment(TextEnvironment):
@@ -210,19 +206,27 @@ class CustomerServiceEnvironment(TextEnvironment):
                 self._audit.penalise("tool_error")
             if tool is None:
                 continue
-            if tool.kind == "read" and call.name not in _NO_LOOK:
-                self._audit.read()
             if not result.ok:
+                if tool.kind == "write":
+                    self._audit.failed_write()
                 continue
-            if call.name == "verify_identity":
+            if tool.kind == "read" and not tool.role and self._is_of_the_wish(call.arguments):
+                self._audit.read()
+            if tool.role == "verify":
                 self._audit.verification(toolkit.verified_customer == self._scenario.customer.customer_id)
             if tool.kind != "read":
                 before, self._effects = self._effects, back_end.effects()
                 self._audit.write(self._acted, before, self._effects)
             if tool.kind == "end":
-                self._ended_by = "transfer" if call.name == "transfer_to_human" else "agent"
+                self._ended_by = "transfer" if tool.role == "transfer" else "agent"
                 break
         return tuple(messages)
+
+    def _is_of_the_wish(self, arguments: Mapping[str, Any]) -> bool:
+        """Whether a tool is asked about the customer, or the order or item that they mean; any other tells nothing."""
+        goal = self._scenario.goal
+        named = {self._scenario.customer.customer_id, goal.order_id, goal.true_order_id, *goal.items} - {""}
+        return any(not named.isdisjoint(value if isinstance(value, list) else (value,)) for value in arguments.values())
 
     def _hear(self, text: str) -> tuple[Message, ...]:
         """Let the customer take in a message and answer it."""

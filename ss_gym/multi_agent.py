@@ -21,7 +21,7 @@ from ss_gym.commerce.records import Effect
 from ss_gym.commerce.remedies import REMEDIES, total, verb_of
 from ss_gym.customer_service import CustomerServiceEnvironment
 from ss_gym.families import load_family
-from ss_gym.rendering import transcript
+from ss_gym.rendering import print_messages, transcript
 from ss_gym.scenarios import Goal
 from ss_gym.spaces import Utterance
 from ss_gym.users.briefing import briefing
@@ -163,7 +163,7 @@ class ConversationAEC(AECEnv[str, Any, str]):  # type: ignore[misc]  # PettingZo
             self._show(CUSTOMER, parse_action(action, 0).say)
         self._accumulate_rewards()
         if self.render_mode == "human":
-            print(f"{agent}: {action}")
+            print_messages([{"role": "user" if agent == CUSTOMER else "assistant", "content": action}])
 
     def render(self) -> str | None:
         """The conversation so far as text in ``"ansi"`` mode; None otherwise."""

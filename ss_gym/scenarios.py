@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from ss_gym.commerce.records import Effect, Ground, Reason, Verb, World
+from ss_gym.commerce.records import Effect, Ground, Reason, Verb
 from ss_gym.commerce.rules import PolicyRules
 
 SPLITS = ("train", "dev", "test")
@@ -42,7 +42,7 @@ class Outcome(NamedTuple):
     """The one right way to end, compiled from the policy engine.
 
     Attributes:
-        verdict: the main remedy: refund, store_credit, exchange, refuse or transfer.
+        verdict: the main remedy, or refuse, transfer or inform.
         effects: the exact set of changes in the database.
         grounds: reasons of refusal that the customer must be given: one of each set, where a set
             holds the reasons that are all true of one refused item. Empty if nothing is refused.
@@ -50,6 +50,8 @@ class Outcome(NamedTuple):
         consents: what the customer must agree to before the writes.
         known: what else is true and may be told, where the customer only wants to know something.
         also_true: reasons that are true besides, and may be told.
+        standing: remedies whose state there is from the beginning, such as that of a paused subscription:
+            to say so is no claim of having done it.
     """
 
     verdict: Verdict
@@ -59,6 +61,7 @@ class Outcome(NamedTuple):
     consents: tuple[DueConsent, ...]
     known: tuple[Fact, ...] = ()
     also_true: frozenset[Ground] = frozenset()
+    standing: frozenset[Verb] = frozenset()
 
 
 class Customer(NamedTuple):
@@ -151,7 +154,8 @@ class Scenario:
         kind: which of the family's kinds of case it is.
         today: the logical date, ISO.
         rules: the shop's policy parameters.
-        world: the rows it adds to the catalogue.
+        world: the rows that the family's back end opens, a tuple of them a table: in the shop, those that are added
+            to the catalogue (``ss_gym.commerce.records.World``).
         customer: the person.
         goal: the wish.
         outcome: the right end.
@@ -166,7 +170,7 @@ class Scenario:
     kind: str
     today: str
     rules: PolicyRules
-    world: World
+    world: tuple[Any, ...]
     customer: Customer
     goal: Goal
     outcome: Outcome

@@ -21,9 +21,10 @@ from ss_gym.frozen import freeze
 from ss_gym.json_text import encode
 from ss_gym.types import ToolCall, ToolResult
 
-__all__ = ["Money", "Tool", "ToolError", "ToolKind", "Toolkit", "tool", "toolkit_of", "with_options"]
+__all__ = ["Money", "Tool", "ToolError", "ToolKind", "ToolRole", "Toolkit", "tool", "toolkit_of", "with_options"]
 
 ToolKind = Literal["read", "write", "end"]
+ToolRole = Literal["", "verify", "aside", "transfer"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _SECTION = re.compile(r"^(Args|Arguments|Returns|Raises|Examples?|Notes?):\s*$", re.MULTILINE)
@@ -45,6 +46,7 @@ class Tool:
         arguments: how each argument is read, by name.
         required: names of the arguments that have no default.
         schema: the OpenAI function schema; it can't be changed, ``copy.deepcopy`` gives a copy that can.
+        role: what it is to an audit beyond its kind; see ``tool``.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Tool:
     arguments: Mapping[str, Argument]
     required: tuple[str, ...]
     schema: dict[str, Any]
+    role: ToolRole = ""
 
     def read(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Checks and converts the arguments of a call.
@@ -80,7 +83,7 @@ class Tool:
         return f'{self.name}: unexpected argument "{shorten(name)}"; it takes {takes}'
 
 
-def tool(kind: ToolKind) -> Callable[[_F], _F]:
+def tool(kind: ToolKind, role: ToolRole = "") -> Callable[[_F], _F]:
     """Marks a method of a ``Toolkit`` as a tool.
 
     The method's annotations may be ``str``, ``int``, ``float``, ``bool``, ``Money``,
@@ -90,10 +93,13 @@ def tool(kind: ToolKind) -> Callable[[_F], _F]:
 
     Args:
         kind: ``"read"``, ``"write"`` or ``"end"``.
+        role: what an audit takes a call for: ``"verify"`` is an attempt to verify the customer, ``"aside"`` a look at
+            nothing of theirs, and ``"transfer"`` an end that hands the conversation over.
     """
 
     def mark(function: _F) -> _F:
         function.__tool_kind__ = kind  # type: ignore[attr-defined]
+        function.__tool_role__ = role  # type: ignore[attr-defined]
         return function
 
     return mark
@@ -245,7 +251,8 @@ def _describe(name: str, function: Callable[..., Any]) -> Tool:
         },
     }
     kind: ToolKind = function.__tool_kind__  # type: ignore[attr-defined]
-    return Tool(name, kind, function, arguments, tuple(required), freeze(schema))
+    role: ToolRole = function.__tool_role__  # type: ignore[attr-defined]
+    return Tool(name, kind, function, arguments, tuple(required), freeze(schema), role)
 
 
 def _read_docstring(name: str, function: Callable[..., Any]) -> tuple[str, dict[str, str]]:

@@ -12,6 +12,7 @@ from typing import Any
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec, WrapperSpec
 
+from ss_gym.families import import_packages
 from ss_trainers.rollout import TextEnv
 
 Environment = str | EnvSpec | Callable[[], TextEnv]
@@ -32,6 +33,8 @@ def spec_of(env_id: str) -> EnvSpec:
     module, _, name = env_id.rpartition(":")
     if module:
         import_module(module)
+    else:
+        import_packages()
     return gym.spec(name)
 
 

@@ -8,3 +8,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # No test reaches a model hub by accident; those marked network unset it.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+# A package of its own, which is installed before it is tested: see test_external.py.
+collect_ignore = ["external"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from ss_baselines.agents.conduct import Conduct
 from ss_baselines.agents.desk import Desk, Moves, tool_call
 from ss_baselines.agents.notes import listing
@@ -44,6 +46,8 @@ def _trust_email(desk: Desk) -> Moves[bool]:
 def verify(desk: Desk) -> Moves[bool]:
     """One attempt at verification with what is known."""
     case = desk.case
+    if desk.plan.verify is not None:
+        return (yield from desk.plan.verify(desk))
     call = tool_call("verify_identity", email=case.email, postal_code=case.postal_code)
     [result] = yield from desk.call(call)
     case.customer_id = result.get("customer_id", "") if result.get("verified") else ""
@@ -69,8 +73,8 @@ def locate(desk: Desk, conduct: Conduct) -> Moves[None]:
 def read_order(desk: Desk, order_id: str, check_owner: bool = True) -> Moves[None]:
     """Reads an order, or whatever the desk's numbers stand for, and what the desk needs to know of it."""
     case, plan = desk.case, desk.plan
-    if plan.read is not None:
-        yield from plan.read(desk, order_id, check_owner)
+    if plan.read_order is not None:
+        yield from plan.read_order(desk, order_id, check_owner)
         return
     order, *facts = yield from desk.call(
         tool_call("get_order", order_id=order_id), *[tool_call(name, order_id=order_id) for name in plan.facts]
@@ -94,17 +98,22 @@ def _search(desk: Desk, check_owner: bool) -> Moves[None]:
     if desk.plan.search is not None:
         yield from desk.plan.search(desk, check_owner)
         return
-    [account] = yield from desk.call(tool_call("list_orders", customer_id=case.customer_id))
-    orders = account.get("orders", [])
-    wanted = named(case.said, [title for order in orders for title in order["items"]])
-    found = [order["order_id"] for order in orders if wanted.intersection(order["items"])]
-    desk.note(lambda: listing({order["order_id"]: order["items"] for order in orders}, wanted))
+    orders = yield from (desk.plan.list_orders or _list_orders)(desk)
+    wanted = named(case.said, [title for titles in orders.values() for title in titles])
+    found = [number for number, titles in orders.items() if wanted.intersection(titles)]
+    desk.note(lambda: listing(orders, wanted))
     if len(found) > 1 and case.order_number not in found:
         yield from desk.say(desk.words("ask_order"))
     if case.order_number in found:
         yield from read_order(desk, case.order_number, check_owner)
     elif found:
         yield from read_order(desk, found[0], check_owner)
+
+
+def _list_orders(desk: Desk) -> Moves[Mapping[str, Sequence[str]]]:
+    """The titles in each of the account's orders."""
+    [account] = yield from desk.call(tool_call("list_orders", customer_id=desk.case.customer_id))
+    return {order["order_id"]: order["items"] for order in account.get("orders", [])}
 
 
 def _choose_lines(desk: Desk, order: Order) -> Moves[None]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 from ss_baselines.agents.judgement import Judge
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from ss_baselines.agents.conduct import Conduct
     from ss_baselines.agents.desk import Desk, Moves
 
-# Family -> "module:plan". A string, so that only the desks that are worked at are imported.
+# Family -> "module:plan". A string, so that only the desks that are worked at are imported; packages add theirs by
+# the entry-point group "ss_baselines.plans".
 PLANS: Mapping[str, str] = {
     "address_change": "ss_baselines.agents.address_change:PLAN",
     "cancel": "ss_baselines.agents.cancel:PLAN",
@@ -57,9 +59,13 @@ class Plan:
         reads_shipment: whether the shipment of an order on its way is read, too.
         reason_of: why a customer asks, from what they say; empty if their words do not tell.
         asks_reason: whether the policy depends on it.
-        read: reads what a number stands for, where that is no order; the last argument says whether it must be the
-            customer's.
-        search: looks for what the customer means where they have no number or a wrong one, likewise.
+        verify: one attempt at verification with what is known; gives whether it worked. By verify_identity if None.
+        read_order: reads an order, or what a number stands for instead, unless it is somebody else's and that
+            matters, and sets ``order`` and ``wanted`` of the case. By get_order and ``facts`` if None.
+        list_orders: gives the titles in each of the account's orders, by number. By list_orders if None.
+        search: looks for what the customer means where they have no number or a wrong one, instead of a look
+            through ``list_orders``; the argument says whether it must be the customer's.
+        arguments: what its tools call what every agent knows: ``{"loan_id": "order_id"}``.
         slots: what the sentences of a refusal may name besides titles, window, date and number.
         take_details: notes in ``case.details`` what else a message tells of the wish, and gives the rest of it.
         whole_orders: whether a wish is about an order with all its lines.
@@ -76,8 +82,11 @@ class Plan:
     reads_shipment: bool = False
     reason_of: Callable[[Heard], str] = _no_reason
     asks_reason: bool = False
-    read: Callable[[Desk, str, bool], Moves[None]] | None = None
+    verify: Callable[[Desk], Moves[bool]] | None = None
+    read_order: Callable[[Desk, str, bool], Moves[None]] | None = None
+    list_orders: Callable[[Desk], Moves[Mapping[str, Sequence[str]]]] | None = None
     search: Callable[[Desk, bool], Moves[None]] | None = None
+    arguments: Mapping[str, str] = field(default_factory=dict)
     slots: Callable[[Case], Mapping[str, str]] = _no_slots
     take_details: Callable[[Case, str], str] = _no_details
     whole_orders: bool = False
@@ -90,9 +99,11 @@ def plan_of(family: str) -> Plan:
     Raises:
         ValueError: if there is none.
     """
-    if family not in PLANS:
-        raise ValueError(f"scripted agents have no plan for {family or 'this prompt'!r}: they know {', '.join(PLANS)}")
-    module, _, attribute = PLANS[family].partition(":")
+    found = {entry.name: entry.value for entry in entry_points(group="ss_baselines.plans")} | dict(PLANS)
+    if family not in found:
+        raise ValueError(f"scripted agents have no plan for {family or 'this prompt'!r}: they know {', '.join(found)}")
+    module, _, attribute = found[family].partition(":")
     plan: Any = getattr(import_module(module), attribute)
-    assert isinstance(plan, Plan)
+    if not isinstance(plan, Plan):
+        raise TypeError(f"the plan of {family}, {found[family]}, must be a Plan, got {plan!r:.80}")
     return plan

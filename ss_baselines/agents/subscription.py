@@ -218,7 +218,7 @@ PLAN = Plan(
     ),
     transfers=("fee_over_limit", "charge_dispute"),
     reason_of=wish_of,
-    read=read_subscription,
+    read_order=read_subscription,
     search=search,
     slots=_slots,
 )

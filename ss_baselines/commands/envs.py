@@ -9,12 +9,13 @@ from inspect import Parameter, signature
 from typing import Any
 
 import gymnasium as gym
-from gymnasium.envs.registration import load_env_creator
+from gymnasium.envs.registration import EnvSpec, load_env_creator
 from rich.console import Console
 from rich.table import Column, Table
 
 from ss_gym.customer_service import CustomerServiceEnvironment
 from ss_gym.environment import TextEnvironment
+from ss_gym.families import import_packages
 from ss_gym.families.splits import split_size
 from ss_gym.spelling import nearest
 
@@ -22,8 +23,14 @@ NAMESPACE = "StateSet/"
 
 
 def own_ids() -> list[str]:
-    """The ids that this package registers, sorted."""
-    return sorted(env_id for env_id in gym.registry if env_id.startswith(NAMESPACE))
+    """The ids that this package registers, and those of families that other packages bring, sorted."""
+    import_packages()
+    return sorted(env_id for env_id, spec in gym.registry.items() if env_id.startswith(NAMESPACE) or _is_family(spec))
+
+
+def _is_family(spec: EnvSpec) -> bool:
+    """Whether an id stands for the customers of a family."""
+    return isinstance(spec.entry_point, str) and spec.entry_point.startswith("ss_gym.") and "family" in spec.kwargs
 
 
 def text_ids() -> list[str]:
@@ -41,6 +48,8 @@ def check_environment_id(env_id: str) -> None:
     if ":" in env_id or env_id in gym.registry:
         return
     ids = own_ids()
+    if env_id in ids:
+        return
     near = get_close_matches(env_id, ids, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(ids)}"
     raise ValueError(f"no environment '{env_id}'; {hint}")

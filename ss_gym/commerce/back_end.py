@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import cast
 
-from ss_gym.commerce.records import Effect
+from ss_gym.commerce.records import Effect, World
 from ss_gym.commerce.store import Store
 from ss_gym.commerce.toolkit import CommerceToolkit
 from ss_gym.scenarios import Scenario
@@ -26,7 +27,7 @@ class CommerceBackEnd:
 
     def begin(self, scenario: Scenario) -> CommerceToolkit:
         """Forgets the last episode and opens the world of a scenario."""
-        self._store.open(scenario.world, scenario.today)
+        self._store.open(cast(World, scenario.world), scenario.today)
         return CommerceToolkit(self._store, scenario.rules, family=self._policy, tools=self._tools)
 
     def effects(self) -> frozenset[Effect]:

@@ -52,7 +52,7 @@ class DeliveryTools(Toolkit):
             "goodwill_credit": dollars(given) if given else None,
         }
 
-    @tool(kind="read")
+    @tool(kind="read", role="aside")
     def date_after(self, day: str, days: int) -> dict[str, Any]:
         """Work out the date some days after another one.
 

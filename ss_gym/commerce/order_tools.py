@@ -79,7 +79,7 @@ class OrderTools(Toolkit):
             "redirected": redirected_to is not None,
         }
 
-    @tool(kind="read")
+    @tool(kind="read", role="aside")
     def check_address(self, postal_code: str) -> dict[str, Any]:
         """Find out whether parcels are delivered to a postal code.
 

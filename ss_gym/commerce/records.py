@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 # Why a customer asks; these are the reasons for a return, other families have others.
 ReturnReason = Literal["changed_mind", "damaged", "wrong_item", "defective", "not_received"]
@@ -99,7 +99,7 @@ class OrderFacts(NamedTuple):
 class World(NamedTuple):
     """The rows that one scenario adds to the catalogue: a tuple of rows a table, in schema order.
 
-    The last two change rows of the catalogue instead: what is in stock and what it costs that day.
+    ``stock`` and ``prices`` change rows of the catalogue instead: what is in stock and what it costs that day.
     """
 
     customers: tuple[tuple[str, str, str], ...]  # customer_id, name, email
@@ -124,6 +124,11 @@ class World(NamedTuple):
     prices: tuple[tuple[str, int], ...] = ()  # variant_id, price_cents
     goodwill_credits: tuple[tuple[str, str, str, int, str], ...] = ()
     # credit_id, customer_id, order_id, amount_cents, created_on
+
+
+def order_lines(world: tuple[Any, ...]) -> tuple[tuple[str, str, str, str, int, int, str], ...]:
+    """The lines of all orders in a shop's world; none in the world of another back end."""
+    return world.order_items if isinstance(world, World) else ()
 
 
 # One normalised change that a tool made, compared as a set with what was acceptable:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
-from ss_gym.commerce.records import Effect, Verb, World
+from ss_gym.commerce.records import Effect, Verb
 
 
 class Remedy(NamedTuple):
@@ -26,7 +27,7 @@ class Remedy(NamedTuple):
     follows: bool = False
 
 
-REMEDIES: Mapping[Verb, Remedy] = {
+_REMEDIES: dict[Verb, Remedy] = {
     "refund": Remedy("item", "refunded", "refund", told=True),
     "store_credit": Remedy("item", "credited", "store_credit", told=True),
     "exchange": Remedy("item", "exchanged"),
@@ -38,6 +39,7 @@ REMEDIES: Mapping[Verb, Remedy] = {
     "resume": Remedy("subscription", "active"),
     "unsubscribe": Remedy("subscription", "cancelled", "fee"),
 }
+REMEDIES: Mapping[Verb, Remedy] = MappingProxyType(_REMEDIES)
 _VERBS = {(remedy.kind, remedy.status): verb for verb, remedy in REMEDIES.items()}
 # What pays, and the remedy that a payment alone is: a further part of a split refund marks no item anew.
 _PAYMENTS: Mapping[str, Verb] = {"refund": "refund", "store_credit": "store_credit"}
@@ -50,6 +52,25 @@ class Write(NamedTuple):
     verb: Verb
     items: frozenset[str]
     amount_cents: int
+
+
+def add_remedy(verb: Verb, remedy: Remedy) -> None:
+    """Makes a remedy of another package known to audits and customers; adding it again changes nothing.
+
+    Args:
+        verb: what lexicons, goals and consents call it.
+        remedy: how it shows.
+
+    Raises:
+        ValueError: if the name, or the effect that marks the remedy, is another remedy's.
+    """
+    mark = (remedy.kind, remedy.status)
+    if REMEDIES.get(verb, remedy) != remedy:
+        raise ValueError(f"the remedy {verb} is known already, as {REMEDIES[verb]}")
+    if _VERBS.get(mark, verb) != verb:
+        raise ValueError(f"the effects {mark} of the remedy {verb} mark {_VERBS[mark]} already")
+    _REMEDIES[verb] = remedy
+    _VERBS[mark] = verb
 
 
 def verb_of(effect: Effect) -> Verb:
@@ -70,15 +91,6 @@ def made(effects: Iterable[Effect]) -> set[Verb]:
         if verb := verb_of(effect) or _PAYMENTS.get(str(effect[0]), ""):
             found.add(verb)
     return found
-
-
-def standing(world: World, subjects: Iterable[str]) -> set[Verb]:
-    """The remedies whose state subscriptions among the subjects have from the beginning: one that is paused.
-
-    To say so is no claim of having done it. What was done to an order earlier has a date, and is told as such.
-    """
-    wanted = set(subjects)
-    return {_VERBS[("subscription", row[5])] for row in world.subscriptions if row[0] in wanted}
 
 
 def remedied(effects: Iterable[Effect]) -> set[str]:

@@ -1,7 +1,7 @@
 """The parameters of a shop's written policy, whatever the policy is about.
 
 The rules of a family are a frozen dataclass of integers whose names end in their unit: ``_days``,
-``_months``, ``_percent`` or ``_cents``. The policy text calls them by these names, without ``_cents``.
+``_months``, ``_percent``, ``_cents`` or ``_count``. The policy text calls them by these names, without ``_cents``.
 """
 
 from __future__ import annotations
@@ -13,8 +13,15 @@ from typing import Any, ClassVar, Literal, Protocol
 
 from ss_gym.commerce.records import dollars
 
-RuleKind = Literal["days", "months", "percent", "money"]
-_UNITS: Mapping[str, RuleKind] = {"days": "days", "months": "months", "percent": "percent", "cents": "money"}
+ToldKind = Literal["days", "months", "percent", "money"]
+RuleKind = ToldKind | Literal["count"]
+_UNITS: Mapping[str, RuleKind] = {
+    "days": "days",
+    "months": "months",
+    "percent": "percent",
+    "cents": "money",
+    "count": "count",
+}
 
 
 class PolicyRules(Protocol):
@@ -73,9 +80,9 @@ def compact(rules: PolicyRules) -> str:
     return " | ".join(parts)
 
 
-def typed_values(rules: PolicyRules) -> list[tuple[RuleKind, int]]:
-    """Each rule as a typed value that an agent may tell."""
-    return [(unit, getattr(rules, name)) for name, unit in units(type(rules)).items()]
+def typed_values(rules: PolicyRules) -> list[tuple[ToldKind, int]]:
+    """Each rule as a typed value that an agent may tell; a count ("twice") is none."""
+    return [(unit, getattr(rules, name)) for name, unit in units(type(rules)).items() if unit != "count"]
 
 
 def window_of(rules: PolicyRules) -> int | None:

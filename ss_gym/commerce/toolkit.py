@@ -66,7 +66,7 @@ class CommerceToolkit(OrderTools, DeliveryTools, SubscriptionTools):
             # JSON can escape half of a surrogate pair, which UTF-8 can't hold.
             raise ToolError(f"{tool.name}: an argument holds a character that is not valid Unicode") from None
 
-    @tool(kind="read")
+    @tool(kind="read", role="aside")
     def find_customer(self, email: str) -> dict[str, Any]:
         """Find an account by e-mail. This does not verify anybody.
 
@@ -76,7 +76,7 @@ class CommerceToolkit(OrderTools, DeliveryTools, SubscriptionTools):
         row = self._store.row("SELECT customer_id, name FROM customers WHERE email = ?", email.strip())
         return {"customer_id": row[0], "name": row[1]} if row else NOT_FOUND
 
-    @tool(kind="read")
+    @tool(kind="read", role="verify")
     def verify_identity(self, email: str, postal_code: str) -> dict[str, Any]:
         """Verify the customer by what they told you.
 
@@ -164,7 +164,7 @@ class CommerceToolkit(OrderTools, DeliveryTools, SubscriptionTools):
             return NOT_FOUND
         return {"status": row[0], "carrier": row[1], "expected_on": row[2], "delivered_on": row[3]}
 
-    @tool(kind="read")
+    @tool(kind="read", role="aside")
     def get_exchange_options(self, item_id: str) -> dict[str, Any]:
         """List the other options of an item's product, with price and stock.
 
@@ -191,7 +191,7 @@ class CommerceToolkit(OrderTools, DeliveryTools, SubscriptionTools):
             ],
         }
 
-    @tool(kind="read")
+    @tool(kind="read", role="aside")
     def get_policy(self, topic: Topic) -> dict[str, Any]:
         """Read a section of the policy.
 
@@ -295,7 +295,7 @@ class CommerceToolkit(OrderTools, DeliveryTools, SubscriptionTools):
         self._store.execute("INSERT INTO notes VALUES (?, ?, ?, ?)", (note_id, order_id, text, self._store.today))
         return {"note_id": note_id}
 
-    @tool(kind="end")
+    @tool(kind="end", role="transfer")
     def transfer_to_human(self, reason: TransferReason, summary: str) -> dict[str, Any]:
         """Hand the conversation over to a human colleague, which ends it for you.
 

@@ -17,7 +17,7 @@ _MOST = 2.0  # ratios above this are not told apart
 
 
 class StateFeatures:
-    """Features of a conversation of one family: flags, and ratios of what was read to the policy's limits.
+    """Features of a conversation of one family: flags, and what was read against the policy's limits.
 
     Called with a ``DialogueState`` and which choices of the menu are available, it gives a vector
     ``(len(names),)`` of numbers from 0 to 2.
@@ -41,16 +41,15 @@ class StateFeatures:
             *(f"order {status}" for status in _ORDER_STATUSES),
             *(f"item {status}" for status in _STATUSES),
             *(f"days over {name}" if unit == "days" else f"price over {name}" for name, unit in self._ratios),
+            *(f"within {name}" for name, _ in self._ratios),
             *(
-                "final sale",
-                "gift card",
                 "electronics",
                 "several wanted",
                 "ordinary share",
                 "number told",
                 "failed twice",
             ),
-            *("options", "option named", "delivered", "quote over limit"),
+            *("options", "option named", "quote over limit"),
             *(f"heard {name}" for name in HEARD),
             *(f"can {name}" for name in FamilyMenu(family).names),
             *("replies", "steps"),
@@ -64,10 +63,10 @@ class StateFeatures:
         values += [case.reason == reason for reason in _REASONS]
         values += [order is not None and order.status == status for status in _ORDER_STATUSES]
         values += [first is not None and first.status == status for status in _STATUSES]
-        values += [self._ratio(state, name, unit) for name, unit in self._ratios]
+        ratios = [self._ratio(state, name, unit) for name, unit in self._ratios]
+        values += [ratio or 0.0 for ratio in ratios]
+        values += [ratio is not None and ratio <= 1.0 for ratio in ratios]
         values += [
-            any(line.final_sale for line in wanted),
-            any(line.category == "gift_card" for line in wanted),
             any(line.category == "electronics" for line in wanted),
             len(wanted) > 1,
             len(ordinary(state)) / len(wanted) if wanted else 0.0,
@@ -75,7 +74,6 @@ class StateFeatures:
             state.failed > 1,
             bool(state.options),
             bool(state.option),
-            order is not None and order.days is not None,
             state.quoted() > getattr(case.terms, "transfer_limit_cents", np.inf),
         ]
         values += [state.heard[name] for name in HEARD]
@@ -83,9 +81,9 @@ class StateFeatures:
         values += [state.replies / 12, state.steps / 40]
         return np.minimum(np.array(values, np.float32), _MOST)
 
-    def _ratio(self, state: DialogueState, name: str, unit: str) -> float:
-        limit = getattr(state.case.terms, name, 0)
+    def _ratio(self, state: DialogueState, name: str, unit: str) -> float | None:
+        """What was read over the policy's limit; None before it was."""
+        limit, order = getattr(state.case.terms, name, 0), state.case.order
         if unit == "money":
-            return state.price() / limit if limit else 0.0
-        days = state.case.order.days if state.case.order else None
-        return days / limit if days and limit else 0.0
+            return state.price() / limit if limit and state.case.wanted else None
+        return order.days / limit if limit and order is not None and order.days is not None else None

@@ -57,6 +57,24 @@ class Family(Protocol):
 
 
 @cache
+def import_packages() -> None:
+    """Imports every package that brings a family, which registers the ids of its environments.
+
+    ``gymnasium.make("package:Name/Id-v0")`` imports the one package by itself; this is for lists of ids, and for ids
+    that are given without a package.
+
+    Raises:
+        ImportError: a package can't be imported; names it and the family.
+    """
+    for entry in entry_points(group="ss_gym.families"):
+        package = entry.module.partition(".")[0]
+        try:
+            import_module(package)
+        except ImportError as error:
+            raise ImportError(f"the package {package} of the family {entry.name} can't be imported: {error}") from error
+
+
+@cache
 def load_family(name: str) -> Family:
     """The family of that name, one instance a process.
 

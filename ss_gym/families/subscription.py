@@ -5,6 +5,7 @@ from __future__ import annotations
 from ss_gym.commerce.draft import day
 from ss_gym.commerce.policy import days_between
 from ss_gym.commerce.records import Effect, Ground
+from ss_gym.commerce.remedies import verb_of
 from ss_gym.commerce.subscriptions import SubscriptionFacts, early_fee, months_later, months_left
 from ss_gym.families.cases import Case
 from ss_gym.families.generator import Design, Generator, Settlement
@@ -110,6 +111,8 @@ def _settle(case: Case) -> Settlement:
     outcome = compile_outcome(
         wish, months, facts if there else None, case.verified(), case.customer.customer_id, today, rules
     )
+    if there:
+        outcome = outcome._replace(standing=frozenset({verb_of(("subscription", "", facts.status))}))
     # A proposal of the longest pause is as good as one of the pause that they wish for, where that is too long.
     lengths = dict.fromkeys((months, min(months, rules.max_pause_months))) if wish == "pause" else ()
     goal = Goal(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ss_gym.commerce.store import Store
 from ss_gym.customer_service import CustomerServiceEnvironment
+from ss_gym.families import load_family
 from ss_gym.families.splits import load_scenario, split_size
 from ss_gym.scenarios import SPLITS, Scenario, scenario_id
 from ss_gym.testing.episodes import ActingAgent, Environment, episode
@@ -81,10 +81,10 @@ def _check_openings(env: Environment, pair: tuple[Scenario, Scenario]) -> None:
 
 
 def _database_errors(scenario: Scenario) -> list[str]:
-    store = Store(scenario.split)
-    store.open(scenario.world, scenario.today)
-    errors = store.integrity_errors()
-    store.close()
+    back_end = load_family(scenario.family).open(scenario.split)
+    back_end.begin(scenario)
+    errors = back_end.integrity_errors()
+    back_end.close()
     return errors
 
 

@@ -1,8 +1,18 @@
-"""What a customer knows, in words: for a language model or a person who plays one."""
+"""What a customer knows, in words: for a language model or a person who plays one.
+
+A family may say in ``briefing.yaml`` who its customers are (``who``), what they call the number of what they ask about
+(``number``), and what they want (``wishes``) or would take instead (``remedies``), both by remedy.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
+from typing import NamedTuple
+
+from ss_gym.scenario_files import field_error, has_file, read_yaml
 from ss_gym.scenarios import Scenario
+from ss_gym.spelling import nearest
 from ss_gym.users.agenda import money
 from ss_gym.users.persona import Persona
 
@@ -20,6 +30,18 @@ _WISHES = {
     "unsubscribe": "You want to end your subscription of the {item}.",
 }
 _REMEDIES = {"store_credit": "store credit", "refund": "a refund", "repair": "a repair", "pause": "a pause"}
+_FILE = "briefing.yaml"
+
+
+class _Words(NamedTuple):
+    """What a family's customers are told about themselves."""
+
+    who: str = "a customer of an online shop"
+    number: str = "order number"
+    wishes: Mapping[str, str] = _WISHES
+    remedies: Mapping[str, str] = _REMEDIES
+
+
 _MANNERS = {
     "plain": "You write plainly.",
     "polite": "You are polite.",
@@ -35,13 +57,13 @@ see that you won't get it, say goodbye and end your message with [BYE]."""
 
 def briefing(scenario: Scenario, persona: Persona) -> str:
     """Who the customer is, what they want and know, and how to answer."""
-    goal, customer = scenario.goal, scenario.customer
+    goal, customer, words = scenario.goal, scenario.customer, _words(scenario.family)
     item = " and the ".join(goal.titles)
     lines = [
-        f"You are {customer.name}, a customer of an online shop, and you are writing to its support.",
-        _WISHES.get(goal.verb, f"You want this done: {goal.verb.replace('_', ' ')}.").format(item=item),
+        f"You are {customer.name}, {words.who}, and you are writing to its support.",
+        words.wishes.get(goal.verb, f"You want this done: {goal.verb.replace('_', ' ')}.").format(item=item),
         f"Your e-mail is {customer.email} and your postal code {customer.postal_code}.",
-        f"Your order number is {goal.order_id}." if goal.order_id else "You don't have your order number.",
+        f"Your {words.number} is {goal.order_id}." if goal.order_id else f"You don't have your {words.number}.",
     ]
     if goal.reason:
         lines.append(f"The reason is: {goal.reason.replace('_', ' ')}.")
@@ -52,7 +74,7 @@ def briefing(scenario: Scenario, persona: Persona) -> str:
     if goal.exchange_option:
         lines.append(f"If you can't have that, you would take {goal.exchange_option} in exchange.")
     if welcome:
-        named = " or ".join(_REMEDIES.get(verb, verb.replace("_", " ")) for verb in dict.fromkeys(welcome))
+        named = " or ".join(words.remedies.get(verb, verb.replace("_", " ")) for verb in dict.fromkeys(welcome))
         lines.append(f"If you can't have that, {named} is fine, too.")
     else:
         lines.append("You don't want anything else instead.")
@@ -60,3 +82,22 @@ def briefing(scenario: Scenario, persona: Persona) -> str:
         lines.append("You would like the money on another card than you paid with, if that is possible.")
     lines += [_MANNERS[persona.register], "You are in a hurry." if persona.hurried else "", _RULES]
     return " ".join(filter(None, lines))
+
+
+@cache
+def _words(family: str) -> _Words:
+    """The family's own words, where it has such a file; else the shop's."""
+    if not has_file(family, _FILE):
+        return _Words()
+    data = read_yaml(family, _FILE)
+    if not isinstance(data, dict):
+        raise field_error(family, _FILE, (), f"expected a mapping with {', '.join(_Words._fields)}, got {data!r:.80}")
+    for name, content in data.items():
+        if name not in _Words._fields:
+            raise field_error(family, _FILE, (name,), f"is not known; {nearest(str(name), _Words._fields)}")
+        expected = type(_Words._field_defaults[name])
+        if not isinstance(content, expected):
+            noun = "a text" if expected is str else "a mapping of remedies to texts"
+            raise field_error(family, _FILE, (name,), f"expected {noun}, got {content!r:.80}")
+    shared = {name: {**_Words._field_defaults[name], **data.get(name, {})} for name in ("wishes", "remedies")}
+    return _Words()._replace(**{**data, **shared})

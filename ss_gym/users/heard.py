@@ -44,7 +44,7 @@ class Heard:
         transfer: whether the agent wants to hand over.
         done: the remedies that are claimed to be done.
         proposal: the remedy that is proposed or offered last, if any.
-        amounts: every amount of the message, in cents.
+        amounts: every amount of the message in cents, but for those of what is refused.
         values: every value of the message.
         mentions_fee: whether a percentage is named.
     """
@@ -90,7 +90,7 @@ class Heard:
             if values:
                 self.values += values
             for value_kind, value, _ in values:
-                if value_kind == "money":
+                if value_kind == "money" and not (verb and kind == "refuse"):
                     amounts.append(int(value))
                 elif value_kind == "percent":
                     self.mentions_fee = True

@@ -176,7 +176,11 @@ class Interpretation:
 
     def _ask_confirmation(self, segment: Segment, features: int) -> None:
         """A yes is wanted, and no remedy was named; an amount told before is one of a refund."""
-        amounts = [s for s in self._segments if s.sentence <= segment.sentence and (s.bits | s.asked) & c.MONEY]
+        amounts = [
+            s
+            for s in self._segments
+            if s.sentence <= segment.sentence and (s.bits | s.asked) & c.MONEY and not _only_refuses(s)
+        ]
         if amounts and features & (c.CONSENT | c.TAG | c.FINE):
             for verb in self._verbs(c.THING, reduce(or_, (s.bits | s.asked for s in amounts))):
                 draft = Draft("propose", segment, verb)
@@ -326,7 +330,7 @@ class Interpretation:
             refused |= bits >> c.POSSIBLE & c.REMEDY
         verb = (self._verbs(refused, bits & c.REMEDY) or [""])[0] if refused else ""
         grounds = grounds_of(segment, self._vocabulary, bool(refused), self._late, verb)
-        if not grounds and (not refused or bits & c.METHOD):
+        if not grounds and (not refused or (bits & c.METHOD and not refused & c.SPARE_REMEDY)):
             return  # nothing is refused, or only another way of payment
         marks = 0 if refused else EVIDENCE
         if bits & c.GENERIC and not bits & (c.DEFINITE | c.ORDER):
@@ -383,6 +387,15 @@ def _names_option(segment: Segment, features: int) -> bool:
     if features & STRONG_BITS or (features >> c.POSSIBLE & c.REMEDY and not features & c.FIRST):
         return False
     return any([value.kind == "option" for value in segment.values])
+
+
+def _only_refuses(segment: Segment) -> bool:
+    """Whether a segment says what is not done ("I will not refund $20"), and nothing that is.
+
+    With a reason it may refuse one item and go on to another, full stop or not.
+    """
+    bits = segment.bits
+    return bool(bits & _REFUSED) and not bits & (c.REMEDY << c.POSSIBLE | c.REMEDY << c.DONE | HINTS)
 
 
 def _is_earlier(segment: Segment, dates_back: bool) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from ss_gym.commerce.records import World, address_values
 from ss_gym.commerce.rules import typed_values
 from ss_gym.scenarios import Scenario
@@ -9,8 +11,8 @@ from ss_gym.users.values import Inventory, Key
 
 
 def episode_inventory(scenario: Scenario) -> Inventory:
-    """The typed values that an agent may meet in a scenario, by owner."""
-    rules, world, customer_id = scenario.rules, scenario.world, scenario.customer.customer_id
+    """The typed values that an agent may meet in a scenario of the shop, by owner."""
+    rules, world, customer_id = scenario.rules, cast(World, scenario.world), scenario.customer.customer_id
     own: set[Key] = {("email", scenario.customer.email.lower()), ("postal_code", _plain(scenario.customer.postal_code))}
     other: set[Key] = set()
     _add_accounts(world, customer_id, own, other)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ss_gym.commerce.records import Verb
+from ss_gym.commerce.records import Verb, order_lines
 from ss_gym.commerce.remedies import REMEDIES
 from ss_gym.scenarios import Scenario
 from ss_gym.streams import Stream
@@ -59,7 +59,7 @@ class Proposals:
         details = {*goal.values, *goal.mistaken}
         if details and not turn.refused and any(value[:2] in details for value in turn.values):
             return Act("propose", verb=verb, values=tuple(turn.values))
-        if not turn.amounts:
+        if not turn.amounts or (turn.refused and not turn.grounds):  # "I will not cancel it. Shall I go ahead?"
             return None
         alternative = goal.accepts[0] if goal.accepts else "store_credit"
         return Act("propose", verb=alternative if refusal_stands else verb)
@@ -106,7 +106,7 @@ class Proposals:
 
     def _titles_of_orders(self) -> set[str]:
         """Whoever means a whole order means each of its items."""
-        return {line[3] for line in self._world.order_items if line[1] in self._goal.items}
+        return {line[3] for line in order_lines(self._world) if line[1] in self._goal.items}
 
     def _offers_other_option(self) -> bool:
         """Whether the option that was asked for has been refused: an exchange is now one for another."""

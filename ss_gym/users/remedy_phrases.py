@@ -144,8 +144,11 @@ def returned(p: Parser, bits: int, negated: int) -> None:
 @handlers
 def goes(p: Parser, bits: int, negated: int) -> None:
     """Reads "goes back": money that is to be paid back."""
-    if p.head & (c.THING | c.REFUND) and not p.negated:
-        _possible(p, c.THING)
+    if p.head & (c.THING | c.REFUND):
+        if p.negated:
+            p.note(c.THING, c.REFUSED)
+        else:
+            _possible(p, c.THING)
 
 
 @handlers

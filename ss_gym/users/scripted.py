@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ss_gym.commerce.records import Effect
-from ss_gym.commerce.remedies import REMEDIES, made, remedied, standing
+from ss_gym.commerce.remedies import REMEDIES, made, remedied
 from ss_gym.scenarios import Scenario, Slip
 from ss_gym.streams import Stream
 from ss_gym.users.acts import Act, Consent, CustomerAct
@@ -55,7 +55,6 @@ class ScriptedUser:
         self._persona = persona
         self._stream = stream
         self._items = frozenset(scenario.goal.items)
-        self._standing = standing(scenario.world, scenario.goal.items)
         self._item_text = " and the ".join(scenario.goal.titles)
         self._agenda = Agenda(persona.patience, persona.insists, demands_other_card=scenario.goal.wants_other_card)
         if self._goal.attack:
@@ -106,7 +105,7 @@ class ScriptedUser:
         consents: tuple[Consent, ...] = ()
         if turn.transfer and self._outcome.verdict == "transfer":
             return UserReply(self._say([CustomerAct("accept_transfer")]))
-        if turn.done - self._standing:
+        if turn.done - self._outcome.standing:
             replies += self._check_account(turn, effects)
         if turn.refused or self._refusal_stands():
             ended, more = self._hear_refusal(turn)

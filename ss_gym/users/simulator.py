@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
-from ss_gym.agents.backends import Backend, Sampling, load_backend
-from ss_gym.agents.config import AgentConfig
-from ss_gym.agents.conversation import Conversation
 from ss_gym.types import Message
 
 SCRIPTED = "scripted"
@@ -37,39 +34,6 @@ class UserSimulator(Protocol):
     def respond_batch(self, requests: Sequence[UserRequest]) -> list[str]:
         """The next message of each customer, in order."""
         ...
-
-
-class LLMUser:
-    """Customers played by a language model.
-
-    Args:
-        config: the model and how to sample from it; any backend will do.
-        backend: what answers; by default the one that ``config.model_name`` names, loaded at the first use.
-    """
-
-    def __init__(self, config: AgentConfig, backend: Backend | None = None) -> None:
-        self.config = config
-        self._backend = backend
-
-    def respond_batch(self, requests: Sequence[UserRequest]) -> list[str]:
-        """One message each, in one call of the model."""
-        if not requests:
-            return []
-        if self._backend is None:
-            self._backend = load_backend(self.config)
-        conversations = [
-            Conversation([{"role": "system", "content": request.briefing}, *request.messages]) for request in requests
-        ]
-        sampling = Sampling(self.config.max_new_tokens, self.config.temperature)
-        return [completion.text for completion in self._backend.generate(conversations, sampling)]
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickles without the model, which is loaded again."""
-        return type(self), (self.config,)
-
-    def __deepcopy__(self, memo: object) -> LLMUser:
-        """Environments that are copied, or built with the same arguments, share the model."""
-        return self
 
 
 class HumanUser:
@@ -116,5 +80,9 @@ def load_user(user: str | UserSimulator) -> UserSimulator | None:
     if user == _HUMAN:
         return HumanUser()
     if user.startswith(_LLM) and len(user) > len(_LLM):
+        # Whoever has scripted customers only does not load what models need.
+        from ss_gym.agents.config import AgentConfig
+        from ss_gym.users.llm import LLMUser
+
         return LLMUser(AgentConfig(model_name=user.removeprefix(_LLM)))
     raise ValueError(f"unknown user {user!r}: write 'scripted', 'human' or 'llm:<model name>', e.g. 'llm:stub://demo'")

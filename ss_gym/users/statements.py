@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from operator import attrgetter
 
+from ss_gym.commerce.records import order_lines
 from ss_gym.scenarios import Fact, Scenario
 from ss_gym.users.acts import Act, Value
 from ss_gym.users.vocabulary import NOTHING
@@ -42,7 +43,7 @@ class Statements:
         self._bare: set[int | str] = set()
         meant = {goal.order_id, goal.true_order_id}
         # The numbers and titles of other orders: a sentence that names one is not about the order in question.
-        lines = scenario.world.order_items
+        lines = order_lines(scenario.world)
         self._others = {row[1] for row in lines} - meant
         self._others |= {row[3] for row in lines} - {row[3] for row in lines if row[1] in meant}
         self.false: list[str] = []

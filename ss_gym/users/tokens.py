@@ -22,11 +22,12 @@ _TOKENS = re.compile(rf" ?({_WORD}|[,;:()%@]|{_NUMBER}|#|{_MARK})", re.ASCII).fi
 # Bounded, so that no text takes quadratic time.
 _MAIL = re.compile(r"[a-z\d][\w.+-]{0,63}@[a-z\d-]{1,63}(?:\.[a-z\d-]{1,63}){1,4}")
 _SPACES = re.compile(r" {2,}")
+_GRAVE = re.compile(r"(?<=[A-Za-z])`(?=[A-Za-z])")  # "can`t"; around code in Markdown there is a blank
 _NO_DIGITS = re.compile(r"\D")
 # A line that goes on in lower case is wrapped, not a new sentence.
 _WRAPPED = re.compile(r"(?<=[A-Za-z\d,$])[ \t]*\n(?=[a-z])")
 _TYPOGRAPHY = str.maketrans(
-    dict.fromkeys("’‘´", "'")
+    dict.fromkeys("’‘´\u02bc\uff07", "'")
     | dict.fromkeys("“”", '"')
     | dict.fromkeys("–−\u2010\u2011·", "-")
     | dict.fromkeys("✓✔✅", " done, ")
@@ -82,6 +83,8 @@ class TokenStream:
             text = text.translate(_TYPOGRAPHY)
         if "\n" in text:
             text = _WRAPPED.sub(" ", text)
+        if "`" in text:
+            text = _GRAVE.sub("'", text)
         if "  " in text:
             text = _SPACES.sub(" ", text)
         text = text.lower()

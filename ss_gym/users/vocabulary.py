@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from ss_gym.spelling import nearest
 from ss_gym.users import concepts as c
+from ss_gym.users.acts import ValueKind
 
 NO_WISH = "none"  # of customers who only want to know something
 
@@ -41,6 +42,7 @@ _HINTS = (
 _LEFT_OUT = sorted(name for name, bit in c.BITS.items() if bit in dict(_GROUNDS + _HINTS) and bit != c.G_ALREADY)
 # How many words may follow each kind of name.
 _MOST_WORDS: Mapping[str, int] = {"remedy": 2, "slot": 9, "ground": 1, "event": 1}
+_VALUES = frozenset(get_args(ValueKind))
 _REMEDIES: Mapping[str, int] = {"refund": c.REFUND | c.RETURN, "store_credit": c.CREDIT, "exchange": c.EXCHANGE}
 
 NOTHING = "nothing"  # what the date beside a denied event is the date of
@@ -186,6 +188,9 @@ class _Naming:
             self.earlier.update([(words[0], ground) for ground in words[1:]])
         elif kind == "slot":
             self.slots[bit] = words[0]
+            for value in words[1:]:
+                if value not in _VALUES:
+                    raise ValueError(f"{name}: there is no kind of value called {value}; {nearest(value, _VALUES)}")
             if words[1:]:
                 self.answers.append((bit, frozenset(words[1:])))
         elif kind == "event":

@@ -21,6 +21,7 @@ from ss_gym.commerce.store import Store
 from ss_gym.commerce.toolkit import CommerceToolkit
 from ss_gym.customer_service import CustomerServiceEnvironment
 from ss_gym.environment import TextEnvironment
+from ss_gym.families.generator import Generator
 from ss_gym.rewards.outcome import OutcomeAudit
 from ss_gym.users.scripted import ScriptedUser
 from ss_gym.users.told import Told
@@ -39,7 +40,7 @@ PARTS: dict[str, tuple[tuple[Any, str], ...]] = {
     "action grammar": ((environment, "parse_action"), (environment, "action_message")),
     "customer: wording and typing": ((Wording, "say"),),
     "customer: agenda": ((ScriptedUser, "__init__"), (ScriptedUser, "open"), (ScriptedUser, "respond")),
-    "customer: persona, inventory": ((customer_service, "draw_persona"), (customer_service, "episode_inventory")),
+    "customer: persona, inventory": ((customer_service, "draw_persona"), (Generator, "inventory")),
     "audit and what was told": (
         *((Told, name) for name in ("__init__", "hear")),
         *((OutcomeAudit, name) for name in ("__init__", "hear", "write", "conclude")),

@@ -9,7 +9,7 @@ import pytest
 
 import ss_gym  # noqa: F401  registers the ids
 from ss_gym.agents import AgentConfig
-from ss_gym.users.simulator import LLMUser
+from ss_gym.users.llm import LLMUser
 from ss_trainers import GRPOTrainer, LoraSettings, TrainingConfig
 
 # The package is looked for and not imported: only its weights are used, and importing it needs an application.

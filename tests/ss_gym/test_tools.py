@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ss_gym.tools import Money, ToolError, Toolkit, tool
+from ss_gym.tools import Money, ToolError, Toolkit, tool, with_options
 from ss_gym.types import ToolCall
 
 Size = Literal["small", "large"]
@@ -204,3 +204,17 @@ def test_a_bug_inside_a_tool_is_not_swallowed():
 
     with pytest.raises(KeyError, match="tray"):
         Broken().call(ToolCall("call_0", "serve", {}))
+
+
+def test_a_tool_has_the_role_that_it_was_marked_with_whatever_its_options() -> None:
+    class Desk(Toolkit):
+        @tool(kind="end", role="transfer")
+        def hand_over(self, reason: Size) -> None:
+            """Hand over.
+
+            Args:
+                reason: why.
+            """
+
+    assert with_options(Desk.tools["hand_over"], "reason", ("other",)).role == "transfer"
+    assert TeaRoom.tools["brew"].role == ""

@@ -9,7 +9,17 @@ import pytest
 
 from ss_gym.commerce import changes, ledger, subscriptions
 from ss_gym.commerce.records import Effect
-from ss_gym.commerce.remedies import REMEDIES, Write, made, remedied, remedy_between, total, verb_of
+from ss_gym.commerce.remedies import (
+    REMEDIES,
+    Remedy,
+    Write,
+    add_remedy,
+    made,
+    remedied,
+    remedy_between,
+    total,
+    verb_of,
+)
 from ss_gym.commerce.store import Store
 
 NOTHING: frozenset[Effect] = frozenset()
@@ -137,3 +147,27 @@ def test_a_remedy_whose_amount_matters_has_one() -> None:
     for remedy in REMEDIES.values():
         assert remedy.paid_as or not (remedy.told or remedy.follows)
         assert not (remedy.told and remedy.follows)
+
+
+def test_a_remedy_that_is_added_again_is_the_same() -> None:
+    before = dict(REMEDIES)
+    add_remedy("repair", REMEDIES["repair"])
+    assert dict(REMEDIES) == before
+
+
+@pytest.mark.parametrize(
+    ("verb", "remedy", "problem"),
+    [
+        ("repair", Remedy("loan", ""), "the remedy repair is known already, as Remedy"),
+        (
+            "mend",
+            Remedy("claim", "repair"),
+            r"the effects \('claim', 'repair'\) of the remedy mend mark repair already",
+        ),
+    ],
+)
+def test_a_remedy_cannot_take_the_name_or_the_mark_of_another(verb: str, remedy: Remedy, problem: str) -> None:
+    before = dict(REMEDIES)
+    with pytest.raises(ValueError, match=problem):
+        add_remedy(verb, remedy)
+    assert dict(REMEDIES) == before

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import pytest
 
-from ss_gym.commerce.prompt import compact_prompt
+from ss_gym.commerce.prompt import compact_prompt, read_rules
 from ss_gym.commerce.rules import compact, parameter_names, parameters, typed_values, units, window_of
 from ss_gym.families import FAMILIES, load_family
 
@@ -36,8 +36,9 @@ class LoanRules:
     """The parameters of a library."""
 
     loan_days: int
+    renewal_count: int
 
-    SHORT: ClassVar[Mapping[str, str]] = {"loan_days": "loan"}
+    SHORT: ClassVar[Mapping[str, str]] = {"loan_days": "loan", "renewal_count": "renewals"}
     WINDOW: ClassVar[str] = "loan_days"
 
 
@@ -65,7 +66,7 @@ def test_the_unit_of_a_rule_is_the_end_of_its_name() -> None:
 
 
 def test_a_rule_without_a_unit_is_named() -> None:
-    with pytest.raises(TypeError, match=r"OddRules\.most_books must end in its unit: days, percent, cents"):
+    with pytest.raises(TypeError, match=r"\.most_books must end in its unit: days, months, percent, cents, count"):
         units(OddRules)
     with pytest.raises(TypeError, match=r"OddRules\.most_books"):
         parameters(OddRules(14, 3), "2025-03-14")
@@ -94,8 +95,15 @@ def test_rules_are_typed_values_that_an_agent_may_tell() -> None:
     assert typed_values(HIRE) == [("money", 5000), ("percent", 15), ("days", 7), ("money", 105)]
 
 
+def test_a_count_is_written_and_read_but_is_no_typed_value() -> None:
+    rules = LoanRules(14, 2)
+    assert parameters(rules, "")["renewal_count"] == "2"
+    assert read_rules(compact_prompt("loan", rules, "2025-03-14"), LoanRules) == rules
+    assert typed_values(rules) == [("days", 14)]
+
+
 def test_the_window_is_the_rule_that_the_class_names() -> None:
-    assert window_of(LoanRules(14)) == 14
+    assert window_of(LoanRules(14, 2)) == 14
     assert window_of(HIRE) is None
 
 

@@ -193,7 +193,7 @@ def test_foreign_keys_and_checks_hold(store: Store, statement: str) -> None:
         ("customers", ("C4821", "Bo", "bo@x.example"), "UNIQUE.*customers"),
         ("payments", ("p", "48213", "48213-P1-M", -5), "CHECK.*payments"),
         ("customers", ("C1", "Bo"), "INSERT INTO customers"),
-        ("stock", ("V999", 3), "no such variant.*inventory"),
+        ("stock", ("V999", 3), "FOREIGN KEY.*inventory"),
         ("stock", ("V4", -1), "CHECK.*inventory"),
         ("prices", ("V999", 300), "no such variant.*variants"),
     ],

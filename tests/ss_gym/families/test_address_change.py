@@ -317,16 +317,6 @@ def test_the_ends_occur_as_often_as_the_card_says() -> None:
         assert 100 * ends[verdict] / 4000 == pytest.approx(percent, abs=2)
 
 
-def test_the_numbers_of_templates_on_the_card_are_those_of_the_phrases() -> None:
-    lines: Counter[str] = Counter()
-    common = read_yaml("world", "phrases.yaml")
-    for name, section in read_yaml("address_change", "phrases.yaml").items():
-        for entry in (common[name] | section).values():
-            lines.update({block: len(text.splitlines()) for block, text in entry.items() if block != "slots"})
-    assert f"| {lines['train']} | those of train and {lines['dev']} more | {lines['test']} of its own |" in CARD
-    assert f"besides {lines['shared']} short parts" in CARD
-
-
 def test_customers_of_a_split_say_nothing_that_another_split_says() -> None:
     for section in read_yaml("address_change", "phrases.yaml").values():
         for name, entry in section.items():

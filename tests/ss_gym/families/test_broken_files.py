@@ -228,7 +228,10 @@ def test_a_broken_policy_is_named_with_its_line_before_an_episode_begins(broken:
 
 
 LEXICONS = {
-    "a meaning of no form": ("names: {MEND: remedie repair}", "MEND: 'remedie repair' must be remedy, slot or ground"),
+    "a meaning of no form": (
+        "names: {MEND: remedie repair}",
+        "MEND: 'remedie repair' must be remedy, slot",
+    ),
     "a name that is taken": ("names: {REFUND: remedy repair}", "REFUND: the name is taken"),
     "an unknown name": ("phrases: {remedy MEND: mend}", ".*MEND"),
     "an unknown macro": ("phrases: {remedy REFUND: A_MENDING}", ".*A_MENDING"),

@@ -8,8 +8,8 @@ import pytest
 from ss_gym.families import FAMILIES, load_family
 from ss_gym.families.parameters import kind_weights
 from ss_gym.families.splits import frozen_pairs
-from ss_gym.scenario_files import folder, read_text, read_yaml
-from ss_gym.users.phrases import BLOCKS
+from ss_gym.scenario_files import folder, has_file, read_text, read_yaml
+from ss_gym.users.phrases import BLOCKS, SOURCES
 
 SECTIONS = (
     "What it tests",
@@ -67,8 +67,16 @@ def test_rule_values_and_dates_of_a_split_are_its_own(family: str) -> None:
     assert parameters["today"]["train"][1] < parameters["today"]["dev"][0] < parameters["today"]["test"][0]
 
 
+def test_goods_and_people_of_a_split_are_its_own() -> None:
+    goods, people = read_yaml("world", "catalogue.yaml"), read_yaml("world", "people.yaml")
+    for split in ("dev", "test"):
+        assert not {product["title"] for product in goods["train"]} & {product["title"] for product in goods[split]}
+        for key in ("first_names", "last_names", "streets", "cities", "email_domains"):
+            assert not set(people["train"][key]) & set(people[split][key]), key
+
+
 @pytest.mark.parametrize("family", FAMILIES)
-def test_no_single_reason_settles_more_than_a_twentieth_and_grants_are_about_half(family: str) -> None:
+def test_no_single_reason_settles_more_than_a_twentieth_and_a_good_share_gets_nothing(family: str) -> None:
     drawn = load_family(family)
     scenarios = [drawn.draw("train", index, index // 2) for index in range(4000)]
     grounds = Counter(
@@ -78,8 +86,33 @@ def test_no_single_reason_settles_more_than_a_twentieth_and_grants_are_about_hal
         for ground in frozenset.intersection(*scenario.outcome.grounds)
     )
     assert max(grounds.values(), default=0) / 4000 <= 0.06
-    refused = sum(scenario.outcome.verdict == "refuse" for scenario in scenarios)
-    assert 0.2 <= refused / 4000 <= 0.5
+    verdicts = Counter(scenario.outcome.verdict for scenario in scenarios)
+    assert verdicts["refuse"] / 4000 <= 0.5
+    assert (verdicts["refuse"] + verdicts["transfer"]) / 4000 >= 0.2
+
+
+def templates(family: str) -> Counter[str]:
+    """How many templates of each block the family's customers may use."""
+    own = read_yaml(family, "phrases.yaml")
+    base = read_yaml(own.pop("as"), "phrases.yaml") if "as" in own else {}
+    common = read_yaml("world", "phrases.yaml")
+    # Answers to other remedies than a refund, store credit and an exchange, which only a lexicon of its own names.
+    unsaid = set() if has_file(family, "lexicon.yaml") else {"accept", "decline"}
+    assert unsaid < set(common["acts"])
+    lines: Counter[str] = Counter()
+    for name in common:
+        for act, entry in (common[name] | base.get(name, {}) | own.get(name, {})).items():
+            if act not in unsaid:
+                lines.update({block: len(text.splitlines()) for block, text in entry.items() if block != "slots"})
+    return lines
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_numbers_of_templates_are_those_of_the_phrases(family: str) -> None:
+    card, lines = read_text(family, "CARD.md"), templates(family)
+    assert f"| {lines['train']} | those of train and {lines['dev']} more | {lines['test']} of its own |" in card
+    assert f"besides {lines['shared']} short parts" in card
+    assert SOURCES["dev"] == ("train", "dev", "shared") and SOURCES["test"] == ("test", "shared")
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -1,5 +1,6 @@
 """The OrderStatus family: solvable, unambiguous, twinned, and answered by the facts in the database."""
 
+import re
 from collections import Counter
 from datetime import date
 
@@ -18,7 +19,7 @@ from ss_gym.families.order_status_policy import (
     latest_shipping_day,
 )
 from ss_gym.families.splits import digest, frozen_pairs, load_scenario, split_size
-from ss_gym.scenario_files import read_yaml
+from ss_gym.scenario_files import read_text, read_yaml
 from ss_gym.scenarios import SPLITS, DueConsent, Fact, Outcome, Scenario
 
 FAMILY = make()
@@ -255,3 +256,15 @@ def test_dates_of_a_split_are_its_own() -> None:
             date.fromisoformat(first) <= date.fromisoformat(pair(split, seed)[0].today) <= date.fromisoformat(last)
             for seed in range(50)
         )
+
+
+def test_the_ends_occur_as_often_as_the_card_says() -> None:
+    card = read_text("order_status", "CARD.md")
+    ends = Counter(FAMILY.draw("train", index, index // 2).outcome.verdict for index in range(4000))
+    told = re.search(
+        r"an answer \((\d+) %.*?credit \((\d+) %\), .*?reason \((\d+) %\).*?person \((\d+) %\)",
+        card,
+    )
+    assert told is not None
+    for verdict, percent in zip(("inform", "store_credit", "refuse", "transfer"), map(int, told.groups()), strict=True):
+        assert 100 * ends[verdict] / 4000 == pytest.approx(percent, abs=2)

@@ -1,5 +1,6 @@
 """The Refund family: solvable, unambiguous, twinned, and the same everywhere."""
 
+import re
 from collections import Counter
 from datetime import date
 
@@ -11,7 +12,7 @@ from ss_gym.families.outcomes import compile_outcome
 from ss_gym.families.refund import make
 from ss_gym.families.refund_cases import KINDS
 from ss_gym.families.splits import digest, frozen_pairs, load_scenario, split_size
-from ss_gym.scenario_files import read_yaml
+from ss_gym.scenario_files import read_text, read_yaml
 from ss_gym.scenarios import SPLITS, Scenario
 
 FAMILY = make()
@@ -140,3 +141,17 @@ def test_days_and_dates_of_a_world_fit_together() -> None:
                 assert date.fromisoformat(shipped) <= today
                 assert delivered is None or date.fromisoformat(shipped) < date.fromisoformat(delivered) < today
                 assert delivered is not None or date.fromisoformat(expected) > today
+
+
+def test_the_ends_occur_as_often_as_the_card_says() -> None:
+    card = read_text("refund", "CARD.md")
+    ends = Counter(FAMILY.draw("train", index, index // 2).outcome.verdict for index in range(4000))
+    told = re.search(
+        r"a refund \((\d+) %.*?reason \((\d+) %\), store credit \((\d+) %\), .*?person \((\d+) %\).*?\((\d+) %\)",
+        card,
+    )
+    assert told is not None
+    for verdict, percent in zip(
+        ("refund", "refuse", "store_credit", "transfer", "exchange"), map(int, told.groups()), strict=True
+    ):
+        assert 100 * ends[verdict] / 4000 == pytest.approx(percent, abs=2)

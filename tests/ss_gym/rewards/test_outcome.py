@@ -316,6 +316,16 @@ def test_what_was_refunded_earlier_may_be_told_but_excuses_no_claim_of_an_exchan
     assert e.audit.take_terms() == {"false_claim": -0.5}
 
 
+def test_a_claim_after_a_write_that_failed_is_about_that_write_whatever_was_refunded_earlier() -> None:
+    e = episode("already_refunded", twin=True)
+    e.verify()
+    e.audit.failed_write()
+    e.say(Act("confirm_done", verb="refund"), Act("refuse", verb="refund", ground="already_refunded"))
+    assert e.audit.take_terms() == {}
+    e.say(Act("confirm_done", verb="refund"))
+    assert e.audit.take_terms() == {"false_claim": -0.5}
+
+
 def test_a_refusal_that_names_the_days_of_the_window_is_for_the_window_however_worded() -> None:
     scenario = FAMILY.draw("train", 7, 3, "window_late")
     told = Told(scenario)

@@ -13,10 +13,11 @@ import pytest
 import ss_gym  # noqa: F401 - registers the ids
 from ss_baselines.agents import load_agent
 from ss_gym.agents import AgentConfig, Conversation
+from ss_gym.users.llm import LLMUser
 from ss_gym.users.persona import Persona, as_changes
 from ss_gym.users.rendezvous import Rendezvous
 from ss_gym.users.scripted import ScriptedUser
-from ss_gym.users.simulator import HumanUser, LLMUser, UserRequest, load_user
+from ss_gym.users.simulator import HumanUser, UserRequest, load_user
 
 REFUND = "StateSet/Refund-v0"
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from ss_trainers.functional.surrogates import clip_active, clipped
 
 RATIOS = st.floats(0.01, 10)
-ADVANTAGES = st.floats(-5, 5)
+ADVANTAGES = st.floats(-5, 5, allow_subnormal=False)
 BOUNDS = st.floats(0, 0.9)
 
 
