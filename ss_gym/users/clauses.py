@@ -52,28 +52,13 @@ class Segment:
         mentions: ``(token position, remedy bits)`` of the remedies named in it.
         stated: the remedies that the agent speaks of as they are, neither in a condition nor in somebody else's words.
         existed: the remedies that were made on an earlier day, if it is said so.
+        open: features that a condition left open: "once it has been exchanged".
         events: ``(token position, event bits, whether it is said to have happened)`` of the events stated in it.
     """
 
     __slots__ = (
-        "ago",
-        "asked",
-        "bits",
-        "days_ago",
-        "early",
-        "end",
-        "events",
-        "existed",
-        "item",
-        "leads",
-        "mentions",
-        "opens",
-        "placed",
-        "question",
-        "sentence",
-        "start",
-        "stated",
-        "values",
+        "ago", "asked", "bits", "days_ago", "early", "end", "events", "existed", "item", "leads", "mentions", "open",
+        "opens", "placed", "question", "sentence", "start", "stated", "values",
     )  # fmt: skip
 
     def __init__(self, sentence: int, start: int, item: bool) -> None:
@@ -92,6 +77,7 @@ class Segment:
         self.values: tuple[Value, ...] = ()
         self.placed: Sequence[tuple[int, Value]] = ()
         self.mentions: list[tuple[int, int]] = []
+        self.open = 0
         self.events: tuple[tuple[int, int, bool], ...] = ()
         self.existed = 0
         self.stated = 0
@@ -226,9 +212,15 @@ class Parser:
 
     def note(self, verb: int, strength: int, flags: int = 0) -> None:
         """Notes a remedy in the given strength."""
-        self.clause |= ((verb << strength) | flags) & self.mask
+        self.state((verb << strength) | flags)
 
-    def state(self, verb: int) -> None:
+    def state(self, bits: int) -> None:
+        """Sets features, as far as they are asserted."""
+        self.clause |= bits & self.mask
+        if self.condition:
+            self.segment.open |= bits & ~self.mask
+
+    def speak_of(self, verb: int) -> None:
         """Notes a remedy as one that the agent speaks of as it is."""
         if self.mask == ALL and not self.negated and not self.wished:
             self.segment.stated |= verb

@@ -37,6 +37,12 @@ def wants_yes(segment: Segment, features: int) -> bool:
     return bool(features & YES or (features & (c.FINE | c.LIKE) and not features & c.ASK))
 
 
+def asks_which(segment: Segment, features: int) -> bool:
+    """Whether the customer is to choose an item: "is it the lamp, the rug, or both?"."""
+    titles = [value for value in segment.values if value.kind == "title"]
+    return bool(segment.question and features & c.OR) and len(titles) > 1
+
+
 def names_option(segment: Segment, features: int) -> bool:
     """Whether an option is named, not as what the customer would like, nor as one that can't be had."""
     if features & STRONG_BITS or (features >> c.POSSIBLE & c.REMEDY and not features & c.FIRST):

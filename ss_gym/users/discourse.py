@@ -99,7 +99,7 @@ def _kept_refusals(drafts: list[Draft], segments: Sequence[Segment], wishes: fro
     beside = _sentences_beside(segments, granted) | _sentences_of_reasons(drafts)
     kept = []
     for index, draft in enumerate(drafts):
-        if draft.kind == "refuse":
+        if draft.kind == "refuse" and not (granted and _is_reason(draft, drafts, granted)):
             if draft.marks & GENERAL and (asks or (granted and draft.segment.sentence not in beside)):
                 continue
             if draft.ground == "not_verified" and asked & _PERSONAL_SLOTS:
@@ -111,6 +111,22 @@ def _kept_refusals(drafts: list[Draft], segments: Sequence[Segment], wishes: fro
                 continue  # "it is final sale, but as it is damaged I can refund it"
         kept.append(draft)
     return kept
+
+
+def _is_reason(draft: Draft, drafts: Sequence[Draft], granted: list[Draft]) -> bool:
+    """Whether it is why another item is refused: "I can't exchange the rug. Gift cards don't qualify."."""
+    if not draft.ground:
+        return False
+    own = any(value.kind == "title" for value in draft.values) or any(
+        grant.segment.sentence == draft.segment.sentence for grant in granted
+    )
+    for other in drafts:
+        if other.kind == "refuse" and not other.marks & (EVIDENCE | GENERAL) and _about_another(other, granted):
+            distance = other.segment.sentence - draft.segment.sentence
+            # "It's final sale. Since delivery was too long ago, I can't exchange it." has two reasons.
+            if abs(distance) < 2 and not (other.ground and own):
+                return True
+    return False
 
 
 def _demote_rules(drafts: Sequence[Draft], wishes: frozenset[str]) -> None:

@@ -16,6 +16,7 @@ from ss_gym.users.consent import (
     SETTLED,
     YES,
     asks_consent,
+    asks_which,
     names_option,
     only_refuses,
     wants_yes,
@@ -120,6 +121,8 @@ class Interpretation:
         if len(drafts) == before:
             if segment.question and features & c.ASK:
                 self._ask_unnamed(segment)
+            elif features & c.ASK and features & c.PLEASE and self._named_just_before(segment):
+                self._ask(segment, self._named_just_before(segment))  # "Please give me both."
             elif segment.values or segment.bits & _FACTS:
                 drafts.append(Draft("inform", segment))
         if segment.events and not segment.question:
@@ -161,10 +164,14 @@ class Interpretation:
 
     def _ask_unnamed(self, segment: Segment) -> None:
         """Asks for what the sentence before named ("could you share it?"), or else something unknown."""
-        index = self._segments.index(segment)
-        before = self._segments[index - 1].bits & c.SLOTS if index else 0
+        before = self._named_just_before(segment)
         number = c.S_ORDER if segment.asked & c.ORDER else c.S_OTHER  # "could you check the number?"
         self._ask(segment, before or number)
+
+    def _named_just_before(self, segment: Segment) -> int:
+        """The slots that the segment before names."""
+        index = self._segments.index(segment)
+        return self._segments[index - 1].bits & c.SLOTS if index else 0
 
     def _ask_preference(self, segment: Segment, features: int, slots: int, mentioned: list[str]) -> None:
         """Asks "would you prefer a refund or store credit?", or for the option of what is offered."""
@@ -190,9 +197,7 @@ class Interpretation:
         elif wants_yes(segment, features) and (due := self._due(segment)):
             self._drafts.append(due)
         elif features & (c.CONSENT | c.CONFIRM | c.S_RIGHT | c.LIKE) or segment.question:
-            titles = sum(value.kind == "title" for value in segment.values)
-            either = segment.question and features & c.OR and titles > 1
-            self._drafts.append(Draft("ask", segment, slot="item" if either else "confirmation"))
+            self._drafts.append(Draft("ask", segment, slot="confirmation"))
 
     def _due(self, segment: Segment) -> Draft | None:
         """What a yes is wanted to where only a sentence near it says so: "A repair is due. Shall I open a claim?"."""
@@ -241,6 +246,9 @@ class Interpretation:
         )
         if right or not features & (_NAMED | c.MONEY):
             mentioned = []  # a plain "return", or a refund that the customer asked for said again
+        if not mentioned and asks_which(segment, features):
+            self._drafts.append(Draft("ask", segment, slot="item"))
+            return
         pending = [] if mentioned else self._pending(segment)
         for verb in mentioned:
             self._propose(segment, verb, features)
@@ -355,7 +363,7 @@ class Interpretation:
     def _earlier(self, done: int) -> list[tuple[str, str]]:
         """Which remedy was made on an earlier day, and the ground that it is."""
         own = [(verb, self._vocabulary.earlier.get(verb, "")) for bit, verb in self._vocabulary.own if done & bit]
-        refund = ("refund", self._vocabulary.earlier.get("refund", self._vocabulary.again))
+        refund = ("refund", self._vocabulary.made_before("refund"))
         return [(verb, ground) for verb, ground in own if ground] or [refund]
 
     def _verbs(self, remedy: int, features: int) -> list[str]:

@@ -35,7 +35,7 @@ def remedy(p: Parser, bits: int, negated: int) -> None:
     p.clause |= bits
     p.head = bits
     p.segment.mentions.append((p.position, bits))
-    p.state(bits)
+    p.speak_of(bits)
     if p.negated:
         if p.aux not in (PERFECT, PASSIVE, WAS):
             p.note(bits, c.REFUSED)
@@ -66,13 +66,16 @@ def _possible(p: Parser, verb: int) -> None:
 def participle(p: Parser, bits: int, negated: int) -> None:
     """Reads "refunded", "exchanged": the verb itself names the remedy."""
     p.clause |= bits
-    p.state(bits)
+    p.speak_of(bits)
+    if p.aux == MODAL and p.tokens[p.position - 1] == "would":  # "we'd exchanged it" is "we had"
+        p.aux = PERFECT
     alone = p.aux == NONE and p.subject == NOBODY
     if alone and (p.position == p.segment.start or (p.position == p.clause_start and p.next_is(_OBJECTS))):
         p.note(bits, c.DONE, c.STATE)
         return
-    if alone and not p.negated and p.mask == ALL:  # "the rug: already refunded"
-        p.clause |= c.EXISTED
+    bare = (p.aux == NONE and p.subject != ME) or (p.aux == PERFECT and p.subject == YOU)
+    if not p.negated and ((alone and p.mask == ALL) or (bare and not bits & c.SPARE_REMEDY)):
+        p.clause |= c.EXISTED & p.mask  # "the rug: already refunded", "you have had it exchanged already"
         p.segment.existed |= bits
     _completed(p, bits)
     p.head = 0
@@ -206,7 +209,7 @@ def on_its_way(p: Parser, bits: int, negated: int) -> None:
         return
     if p.head & c.REMEDY:
         p.note(p.head & c.REMEDY, c.DONE, c.STATE)
-    else:
+    elif not (bits and p.negated):  # "nothing is on its way"
         p.clause |= (bits or c.G_NOT_DELIVERED) & p.mask
 
 

@@ -36,6 +36,10 @@ _COMMA = frozenset(",")
 _AUXILIARIES = frozenset("is am are was were has have had can could will would do does did".split())
 _IRREAL = frozenset(("would", "could", "might"))
 _HENCE = frozenset("therefore thus hence then".split())
+_MODALS = frozenset("will would can could should may might".split())
+# Words that are adverbs at the end of a clause, and what such an end is.
+_ADVERBS = frozenset(("before", "once"))
+_CLAUSE_ENDS = frozenset((".", "?", ",", ";", ":", ")", "\n", "\n-", "and", "so", ""))
 _PRONOUNS = (["i"], ["we"], ["you"])
 _FIRST = frozenset(("i", "we"))
 
@@ -153,7 +157,9 @@ def being(p: Parser, bits: int, negated: int) -> None:
 
 @handlers
 def do(p: Parser, bits: int, negated: int) -> None:
-    """Reads "do", "did"."""
+    """Reads "do", "did"; in "we don't do refunds" the second one is no new verb group."""
+    if p.aux == DO and p.negated:
+        return
     if p.aux not in (MODAL, PROGRESSIVE):
         _finite(p, DO)
 
@@ -185,9 +191,11 @@ def _modal(p: Parser, able: bool) -> None:
 
 @handlers
 def to(p: Parser, bits: int, negated: int) -> None:
-    """Reads "to" before a verb; before a noun it tells where to."""
+    """Reads "to" before a verb; before a noun it tells where to. After "too late" the verb is denied."""
     if not p.next_is(_GOALS):
+        denied = not p.negated and "too" in p.tokens[p.clause_start : p.position]
         _modal(p, able=False)
+        p.negated = p.negated or denied
 
 
 @handlers
@@ -241,10 +249,21 @@ def declined(p: Parser, bits: int, negated: int) -> None:
 @handlers
 def condition(p: Parser, bits: int, negated: int) -> None:
     """Reads "if", "once": what follows is not asserted, up to the main clause."""
+    if p.tokens[p.position] in _ADVERBS and p.next_is(_CLAUSE_ENDS):  # "we exchanged it before."
+        p.clause |= c.ALREADY
+        return
     p.condition = 1
     p.mask &= UNASSERTED
     p.reset()
     p.pending = False
+
+
+@handlers
+def holds(p: Parser, bits: int, negated: int) -> None:
+    """Reads "that applies to": a condition of this sentence, or of the one before, is true of this case."""
+    opened = p.segment.open or (p.segments[-1].open if p.segments and p.position == p.segment.start else 0)
+    if opened:
+        p.clause |= opened | c.ALREADY
 
 
 @handlers
@@ -266,8 +285,9 @@ def concede(p: Parser, bits: int, negated: int) -> None:
 
 @handlers
 def soft(p: Parser, bits: int, negated: int) -> None:
-    """Reads "because", "so": a new clause; within a verb group, "am therefore not able to", nothing."""
-    if p.tokens[p.position] in _HENCE and p.tokens[p.position - 1] in _AUXILIARIES:
+    """Reads "because", "so": a new clause; within a verb group, "am therefore not able to", "would then", nothing."""
+    before = p.tokens[p.position - 1]
+    if (p.tokens[p.position] in _HENCE and before in _AUXILIARIES) or (before in _MODALS and p.aux == MODAL):
         return
     p.end_clause()
     p.reset()
