@@ -142,7 +142,7 @@ class Interpretation:
                     self._drafts.append(Draft("ask", segment, slot="confirmation"))
         if slots == c.S_REASON and features & c.S_RIGHT:  # "you changed your mind, is that right?"
             slots = 0
-        elif slots & c.S_PREFERENCE and features & (c.REFUND | c.RETURN) and not features & _CHOICES:
+        elif slots & c.S_PREFERENCE and features & (c.REFUND | c.RETURN) and not features & (_CHOICES | c.METHOD):
             slots = (slots & ~c.S_PREFERENCE) | c.S_ITEM  # "which one would you like to return?"
         if not (features & (c.ASK | c.PLEASE | c.CONFIRM) or segment.question or leading):
             # "I need to verify your e-mail" asks for it, too.
@@ -197,7 +197,8 @@ class Interpretation:
         elif wants_yes(segment, features) and (due := self._due(segment)):
             self._drafts.append(due)
         elif features & (c.CONSENT | c.CONFIRM | c.S_RIGHT | c.LIKE) or segment.question:
-            self._drafts.append(Draft("ask", segment, slot="confirmation"))
+            open_question = segment.opens and not features & (c.CONSENT | c.CONFIRM | c.S_RIGHT | c.FINE)
+            self._drafts.append(Draft("ask", segment, slot="other" if open_question else "confirmation"))
 
     def _due(self, segment: Segment) -> Draft | None:
         """What a yes is wanted to where only a sentence near it says so: "A repair is due. Shall I open a claim?"."""
@@ -254,6 +255,8 @@ class Interpretation:
             self._propose(segment, verb, features)
         for draft in pending:
             self._adopt(draft, segment)
+        if features & c.TAG:
+            slots &= _NOT_ELSE  # "reply yes, or tell me what else you need"
         if not mentioned and not pending and not slots and not any(draft.kind == "propose" for draft in self._drafts):
             self._ask_confirmation(segment, features)
 

@@ -306,8 +306,9 @@ def comma(p: Parser, bits: int, negated: int) -> None:
 
 @handlers
 def and_(p: Parser, bits: int, negated: int) -> None:
-    """Reads "and": a new head; the verb group may go on."""
-    p.head = 0
+    """Reads "and": a new head, but not in a subject ("the refund for A and B was"); the verb group may go on."""
+    if p.aux != NONE:
+        p.head = 0
     p.clause_start = p.following
 
 

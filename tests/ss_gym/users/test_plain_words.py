@@ -43,8 +43,16 @@ def verbs(family: str, text: str, kind: str) -> set[str]:
     ("family", "text", "ground"),
     [
         # What a condition says counts once it is said to hold, in its sentence or in the next one.
-        ("exchange", "Once a thing has been exchanged we can't exchange it, and that is the case here.", "already_exchanged"),
-        ("exchange", "We can't exchange what has been swapped before. That applies to the oak shelf.", "already_exchanged"),
+        (
+            "exchange",
+            "Once a thing has been exchanged we can't exchange it, and that is the case here.",
+            "already_exchanged",
+        ),
+        (
+            "exchange",
+            "We can't exchange what has been swapped before. That applies to the oak shelf.",
+            "already_exchanged",
+        ),
         # A participle with "already" is a state, however it hangs in the sentence.
         ("exchange", "With the oak shelf already swapped, I can't exchange it.", "already_exchanged"),
         ("exchange", "You've had the oak shelf swapped already, so no exchange.", "already_exchanged"),
@@ -72,7 +80,11 @@ def verbs(family: str, text: str, kind: str) -> set[str]:
         ("address_change", "More than 30 days have gone by, so I can't change it.", "window"),
         ("address_change", "It was cancelled, so no delivery will take place and I can't change it.", "cancelled"),
         ("address_change", "That is a place we do not deliver to, so I can't send it there.", "no_delivery"),
-        ("subscription", "It was cancelled already. It can't be paused, nor can it be ended again.", "already_cancelled"),
+        (
+            "subscription",
+            "It was cancelled already. It can't be paused, nor can it be ended again.",
+            "already_cancelled",
+        ),
         ("subscription", "In your account I can't find the subscription you mean.", "not_found"),
     ],
 )  # fmt: skip
@@ -85,7 +97,10 @@ def test_a_refusal_tells_this_ground_and_no_other(family: str, text: str, ground
     [
         ("I can't exchange the oak shelf. It was exchanged already.", {"already_exchanged"}),
         ("I can't exchange the gift card. Gift cards do not qualify.", {"gift_card_item"}),
-        ("It's a final sale. As delivery was over 8 days ago, I can't exchange the oak shelf.", {"final_sale", "window"}),
+        (
+            "It's a final sale. As delivery was over 8 days ago, I can't exchange the oak shelf.",
+            {"final_sale", "window"},
+        ),
     ],
 )
 def test_a_reason_beside_the_refusal_of_one_item_stands_although_another_is_exchanged(reason: str, found: set) -> None:
@@ -156,12 +171,23 @@ def test_a_yes_to_something_of_several_is_no_consent_to_one_of_them() -> None:
 @pytest.mark.parametrize(
     ("family", "text", "slots"),
     [
-        ("address_change", "Your e-mail and postal code don't match. Please give me both once more.", {"email", "postal_code"}),
-        ("address_change", "It must be your postal code, so please send me that and your e-mail.", {"email", "postal_code"}),
+        (
+            "address_change",
+            "Your e-mail and postal code don't match. Please give me both once more.",
+            {"email", "postal_code"},
+        ),
+        (
+            "address_change",
+            "It must be your postal code, so please send me that and your e-mail.",
+            {"email", "postal_code"},
+        ),
         ("address_change", "What is your postal code?", {"postal_code"}),
         ("address_change", "Let me ask for your e-mail and postal code.", {"email", "postal_code"}),
-        ("address_change", "I found no account with that. The new one won't do: please tell me the code of your account.",
-         {"postal_code"}),
+        (
+            "address_change",
+            "I found no account with that. The new one won't do: please tell me the code of your account.",
+            {"postal_code"},
+        ),
         ("exchange", "Please tell me whether it is faulty or simply not the one you like.", {"reason"}),
     ],
 )  # fmt: skip
