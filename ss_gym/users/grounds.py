@@ -78,3 +78,13 @@ def _combined(segment: Segment, bits: int, vocabulary: Vocabulary) -> int:
     if segment.days_ago >= 0 and segment.is_late(segment.days_ago):
         found |= c.G_WINDOW
     return found
+
+
+def is_earlier(segment: Segment, dates_back: bool) -> bool:
+    """Whether a completed action is one of the past, not one of just now."""
+    bits = segment.bits
+    if bits & c.RECEIVED and not bits & c.NOW:
+        return True
+    if bits & c.ALREADY:
+        return not bits & c.ACTIVE or not bits & c.MONEY or segment.is_dated()
+    return dates_back and not bits & (c.NOW | c.BUSINESS | c.ACTIVE) and segment.is_dated()

@@ -23,7 +23,7 @@ from ss_gym.users.consent import (
 )
 from ss_gym.users.discourse import ALTERNATIVE, APPROVED, EVIDENCE, GENERAL, Draft, joined_values, settled
 from ss_gym.users.events import statements
-from ss_gym.users.grounds import HINTS, STRONG_BITS, grounds_of
+from ss_gym.users.grounds import HINTS, STRONG_BITS, grounds_of, is_earlier
 from ss_gym.users.vocabulary import Vocabulary
 
 _SOCIAL: tuple[tuple[int, ActKind], ...] = (
@@ -325,7 +325,7 @@ class Interpretation:
 
     def _read_done(self, segment: Segment, done: int) -> None:
         bits = segment.bits
-        if _is_earlier(segment, self._vocabulary.dates_back) or self._is_state(bits, done):
+        if is_earlier(segment, self._vocabulary.dates_back) or self._is_state(bits, done):
             self._drafts += [
                 Draft("refuse", segment, verb, ground=ground, marks=EVIDENCE) for verb, ground in self._earlier(done)
             ]
@@ -390,13 +390,3 @@ class Interpretation:
             if features & (c.REFUND | c.RETURN | c.MONEY | c.CARD):
                 return ["refund"]
         return verbs
-
-
-def _is_earlier(segment: Segment, dates_back: bool) -> bool:
-    """Whether a completed action is one of the past, not one of just now."""
-    bits = segment.bits
-    if bits & c.RECEIVED and not bits & c.NOW:
-        return True
-    if bits & c.ALREADY:
-        return not bits & c.ACTIVE or not bits & c.MONEY or segment.is_dated()
-    return dates_back and not bits & (c.NOW | c.BUSINESS | c.ACTIVE) and segment.is_dated()

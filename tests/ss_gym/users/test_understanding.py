@@ -94,7 +94,7 @@ def test_sentences_of_a_language_model_agent_are_understood_as_people_labelled_t
         ({"confirm_done(refund)"}, "The refund for the wool scarf and the table lamp has been made."),
         ({"ask(other)"}, "What changes would you like to make?"),
         ({"ask(preference)"}, "Tell me which payment method you would like to use for the refund."),
-        ({"ask(confirmation)", "ask(anything_else)"}, "Please confirm with a yes, or tell me if there is anything else."),
+        ({"ask(confirmation)", "ask(anything_else)"}, "Confirm with a yes, please, or say if there is anything else."),
         ({"close"}, "Take care, and do come back if you have more questions in the future!"),
         (set(), "For further help, contact the maker."),
         (set(), "That would help us find the tracking number."),
