@@ -135,6 +135,7 @@ class Parser:
         clause: features of the clause being read.
         aux, subject, negated, able: the verb group being read.
         head: the remedy that the clause is about so far, or ``OTHER_NOUN``.
+        noun, finite: where the last noun that is no remedy ended, and where the last verb group began.
         pending: a completed action whose object is still to come: "I have issued …".
         asking: whether what is read is in question.
         wished: whether it is what the customer is said to want.
@@ -142,9 +143,9 @@ class Parser:
     """
 
     __slots__ = (
-        "able", "asking", "aux", "claimed", "clause", "clause_start", "colon", "condition", "ellipsis", "following",
-        "head", "mask", "negated", "pending", "position", "segment", "segments", "sentence", "sticky", "subject",
-        "tokens", "wished",
+        "able", "asking", "aux", "claimed", "clause", "clause_start", "colon", "condition", "ellipsis", "finite",
+        "following", "head", "mask", "negated", "noun", "pending", "position", "segment", "segments", "sentence",
+        "sticky", "subject", "tokens", "wished",
     )  # fmt: skip
 
     def __init__(self, tokens: list[str]) -> None:
@@ -166,6 +167,7 @@ class Parser:
         self.sticky = False
         self.able = False
         self.head = 0
+        self.noun = self.finite = -1
         self.ellipsis = 0
         self.pending = False
         self.asking = False
@@ -224,6 +226,20 @@ class Parser:
         """Notes a remedy as one that the agent speaks of as it is."""
         if self.mask == ALL and not self.negated and not self.wished:
             self.segment.stated |= verb
+
+    def answer_no(self) -> None:
+        """Refuses what was asked just before: "Can the rug be exchanged? No, it's a final sale item."."""
+        if self.segments and self.segments[-1].question:
+            asked = self.segments[-1]
+            remedies = asked.asked & c.REMEDY
+            asked.bits |= remedies | remedies << c.REFUSED
+            asked.asked = 0
+            asked.question = False
+
+    def mentioned_since(self, position: int) -> bool:
+        """Whether a remedy was named after ``position``."""
+        mentions = self.segment.mentions
+        return bool(mentions) and mentions[-1][0] > position
 
     def next_is(self, words: frozenset[str]) -> bool:
         """Whether the token after the current phrase is one of ``words``."""

@@ -34,7 +34,8 @@ def wants_yes(segment: Segment, features: int) -> bool:
     """Whether a yes is wanted to what is to be done, not to looking into something or helping with more."""
     if segment.opens or features & (c.HELPS | c.WAIT | c.GREET | c.S_ELSE):
         return False
-    return bool(features & YES or (features & (c.FINE | c.LIKE) and not features & c.ASK))
+    confirmed = features & c.CONFIRM and segment.question  # "Ending your plan. Fee: none. Do you confirm?"
+    return bool(features & YES or ((confirmed or features & (c.FINE | c.LIKE)) and not features & c.ASK))
 
 
 def asks_which(segment: Segment, features: int) -> bool:

@@ -15,16 +15,24 @@ ALTERNATIVE = 4  # an offer made as an alternative, which stays an offer beside 
 APPROVED = 8  # done only in the sense that it is approved
 
 _CLOSING_SLOTS = frozenset(["anything_else", "confirmation"])
+_PERSONAL = c.S_EMAIL | c.S_POSTAL | c.S_NAME
 _PERSONAL_SLOTS = frozenset(["email", "postal_code", "name"])
 
 
 class Draft:
     """An act that later sentences may still change."""
 
-    __slots__ = ("ground", "kind", "marks", "segment", "slot", "values", "verb")
+    __slots__ = ("ground", "kind", "marks", "segment", "slot", "state", "values", "verb")
 
     def __init__(
-        self, kind: ActKind, segment: Segment, verb: str = "", slot: str = "", ground: str = "", marks: int = 0
+        self,
+        kind: ActKind,
+        segment: Segment,
+        verb: str = "",
+        slot: str = "",
+        ground: str = "",
+        marks: int = 0,
+        state: tuple[str, str] = ("", ""),
     ) -> None:
         self.kind: ActKind = kind
         self.segment = segment
@@ -32,6 +40,7 @@ class Draft:
         self.slot = slot
         self.ground = ground
         self.marks = marks
+        self.state = state  # the remedy that would bring the state that it tells, and the ground that the state is
         self.values = segment.values
 
     def act(self) -> Act:
@@ -42,6 +51,19 @@ class Draft:
         """Keeps only the values: what was offered is proposed or done elsewhere in the message."""
         self.kind = "inform"
         self.verb = ""
+
+
+def slots_before(segment: Segment, segments: Sequence[Segment]) -> int:
+    """The slots that the segment before names, or else what the two sentences before name to verify somebody."""
+    before = segments[: segments.index(segment)]
+    if before and (named := before[-1].bits & c.SLOTS):
+        return named
+    for other in reversed(before):
+        if segment.sentence - other.sentence > 2:
+            break
+        if named := (other.bits | other.asked) & _PERSONAL:
+            return named
+    return 0
 
 
 def settled(drafts: list[Draft], segments: list[Segment], late: bool, wishes: frozenset[str]) -> list[Draft]:
@@ -59,6 +81,7 @@ def settled(drafts: list[Draft], segments: list[Segment], late: bool, wishes: fr
         drafts.append(Draft("refuse", ago, ground="window", marks=EVIDENCE))
         kinds.add("refuse")
     if "refuse" in kinds:
+        _mark_states(drafts)
         drafts = _kept_refusals(drafts, segments, wishes)
         drafts = _with_reasons(drafts, late)
         _demote_rules(drafts, wishes & _SENDING)
@@ -68,6 +91,33 @@ def settled(drafts: list[Draft], segments: list[Segment], late: bool, wishes: fr
         if draft.kind == "inform":
             draft.verb = ""
     return drafts
+
+
+def _mark_states(drafts: Sequence[Draft]) -> None:
+    """The state that something is in is the reason of a bare refusal: "Your plan is active. I changed nothing."."""
+    refused = [draft for draft in drafts if draft.kind == "refuse"]
+    for draft in drafts:
+        if draft.kind == "confirm_done" and draft.state[1] and _refused_after(draft, refused):
+            draft.kind, draft.ground = "refuse", draft.state[1]
+            draft.marks |= EVIDENCE
+    if any(draft.ground for draft in refused) or any(draft.kind == "confirm_done" for draft in drafts):
+        return
+    for draft in drafts:
+        verb, ground = draft.state
+        if ground and all(refusal.verb in ("", verb) for refusal in refused):
+            draft.kind, draft.ground = "refuse", ground
+            draft.marks |= EVIDENCE
+
+
+def _refused_after(done: Draft, refused: Sequence[Draft]) -> bool:
+    """Whether the same is refused in the next sentence: "The rug has been exchanged. So I can't exchange it."."""
+    return any(
+        refusal.verb == done.verb
+        and not refusal.ground
+        and refusal.segment.sentence - done.segment.sentence in (0, 1)
+        and _titles(refusal.values) <= _titles(done.values)
+        for refusal in refused
+    )
 
 
 # What these grounds stand against is one option; that there are others takes nothing back.
@@ -97,9 +147,10 @@ def _kept_refusals(drafts: list[Draft], segments: Sequence[Segment], wishes: fro
     last_grant = drafts.index(granted[-1]) if granted else -1
     sent = any(draft.verb in _SENDING for draft in granted)
     beside = _sentences_beside(segments, granted) | _sentences_of_reasons(drafts)
+    given = _titles_given(granted, segments)
     kept = []
     for index, draft in enumerate(drafts):
-        if draft.kind == "refuse" and not (granted and _is_reason(draft, drafts, granted)):
+        if draft.kind == "refuse" and not (granted and _is_reason(draft, drafts, granted, given)):
             if draft.marks & GENERAL and (asks or (granted and draft.segment.sentence not in beside)):
                 continue
             if draft.ground == "not_verified" and asked & _PERSONAL_SLOTS:
@@ -107,13 +158,13 @@ def _kept_refusals(drafts: list[Draft], segments: Sequence[Segment], wishes: fro
             if draft.ground == "not_delivered" and draft.marks & EVIDENCE and sent:
                 continue
             conceded = draft.marks & EVIDENCE and draft.ground not in _OF_ONE_OPTION and index < last_grant
-            if conceded and not _about_another(draft, granted) and draft.segment.sentence not in beside:
+            if conceded and not _about_another(draft, given) and draft.segment.sentence not in beside:
                 continue  # "it is final sale, but as it is damaged I can refund it"
         kept.append(draft)
     return kept
 
 
-def _is_reason(draft: Draft, drafts: Sequence[Draft], granted: list[Draft]) -> bool:
+def _is_reason(draft: Draft, drafts: Sequence[Draft], granted: list[Draft], given: set[int | str]) -> bool:
     """Whether it is why another item is refused: "I can't exchange the rug. Gift cards don't qualify."."""
     if not draft.ground:
         return False
@@ -121,7 +172,7 @@ def _is_reason(draft: Draft, drafts: Sequence[Draft], granted: list[Draft]) -> b
         grant.segment.sentence == draft.segment.sentence for grant in granted
     )
     for other in drafts:
-        if other.kind == "refuse" and not other.marks & (EVIDENCE | GENERAL) and _about_another(other, granted):
+        if other.kind == "refuse" and not other.marks & (EVIDENCE | GENERAL) and _about_another(other, given):
             distance = other.segment.sentence - draft.segment.sentence
             # "It's final sale. Since delivery was too long ago, I can't exchange it." has two reasons.
             if abs(distance) < 2 and not (other.ground and own):
@@ -161,10 +212,16 @@ def _titles(values: Iterable[Value]) -> set[int | str]:
     return {value.value for value in values if value.kind == "title"}
 
 
-def _about_another(refusal: Draft, granted: list[Draft]) -> bool:
+def _titles_given(granted: Sequence[Draft], segments: Sequence[Segment]) -> set[int | str]:
+    """The items of what is granted, or of a list before it: "Item: rug. Claim: repair. Do you agree?"."""
+    given = _titles(value for draft in granted for value in draft.values)
+    last = max((draft.segment.sentence for draft in granted), default=-1)
+    return given or _titles(value for s in segments if last - 2 <= s.sentence <= last for value in s.values)
+
+
+def _about_another(refusal: Draft, given: set[int | str]) -> bool:
     """Whether a refusal names an item beside the one that is refunded."""
     refused = _titles(refusal.values)
-    given = _titles(value for draft in granted for value in draft.values)
     return len(refused) > 1 or bool(given and refused - given)
 
 

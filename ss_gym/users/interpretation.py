@@ -21,7 +21,7 @@ from ss_gym.users.consent import (
     only_refuses,
     wants_yes,
 )
-from ss_gym.users.discourse import ALTERNATIVE, APPROVED, EVIDENCE, GENERAL, Draft, joined_values, settled
+from ss_gym.users.discourse import ALTERNATIVE, APPROVED, EVIDENCE, GENERAL, Draft, joined_values, settled, slots_before
 from ss_gym.users.events import statements
 from ss_gym.users.grounds import HINTS, STRONG_BITS, grounds_of, is_earlier
 from ss_gym.users.vocabulary import Vocabulary
@@ -116,13 +116,13 @@ class Interpretation:
             if features & _OF_REMEDIES and not slots & self._details:  # "which address shall I send it to?"
                 self._read_remedies(segment, features, slots)
             # "The reason: damaged, not received …?" names no ground.
-            if segment.bits & _REFUSING and not slots & c.S_REASON:
+            if segment.bits & (_REFUSING | c.S_REASON) and not slots & c.S_REASON:
                 self._read_refusal(segment)
         if len(drafts) == before:
             if segment.question and features & c.ASK:
                 self._ask_unnamed(segment)
-            elif features & c.ASK and features & c.PLEASE and self._named_just_before(segment):
-                self._ask(segment, self._named_just_before(segment))  # "Please give me both."
+            elif features & c.ASK and features & c.PLEASE and (named := slots_before(segment, self._segments)):
+                self._ask(segment, named)  # "Please give me both."
             elif segment.values or segment.bits & _FACTS:
                 drafts.append(Draft("inform", segment))
         if segment.events and not segment.question:
@@ -164,14 +164,9 @@ class Interpretation:
 
     def _ask_unnamed(self, segment: Segment) -> None:
         """Asks for what the sentence before named ("could you share it?"), or else something unknown."""
-        before = self._named_just_before(segment)
+        before = slots_before(segment, self._segments)
         number = c.S_ORDER if segment.asked & c.ORDER else c.S_OTHER  # "could you check the number?"
         self._ask(segment, before or number)
-
-    def _named_just_before(self, segment: Segment) -> int:
-        """The slots that the segment before names."""
-        index = self._segments.index(segment)
-        return self._segments[index - 1].bits & c.SLOTS if index else 0
 
     def _ask_preference(self, segment: Segment, features: int, slots: int, mentioned: list[str]) -> None:
         """Asks "would you prefer a refund or store credit?", or for the option of what is offered."""
@@ -331,16 +326,22 @@ class Interpretation:
             ]
             return
         if bits & c.HABIT and not bits & (c.NOW | c.STATE | c.ACTIVE):
-            return  # "a refund is paid to the original payment method"
+            # "A refund is paid to the original payment method"; "it is active" is a reason beside a bare refusal.
+            if done & c.SPARE_REMEDY:
+                self._drafts += [Draft("inform", segment, state=state) for state in self._earlier(done)]
+            return
         if bits & c.STATE and bits & c.GENERIC and not bits & (c.MONEY | c.ACTIVE | c.DEFINITE):
             return
         marks = APPROVED if bits & c.APPROVED else 0
+        passive = not bits & (c.ACTIVE | c.NOW | c.MONEY)
         for verb in self._verbs(done, bits) or [""]:
-            self._drafts.append(Draft("confirm_done", segment, verb, marks=marks))
+            state = (verb, self._vocabulary.made_before(verb)) if verb and passive else ("", "")
+            self._drafts.append(Draft("confirm_done", segment, verb, marks=marks, state=state))
 
     def _is_state(self, bits: int, done: int) -> bool:
         """Whether a refusal says what state something is in: "I can't pause it, because it is paused"."""
-        if not bits >> c.REFUSED & c.REMEDY or bits & (c.ACTIVE | c.NOW):
+        refused = bits >> c.REFUSED & c.REMEDY
+        if not refused or bits & c.ACTIVE or (bits & c.NOW and not refused & done):
             return False
         return any([done & bit and verb in self._vocabulary.earlier for bit, verb in self._vocabulary.own])
 
@@ -353,7 +354,9 @@ class Interpretation:
         if bits & c.ONLY and only:  # "I can only refund it once it has arrived"
             refused |= bits >> c.POSSIBLE & c.REMEDY
         verb = (self._verbs(refused, bits & c.REMEDY) or [""])[0] if refused else ""
-        grounds = grounds_of(segment, self._vocabulary, bool(refused), self._late, verb)
+        # "It can't be cancelled. The reason: gift cards go out by e-mail."
+        explains = bits & c.S_REASON and self._drafts and self._drafts[-1].kind == "refuse"
+        grounds = grounds_of(segment, self._vocabulary, bool(refused or explains), self._late, verb)
         if not grounds and (not refused or (bits & c.METHOD and not refused & c.SPARE_REMEDY)):
             return  # nothing is refused, or only another way of payment
         marks = 0 if refused else EVIDENCE

@@ -31,6 +31,7 @@ _CONTRACTED = {
 }  # fmt: skip
 _PRONOUNS = "i you we they he she it that this there who what where here how".split()
 _NEGATED = "is are was were do does did has have had can could will would should must might need".split()
+_MODALS = "could would should might must".split()
 _IRREGULAR = {
     "can't": "can not", "cannot": "can not", "cant": "can not", "won't": "will not", "wont": "will not",
     "shan't": "shall not", "ain't": "is not", "dont": "do not", "doesnt": "does not", "didnt": "did not",
@@ -138,6 +139,8 @@ def _contractions() -> Iterator[tuple[str, tuple[str, ...]]]:
     yield "'s", ("is",)
     for verb in _NEGATED:
         yield verb + "n't", (verb, "not")
+    for verb in _MODALS:
+        yield verb + "'ve", (verb, "have")
     for word, words in _IRREGULAR.items():
         yield word, tuple(words.split())
 

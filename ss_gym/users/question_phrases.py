@@ -268,7 +268,7 @@ def event(p: Parser, bits: int, negated: int) -> None:
     if p.negated:
         p.segment.events += ((p.position, c.DENIED, False),)
         return
-    aux = p.aux
+    aux = NONE if p.colon == p.position else p.aux  # "it is too late: delivered on 3 May"
     if aux in (MODAL, PROGRESSIVE):
         bits = negated
     elif aux in (IS, ARE):  # "it is delivered on Friday", last one or next

@@ -25,6 +25,8 @@ from ss_gym.users.clauses import (
 
 _ENDS = frozenset([".", "?", ",", ":", "\n", "\n-", ")", "<money>", "to", "for", "of"])
 _OBJECTS = frozenset(["<money>", "<title>"])
+# Participles that are infinitives as well.
+_INFINITIVES = frozenset(["put", "set", "on", "in", "be"])
 
 handlers = Handlers()
 
@@ -67,7 +69,8 @@ def participle(p: Parser, bits: int, negated: int) -> None:
     """Reads "refunded", "exchanged": the verb itself names the remedy."""
     p.clause |= bits
     p.speak_of(bits)
-    if p.aux == MODAL and p.tokens[p.position - 1] == "would":  # "we'd exchanged it" is "we had"
+    if p.aux == MODAL and p.tokens[p.position - 1] == "would" and p.tokens[p.position] not in _INFINITIVES:
+        # "we'd exchanged it" is "we had"; "I'd put it on hold" is not
         p.aux = PERFECT
     alone = p.aux == NONE and p.subject == NOBODY
     if alone and (p.position == p.segment.start or (p.position == p.clause_start and p.next_is(_OBJECTS))):
@@ -207,7 +210,10 @@ def on_its_way(p: Parser, bits: int, negated: int) -> None:
     """Reads "on its way": of money done, of goods not delivered."""
     if p.condition:
         return
-    if p.head & c.REMEDY:
+    if p.head & c.REMEDY and p.aux == MODAL:  # "I'll cancel it, and $20 will be on its way back"
+        if not p.negated:
+            _possible(p, p.head & c.REMEDY)
+    elif p.head & c.REMEDY:
         p.note(p.head & c.REMEDY, c.DONE, c.STATE)
     elif not (bits and p.negated):  # "nothing is on its way"
         p.clause |= (bits or c.G_NOT_DELIVERED) & p.mask
@@ -295,6 +301,7 @@ def money(p: Parser, bits: int, negated: int) -> None:
 @handlers
 def noun(p: Parser, bits: int, negated: int) -> None:
     """Reads "order", "fee": a head that is no remedy."""
+    p.noun = p.following
     if not p.head:
         p.head = OTHER_NOUN
 

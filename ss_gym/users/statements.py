@@ -13,6 +13,7 @@ from ss_gym.users.vocabulary import NOTHING
 
 # What "where is it?" and "when does it come?" ask for.
 _ASKED = frozenset(("delivery", "delivered"))
+_LATE, _EXPECTED = "late", "delivery"
 _SENTENCE = attrgetter("sentence")
 
 
@@ -72,7 +73,8 @@ class Statements:
             if date.owner == "policy" and date.value == self._today:
                 continue
             near = [event for event, act in stated.items() if date in act.values]
-            told.update([fact for fact in self._facts if fact.value == date.value and fact.about in near])
+            about = {*near, _EXPECTED} if _LATE in near else near  # "it comes later than expected (3 May)"
+            told.update([fact for fact in self._facts if fact.value == date.value and fact.about in about])
             if not near:
                 self._bare.add(date.value)
             elif near != [NOTHING] and not self._fits(date.value, stated):

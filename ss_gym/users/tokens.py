@@ -82,6 +82,7 @@ class TokenStream:
 
     def __init__(self, text: str, inventory: Inventory, words: Words) -> None:
         if not text.isascii():
+            text = text.replace("\u2026?", "?")  # "exchanged for…?"
             text = _EMOJI.sub(".", text.translate(_TYPOGRAPHY))
         if "\n" in text:
             text = _WRAPPED.sub(" ", text)

@@ -12,6 +12,7 @@ from ss_gym.users.clauses import (
     ME,
     MODAL,
     NONE,
+    OTHER_NOUN,
     PASSIVE,
     PERFECT,
     PROGRESSIVE,
@@ -33,6 +34,7 @@ _GOALS = frozenset(
     "records policy account store <money> <n> <id> <date> <title> <order> <name> <email> <city> <days> <bdays>".split()
 )
 _COMMA = frozenset(",")
+_THINGS = frozenset(("<title>", "it", "them", "your"))
 _AUXILIARIES = frozenset("is am are was were has have had can could will would do does did".split())
 _IRREAL = frozenset(("would", "could", "might"))
 _HENCE = frozenset("therefore thus hence then".split())
@@ -41,7 +43,8 @@ _MODALS = frozenset("will would can could should may might".split())
 _ADVERBS = frozenset(("before", "once"))
 _CLAUSE_ENDS = frozenset((".", "?", ",", ";", ":", ")", "\n", "\n-", "and", "so", ""))
 _PRONOUNS = (["i"], ["we"], ["you"])
-_FIRST = frozenset(("i", "we"))
+# "Understand that you …" is short for "I understand that you …".
+_THEIRS = frozenset("you your it that this they them how why".split())
 
 handlers = Handlers()
 
@@ -92,6 +95,9 @@ def _finite(p: Parser, aux: int) -> None:
     if p.ellipsis:  # "the refund issued to you will": no statement of its own
         p.clause &= ~p.ellipsis
         p.ellipsis = 0
+    if p.aux != NONE and p.noun == p.position and not p.mentioned_since(p.finite):
+        p.head = OTHER_NOUN  # "cancelling isn't an option now the order has gone out"
+    p.finite = p.position
     p.clause |= c.FACT
     p.aux = aux
     if p.sticky:
@@ -103,7 +109,9 @@ def _finite(p: Parser, aux: int) -> None:
 @handlers
 def have(p: Parser, bits: int, negated: int) -> None:
     """Reads "have", which after a modal or "do" starts no verb group; what "would have" been is not so."""
-    if p.aux not in (MODAL, DO):
+    if p.position == p.segment.start and p.next_is(_THINGS):  # "- have the rug repaired"
+        _modal(p, able=True)
+    elif p.aux not in (MODAL, DO):
         _finite(p, PERFECT)
     elif p.aux == MODAL and p.tokens[p.position - 1] in _IRREAL and p.tokens[p.following][:1] != "<":
         p.condition = 2  # "I would have replaced it", not "I would have $20.00 sent back"
@@ -143,15 +151,18 @@ def are(p: Parser, bits: int, negated: int) -> None:
 
 @handlers
 def be(p: Parser, bits: int, negated: int) -> None:
-    """Reads "be" without a modal before it; "was placed too late to be cancelled" tells no past."""
-    if p.aux == NONE or (p.aux in (WAS, PASSIVE) and p.following - p.position == 2):
+    """Reads "be" without a modal before it; "was placed too late to be cancelled" tells no past.
+
+    Nor is what one has to be done, "I have it ready, with $20 to be paid back", done.
+    """
+    if p.aux == NONE or (p.aux in (WAS, PASSIVE, PERFECT, IS) and p.following - p.position == 2):
         p.aux = MODAL
 
 
 @handlers
 def being(p: Parser, bits: int, negated: int) -> None:
-    """Reads "being": what is going on."""
-    if p.aux in (IS, ARE, WAS):
+    """Reads "being": what is going on, or is part of a plan: "I'll cancel, with $20 being refunded"."""
+    if p.aux in (NONE, IS, ARE, WAS):
         p.aux = PROGRESSIVE
 
 
@@ -216,13 +227,17 @@ def entitled(p: Parser, bits: int, negated: int) -> None:
 
 @handlers
 def no(p: Parser, bits: int, negated: int) -> None:
-    """Reads "not", "never"."""
+    """Reads "not", "never"; "sadly not," may answer one's own question."""
+    if p.position == p.segment.start and p.next_is(_COMMA):
+        p.answer_no()
     p.negated = True
 
 
 @handlers
 def none(p: Parser, bits: int, negated: int) -> None:
-    """Reads "no", "none of": negates the verb that follows it as well."""
+    """Reads "no", "none of": negates the verb that follows it as well; "no," may answer one's own question."""
+    if p.position == p.segment.start and p.next_is(_COMMA):
+        p.answer_no()
     p.negated = True
     p.sticky = True
 
@@ -318,6 +333,8 @@ def colon(p: Parser, bits: int, negated: int) -> None:
     p.end_clause()
     if p.aux == NONE:
         p.negated = False
+    else:
+        p.head = 0
     p.clause_start = p.colon = p.following
 
 
@@ -362,7 +379,7 @@ def claim(p: Parser, bits: int, negated: int) -> None:
     p.clause |= bits
     if p.head:  # "the refund you asked for": only a relative clause
         return
-    if p.position == p.clause_start and p.tokens[p.position] == "understand" and p.next_is(_FIRST):
+    if p.position == p.clause_start and p.tokens[p.position] == "understand" and not p.next_is(_THEIRS):
         p.reset()  # "please understand that I can't": the agent's own words
         return
     p.claimed = True
