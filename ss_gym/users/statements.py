@@ -13,6 +13,9 @@ from ss_gym.users.vocabulary import NOTHING
 
 # What "where is it?" and "when does it come?" ask for.
 _ASKED = frozenset(("delivery", "delivered"))
+# What is to come, and what it is called when it has come about: "it ships on the 5th at the latest" is not true any
+# more of what has been shipped, while what was expected on the 5th was expected then, whenever it came.
+_UNTIL = {"shipping": "shipped"}
 _SENTENCE = attrgetter("sentence")
 
 
@@ -37,7 +40,9 @@ class Statements:
     def __init__(self, scenario: Scenario) -> None:
         outcome, goal = scenario.outcome, scenario.goal
         self._facts = [fact for fact in outcome.facts if fact.kind == "date"]
-        self._known = {(fact.about, fact.value) for fact in (*outcome.facts, *outcome.known) if fact.kind == "date"}
+        dates = [fact for fact in (*outcome.facts, *outcome.known) if fact.kind == "date"]
+        past = {fact.about for fact in dates}
+        self._known = {(fact.about, fact.value) for fact in dates if _UNTIL.get(fact.about) not in past}
         self._dated = {about for about, _ in self._known}
         self._today = scenario.today
         self._bare: set[int | str] = set()

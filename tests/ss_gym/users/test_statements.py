@@ -68,6 +68,7 @@ FALSE = [
     (ON_TIME, "It arrives on 2031-07-07.", "delivery"),
     (ON_TIME, "It is late: it was expected on {delivery}.", "late"),
     (ARRIVED, "It will be shipped by {delivered}.", "shipping"),
+    (ON_TIME, "It ships no later than {delivery}.", "shipping"),
 ]
 
 
