@@ -287,7 +287,7 @@ class OutcomeAudit:
         missing = [f"{fact.about} ({fact.kind} {fact.value})" for fact in self._told.missing_facts()]
         if missing:
             return f"not told: {', '.join(missing)}"
-        if not self._told.refusal_grounded():
+        if self._told.missing_grounds():
             wanted = ", ".join(" or ".join(sorted(allowed)) for allowed in self._outcome.grounds)
             return f"the refusal needs its true reason: {wanted}"
         return ""

@@ -140,6 +140,13 @@ def test_who_has_no_other_address_says_so_and_accepts() -> None:
     assert "refusal_accepted" in ends
 
 
+def test_customers_do_not_betray_that_a_true_reason_is_not_the_one_that_decides() -> None:
+    own, others = Talk("box"), Talk("box", twin=True)
+    said = [[talk.say("Sorry, we don't deliver to PO boxes.") for _ in range(3)] for talk in (own, others)]
+    assert said[0] == said[1] and said[0][-1].ended_by == "refusal_accepted"
+    assert [own.told.missing_grounds(), others.told.missing_grounds()] == [0, 1]
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_detail_that_was_refused_can_be_asked_for_again_and_again(family: str) -> None:
     slots = load_understanding(load_family(family).policy)._vocabulary.slots.values()  # what can be asked for
