@@ -56,8 +56,6 @@ class Statements:
     def hear(self, acts: Sequence[Act]) -> set[Fact]:
         """Takes in one message of the agent; gives the facts that it tells."""
         told: set[Fact] = set()
-        if not self._known:
-            return told
         for _, group in groupby(acts, key=_SENTENCE):
             sentence = list(group)
             values = {value for act in sentence for value in act.values}
@@ -74,16 +72,19 @@ class Statements:
         if not self._others.isdisjoint([value.value for value in values]):
             return told
         for date in sorted([value for value in values if value.kind == "date"]):
-            if date.owner == "policy" and date.value == self._today:
-                continue
             near = [event for event, act in stated.items() if date in act.values]
+            if not near and date.owner == "policy" and date.value == self._today:
+                continue  # "as of today, the 3rd": the date of nothing
             told.update([fact for fact in self._facts if fact.value == date.value and fact.about in near])
             if not near:
                 self._bare.add(date.value)
-            elif near != [NOTHING] and not self._fits(date.value, stated):
+            elif near != [NOTHING] and not self._fits(date, stated):
                 self.false.append(f"{near[0]} on {date.value}")
-        self.false += [event for event, act in stated.items() if act.ground and event not in self._dated]
+        if self._known:
+            self.false += [event for event, act in stated.items() if act.ground and event not in self._dated]
         return told
 
-    def _fits(self, date: int | str, events: Iterable[str]) -> bool:
-        return any((event, date) in self._known for event in events)
+    def _fits(self, date: Value, events: Iterable[str]) -> bool:
+        if not self._known:  # of an order that is not there, or may not be told of: a date of theirs is another order's
+            return date.owner == "own"
+        return any((event, date.value) in self._known for event in events)
