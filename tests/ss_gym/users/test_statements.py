@@ -136,3 +136,9 @@ def test_of_an_order_that_may_not_be_told_of_every_date_is_made_up(kind: str) ->
     scenario = drawn(kind, twin=True)
     assert heard(scenario, "The order was shipped, and it is expected on 2031-07-07.").false_statements()
     assert heard(scenario, "I can't find that order. Is it the one that was placed last week?").false_statements() == []
+
+
+def test_a_day_that_is_none_of_the_order_is_false_even_if_it_is_not_said_of_what() -> None:
+    for message in ("That was on 2031-07-07.", "You said that I should look, because it arrived on 2031-07-07."):
+        assert heard(ON_TIME, message).false_statements()
+    assert heard(ON_TIME, "That was on {shipped}.").false_statements() == []
