@@ -110,11 +110,13 @@ def compile_outcome(
     items = [item for item in order.items if item.item_id in wanted]
     against = {item.item_id: grounds_against(item, order.status, days, rules) for item in items}
     due = [item for item in items if not against[item.item_id]]
+    # A final sale item has a limit of its own, so "too late" is true of it, and yet not the whole reason.
+    late: frozenset[Ground] = frozenset(("window",) if any("final_sale" in each for each in against.values()) else ())
     refused = tuple(dict.fromkeys([grounds for grounds in against.values() if grounds]))
     if not due:
         sent = order.expected_on if order.status == "shipped" and any("shipped" in each for each in refused) else None
         facts = (Fact("date", sent, "delivery"),) if sent else ()
-        return Outcome("refuse", frozenset(), refused, facts, ())
+        return Outcome("refuse", frozenset(), refused, facts, (), also_true=late)
     total = sum(item.price_cents for item in due)
     if total > rules.transfer_limit_cents:
         return transfer("cancellation_over_limit")
@@ -124,7 +126,7 @@ def compile_outcome(
         effects.add(("order", order.order_id, "cancelled"))
     told = (Fact("money", total, "refund"), Fact("days", rules.refund_days, "arrival"))
     consent = DueConsent("cancel", frozenset([item.item_id for item in due]), total)
-    return Outcome("cancel", frozenset(effects), refused, told, (consent,))
+    return Outcome("cancel", frozenset(effects), refused, told, (consent,), also_true=late)
 
 
 # --- what a shop and its orders are like -----------------------------------------------------------

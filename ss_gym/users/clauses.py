@@ -28,8 +28,9 @@ UNKNOWN = ~(_CONDITIONAL | c.REMEDY << c.POSSIBLE)
 REPORTED = ~(_CONDITIONAL | c.CONSENT | c.REMEDY << c.POSSIBLE)
 
 
+_OPEN_QUESTION_WORDS = frozenset("what which why who when where how".split())
 # A sentence that starts with one of these is a question in all its clauses.
-_QUESTION_WORDS = frozenset("what which why who when where how is are was were did do does has have".split())
+_QUESTION_WORDS = _OPEN_QUESTION_WORDS | frozenset("is are was were did do does has have".split())
 
 
 class Segment:
@@ -41,6 +42,7 @@ class Segment:
         bits: features of what is stated.
         asked: features of what is in question.
         question: whether it ends in a question mark.
+        opens: whether it is a question that no yes answers: "what would suit you?".
         item: whether it is a line of a list.
         leads: whether it ends in a colon, so that a list may follow.
         early: slots named before the words that ask.
@@ -48,12 +50,15 @@ class Segment:
         days_ago: those days.
         values: the typed values in it.
         mentions: ``(token position, remedy bits)`` of the remedies named in it.
+        stated: the remedies that the agent speaks of as they are, neither in a condition nor in somebody else's words.
+        existed: the remedies that were made on an earlier day, if it is said so.
+        open: features that a condition left open: "once it has been exchanged".
         events: ``(token position, event bits, whether it is said to have happened)`` of the events stated in it.
     """
 
     __slots__ = (
-        "ago", "asked", "bits", "days_ago", "early", "end", "events", "item", "leads", "mentions", "placed",
-        "question", "sentence", "start", "values",
+        "ago", "asked", "bits", "days_ago", "early", "end", "events", "existed", "item", "leads", "mentions", "open",
+        "opens", "placed", "question", "sentence", "start", "stated", "values",
     )  # fmt: skip
 
     def __init__(self, sentence: int, start: int, item: bool) -> None:
@@ -63,6 +68,7 @@ class Segment:
         self.bits = 0
         self.asked = 0
         self.question = False
+        self.opens = False
         self.item = item
         self.leads = False
         self.early = 0
@@ -71,7 +77,10 @@ class Segment:
         self.values: tuple[Value, ...] = ()
         self.placed: Sequence[tuple[int, Value]] = ()
         self.mentions: list[tuple[int, int]] = []
+        self.open = 0
         self.events: tuple[tuple[int, int, bool], ...] = ()
+        self.existed = 0
+        self.stated = 0
 
     def take(self, placed: Sequence[tuple[int, Value]]) -> None:
         """Keeps the values, with their positions, that stand in this segment."""
@@ -128,13 +137,14 @@ class Parser:
         head: the remedy that the clause is about so far, or ``OTHER_NOUN``.
         pending: a completed action whose object is still to come: "I have issued …".
         asking: whether what is read is in question.
+        wished: whether it is what the customer is said to want.
         mask: the features that may be set now.
     """
 
     __slots__ = (
         "able", "asking", "aux", "claimed", "clause", "clause_start", "colon", "condition", "ellipsis", "following",
         "head", "mask", "negated", "pending", "position", "segment", "segments", "sentence", "sticky", "subject",
-        "tokens",
+        "tokens", "wished",
     )  # fmt: skip
 
     def __init__(self, tokens: list[str]) -> None:
@@ -161,6 +171,7 @@ class Parser:
         self.asking = False
         self.condition = 0
         self.claimed = False
+        self.wished = False
         self.mask = ALL
 
     def end_clause(self) -> None:
@@ -171,7 +182,7 @@ class Parser:
             self.segment.bits |= self.clause
         self.clause = 0
         self.ellipsis = 0
-        self.pending = False
+        self.pending = self.wished = False
         if self.sticky:
             self.negated = self.sticky = False
         if self.condition:
@@ -183,6 +194,7 @@ class Parser:
         segment = self.segment
         if question:
             segment.question = True
+            segment.opens = self.tokens[segment.start] in _OPEN_QUESTION_WORDS
             segment.asked |= self.clause
             if self.tokens[segment.start] in _QUESTION_WORDS:
                 segment.asked |= segment.bits
@@ -200,7 +212,18 @@ class Parser:
 
     def note(self, verb: int, strength: int, flags: int = 0) -> None:
         """Notes a remedy in the given strength."""
-        self.clause |= ((verb << strength) | flags) & self.mask
+        self.state((verb << strength) | flags)
+
+    def state(self, bits: int) -> None:
+        """Sets features, as far as they are asserted."""
+        self.clause |= bits & self.mask
+        if self.condition:
+            self.segment.open |= bits & ~self.mask
+
+    def speak_of(self, verb: int) -> None:
+        """Notes a remedy as one that the agent speaks of as it is."""
+        if self.mask == ALL and not self.negated and not self.wished:
+            self.segment.stated |= verb
 
     def next_is(self, words: frozenset[str]) -> bool:
         """Whether the token after the current phrase is one of ``words``."""

@@ -59,11 +59,25 @@ SPARE_EVENTS = tuple(1 << bit for bit in range(171, 183))
 SPARE_EVENT = sum(SPARE_EVENTS)
 # An event that is denied: "has not arrived".
 DENIED = 1 << 183
+# "Look into it": nothing is promised.
+HELPS = 1 << 184
 
 SLOTS = sum(SPARE_SLOTS) | S_ORDER | S_EMAIL | S_POSTAL | S_NAME | S_ITEM | S_REASON | S_PREFERENCE | S_OTHER
 
 _NO_FEATURES = frozenset(
-    ("POSSIBLE", "REFUSED", "DONE", "REMEDY", "SLOTS", "SPARE_REMEDY", "SPARE_GROUND", "HINT", "SPARE_EVENT", "DENIED")
+    (
+        "POSSIBLE",
+        "REFUSED",
+        "DONE",
+        "REMEDY",
+        "SLOTS",
+        "SPARE_REMEDY",
+        "SPARE_GROUND",
+        "HINT",
+        "SPARE_EVENT",
+        "DENIED",
+        "HELPS",
+    )
 )
 
 # The names that every lexicon uses.

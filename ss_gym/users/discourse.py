@@ -59,7 +59,7 @@ def settled(drafts: list[Draft], segments: list[Segment], late: bool, wishes: fr
         drafts.append(Draft("refuse", ago, ground="window", marks=EVIDENCE))
         kinds.add("refuse")
     if "refuse" in kinds:
-        drafts = _kept_refusals(drafts, wishes)
+        drafts = _kept_refusals(drafts, segments, wishes)
         drafts = _with_reasons(drafts, late)
         _demote_rules(drafts, wishes & _SENDING)
     if "confirm_done" in kinds:
@@ -89,27 +89,44 @@ def _granted(drafts: list[Draft], wishes: frozenset[str]) -> list[Draft]:
     ]
 
 
-def _kept_refusals(drafts: list[Draft], wishes: frozenset[str]) -> list[Draft]:
+def _kept_refusals(drafts: list[Draft], segments: Sequence[Segment], wishes: frozenset[str]) -> list[Draft]:
     """Drops general refusals beside a refund or a question, and facts that are conceded."""
     granted = _granted(drafts, wishes)
     asked = {draft.slot for draft in drafts if draft.kind == "ask"}
     asks = bool(asked - _CLOSING_SLOTS)
     last_grant = drafts.index(granted[-1]) if granted else -1
     sent = any(draft.verb in _SENDING for draft in granted)
+    beside = _sentences_beside(segments, granted) | _sentences_of_reasons(drafts)
     kept = []
     for index, draft in enumerate(drafts):
-        if draft.kind == "refuse":
-            if draft.marks & GENERAL and (granted or asks):
+        if draft.kind == "refuse" and not (granted and _is_reason(draft, drafts, granted)):
+            if draft.marks & GENERAL and (asks or (granted and draft.segment.sentence not in beside)):
                 continue
             if draft.ground == "not_verified" and asked & _PERSONAL_SLOTS:
                 continue  # another attempt
             if draft.ground == "not_delivered" and draft.marks & EVIDENCE and sent:
                 continue
             conceded = draft.marks & EVIDENCE and draft.ground not in _OF_ONE_OPTION and index < last_grant
-            if conceded and not _about_another(draft, granted):
+            if conceded and not _about_another(draft, granted) and draft.segment.sentence not in beside:
                 continue  # "it is final sale, but as it is damaged I can refund it"
         kept.append(draft)
     return kept
+
+
+def _is_reason(draft: Draft, drafts: Sequence[Draft], granted: list[Draft]) -> bool:
+    """Whether it is why another item is refused: "I can't exchange the rug. Gift cards don't qualify."."""
+    if not draft.ground:
+        return False
+    own = any(value.kind == "title" for value in draft.values) or any(
+        grant.segment.sentence == draft.segment.sentence for grant in granted
+    )
+    for other in drafts:
+        if other.kind == "refuse" and not other.marks & (EVIDENCE | GENERAL) and _about_another(other, granted):
+            distance = other.segment.sentence - draft.segment.sentence
+            # "It's final sale. Since delivery was too long ago, I can't exchange it." has two reasons.
+            if abs(distance) < 2 and not (other.ground and own):
+                return True
+    return False
 
 
 def _demote_rules(drafts: Sequence[Draft], wishes: frozenset[str]) -> None:
@@ -121,10 +138,33 @@ def _demote_rules(drafts: Sequence[Draft], wishes: frozenset[str]) -> None:
             draft.demote()
 
 
+def _sentences_beside(segments: Sequence[Segment], granted: Sequence[Draft]) -> set[int]:
+    """The sentences that name nothing that is granted, and follow or precede one that is about something else only.
+
+    "Gift cards can't be refunded. This applies to the voucher. Shall I refund the rug?"
+    """
+    given = _titles(value for draft in granted for value in draft.values)
+    named: dict[int, set[int | str]] = {}
+    for segment in segments:
+        named.setdefault(segment.sentence, set()).update(_titles(segment.values))
+    about = {sentence for sentence, titles in named.items() if given and titles and not titles & given}
+    return {near for at in about for near in (at - 1, at, at + 1) if not named.get(near, set()) & given}
+
+
+def _sentences_of_reasons(drafts: Sequence[Draft]) -> set[int]:
+    """The sentences next to a refusal that names no reason: "it was exchanged. So I can't open a claim"."""
+    bare = [d.segment.sentence for d in drafts if d.kind == "refuse" and not d.ground and not d.marks & GENERAL]
+    return {near for at in bare for near in (at - 1, at, at + 1)}
+
+
+def _titles(values: Iterable[Value]) -> set[int | str]:
+    return {value.value for value in values if value.kind == "title"}
+
+
 def _about_another(refusal: Draft, granted: list[Draft]) -> bool:
     """Whether a refusal names an item beside the one that is refunded."""
-    refused = {value.value for value in refusal.values if value.kind == "title"}
-    given = {value.value for draft in granted for value in draft.values if value.kind == "title"}
+    refused = _titles(refusal.values)
+    given = _titles(value for draft in granted for value in draft.values)
     return len(refused) > 1 or bool(given and refused - given)
 
 

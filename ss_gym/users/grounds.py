@@ -28,14 +28,26 @@ def grounds_of(segment: Segment, vocabulary: Vocabulary, refused: bool, late: bo
     """
     bits = segment.bits
     bits |= _combined(segment, bits, vocabulary)
+    if bits & c.EXISTED and (bits & c.ALREADY or segment.is_dated()):  # "there was a refund already"
+        made = [own for bit, own in vocabulary.own if segment.existed & bit]
+        earlier = [vocabulary.made_before(own) for own in made]
+        if segment.existed & (c.REFUND | c.CREDIT):
+            earlier.append(vocabulary.made_before("refund"))
+        return list(dict.fromkeys([*(earlier or [vocabulary.again]), *_names(bits, vocabulary)]))
     if bits & c.ALREADY:  # "it is already active"
         bits |= bits >> c.HINT & vocabulary.already
     if not bits & STRONG_BITS:
-        if refused and bits & c.AGAIN:
-            return [vocabulary.earlier.get(verb, vocabulary.again)]
+        several = bits >> c.REFUSED & c.SPARE_REMEDY
+        several &= several - 1  # "it can't be paused, nor ended again"
+        if refused and bits & c.AGAIN and not several and not bits & (c.VERIFY | c.FAILED):  # "it failed twice"
+            return [vocabulary.made_before(verb)]
         if refused and not late:
             return [ground for bit, ground in vocabulary.hints if bits & bit][:1]
         return []
+    return _names(bits, vocabulary)
+
+
+def _names(bits: int, vocabulary: Vocabulary) -> list[str]:
     return [ground for bit, ground in vocabulary.grounds if bits & bit]
 
 
@@ -61,10 +73,18 @@ def _combined(segment: Segment, bits: int, vocabulary: Vocabulary) -> int:
         found |= c.G_NOT_FOUND if bits & _ORDER or not bits & (c.ACCOUNT | _PERSONAL) else c.G_NOT_VERIFIED
     if bits & c.UNMATCHED:
         found |= c.G_NOT_FOUND if bits & _ORDER and not bits & _PERSONAL else c.G_NOT_VERIFIED
-    if bits & c.VERIFY and bits & c.FAILED:
+    if bits & (c.VERIFY | c.W_NOT_VERIFIED) and bits & c.FAILED:
         found |= c.G_NOT_VERIFIED
-    if bits & c.EXISTED and (bits & c.ALREADY or segment.is_dated()):
-        found |= c.G_ALREADY
     if segment.days_ago >= 0 and segment.is_late(segment.days_ago):
         found |= c.G_WINDOW
     return found
+
+
+def is_earlier(segment: Segment, dates_back: bool) -> bool:
+    """Whether a completed action is one of the past, not one of just now."""
+    bits = segment.bits
+    if bits & c.RECEIVED and not bits & c.NOW:
+        return True
+    if bits & c.ALREADY:
+        return not bits & c.ACTIVE or not bits & c.MONEY or segment.is_dated()
+    return dates_back and not bits & (c.NOW | c.BUSINESS | c.ACTIVE) and segment.is_dated()

@@ -9,9 +9,21 @@ from operator import or_
 from ss_gym.users import concepts as c
 from ss_gym.users.acts import Act, ActKind, Value
 from ss_gym.users.clauses import Segment
+from ss_gym.users.consent import (
+    AGREED,
+    NOT_PREFERENCE,
+    REFUSED,
+    SETTLED,
+    YES,
+    asks_consent,
+    asks_which,
+    names_option,
+    only_refuses,
+    wants_yes,
+)
 from ss_gym.users.discourse import ALTERNATIVE, APPROVED, EVIDENCE, GENERAL, Draft, joined_values, settled
 from ss_gym.users.events import statements
-from ss_gym.users.grounds import HINTS, STRONG_BITS, grounds_of
+from ss_gym.users.grounds import HINTS, STRONG_BITS, grounds_of, is_earlier
 from ss_gym.users.vocabulary import Vocabulary
 
 _SOCIAL: tuple[tuple[int, ActKind], ...] = (
@@ -27,16 +39,11 @@ _SOCIAL_BITS = c.GREET | c.SORRY | c.THANK | c.WAIT | c.BYE
 _FACTS = c.REMEDY | c.FACT | c.CARD | c.ORDER | c.ACCOUNT
 _NAMED = c.REFUND | c.CREDIT | c.EXCHANGE | c.SPARE_REMEDY
 _CHOICES = c.CREDIT | c.EXCHANGE | c.SPARE_REMEDY
-_REFUSED = c.REMEDY << c.REFUSED
-_SETTLED = c.REMEDY << c.DONE | _REFUSED
-_YES = c.CONSENT | c.TAG
-_AGREED = c.CONFIRM | c.LIKE | c.S_RIGHT
 # Without any of these a segment says nothing of a remedy.
-_OF_REMEDIES = c.REMEDY | c.REMEDY << c.POSSIBLE | _SETTLED | _YES | _AGREED | c.WISH | c.FINE
-_REFUSING = HINTS | _REFUSED | c.ONLY | c.W_WINDOW
+_OF_REMEDIES = c.REMEDY | c.REMEDY << c.POSSIBLE | SETTLED | YES | AGREED | c.WISH | c.FINE
+_REFUSING = HINTS | REFUSED | c.ONLY | c.W_WINDOW
 _ASKABLE = c.SLOTS | c.S_ELSE
 _NOT_ELSE = ~c.S_ELSE
-_NOT_PREFERENCE = ~c.S_PREFERENCE
 _PERSONAL = c.S_EMAIL | c.S_POSTAL | c.S_NAME
 _TO_VERIFY = c.NEEDED | c.VERIFY
 _HINTS = c.SPARE_GROUND << c.HINT
@@ -114,6 +121,8 @@ class Interpretation:
         if len(drafts) == before:
             if segment.question and features & c.ASK:
                 self._ask_unnamed(segment)
+            elif features & c.ASK and features & c.PLEASE and self._named_just_before(segment):
+                self._ask(segment, self._named_just_before(segment))  # "Please give me both."
             elif segment.values or segment.bits & _FACTS:
                 drafts.append(Draft("inform", segment))
         if segment.events and not segment.question:
@@ -133,7 +142,7 @@ class Interpretation:
                     self._drafts.append(Draft("ask", segment, slot="confirmation"))
         if slots == c.S_REASON and features & c.S_RIGHT:  # "you changed your mind, is that right?"
             slots = 0
-        elif slots & c.S_PREFERENCE and features & (c.REFUND | c.RETURN) and not features & _CHOICES:
+        elif slots & c.S_PREFERENCE and features & (c.REFUND | c.RETURN) and not features & (_CHOICES | c.METHOD):
             slots = (slots & ~c.S_PREFERENCE) | c.S_ITEM  # "which one would you like to return?"
         if not (features & (c.ASK | c.PLEASE | c.CONFIRM) or segment.question or leading):
             # "I need to verify your e-mail" asks for it, too.
@@ -155,10 +164,14 @@ class Interpretation:
 
     def _ask_unnamed(self, segment: Segment) -> None:
         """Asks for what the sentence before named ("could you share it?"), or else something unknown."""
-        index = self._segments.index(segment)
-        before = self._segments[index - 1].bits & c.SLOTS if index else 0
+        before = self._named_just_before(segment)
         number = c.S_ORDER if segment.asked & c.ORDER else c.S_OTHER  # "could you check the number?"
         self._ask(segment, before or number)
+
+    def _named_just_before(self, segment: Segment) -> int:
+        """The slots that the segment before names."""
+        index = self._segments.index(segment)
+        return self._segments[index - 1].bits & c.SLOTS if index else 0
 
     def _ask_preference(self, segment: Segment, features: int, slots: int, mentioned: list[str]) -> None:
         """Asks "would you prefer a refund or store credit?", or for the option of what is offered."""
@@ -173,7 +186,7 @@ class Interpretation:
         amounts = [
             s
             for s in self._segments
-            if s.sentence <= segment.sentence and (s.bits | s.asked) & c.MONEY and not _only_refuses(s)
+            if s.sentence <= segment.sentence and (s.bits | s.asked) & c.MONEY and not only_refuses(s)
         ]
         if amounts and features & (c.CONSENT | c.TAG | c.FINE):
             for verb in self._verbs(c.THING, reduce(or_, (s.bits | s.asked for s in amounts))):
@@ -181,10 +194,25 @@ class Interpretation:
                 for amount in amounts:
                     draft.values = joined_values(amount.values, draft.values)
                 self._drafts.append(draft)
+        elif wants_yes(segment, features) and (due := self._due(segment)):
+            self._drafts.append(due)
         elif features & (c.CONSENT | c.CONFIRM | c.S_RIGHT | c.LIKE) or segment.question:
-            titles = sum(value.kind == "title" for value in segment.values)
-            either = segment.question and features & c.OR and titles > 1
-            self._drafts.append(Draft("ask", segment, slot="item" if either else "confirmation"))
+            open_question = segment.opens and not features & (c.CONSENT | c.CONFIRM | c.S_RIGHT | c.FINE)
+            self._drafts.append(Draft("ask", segment, slot="other" if open_question else "confirmation"))
+
+    def _due(self, segment: Segment) -> Draft | None:
+        """What a yes is wanted to where only a sentence near it says so: "A repair is due. Shall I open a claim?"."""
+        near = [s for s in self._segments if -2 <= s.sentence - segment.sentence <= 1 and s is not segment]
+        for other in sorted(near, key=lambda s: (s.sentence > segment.sentence, -s.start)):
+            bits = (other.bits | other.asked) & ~(other.bits >> c.REFUSED)
+            verbs = [verb for bit, verb in self._vocabulary.own if other.stated & bits & bit]
+            if verbs and (other.bits >> c.DONE & c.REMEDY or other.bits & STRONG_BITS):
+                return None  # that is a report, or a reason
+            if len(verbs) == 1:
+                draft = Draft("propose", segment, verbs[0])
+                draft.values = joined_values(other.values, segment.values)
+                return draft
+        return None
 
     # --- remedies ---------------------------------------------------------------------------------
 
@@ -203,9 +231,9 @@ class Interpretation:
         elif done:
             self._read_done(segment, done)
         possible = self._verbs(possible_bits, features) if possible_bits else []
-        if _asks_consent(segment, features, bool(possible), slots):
+        if asks_consent(segment, features, bool(possible), slots):
             self._read_proposal(segment, features, slots, possible)
-        elif not slots & _NOT_PREFERENCE:
+        elif not slots & NOT_PREFERENCE:
             self._read_statement(segment, features, possible, bool(done))
 
     def _read_proposal(self, segment: Segment, features: int, slots: int, possible: list[str]) -> None:
@@ -215,17 +243,33 @@ class Interpretation:
             self._ask_preference(segment, features, slots, mentioned)
             return
         right = (
-            features & c.S_RIGHT and not features & (c.MONEY | c.SPARE_REMEDY) and not _names_option(segment, features)
+            features & c.S_RIGHT and not features & (c.MONEY | c.SPARE_REMEDY) and not names_option(segment, features)
         )
         if right or not features & (_NAMED | c.MONEY):
             mentioned = []  # a plain "return", or a refund that the customer asked for said again
-        pending = [] if mentioned else [d for d in self._drafts if d.kind == "offer" or (d.kind == "inform" and d.verb)]
+        if not mentioned and asks_which(segment, features):
+            self._drafts.append(Draft("ask", segment, slot="item"))
+            return
+        pending = [] if mentioned else self._pending(segment)
         for verb in mentioned:
             self._propose(segment, verb, features)
         for draft in pending:
             self._adopt(draft, segment)
+        if features & c.TAG:
+            slots &= _NOT_ELSE  # "reply yes, or tell me what else you need"
         if not mentioned and not pending and not slots and not any(draft.kind == "propose" for draft in self._drafts):
             self._ask_confirmation(segment, features)
+
+    def _pending(self, segment: Segment) -> list[Draft]:
+        """What was stated since the last proposal; what was refused only where nothing else can be meant."""
+        last = max([at for at, draft in enumerate(self._drafts) if draft.kind == "propose"], default=-1)
+        stated = [d for d in self._drafts[last + 1 :] if d.kind == "offer" or (d.kind == "inform" and d.verb)]
+        refused = {draft.verb for draft in self._drafts if draft.kind == "refuse" and draft.verb}
+        kept = [draft for draft in stated if draft.verb not in refused]
+        if stated and not kept:
+            due = self._due(segment)
+            return stated if due is None or due.verb in refused else []
+        return kept
 
     def _read_statement(self, segment: Segment, features: int, possible: list[str], done: bool) -> None:
         """Remedies that are possible or announced, or whose amount is told."""
@@ -238,7 +282,7 @@ class Interpretation:
                 return  # "only within 30 days"
         verbs = possible
         kinds = [value.kind for value in segment.values]
-        told = _names_option(segment, features) if "option" in kinds else features & (c.MONEY | c.ALTERNATIVE)
+        told = names_option(segment, features) if "option" in kinds else features & (c.MONEY | c.ALTERNATIVE)
         if told and not verbs and not done and not features >> c.REFUSED & c.REMEDY:
             verbs = self._verbs(features & c.REMEDY & ~c.THING, features)
         for verb in verbs:
@@ -281,7 +325,7 @@ class Interpretation:
 
     def _read_done(self, segment: Segment, done: int) -> None:
         bits = segment.bits
-        if _is_earlier(segment, self._vocabulary.dates_back) or self._is_state(bits, done):
+        if is_earlier(segment, self._vocabulary.dates_back) or self._is_state(bits, done):
             self._drafts += [
                 Draft("refuse", segment, verb, ground=ground, marks=EVIDENCE) for verb, ground in self._earlier(done)
             ]
@@ -322,7 +366,8 @@ class Interpretation:
     def _earlier(self, done: int) -> list[tuple[str, str]]:
         """Which remedy was made on an earlier day, and the ground that it is."""
         own = [(verb, self._vocabulary.earlier.get(verb, "")) for bit, verb in self._vocabulary.own if done & bit]
-        return [(verb, ground) for verb, ground in own if ground] or [("refund", self._vocabulary.again)]
+        refund = ("refund", self._vocabulary.made_before("refund"))
+        return [(verb, ground) for verb, ground in own if ground] or [refund]
 
     def _verbs(self, remedy: int, features: int) -> list[str]:
         """The remedies by name; "it" and "$20" are what the rest of the segment says they are."""
@@ -345,44 +390,3 @@ class Interpretation:
             if features & (c.REFUND | c.RETURN | c.MONEY | c.CARD):
                 return ["refund"]
         return verbs
-
-
-def _asks_consent(segment: Segment, features: int, possible: bool, slots: int) -> bool:
-    """Whether a segment asks the customer for a yes."""
-    if features & _YES:
-        return True
-    if slots & _NOT_PREFERENCE:
-        return False
-    if features & _AGREED or (features & c.FINE and features & c.PLEASE):
-        return True
-    if segment.question:
-        paid = features & (c.REFUND | c.CREDIT) and features & c.MONEY
-        if possible or segment.asked & c.FINE or (paid and not features & _SETTLED):
-            return True
-    return bool(features & c.WISH and (possible or features & c.ASK))
-
-
-def _names_option(segment: Segment, features: int) -> bool:
-    """Whether an option is named, not as what the customer would like, nor as one that can't be had."""
-    if features & STRONG_BITS or (features >> c.POSSIBLE & c.REMEDY and not features & c.FIRST):
-        return False
-    return any([value.kind == "option" for value in segment.values])
-
-
-def _only_refuses(segment: Segment) -> bool:
-    """Whether a segment says what is not done ("I will not refund $20"), and nothing that is.
-
-    With a reason it may refuse one item and go on to another, full stop or not.
-    """
-    bits = segment.bits
-    return bool(bits & _REFUSED) and not bits & (c.REMEDY << c.POSSIBLE | c.REMEDY << c.DONE | HINTS)
-
-
-def _is_earlier(segment: Segment, dates_back: bool) -> bool:
-    """Whether a completed action is one of the past, not one of just now."""
-    bits = segment.bits
-    if bits & c.RECEIVED and not bits & c.NOW:
-        return True
-    if bits & c.ALREADY:
-        return not bits & c.ACTIVE or not bits & c.MONEY or segment.is_dated()
-    return dates_back and not bits & (c.NOW | c.BUSINESS | c.ACTIVE) and segment.is_dated()

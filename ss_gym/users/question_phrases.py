@@ -23,6 +23,8 @@ from ss_gym.users.clauses import (
 from ss_gym.users.remedy_phrases import act, remedy
 
 _QUESTION = frozenset("?")
+# "It's the postal code that I need, please give me that and your e-mail": what was named before is asked for, too.
+_POINTED = frozenset(("that", "it", "them", "those", "these"))
 
 handlers = Handlers()
 
@@ -81,6 +83,8 @@ def wish(p: Parser, bits: int, negated: int) -> None:
         p.clause |= c.WISH
     elif p.subject == ME:  # "I would like your order number"
         ask(p, bits, negated)
+    elif p.subject == YOU:
+        p.wished = True
     if p.aux == NONE:
         p.aux = MODAL
         p.able = False
@@ -119,7 +123,8 @@ def ask(p: Parser, bits: int, negated: int) -> None:
     if p.negated and p.aux in (DO, IS, ARE):  # "I don't need your e-mail"
         return
     segment = p.segment
-    if not (p.clause | segment.bits | segment.asked) & c.ASK:
+    pointed = p.tokens[p.following] in _POINTED and p.tokens[p.following + 1 : p.following + 2] == ["and"]
+    if not pointed and not (p.clause | segment.bits | segment.asked) & c.ASK:
         segment.early = (p.clause | segment.bits | segment.asked) & c.SLOTS
         segment.bits &= ~c.SLOTS
         segment.asked &= ~c.SLOTS
@@ -142,6 +147,8 @@ def need(p: Parser, bits: int, negated: int) -> None:
         ask(p, bits, negated)
     elif p.aux == NONE and p.condition and p.subject == YOU:
         p.clause |= c.WISH
+    elif p.subject == YOU:
+        p.wished = True
 
 
 @handlers
@@ -158,7 +165,7 @@ def question(p: Parser, bits: int, negated: int) -> None:
     """Reads "is it", "has your": a question at the start of a clause, else just a verb group."""
     if p.position == p.clause_start:
         p.asking = True
-    elif p.aux in (DO, MODAL):  # "we don't have that"
+    elif p.aux in (DO, MODAL, PERFECT):  # "we don't have that", "you have had your rug exchanged"
         return
     p.reset()
     p.subject = IT
@@ -171,7 +178,7 @@ def question(p: Parser, bits: int, negated: int) -> None:
 @handlers
 def flag(p: Parser, bits: int, negated: int) -> None:
     """Features that a negation turns into others."""
-    p.clause |= (negated if p.negated else bits) & p.mask
+    p.state(negated if p.negated else bits)
 
 
 @handlers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ss_gym.users import concepts as c
 from ss_gym.users.clauses import (
+    ALL,
     ARE,
     DO,
     IS,
@@ -34,6 +35,7 @@ def remedy(p: Parser, bits: int, negated: int) -> None:
     p.clause |= bits
     p.head = bits
     p.segment.mentions.append((p.position, bits))
+    p.speak_of(bits)
     if p.negated:
         if p.aux not in (PERFECT, PASSIVE, WAS):
             p.note(bits, c.REFUSED)
@@ -45,6 +47,7 @@ def remedy(p: Parser, bits: int, negated: int) -> None:
         p.clause |= c.OWNED
     elif p.aux in (WAS, PASSIVE) and p.subject == IT:  # "there was a refund"
         p.clause |= c.EXISTED & p.mask
+        p.segment.existed |= bits
     p.pending = False
 
 
@@ -63,10 +66,17 @@ def _possible(p: Parser, verb: int) -> None:
 def participle(p: Parser, bits: int, negated: int) -> None:
     """Reads "refunded", "exchanged": the verb itself names the remedy."""
     p.clause |= bits
+    p.speak_of(bits)
+    if p.aux == MODAL and p.tokens[p.position - 1] == "would":  # "we'd exchanged it" is "we had"
+        p.aux = PERFECT
     alone = p.aux == NONE and p.subject == NOBODY
     if alone and (p.position == p.segment.start or (p.position == p.clause_start and p.next_is(_OBJECTS))):
         p.note(bits, c.DONE, c.STATE)
         return
+    bare = (p.aux == NONE and p.subject != ME) or (p.aux == PERFECT and p.subject == YOU)
+    if not p.negated and ((alone and p.mask == ALL) or (bare and not bits & c.SPARE_REMEDY)):
+        p.clause |= c.EXISTED & p.mask  # "the rug: already refunded", "you have had it exchanged already"
+        p.segment.existed |= bits
     _completed(p, bits)
     p.head = 0
 
@@ -150,7 +160,9 @@ def goes(p: Parser, bits: int, negated: int) -> None:
 def went(p: Parser, bits: int, negated: int) -> None:
     """Reads "went through", of a remedy before it."""
     verb = p.head & c.REMEDY or (c.THING if p.subject == IT else 0)
-    if verb and not p.negated and p.aux in (PERFECT, NONE, IS):
+    if p.negated:  # "neither attempt succeeded"
+        p.clause |= c.FAILED & p.mask
+    elif verb and p.aux in (PERFECT, NONE, IS):
         p.note(verb, c.DONE, c.STATE)
 
 
@@ -197,7 +209,7 @@ def on_its_way(p: Parser, bits: int, negated: int) -> None:
         return
     if p.head & c.REMEDY:
         p.note(p.head & c.REMEDY, c.DONE, c.STATE)
-    else:
+    elif not (bits and p.negated):  # "nothing is on its way"
         p.clause |= (bits or c.G_NOT_DELIVERED) & p.mask
 
 
@@ -216,6 +228,7 @@ def help(p: Parser, bits: int, negated: int) -> None:
     if p.negated and p.aux == MODAL:
         p.note(c.THING, c.REFUSED)
     elif not p.negated:
+        p.clause |= c.HELPS
         p.reset()
 
 

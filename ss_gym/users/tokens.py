@@ -26,6 +26,8 @@ _GRAVE = re.compile(r"(?<=[A-Za-z])`(?=[A-Za-z])")  # "can`t"; around code in Ma
 _NO_DIGITS = re.compile(r"\D")
 # A line that goes on in lower case is wrapped, not a new sentence.
 _WRAPPED = re.compile(r"(?<=[A-Za-z\d,$])[ \t]*\n(?=[a-z])")
+# An emoji before a capital letter ends a sentence: "Sorry \U0001f614 It's too late".
+_EMOJI = re.compile(r"(?<=\w)\s*[\u2190-\u2bff\U0001f000-\U0001faff]+\ufe0f?(?=\s+[A-Z])")
 _TYPOGRAPHY = str.maketrans(
     dict.fromkeys("’‘´\u02bc\uff07", "'")
     | dict.fromkeys("“”", '"')
@@ -80,7 +82,7 @@ class TokenStream:
 
     def __init__(self, text: str, inventory: Inventory, words: Words) -> None:
         if not text.isascii():
-            text = text.translate(_TYPOGRAPHY)
+            text = _EMOJI.sub(".", text.translate(_TYPOGRAPHY))
         if "\n" in text:
             text = _WRAPPED.sub(" ", text)
         if "`" in text:

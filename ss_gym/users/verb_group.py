@@ -33,7 +33,15 @@ _GOALS = frozenset(
     "records policy account store <money> <n> <id> <date> <title> <order> <name> <email> <city> <days> <bdays>".split()
 )
 _COMMA = frozenset(",")
+_AUXILIARIES = frozenset("is am are was were has have had can could will would do does did".split())
+_IRREAL = frozenset(("would", "could", "might"))
+_HENCE = frozenset("therefore thus hence then".split())
+_MODALS = frozenset("will would can could should may might".split())
+# Words that are adverbs at the end of a clause, and what such an end is.
+_ADVERBS = frozenset(("before", "once"))
+_CLAUSE_ENDS = frozenset((".", "?", ",", ";", ":", ")", "\n", "\n-", "and", "so", ""))
 _PRONOUNS = (["i"], ["we"], ["you"])
+_FIRST = frozenset(("i", "we"))
 
 handlers = Handlers()
 
@@ -44,7 +52,9 @@ def me(p: Parser, bits: int, negated: int) -> None:
     if p.claimed and p.position == p.clause_start:  # "I understand that it …, and I …"
         p.claimed = False
         p.mask = ALL
+    nothing = p.sticky and p.tokens[p.position - 1] == "nothing"
     _subject(p, ME)
+    p.negated = p.sticky = nothing  # "there is nothing I can cancel"
     p.head = 0
 
 
@@ -92,9 +102,12 @@ def _finite(p: Parser, aux: int) -> None:
 
 @handlers
 def have(p: Parser, bits: int, negated: int) -> None:
-    """Reads "have", which after a modal or "do" starts no verb group."""
+    """Reads "have", which after a modal or "do" starts no verb group; what "would have" been is not so."""
     if p.aux not in (MODAL, DO):
         _finite(p, PERFECT)
+    elif p.aux == MODAL and p.tokens[p.position - 1] in _IRREAL and p.tokens[p.following][:1] != "<":
+        p.condition = 2  # "I would have replaced it", not "I would have $20.00 sent back"
+        p.mask &= ~(c.REMEDY << c.POSSIBLE)
 
 
 @handlers
@@ -130,8 +143,8 @@ def are(p: Parser, bits: int, negated: int) -> None:
 
 @handlers
 def be(p: Parser, bits: int, negated: int) -> None:
-    """Reads "be" without a modal before it."""
-    if p.aux == NONE:
+    """Reads "be" without a modal before it; "was placed too late to be cancelled" tells no past."""
+    if p.aux == NONE or (p.aux in (WAS, PASSIVE) and p.following - p.position == 2):
         p.aux = MODAL
 
 
@@ -144,7 +157,9 @@ def being(p: Parser, bits: int, negated: int) -> None:
 
 @handlers
 def do(p: Parser, bits: int, negated: int) -> None:
-    """Reads "do", "did"."""
+    """Reads "do", "did"; in "we don't do refunds" the second one is no new verb group."""
+    if p.aux == DO and p.negated:
+        return
     if p.aux not in (MODAL, PROGRESSIVE):
         _finite(p, DO)
 
@@ -162,8 +177,11 @@ def will(p: Parser, bits: int, negated: int) -> None:
 
 
 def _modal(p: Parser, able: bool) -> None:
-    """A modal; "am not able to" and "will not be able to" stay negated."""
-    if p.aux == NONE or p.sticky:
+    """A modal; "am not able to", "will not be able to" and "unable to" stay negated."""
+    if able and p.aux == NONE and p.tokens[p.position - 1] == "not":
+        p.aux = MODAL
+        p.able = able
+    elif p.aux == NONE or p.sticky:
         _finite(p, MODAL)
         p.able = able
     else:
@@ -173,9 +191,11 @@ def _modal(p: Parser, able: bool) -> None:
 
 @handlers
 def to(p: Parser, bits: int, negated: int) -> None:
-    """Reads "to" before a verb; before a noun it tells where to."""
+    """Reads "to" before a verb; before a noun it tells where to. After "too late" the verb is denied."""
     if not p.next_is(_GOALS):
+        denied = not p.negated and "too" in p.tokens[p.clause_start : p.position]
         _modal(p, able=False)
+        p.negated = p.negated or denied
 
 
 @handlers
@@ -229,10 +249,21 @@ def declined(p: Parser, bits: int, negated: int) -> None:
 @handlers
 def condition(p: Parser, bits: int, negated: int) -> None:
     """Reads "if", "once": what follows is not asserted, up to the main clause."""
+    if p.tokens[p.position] in _ADVERBS and p.next_is(_CLAUSE_ENDS):  # "we exchanged it before."
+        p.clause |= c.ALREADY
+        return
     p.condition = 1
     p.mask &= UNASSERTED
     p.reset()
     p.pending = False
+
+
+@handlers
+def holds(p: Parser, bits: int, negated: int) -> None:
+    """Reads "that applies to": a condition of this sentence, or of the one before, is true of this case."""
+    opened = p.segment.open or (p.segments[-1].open if p.segments and p.position == p.segment.start else 0)
+    if opened:
+        p.clause |= opened | c.ALREADY
 
 
 @handlers
@@ -254,7 +285,10 @@ def concede(p: Parser, bits: int, negated: int) -> None:
 
 @handlers
 def soft(p: Parser, bits: int, negated: int) -> None:
-    """Reads "because", "so": a new clause."""
+    """Reads "because", "so": a new clause; within a verb group, "am therefore not able to", "would then", nothing."""
+    before = p.tokens[p.position - 1]
+    if (p.tokens[p.position] in _HENCE and before in _AUXILIARIES) or (before in _MODALS and p.aux == MODAL):
+        return
     p.end_clause()
     p.reset()
     p.head = 0
@@ -272,15 +306,18 @@ def comma(p: Parser, bits: int, negated: int) -> None:
 
 @handlers
 def and_(p: Parser, bits: int, negated: int) -> None:
-    """Reads "and": a new head; the verb group may go on."""
-    p.head = 0
+    """Reads "and": a new head, but not in a subject ("the refund for A and B was"); the verb group may go on."""
+    if p.aux != NONE:
+        p.head = 0
     p.clause_start = p.following
 
 
 @handlers
 def colon(p: Parser, bits: int, negated: int) -> None:
-    """A colon: a list may follow."""
+    """A colon: a list may follow, or the reason after "not:"."""
     p.end_clause()
+    if p.aux == NONE:
+        p.negated = False
     p.clause_start = p.colon = p.following
 
 
@@ -324,6 +361,9 @@ def claim(p: Parser, bits: int, negated: int) -> None:
     """Reads "you said that", "I understand that": somebody else's words."""
     p.clause |= bits
     if p.head:  # "the refund you asked for": only a relative clause
+        return
+    if p.position == p.clause_start and p.tokens[p.position] == "understand" and p.next_is(_FIRST):
+        p.reset()  # "please understand that I can't": the agent's own words
         return
     p.claimed = True
     p.mask &= REPORTED

@@ -86,6 +86,12 @@ class Vocabulary(NamedTuple):
     dates_back: bool = True
     events: Mapping[int, str] = {}
 
+    def made_before(self, verb: str) -> str:
+        """The ground that a remedy is if it was made on an earlier day."""
+        if verb in ("refund", "store_credit") and any(ground == "already_refunded" for _, ground in self.grounds):
+            return "already_refunded"
+        return self.earlier.get(verb, self.again)
+
 
 def named(
     names: Mapping[str, str],

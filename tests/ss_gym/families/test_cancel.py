@@ -58,6 +58,8 @@ def test_a_part_of_an_order_leaves_the_rest_alone() -> None:
     late = order(items=(RUG._replace(final_sale=True), MUG))
     mixed = compile_outcome(late, True, "C1", ["48213-1", "48213-2"], 4, RULES)
     assert (mixed.verdict, mixed.grounds) == ("cancel", (frozenset({"final_sale"}),))
+    assert mixed.also_true == {"window"}  # "it is on final sale, and too late" names no false reason
+    assert outcome.also_true == set()
     assert mixed.effects == outcome.effects
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -74,14 +75,30 @@ def test_sentences_of_a_language_model_agent_are_understood_as_people_labelled_t
     """tau-bench's assistant; an act is right if one of the readings that people allow has it."""
     right = wrong = missed = silent = total = 0
     nobody = Inventory(set())
-    for key, text in cases("tau_bench_sentences.yaml"):
+    for key, text in chain(cases("tau_bench_sentences.yaml"), cases("tau_bench_sentences_2.yaml")):
         readings = [set[str]() if r.strip() == "none" else {a.strip() for a in r.split("+")} for r in key.split("/")]
         acts = read(text, nobody)
         got = gist(acts)
         best = max(readings, key=lambda reading: len(reading & got) - len(reading ^ got))
         right, wrong, missed = right + len(best & got), wrong + len(got - best), missed + len(best - got)
         silent, total = silent + (not acts), total + 1
-    assert total == 140
-    assert right / (right + wrong) >= 0.92
+    assert total == 300
+    assert right / (right + wrong) >= 0.95
     assert right / (right + missed) >= 0.95
     assert silent / total < 0.03
+
+
+@pytest.mark.parametrize(
+    ("expected", "text"),
+    [
+        ({"confirm_done(refund)"}, "The refund for the wool scarf and the table lamp has been made."),
+        ({"ask(other)"}, "What changes would you like to make?"),
+        ({"ask(preference)"}, "Tell me which payment method you would like to use for the refund."),
+        ({"ask(confirmation)", "ask(anything_else)"}, "Confirm with a yes, please, or say if there is anything else."),
+        ({"close"}, "Take care, and do come back if you have more questions in the future!"),
+        (set(), "For further help, contact the maker."),
+        (set(), "That would help us find the tracking number."),
+    ],
+)  # fmt: skip
+def test_who_is_asked_for_what_depends_on_the_words_around_it(expected: set[str], text: str) -> None:
+    assert gist(read(text)) == expected
