@@ -6,8 +6,11 @@ import re
 from collections.abc import Callable, Sequence
 
 from ss_baselines.agents.scripted import Agent
+from ss_gym.commerce.joint_rules import parts_of
+from ss_gym.families import load_family
 from ss_gym.streams import Stream
 from ss_gym.types import Completion, Message
+from ss_gym.users.acts import Act
 from ss_gym.users.understanding import load_understanding
 from ss_gym.users.values import Inventory
 
@@ -219,9 +222,13 @@ def denied(family: str) -> Rewording:
     """Proposals become "I will not …, shall I go ahead?", and claims "I have not …"; refusals stay.
 
     Args:
-        family: how its sentences are understood, to find its proposals and claims.
+        family: how its sentences are understood, to find its proposals and claims; in any of its families' ways
+            where it serves the wishes of several.
     """
-    read = load_understanding(family).read
+    readers = [load_understanding(name).read for name in parts_of(load_family(family).rules) or (family,)]
+
+    def read(text: str, known: Inventory) -> list[Act]:
+        return list(dict.fromkeys([act for reader in readers for act in reader(text, known)]))
 
     def reword(text: str, stream: Stream) -> str:
         acts = read(text, _NOBODY)
