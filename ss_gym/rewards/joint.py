@@ -73,8 +73,10 @@ class JointAudit:
 
     def hear(self, acts: Sequence[Act], effects: frozenset[Effect]) -> None:
         """A message of the agent to the customer."""
-        for place, about in self._course.sorted_acts(acts, effects).items():
-            self._audits[place].hear(about, self._course.of(place, effects))
+        course = self._course
+        self._current.hear(course.own_acts(acts, effects), course.of(course.current, effects))
+        for place, said in course.earlier.items():
+            self._audits[place].hear(said, course.of(place, effects))
 
     def progress(self, effects: frozenset[Effect]) -> float:
         """How much of what the right ends need is there: the mean of the wishes'."""

@@ -25,16 +25,19 @@ class Course:
         parts: the same.
         current: the place of the wish that is being talked about.
         ends: how those before it ended.
+        earlier: what the agent's last message says of wishes before it, by their place.
     """
 
-    __slots__ = ("_names", "_numbers", "_places", "current", "ends", "parts")
+    __slots__ = ("_names", "_numbers", "_places", "_words", "current", "earlier", "ends", "parts")
 
     def __init__(self, parts: Sequence[Scenario]) -> None:
         self.parts = parts
         self.current = 0
         self.ends: list[str] = []
+        self.earlier: dict[int, list[Act]] = {}
         # By what each wish is known: the titles and numbers of what it is about.
         self._names = [{*part.goal.titles, part.goal.order_id, part.goal.true_order_id} - {""} for part in parts]
+        self._words = [{_WORD.findall(name.lower())[-1] for name in names} for names in self._names]
         # The numbers of the orders and subscriptions that each wish is about; items and payments begin with theirs.
         self._numbers: dict[str, int] = {}
         # The wish to which each kind of change of each thing belongs; changes of nothing that was wished for are
@@ -54,35 +57,40 @@ class Course:
         """Whether there is another wish after this one."""
         return self.current + 1 < len(self.parts)
 
-    def comes_to_next(self, text: str) -> bool:
-        """Whether a customer's words name what the next wish is about: its number, or a thing by its last word."""
-        words = set(_WORD.findall(text.lower()))
-        names = self._names[self.current + 1]
-        return not words.isdisjoint([_WORD.findall(name.lower())[-1] for name in names])
-
     def finish(self, ended_by: str) -> None:
         """Turns to the next wish."""
         self.ends.append(ended_by)
         self.current += 1
 
-    def sorted_acts(self, acts: Sequence[Act], effects: frozenset[Effect]) -> dict[int, list[Act]]:
-        """What the agent says, by the place of the wish that it is about.
+    def mentioned(self, text: str) -> list[int]:
+        """The wishes settled before that an agent's words name."""
+        return [place for place in range(self.current) if self.names(place, text)]
+
+    def names(self, place: int, text: str) -> bool:
+        """Whether words name what a wish is about: its number, or a thing by its last word."""
+        return not self._words[place].isdisjoint(_WORD.findall(text.lower()))
+
+    def about(self, place: int, acts: Sequence[Act]) -> list[Act]:
+        """Those of some acts that are about a wish settled before: they name that one, and not the present one."""
+        return [act for act in acts if self._place(act) == place]
+
+    def own_acts(self, acts: Sequence[Act], effects: frozenset[Effect]) -> Sequence[Act]:
+        """Those of some acts that are about the present wish.
 
         Args:
-            acts: a message.
+            acts: a message of the agent.
             effects: all effects of the episode.
         """
         if not self.current:
-            return {0: list(acts)}
+            return acts
         others = made([effect for effect in effects if self._owner(effect) != self.current])
+        # "It was refunded, as you wished, and now …" is about what was settled before, whichever that was.
         done = others - {self.part.goal.verb}
-        found: dict[int, list[Act]] = {self.current: []}
-        for act in acts:
-            place = self._place(act)
-            # "It was refunded, as you wished, and now …" is about what was settled before, whichever that was.
-            if not (place == self.current and act.kind == "confirm_done" and act.verb in done):
-                found.setdefault(place, []).append(act)
-        return found
+        return [
+            act
+            for act in acts
+            if self._place(act) == self.current and not (act.kind == "confirm_done" and act.verb in done)
+        ]
 
     def _place(self, act: Act) -> int:
         """The wish that a sentence is about: one that was settled before only if it names that one and not this."""

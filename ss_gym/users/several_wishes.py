@@ -46,17 +46,21 @@ class SeveralWishes:
         return self._current.open()
 
     def read(self, text: str) -> tuple[Act, ...]:
-        """What the agent says."""
+        """What the agent says, as one hears it who has the present wish in mind."""
+        course = self._course
+        # What it says of an earlier wish has the words of that one.
+        course.earlier = {
+            place: course.about(place, self._wishes[place].read(text)) for place in course.mentioned(text)
+        }
         return self._current.read(text)
 
     def hear(self, acts: Sequence[Act], effects: frozenset[Effect]) -> None:
         """Takes in what the agent says to them."""
-        self._current.hear(self._course.sorted_acts(acts, effects)[self._course.current], self._own(effects))
+        self._current.hear(self._course.own_acts(acts, effects), self._own(effects))
 
     def respond(self, acts: Sequence[Act], effects: frozenset[Effect]) -> UserReply:
         """Their answer; it opens the next wish where this one is settled."""
-        own = self._course.sorted_acts(acts, effects)[self._course.current]
-        reply = self._current.respond(own, self._own(effects))
+        reply = self._current.respond(self._course.own_acts(acts, effects), self._own(effects))
         before = _GOES_ON.get(reply.ended_by)
         if before is None or not self._course.goes_on():
             return reply
@@ -110,7 +114,7 @@ class SpokenWishes:
         if answer.ended_by:  # they leave before they came to the rest
             return answer._replace(ended_by="gave_up")
         ended_by = user.ending(course.of(course.current, effects))
-        if ended_by != "gave_up" and course.comes_to_next(answer.text):
+        if ended_by != "gave_up" and course.names(course.current + 1, answer.text):
             course.finish(ended_by)
             user.turn_to(course.part, self._told())
         return answer

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import partial
 
+from ss_gym.commerce.joint_rules import parts_of
 from ss_gym.families import Family, load_family
 from ss_gym.scenarios import Scenario
 from ss_gym.streams import Stream
@@ -24,30 +26,25 @@ def load_speech(family: Family) -> Speech:
     Raises:
         ValueError: if a file of phrases or a lexicon is broken; names it.
     """
-    parts: Mapping[str, object] = getattr(family.rules, "PARTS", {})
-    if parts:
-        return _speech_of_several(family.name, [load_family(part) for part in parts])
+    if parts_of(family.rules):
+        return partial(_of_several, family.name)
     wording, understanding = Wording.load(family.name), load_understanding(family.policy)
 
-    def one(scenario: Scenario, persona: Persona, stream: Stream) -> Customer:
+    def of_one(scenario: Scenario, persona: Persona, stream: Stream) -> Customer:
         return Wish(scenario, wording, understanding, family.inventory, persona, stream)
 
-    return one
+    return of_one
 
 
-def _speech_of_several(name: str, families: list[Family]) -> Speech:
-    """What makes customers whose wishes are those of other families."""
-    of_family = {
-        family.name: (Wording.load(name, over=family.name), load_understanding(family.policy), family.inventory)
-        for family in families
-    }
+def _of_several(name: str, scenario: Scenario, persona: Persona, stream: Stream) -> Customer:
+    """The customer of a family whose wishes are those of other families.
 
-    def several(scenario: Scenario, persona: Persona, stream: Stream) -> Customer:
-        last = len(scenario.parts) - 1
-        wishes = [
-            Wish(part, *of_family[part.family], persona, stream, goes_on=place < last)
-            for place, part in enumerate(scenario.parts)
-        ]
-        return SeveralWishes(scenario, wishes)
-
-    return several
+    What a family needs is loaded with its first wish: all of them would take seconds.
+    """
+    last = len(scenario.parts) - 1
+    wishes = []
+    for place, part in enumerate(scenario.parts):
+        family = load_family(part.family)
+        wording, understanding = Wording.load(name, over=part.family), load_understanding(family.policy)
+        wishes.append(Wish(part, wording, understanding, family.inventory, persona, stream, goes_on=place < last))
+    return SeveralWishes(scenario, wishes)
