@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, make_dataclass
+from functools import cache
+from operator import attrgetter
 from typing import Any
 
 from ss_gym.commerce.rules import PolicyRules, parameter_names, units
@@ -55,9 +57,18 @@ def parts_of(rules: type[PolicyRules]) -> Mapping[str, type[PolicyRules]]:
 
 def joined_rules(joint: type[PolicyRules], parts: Mapping[str, PolicyRules]) -> PolicyRules:
     """The rules of the families together."""
-    values = {f"{family}_{rule}": getattr(own, rule) for family, own in parts.items() for rule in units(type(own))}
-    joined: PolicyRules = joint(**values)
+    values: list[int] = []
+    for family, own in parts_of(joint).items():
+        values += _values(own)(parts[family])
+    joined: PolicyRules = joint(*values)
     return joined
+
+
+@cache
+def _values(rules: type[PolicyRules]) -> Callable[[PolicyRules], tuple[int, ...]]:
+    """What gives the values of all rules of a class, in their order."""
+    names = tuple(units(rules))
+    return attrgetter(*names) if len(names) > 1 else lambda own: (getattr(own, names[0]),)
 
 
 def part_of(rules: PolicyRules, family: str) -> PolicyRules:

@@ -49,12 +49,14 @@ class Setting:
         today: the date, as an ordinal.
         customer: who asks.
         rules: the shop's parameters.
+        scenario_id: of the whole.
     """
 
     key: tuple[int | str, ...]
     today: int
     customer: Person
     rules: PolicyRules
+    scenario_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +170,7 @@ class Generator:
         Args:
             split: train, dev or test.
             index: even for the case, odd for its twin.
-            seed: the seed of the whole.
+            seed: of the whole.
             kind: the kind of case.
             setting: where and when it takes place.
 
@@ -195,7 +197,7 @@ class Generator:
                 raise RuntimeError(f"{self.name}/{split} seed {seed}: {kind.name} and its twin can't be told apart")
         customer_id, name, email = case.customer[:3]
         return Scenario(
-            id=scenario_id(self.name, split, index),
+            id=setting.scenario_id if setting else scenario_id(self.name, split, index),
             family=self.name,
             split=split,
             index=index,

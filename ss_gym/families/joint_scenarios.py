@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import cast
 
 from ss_gym.commerce.records import World
 from ss_gym.scenarios import Goal, Outcome, Scenario
@@ -16,8 +17,6 @@ _SHARED = ("customers", "addresses", "unserved_areas")
 
 def united(worlds: Sequence[World]) -> World:
     """All rows of some worlds, the same customers once."""
-    if len(worlds) == 1:
-        return worlds[0]
     rows = [tuple([row for table in tables for row in table]) for tables in zip(*worlds, strict=True)]
     return World(
         *[
@@ -39,20 +38,19 @@ def withdrawn(part: Scenario) -> Scenario:
     )
 
 
-def joined(whole: Scenario, parts: Sequence[Scenario]) -> Scenario:
-    """A scenario with parts: each gets its name and its world, and it gets their goals and outcomes."""
-    named = [replace(part, id=whole.id, index=whole.index, world=whole.world) for part in parts]
-    return replace(
-        whole,
-        goal=_goal([part.goal for part in parts]),
-        outcome=_outcome([part.outcome for part in parts]),
-        parts=tuple(named),
-    )
+def together(index: int, parts: Sequence[Scenario]) -> list[Scenario]:
+    """The same wishes in the world of all."""
+    if len(parts) == 1:
+        return list(parts)
+    world = united([cast(World, part.world) for part in parts])
+    return [replace(part, index=index, world=world) for part in parts]
 
 
-def _goal(goals: Sequence[Goal]) -> Goal:
+def joined_goal(parts: Sequence[Scenario]) -> Goal:
     """The wishes that stand together: what they are about and what was paid for it; the rest is that of the first."""
-    goals = [goal for goal in goals if not goal.withdraws]
+    goals = [part.goal for part in parts if not part.goal.withdraws]
+    if len(goals) == 1:
+        return goals[0]
     return goals[0]._replace(
         items=tuple([item for goal in goals for item in goal.items]),
         titles=tuple([title for goal in goals for title in goal.titles]),
@@ -64,8 +62,11 @@ def _goal(goals: Sequence[Goal]) -> Goal:
     )
 
 
-def _outcome(outcomes: Sequence[Outcome]) -> Outcome:
+def joined_outcome(parts: Sequence[Scenario]) -> Outcome:
     """The right ends together; the verdict is a transfer, a refusal of everything, or the first that is neither."""
+    outcomes = [part.outcome for part in parts]
+    if len(outcomes) == 1:
+        return outcomes[0]
     verdicts = [outcome.verdict for outcome in outcomes if outcome.verdict != WITHDRAWN]
     granted = [verdict for verdict in verdicts if verdict != "refuse"]
     return Outcome(

@@ -14,16 +14,16 @@ from typing import cast
 
 from ss_gym.commerce.back_end import CommerceBackEnd
 from ss_gym.commerce.catalogue import load_catalogue
-from ss_gym.commerce.draft import day, people
+from ss_gym.commerce.draft import people
 from ss_gym.commerce.joint_rules import join_rules, joined_rules
 from ss_gym.commerce.records import World
 from ss_gym.commerce.toolkit import offered
 from ss_gym.families import load_family
 from ss_gym.families.cases import Kind, UnsuitableCase, lives_elsewhere
 from ss_gym.families.generator import Generator, Setting
-from ss_gym.families.joint_scenarios import joined, united, withdrawn
+from ss_gym.families.joint_scenarios import joined_goal, joined_outcome, together, withdrawn
 from ss_gym.families.parameters import read_parameters
-from ss_gym.scenarios import Scenario
+from ss_gym.scenarios import Scenario, scenario_id
 from ss_gym.streams import Stream
 from ss_gym.users.inventory import episode_inventory
 from ss_gym.users.values import Inventory
@@ -110,42 +110,48 @@ class Retail:
         raise RuntimeError(f"{NAME}/{split} seed {seed}: no suitable case in {_MOST_DRAWS} draws ({tried})")
 
     def _draw(self, split: str, index: int, seed: int, attempt: int, kind: str, plan: Plan) -> Scenario:
+        _check_credit(plan)
         stream = Stream(NAME, split, seed, attempt, "world")
         rules = {name: desk.draw_rules(split, stream) for name, desk in self._desks.items()}
         today, customer = stream.between(*self._today[split]), stream.choice(people(split))
+        number = scenario_id(NAME, split, index)
 
         def part(place: int, member: int) -> Scenario:
+            """One wish, as it is in the first of the pair or in the twin."""
             family, own = plan.wishes[place]
-            setting = Setting((attempt, place), today, customer, rules[family])
-            return self._desks[family].draw_part(split, member, seed, own, setting)
+            setting = Setting((attempt, place), today, customer, rules[family], number)
+            return self._desks[family].draw_part(split, index - index % 2 + member, seed, own, setting)
 
-        parts = [part(place, 0) for place in range(len(plan.wishes))]
-        _check_credit(plan)
-        _check_apart(parts)
+        if len(plan.wishes) == 1:
+            parts = [part(0, index % 2)]
+        else:
+            parts = [part(place, 0) for place in range(len(plan.wishes))]
+            _check_apart(parts)
         _check_quotes(split, plan.wishes, parts)
         if plan.withdrawn >= 0:
             if parts[plan.withdrawn].outcome.grounds:
                 raise UnsuitableCase("what is taken back is refused in part")
             parts[plan.withdrawn] = withdrawn(parts[plan.withdrawn])
-        if index % 2:
+        if index % 2 and len(parts) > 1:
             parts[plan.flipped] = part(plan.flipped, 1)
-        whole = Scenario(
-            id=f"{NAME}/{split}/{index:04d}",
+        parts = together(index, parts)
+        return Scenario(
+            id=number,
             family=NAME,
             split=split,
             index=index,
             kind=kind,
-            today=day(today),
+            today=parts[0].today,
             rules=joined_rules(RetailRules, rules),
-            world=united([cast(World, each.world) for each in parts]),
+            world=parts[0].world,
             customer=parts[0].customer,
-            goal=parts[0].goal,
-            outcome=parts[0].outcome,
+            goal=joined_goal(parts),
+            outcome=joined_outcome(parts),
             wording_seed=seed,
             # Who the customer is needs no asking after the first.
             reference_turns=sum([each.reference_turns for each in parts]) - _TURNS_TO_IDENTIFY * (len(parts) - 1),
+            parts=tuple(parts),
         )
-        return joined(whole, parts)
 
     # --- the wishes ---------------------------------------------------------------------------------
 

@@ -37,14 +37,14 @@ def load_speech(family: Family) -> Speech:
 
 
 def _of_several(name: str, scenario: Scenario, persona: Persona, stream: Stream) -> Customer:
-    """The customer of a family whose wishes are those of other families.
+    """The customer of a family whose wishes are those of other families; they may have one, or several.
 
     What a family needs is loaded with its first wish: all of them would take seconds.
     """
     last = len(scenario.parts) - 1
-    wishes = []
+    wishes: list[Wish] = []
     for place, part in enumerate(scenario.parts):
         family = load_family(part.family)
         wording, understanding = Wording.load(name, over=part.family), load_understanding(family.policy)
         wishes.append(Wish(part, wording, understanding, family.inventory, persona, stream, goes_on=place < last))
-    return SeveralWishes(scenario, wishes)
+    return SeveralWishes(scenario, wishes) if last else wishes[0]
