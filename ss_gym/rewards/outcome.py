@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -95,6 +95,13 @@ class OutcomeAudit:
     def read(self) -> None:
         """A look into the shop's data, found or not."""
         self._record.reads += 1
+
+    def look(self, arguments: Mapping[str, Any]) -> None:
+        """The same, if it is one at the customer, or the order or item that they mean; any other tells nothing."""
+        goal = self._scenario.goal
+        named = {self._scenario.customer.customer_id, goal.order_id, goal.true_order_id, *goal.items} - {""}
+        if any(not named.isdisjoint(value if isinstance(value, list) else (value,)) for value in arguments.values()):
+            self.read()
 
     def consent(self, step: int, consent: Consent) -> None:
         """The customer's yes."""

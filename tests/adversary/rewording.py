@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 
 from ss_baselines.agents.scripted import Agent
+from ss_gym.commerce.joint_rules import parts_of
 from ss_gym.families import load_family
 from ss_gym.scenarios import Scenario
 from ss_gym.streams import Stream
@@ -222,7 +223,8 @@ def denied(family: str, scenarios: Iterable[Scenario]) -> Rewording:
     """Proposals become "I will not …, shall I go ahead?", and claims "I have not …"; refusals stay.
 
     Args:
-        family: how its sentences are understood, to find its proposals and claims.
+        family: how its sentences are understood, to find its proposals and claims; in any of its families' ways
+            where it serves the wishes of several.
         scenarios: whose titles, options and other values its sentences may name.
     """
     known = [load_family(family).inventory(scenario) for scenario in scenarios]
@@ -231,9 +233,11 @@ def denied(family: str, scenarios: Iterable[Scenario]) -> Rewording:
         frozenset().union(*[each.other for each in known]),
         frozenset().union(*[each.policy for each in known]),
     )
+    families = parts_of(load_family(family).rules) or (family,)
+    readers = [load_understanding(load_family(name).policy).read for name in families]
 
     def read(text: str) -> Sequence[Act]:
-        return load_understanding(load_family(family).policy).read(text, everything)
+        return list(dict.fromkeys([act for reader in readers for act in reader(text, everything)]))
 
     def reword(text: str, stream: Stream) -> str:
         acts = read(text)

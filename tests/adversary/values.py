@@ -100,7 +100,8 @@ def values_of(scenarios: Iterable[Scenario]) -> Values:
 
 def _all_of(scenario: Scenario) -> Iterable[tuple[str, Any]]:
     """Kind and value; amounts in cents. Those of the wish come first."""
-    yield from _of_goal(scenario)
+    for wish in scenario.parts or (scenario,):
+        yield from _of_goal(wish)
     for fact in scenario.outcome.facts:
         yield {"money": "amount"}.get(fact.kind, fact.kind), fact.value
     for effect in sorted(scenario.outcome.effects, key=repr):
@@ -145,8 +146,9 @@ def _of_world(world: World) -> Iterable[tuple[str, Any]]:
 
 def subjects(scenario: Scenario) -> frozenset[str]:
     """What a look at the case must name: the order, item, subscription or account that the wish is about."""
-    goal = scenario.goal
-    found = {goal.order_id, goal.true_order_id, scenario.customer.customer_id, *goal.items}
+    found = {scenario.customer.customer_id}
+    for wish in scenario.parts or (scenario,):
+        found |= {wish.goal.order_id, wish.goal.true_order_id, *wish.goal.items}
     return frozenset(found - {""})
 
 

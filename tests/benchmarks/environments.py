@@ -24,6 +24,8 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode
 
+from ss_gym.registration import ENVIRONMENTS
+
 ENV_ID = "StateSet/Refund-v0"
 # Opens the scenario's world, which a reset leaves to the first tool call.
 _FIRST_CALL = '<tool_call>{"name": "list_orders", "arguments": {"customer_id": "C1"}}</tool_call>'
@@ -66,17 +68,35 @@ def rows(episodes: int) -> Iterator[tuple[str, str]]:
     yield "import ss_gym, gymnasium included", f"{import_seconds('ss_gym'):.2f} s"
 
 
-def recorded(episodes: int) -> Recording:
+def of_every_family(episodes: int) -> Iterator[tuple[str, ...]]:
+    """Of each text id: episodes solved, steps of an episode, and steps per CPU second alone and of vectors."""
+    for env_id, registration in ENVIRONMENTS.items():
+        if "family" not in registration.kwargs or not registration.vector_entry_point:
+            continue
+        scripts = recorded(episodes, env_id).scripts
+        steps = sum(len(script.actions) for script in scripts)
+        rates = sorted(sum(len(script.actions) for script in part) / single(part, env_id) for part in rounds(scripts))
+        yield (
+            env_id,
+            f"{sum(script.success for script in scripts):,} of {episodes:,}",
+            f"{steps / episodes:.1f}",
+            f"{median(rates):,.0f}",
+            f"{rates[0]:,.0f} to {rates[-1]:,.0f}",
+            *(f"{steps / batched(scripts, width, env_id):,.0f}" for width in (64, 256)),
+        )
+
+
+def recorded(episodes: int, env_id: str = ENV_ID) -> Recording:
     """What another process records, so that this one has seen none of it."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(record, episodes).result()
+        return pool.submit(record, episodes, env_id).result()
 
 
-def record(episodes: int) -> Recording:
+def record(episodes: int, env_id: str = ENV_ID) -> Recording:
     """Plays the first seeds with the reference agent."""
     from ss_baselines.agents.reference import ReferenceAgent
 
-    agent, env = ReferenceAgent(never_repeat=True), gym.make(ENV_ID)
+    agent, env = ReferenceAgent(never_repeat=True), gym.make(env_id)
     env.reset(seed=10**9)
     said: Counter[str] = Counter()
     scripts = []
@@ -121,13 +141,13 @@ def distinct(scripts: Sequence[Script]) -> float:
     return len(set(actions)) / len(actions)
 
 
-def single(scripts: Sequence[Script]) -> float:
+def single(scripts: Sequence[Script], env_id: str = ENV_ID) -> float:
     """CPU seconds to play the scripts one after the other.
 
     Raises:
         RuntimeError: if an episode did not end as it did when it was recorded.
     """
-    env = gym.make(ENV_ID)
+    env = gym.make(env_id)
     env.reset(seed=10**9)
     ends = []
     start = time.process_time()
@@ -142,9 +162,9 @@ def single(scripts: Sequence[Script]) -> float:
     return seconds
 
 
-def batched(scripts: Sequence[Script], num_envs: int) -> float:
+def batched(scripts: Sequence[Script], num_envs: int, env_id: str = ENV_ID) -> float:
     """CPU seconds to play the scripts in a vector environment that resets what has finished."""
-    envs = gym.make_vec(ENV_ID, num_envs=num_envs, autoreset_mode=AutoresetMode.DISABLED)
+    envs = gym.make_vec(env_id, num_envs=num_envs, autoreset_mode=AutoresetMode.DISABLED)
     envs.reset(seed=10**9)
     waiting = deque(scripts)
     left: list[deque[str]] = [deque() for _ in range(num_envs)]

@@ -2,6 +2,7 @@
 
     python -m tests.benchmarks.run [--episodes 5000] [--model tiny]
     python -m tests.benchmarks.run --profile
+    python -m tests.benchmarks.run --families
 
 Times are CPU seconds of one process with one thread, unless a row says otherwise: what else runs
 on the machine disturbs them less than wall-clock time. It still disturbs them, since processes share
@@ -31,10 +32,13 @@ def main() -> None:
     parser.add_argument("--conversations", type=int, default=128, help="episodes that the language model plays")
     parser.add_argument("--model", default="tiny", help="the language model; empty to leave it out")
     parser.add_argument("--profile", action="store_true", help="only show where the environment's time goes")
+    parser.add_argument("--families", action="store_true", help="only measure the environments of all families")
     options = parser.parse_args()
     console = Console()
     if options.profile:
         profile(console, options.episodes)
+    elif options.families:
+        families(console, options.episodes)
     else:
         measure(console, options)
 
@@ -47,6 +51,17 @@ def profile(console: Console, episodes: int) -> None:
         for cells in hotspots.rows(environments.recorded(episodes).scripts):
             table.add_row(*cells)
     console.print(table)
+
+
+def families(console: Console, episodes: int) -> None:
+    table = Table("environment", title="Steps per CPU second, resets included", title_justify="left")
+    for column in ("solved", "steps an episode", "one", "its rounds", "vector of 64", "of 256"):
+        table.add_column(column, justify="right")
+    with console.status("measuring …"):
+        for cells in environments.of_every_family(episodes):
+            table.add_row(*cells)
+    console.print(table)
+    console.print(f"a million additions in a loop: {1e3 * environments.additions():,.1f} CPU ms")
 
 
 def measure(console: Console, options: argparse.Namespace) -> None:
