@@ -216,7 +216,7 @@ def medians(parts: Sequence[Mapping[str, float | None]]) -> dict[str, Any]:
     pairs = zip(values["again_per_s"], values["steps_per_s"], strict=True)
     figures["again"] = median(again / fresh for again, fresh in pairs)
     figures |= {"slowest": min(values["steps_per_s"]), "fastest": max(values["steps_per_s"])}
-    return figures
+    return {name: value if value is None else float(f"{value:.6g}") for name, value in figures.items()}
 
 
 def tables(rows: Sequence[Entry], results: Results) -> list[tuple[str, list[str], list[list[str]]]]:
@@ -247,7 +247,14 @@ def cell(value: object, form: str) -> str:
 
 def rich_table(title: str, headings: Sequence[str], lines: Sequence[Sequence[str]]) -> Table:
     """A table for the terminal; if its cells hold sentences, each has a line of its own below the name."""
-    table = Table(title=title, title_justify="left", caption_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table = Table(
+        title=title,
+        title_justify="left",
+        caption_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
     failed = [line for line in lines if line[1].startswith("failed: ")]
     lines = [line for line in lines if line not in failed]
     table.caption = escape("\n".join(f"{line[0]} {line[1]}" for line in failed))

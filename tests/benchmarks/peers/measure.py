@@ -95,7 +95,6 @@ def facts(subject: Any, options: argparse.Namespace) -> dict[str, Any]:
         "reused": observed.reuse,
         "saved": observed.saving,
         "vector": lambda subject: subject.vector() or "none",
-        "torch": lambda subject: "torch" in sys.modules,
     }
     answers = {}
     for name, question in questions.items():
