@@ -15,20 +15,16 @@ from ss_gym.environment import Conclusion, Opening, Response, TextEnvironment
 from ss_gym.families import load_family
 from ss_gym.families.splits import load_scenario, split_size
 from ss_gym.json_text import encode
-from ss_gym.rewards.outcome import TERMS, OutcomeAudit
+from ss_gym.rewards.outcome import TERMS
 from ss_gym.scenarios import SPLITS, Scenario, parse_scenario_id
 from ss_gym.streams import Stream
 from ss_gym.types import Message, ParsedAction, ToolCall, user_message
 from ss_gym.users.agenda import UserReply
 from ss_gym.users.persona import Persona, as_changes, draw_persona
-from ss_gym.users.scripted import ScriptedUser
 from ss_gym.users.simulator import UserSimulator, load_user
-from ss_gym.users.spoken import SpokenUser
-from ss_gym.users.told import Told
-from ss_gym.users.understanding import load_understanding
-from ss_gym.users.values import Inventory
-from ss_gym.users.wording import Wording
+from ss_gym.users.speech import load_speech
 
+_MAX_TURNS, _MAX_STEPS = 12, 40
 PromptStyle = Literal["full", "compact"]
 _TOO_MANY_CALLS = encode({"error": f"not run: a message may hold {MAX_CALLS} tool calls, send the rest in another"})
 # A key of a JSON object.
@@ -36,7 +32,7 @@ _RAW = re.compile(r'"\w+" ?:')
 
 
 class CustomerServiceEnvironment(TextEnvironment):
-    """One conversation with a customer of a shop, about one wish.
+    """One conversation with a customer of a shop, about one wish or several.
 
     The agent reads the policy in ``system_prompt``, talks with the customer, and acts on the shop by
     tools. It succeeds if the database ends exactly as the policy has it, the customer agreed to every
@@ -51,8 +47,8 @@ class CustomerServiceEnvironment(TextEnvironment):
         persona: what every customer has otherwise than drawn: the name of a preset or fields of ``Persona``.
         prompt: ``full`` is the policy in words; ``compact`` is its parameters in one line, for
             models too small to read a policy. World, customer and reward are the same.
-        max_turns: replies to the customer before the episode is cut.
-        max_steps: actions of any kind before the episode is cut.
+        max_turns: replies to the customer before the episode is cut; what the family says if None, as a rule 12.
+        max_steps: actions of any kind before the episode is cut; what the family says if None, as a rule 40.
         max_action_chars: a longer action is an error of the agent.
         render_mode: ``human``, ``ansi`` or None.
 
@@ -71,24 +67,26 @@ class CustomerServiceEnvironment(TextEnvironment):
         user: str | UserSimulator = "scripted",
         persona: str | Mapping[str, Any] | Persona | None = None,
         prompt: PromptStyle = "full",
-        max_turns: int = 12,
-        max_steps: int = 40,
+        max_turns: int | None = None,
+        max_steps: int | None = None,
         max_action_chars: int = 20_000,
         render_mode: str | None = None,
     ) -> None:
+        drawn = self._family = load_family(family)
+        # A family whose conversations are long says so.
+        max_turns = getattr(drawn, "max_turns", _MAX_TURNS) if max_turns is None else max_turns
+        max_steps = getattr(drawn, "max_steps", _MAX_STEPS) if max_steps is None else max_steps
         super().__init__(
             max_turns=max_turns, max_steps=max_steps, max_action_chars=max_action_chars, render_mode=render_mode
         )
         if prompt not in ("full", "compact"):
             raise ValueError(f"unknown prompt {prompt!r}: choose 'full' or 'compact'")
-        drawn = self._family = load_family(family)
         self.family = drawn.name
         self.split = _checked_split(split)
         self.prompt = prompt
         self.user = load_user(user)
         self._persona_changes = as_changes(persona)
-        self._wording = Wording.load(family)
-        self._understanding = load_understanding(drawn.policy)
+        self._speech = load_speech(drawn)
         self._tools = tuple(tool.schema for tool in drawn.tools.values())
         sections(
             drawn.policy, drawn.rules
@@ -116,9 +114,6 @@ class CustomerServiceEnvironment(TextEnvironment):
         scenario = self._scenario = self._choose(seed, options)
         # An agent may never call a tool, or never say a word: what that needs is made at the first use.
         self._opened: tuple[BackEnd, ServiceTools] | None = None
-        self._inventory: Inventory | None = None
-        self._told = Told(scenario)
-        self._audit = OutcomeAudit(scenario, self._told)
         self._effects: frozenset[Effect] = frozenset()
         self._ended_by = "limit"
         self._acted = 0
@@ -126,12 +121,12 @@ class CustomerServiceEnvironment(TextEnvironment):
         user_seed = _user_seed(options)
         persona = draw_persona(Stream(scenario.wording_seed, user_seed, "persona"), scenario.split)
         self.persona = persona = persona._replace(**self._persona_changes) if self._persona_changes else persona
-        words = Stream(scenario.wording_seed, user_seed, "words")
-        self._scripted = ScriptedUser(scenario, self._told, self._wording, persona, words)
-        opening = self._scripted.open()
+        customer = self._customer = self._speech(scenario, persona, Stream(scenario.wording_seed, user_seed, "words"))
+        self._audit = customer.audit
+        opening = customer.open()
         if "opening" in options:
             opening = _text("opening", options["opening"])
-        self._spoken = None if self.user is None else SpokenUser(scenario, self._told, persona, opening)
+        self._spoken = None if self.user is None else customer.spoken(persona, opening)
         return Opening(
             messages=(user_message(opening),),
             system_prompt=self._system_prompt(scenario),
@@ -210,8 +205,8 @@ class CustomerServiceEnvironment(TextEnvironment):
                 if tool.kind == "write":
                     self._audit.failed_write()
                 continue
-            if tool.kind == "read" and not tool.role and self._is_of_the_wish(call.arguments):
-                self._audit.read()
+            if tool.kind == "read" and not tool.role:
+                self._audit.look(call.arguments)
             if tool.role == "verify":
                 self._audit.verification(toolkit.verified_customer == self._scenario.customer.customer_id)
             if tool.kind != "read":
@@ -222,18 +217,12 @@ class CustomerServiceEnvironment(TextEnvironment):
                 break
         return tuple(messages)
 
-    def _is_of_the_wish(self, arguments: Mapping[str, Any]) -> bool:
-        """Whether a tool is asked about the customer, or the order or item that they mean; any other tells nothing."""
-        goal = self._scenario.goal
-        named = {self._scenario.customer.customer_id, goal.order_id, goal.true_order_id, *goal.items} - {""}
-        return any(not named.isdisjoint(value if isinstance(value, list) else (value,)) for value in arguments.values())
-
     def _hear(self, text: str) -> tuple[Message, ...]:
         """Let the customer take in a message and answer it."""
         self._replied += 1
         if self._replied > self._scenario.reference_turns:
             self._audit.penalise("extra_turn")
-        reply = self._scripted.silence() if not text.strip() and self._spoken is None else self._answer(text)
+        reply = self._customer.silence() if not text.strip() and self._spoken is None else self._answer(text)
         self._ended_by = reply.ended_by or "limit"
         for consent in reply.consents:
             self.back_end.record_consent(consent.verb, consent.items, consent.amount_cents, self._acted)
@@ -241,16 +230,15 @@ class CustomerServiceEnvironment(TextEnvironment):
         return (user_message(reply.text),)
 
     def _answer(self, text: str) -> UserReply:
-        if self._inventory is None:
-            self._inventory = self._family.inventory(self._scenario)
-        acts = self._understanding.read(text, self._inventory)
+        customer = self._customer
+        acts = customer.read(text)
         self._audit.hear(acts, self._effects)
         if _RAW.search(text):
             acts = ()  # customers don't read the output of a program
-        self._told.hear(acts, remedied=bool(self._effects))
+        customer.hear(acts, self._effects)
         user, spoken = self.user, self._spoken
         if user is None or spoken is None:
-            return self._scripted.respond(acts, self._effects)
+            return customer.respond(acts, self._effects)
         request = spoken.hear(text, acts)
         return spoken.answer(self.from_outside(lambda: user.respond_batch([request])[0]), self._effects)
 

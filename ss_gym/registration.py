@@ -26,6 +26,7 @@ ENVIRONMENTS = {
     "StateSet/Refund-v0": Registration(_CUSTOMER_SERVICE, _VECTOR, {"family": "refund"}),
     "StateSet/Adversarial-v0": Registration(_CUSTOMER_SERVICE, _VECTOR, {"family": "adversarial"}),
     "StateSet/Cancel-v0": Registration(_CUSTOMER_SERVICE, _VECTOR, {"family": "cancel"}),
+    "StateSet/Retail-v0": Registration(_CUSTOMER_SERVICE, _VECTOR, {"family": "retail"}),
     "StateSet/RefundDiscrete-v0": Registration("ss_gym.discrete:make_discrete", "", {"family": "refund"}),
     "StateSet/Exchange-v0": Registration(_CUSTOMER_SERVICE, _VECTOR, {"family": "exchange"}),
     "StateSet/Warranty-v0": Registration(_CUSTOMER_SERVICE, _VECTOR, {"family": "warranty"}),

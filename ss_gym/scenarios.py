@@ -116,6 +116,7 @@ class Goal(NamedTuple):
         slips: what they say at first instead of a detail, or of their own postal code.
         mistaken: the typed values of the slips, so that a proposal that names them is corrected.
         seconds: what they would have instead once a detail is refused for a reason, as (slot, text).
+        withdraws: takes the wish back at the moment in which they would agree to it.
     """
 
     order_id: str
@@ -140,6 +141,7 @@ class Goal(NamedTuple):
     slips: tuple[Slip, ...] = ()
     mistaken: tuple[tuple[str, int | str], ...] = ()
     seconds: tuple[tuple[str, str], ...] = ()
+    withdraws: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +163,8 @@ class Scenario:
         outcome: the right end.
         wording_seed: fixes persona, words and noise unless ``user_seed`` is given.
         reference_turns: replies that a good agent needs at most.
+        parts: where the customer has several wishes, or may have: a scenario for each, in the order in which they come
+            up, all of the same customer, day and world; ``goal`` and ``outcome`` are then those of all together.
     """
 
     id: str
@@ -176,6 +180,7 @@ class Scenario:
     outcome: Outcome
     wording_seed: int
     reference_turns: int
+    parts: tuple[Scenario, ...] = ()
 
     @property
     def pair_id(self) -> str:

@@ -42,6 +42,23 @@ def thought(*notes: str) -> str:
     return f"<think>{'; '.join(notes)}</think>"
 
 
+def said(messages: Sequence[Message]) -> str:
+    """What the customer says in some messages."""
+    return " ".join([message["content"] for message in messages if message["role"] == "user"])
+
+
+class AnotherWish(Exception):
+    """The customer comes up with another wish, which ends the dialogue about the one before.
+
+    Args:
+        text: what they say of it.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+
 class Desk:
     """What the moves of a dialogue share.
 
@@ -51,16 +68,26 @@ class Desk:
         words: puts moves in words.
         key: a number that stands for the conversation, for agents that draw lots.
         takes_notes: whether what is noted is written, before the next action.
+        another: finds in a message what opens another wish, at a desk for several.
     """
 
-    __slots__ = ("_notes", "_takes_notes", "case", "key", "plan", "words")
+    __slots__ = ("_another", "_notes", "_takes_notes", "case", "key", "plan", "words")
 
-    def __init__(self, case: Case, plan: Plan, words: Phrasing, key: int = 0, takes_notes: bool = False) -> None:
+    def __init__(
+        self,
+        case: Case,
+        plan: Plan,
+        words: Phrasing,
+        key: int = 0,
+        takes_notes: bool = False,
+        another: Callable[[str], str] | None = None,
+    ) -> None:
         self.case = case
         self.plan = plan
         self.words = words
         self.key = key
         self._takes_notes = takes_notes
+        self._another = another
         self._notes: list[str] = []
 
     def note(self, write: Callable[[], str]) -> None:
@@ -69,8 +96,14 @@ class Desk:
             self._notes.append(text)
 
     def say(self, text: str) -> Moves[Heard]:
-        """Speaks to the customer; gives what they answer."""
+        """Speaks to the customer; gives what they answer.
+
+        Raises:
+            AnotherWish: they have come up with another wish.
+        """
         messages = yield self._with_notes(text)
+        if self._another is not None and (wish := self._another(said(messages))):
+            raise AnotherWish(wish)
         return self.take_in(messages)
 
     def call(self, *calls: str) -> Moves[list[dict[str, Any]]]:
@@ -85,7 +118,7 @@ class Desk:
     def take_in(self, messages: Sequence[Message]) -> Heard:
         """Reads what the customer wrote, and notes the facts in it that were not known."""
         case = self.case
-        text = " ".join([message["content"] for message in messages if message["role"] == "user"])
+        text = said(messages)
         heard = hear(self.plan.take_details(case, text))
         case.email = heard.email or case.email
         case.postal_code = heard.postal_code or case.postal_code

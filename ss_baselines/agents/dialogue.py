@@ -9,12 +9,13 @@ from typing import Any
 from zlib import crc32
 
 from ss_baselines.agents.conduct import Conduct
-from ss_baselines.agents.desk import Desk, DialogueScript, Moves
+from ss_baselines.agents.desk import AnotherWish, Desk, DialogueScript, Moves, said
 from ss_baselines.agents.identification import ask_reason, identify, locate
-from ss_baselines.agents.moves import grounds_in_words, see_off
+from ss_baselines.agents.moves import MOST_REPEATS, grounds_in_words, see_off
 from ss_baselines.agents.phrasing import Grammar, Phrasing
-from ss_baselines.agents.plan import Plan, plan_of
+from ss_baselines.agents.plan import Plan, WishReader, plan_of
 from ss_baselines.agents.scripted import Script, ScriptedAgent
+from ss_gym.commerce.joint_rules import part_of
 from ss_gym.commerce.prompt import family_of, read_rules
 from ss_gym.dialogue.case import Case
 from ss_gym.families import load_family
@@ -31,7 +32,7 @@ class DialogueAgent(ScriptedAgent):
 
     Args:
         dialogue: the moves, given a desk that has read the first message.
-        grammar: the words; those of the desk's plan if None.
+        grammar: the words, or a function that gives those for the desk of a family; those of its plan if None.
         seed: varies the words.
         never_repeats: one walk through the words for all conversations instead, so that no message
             repeats an earlier one.
@@ -41,7 +42,7 @@ class DialogueAgent(ScriptedAgent):
     def __init__(
         self,
         dialogue: Dialogue,
-        grammar: Grammar | None = None,
+        grammar: Grammar | Callable[[str], Grammar] | None = None,
         seed: int = 0,
         never_repeats: bool = False,
         takes_notes: bool = False,
@@ -58,14 +59,42 @@ class DialogueAgent(ScriptedAgent):
 
         def begin(messages: Sequence[Message]) -> Moves[None]:
             key = opening_key(messages) + self._seed
+            if plan.wishes is not None:
+                return self._serve_wishes(family, plan, plan.wishes, terms, key, messages)
             desk = Desk(Case(terms, family), plan, self._words(family, plan, key), key, self._takes_notes)
             desk.take_in(messages)
             return self._dialogue(desk)
 
         return DialogueScript(begin)
 
+    def _serve_wishes(
+        self, joint: str, plan: Plan, reader: WishReader, terms: Any, key: int, messages: Sequence[Message]
+    ) -> Moves[None]:
+        """Holds the dialogue about each wish at the desk of its family, and knows who the customer is from then on."""
+        text, ask, known = said(messages), self._words(joint, plan, key), Case(terms)
+        while True:
+            family = reader.family(text.lower())
+            if not family:
+                answer = yield ask("ask_wish")
+                text = f"{text} {said(answer)}"
+                family = reader.family(text.lower()) or reader.usual
+            own = plan_of(family)
+            case = Case(part_of(terms, family), family, "", known.email, known.postal_code)
+            case.customer_id = known.customer_id
+            words = self._words(family, own, key)
+            desk = Desk(case, own, words, key, self._takes_notes, reader.another)
+            desk.take_in(({"role": "user", "content": text},))
+            try:
+                yield from self._dialogue(desk)
+                for _ in range(MOST_REPEATS):  # whoever is still there may have more on their mind
+                    yield from desk.say(ask("ask_more"))
+                return
+            except AnotherWish as wish:
+                text, known = wish.text, case
+
     def _words(self, family: str, plan: Plan, key: int) -> Phrasing:
-        grammar = self._grammar or plan.grammar
+        own = self._grammar
+        grammar = own(family) if callable(own) else own or plan.grammar
         if self._walks is None:
             return Phrasing(grammar, key)
         if family not in self._walks:

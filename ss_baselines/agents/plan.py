@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ss_baselines.agents.judgement import Judge
 from ss_baselines.agents.phrasing import Grammar
@@ -26,6 +26,7 @@ PLANS: Mapping[str, str] = {
     "exchange": "ss_baselines.agents.exchange:PLAN",
     "order_status": "ss_baselines.agents.order_status:PLAN",
     "refund": "ss_baselines.agents.refund:PLAN",
+    "retail": "ss_baselines.agents.retail:PLAN",
     "warranty": "ss_baselines.agents.warranty:PLAN",
     "subscription": "ss_baselines.agents.subscription:PLAN",
 }
@@ -41,6 +42,24 @@ def _no_slots(case: Case) -> Mapping[str, str]:
 
 def _no_details(case: Case, text: str) -> str:
     return text
+
+
+class WishReader(Protocol):
+    """Tells the wishes of a conversation apart.
+
+    Attributes:
+        usual: the family of a wish whose words do not tell.
+    """
+
+    usual: str
+
+    def family(self, text: str) -> str:
+        """The family of the wish that a customer's words open; empty if they do not tell."""
+        ...
+
+    def another(self, text: str) -> str:
+        """What of a message opens another wish; empty if it goes on with the same."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +88,8 @@ class Plan:
         slots: what the sentences of a refusal may name besides titles, window, date and number.
         take_details: notes in ``case.details`` what else a message tells of the wish, and gives the rest of it.
         whole_orders: whether a wish is about an order with all its lines.
+        wishes: at a desk for the wishes of other families, how they are told apart; the plan of the family that it
+            names is then followed for each.
     """
 
     grammar: Grammar
@@ -90,6 +111,7 @@ class Plan:
     slots: Callable[[Case], Mapping[str, str]] = _no_slots
     take_details: Callable[[Case, str], str] = _no_details
     whole_orders: bool = False
+    wishes: WishReader | None = None
 
 
 @cache

@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from functools import cache
 from typing import Any, Literal, get_args
 
+from ss_gym.commerce.joint_rules import joined_policy, parts_of
 from ss_gym.commerce.rules import PolicyRules, compact, parameter_names, parameters, units
 from ss_gym.scenario_files import read_text
 
@@ -27,7 +28,6 @@ _TODAY = "Today"
 _TITLE = re.compile(r"# (.+) policy\n")
 # A parameter as the full prompt ("- refund_days: 5") and the compact one ("| days 5") write it.
 _PARAMETER = re.compile(r"(?:- |\| )(\w+):? ([\d.]+)")
-_PARAMETERS_AT_END = 800  # characters that surely hold them, a small part of a full prompt
 
 _HOW_TO_ACT = """## How to act
 Each message of yours is either tool calls or words for the customer. A tool call is a block
@@ -93,6 +93,8 @@ def sections(family: str, rules: type[PolicyRules]) -> Mapping[str, str]:
             error names the file and the line.
     """
     text = read_text(family, "policy.md")
+    if joint := parts_of(rules):
+        text = joined_policy(text, {part: (own, sections(part, own)) for part, own in joint.items()})
     starts = [match.start() for match in _HEADING.finditer(text)]
     names = ["", *_HEADING.findall(text)]
     parts = [text[start:end] for start, end in zip([0, *starts], [*starts, len(text)], strict=True)]
@@ -194,7 +196,7 @@ def read_rules(prompt: str, rules: type[PolicyRules]) -> Any:
     Raises:
         ValueError: if the prompt lacks one.
     """
-    found = dict(_PARAMETER.findall(prompt[-_PARAMETERS_AT_END:]))
+    found = dict(_PARAMETER.findall(prompt[max(0, prompt.rfind(f"## {_TODAY}")) :]))
     values = {}
     for name, unit in units(rules).items():
         text = found.get(name.removesuffix("_cents")) or found.get(rules.SHORT[name])

@@ -64,10 +64,16 @@ def parameter_names(rules: type[PolicyRules]) -> tuple[str, ...]:
 def parameters(rules: PolicyRules, today: str) -> dict[str, str]:
     """The values that the policy text names, as it writes them."""
     found = {"today": today}
-    for name, unit in units(type(rules)).items():
+    for name, written, in_cents in _written(type(rules)):
         value = getattr(rules, name)
-        found[name.removesuffix("_cents")] = dollars(value) if unit == "money" else str(value)
+        found[written] = dollars(value) if in_cents else str(value)
     return found
+
+
+@cache
+def _written(rules: type[PolicyRules]) -> tuple[tuple[str, str, bool], ...]:
+    """Each rule: its field, what the policy text calls it, and whether it is in cents."""
+    return tuple([(name, name.removesuffix("_cents"), unit == "money") for name, unit in units(rules).items()])
 
 
 def compact(rules: PolicyRules) -> str:

@@ -23,6 +23,7 @@ FAMILIES = {
     "exchange": "ss_gym.families.exchange:make",
     "order_status": "ss_gym.families.order_status:make",
     "refund": "ss_gym.families.refund:make",
+    "retail": "ss_gym.families.retail:make",
     "warranty": "ss_gym.families.warranty:make",
     "subscription": "ss_gym.families.subscription:make",
 }

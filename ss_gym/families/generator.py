@@ -41,6 +41,25 @@ class Settlement:
 
 
 @dataclass(frozen=True, slots=True)
+class Setting:
+    """Where a case takes place that is a part of something larger.
+
+    Attributes:
+        key: tells its draws from those of other parts.
+        today: the date, as an ordinal.
+        customer: who asks.
+        rules: the shop's parameters.
+        scenario_id: of the whole.
+    """
+
+    key: tuple[int | str, ...]
+    today: int
+    customer: Person
+    rules: PolicyRules
+    scenario_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Design:
     """What a family is made of.
 
@@ -83,6 +102,8 @@ class Generator:
         policy: the family whose policy and lexicon it has: its own as a rule.
         rules: the class of its rules.
         tools: the tools that the agent has, by name.
+        transfers: the reasons for which it may hand over.
+        kinds: its kinds of case, and the weight of each among the pairs.
 
     Raises:
         ValueError: ``family.yaml`` is broken; names the file, the line and the field.
@@ -98,9 +119,11 @@ class Generator:
             self.tools = offered(parameters.tools, parameters.transfers)
         except ValueError as error:
             raise field_error(design.name, FILE, ("tools",), str(error)) from error
+        self.transfers = parameters.transfers
         self._ranges, self._today, self._notes = parameters.rules, parameters.today, parameters.notes
+        self.kinds = tuple((kind, parameters.kinds[kind.name]) for kind in design.kinds)
         self._kinds = {kind.name: kind for kind in design.kinds}
-        self._cumulative = tuple(accumulate(parameters.kinds[kind.name] for kind in design.kinds))
+        self._cumulative = tuple(accumulate(weight for _, weight in self.kinds))
 
     def open(self, split: str) -> CommerceBackEnd:
         """A new database of a split's shop, with the tools of this family."""
@@ -137,9 +160,30 @@ class Generator:
         tried = "; ".join(reasons)
         raise RuntimeError(f"{self.name}/{split} seed {seed}: no suitable case in {_MOST_DRAWS} draws ({tried})")
 
-    def _draw(self, split: str, index: int, seed: int, attempt: int, kind: Kind) -> Scenario:
+    def draw_rules(self, split: str, stream: Stream) -> PolicyRules:
+        """The parameters of a shop of a split."""
+        return self._design.make_rules({name: stream.choice(values) for name, values in self._ranges[split].items()})
+
+    def draw_part(self, split: str, index: int, seed: int, kind: Kind, setting: Setting) -> Scenario:
+        """One attempt at a scenario that is a part of another.
+
+        Args:
+            split: train, dev or test.
+            index: even for the case, odd for its twin.
+            seed: of the whole.
+            kind: the kind of case.
+            setting: where and when it takes place.
+
+        Raises:
+            UnsuitableCase: the draw gives no suitable pair.
+        """
+        return self._draw(split, index, seed, 0, kind, setting)
+
+    def _draw(
+        self, split: str, index: int, seed: int, attempt: int, kind: Kind, setting: Setting | None = None
+    ) -> Scenario:
         design = self._design
-        case = self._case(split, seed, attempt, kind)
+        case = self._case(split, seed, attempt, kind, setting)
         settlement = design.settle(case)
         if settlement.outcome.verdict != kind.ends[0]:
             raise UnsuitableCase(f"the case ends with {settlement.outcome.verdict}, not {kind.ends[0]}")
@@ -153,7 +197,7 @@ class Generator:
                 raise RuntimeError(f"{self.name}/{split} seed {seed}: {kind.name} and its twin can't be told apart")
         customer_id, name, email = case.customer[:3]
         return Scenario(
-            id=scenario_id(self.name, split, index),
+            id=setting.scenario_id if setting else scenario_id(self.name, split, index),
             family=self.name,
             split=split,
             index=index,
@@ -168,14 +212,16 @@ class Generator:
             reference_turns=design.reference_turns[settlement.outcome.verdict],
         )
 
-    def _case(self, split: str, seed: int, attempt: int, kind: Kind) -> Case:
+    def _case(self, split: str, seed: int, attempt: int, kind: Kind, setting: Setting | None) -> Case:
         design, catalogue = self._design, load_catalogue(split)
-        stream = Stream(self.name, split, seed, attempt, "world")
-        rules = design.make_rules({name: stream.choice(values) for name, values in self._ranges[split].items()})
-        low, high = self._today[split]
-        draft = WorldDraft(stream.between(low, high))
+        stream = Stream(self.name, split, seed, attempt, "world", *(setting.key if setting else ()))
+        if setting is None:
+            rules, draft = self.draw_rules(split, stream), WorldDraft(stream.between(*self._today[split]))
+        else:
+            rules, draft = setting.rules, WorldDraft(setting.today)
         ids = distinct(stream, 10_000, 89_999, 3)
-        customer, stranger = stream.choice(people(split)), stream.choice(people(split))
+        customer = setting.customer if setting else stream.choice(people(split))
+        stranger = stream.choice(people(split))
         if customer.postal_code == stranger.postal_code or customer.name == stranger.name:
             raise UnsuitableCase("the stranger is too much like the customer")
         draft.people.append(customer)

@@ -6,7 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
@@ -180,6 +180,11 @@ def _canonical(value: Any) -> str:
             return f"({','.join(parts)})"
         return "(" + ",".join(map(_canonical, value)) + ")"
     if is_dataclass(value):
-        parts = [f"{field.name}={_canonical(getattr(value, field.name))}" for field in fields(value)]
+        held = [(field, getattr(value, field.name)) for field in fields(value)]
+        parts = [
+            f"{field.name}={_canonical(part)}"
+            for field, part in held
+            if field.default is MISSING or part != field.default
+        ]
         return f"{type(value).__name__}({','.join(parts)})"
     return repr(value)

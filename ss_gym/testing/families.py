@@ -62,9 +62,12 @@ def _check_pair(pair: tuple[Scenario, Scenario]) -> None:
 
 def _what_is_said(scenario: Scenario) -> tuple[Any, ...]:
     """All that the customer's words follow from; what else a goal holds is read off the database."""
-    goal = scenario.goal
-    wish = (goal.order_id, goal.items, goal.titles, goal.reason, goal.accepts_credit, goal.wants_other_card)
-    return scenario.customer, wish, scenario.wording_seed, scenario.rules, scenario.today
+    goals = [part.goal for part in scenario.parts or (scenario,)]
+    wishes = [
+        (goal.order_id, goal.titles, goal.reason, goal.accepts_credit, goal.wants_other_card, goal.withdraws)
+        for goal in goals
+    ]
+    return scenario.customer, wishes, scenario.wording_seed, scenario.rules, scenario.today
 
 
 def _load_pair(name: str, split: str, index: int) -> tuple[Scenario, Scenario]:

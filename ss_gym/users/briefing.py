@@ -49,6 +49,10 @@ _MANNERS = {
     "chatty": "You like to chat.",
     "upset": "You are annoyed.",
 }
+_IN_TURN = "You have {count} wishes. Come up with one at a time, by name; with the next once the one before is settled."
+_WITHDRAWN = (
+    "When the agent asks whether to do this, you think better of it: they should leave it. Then come to the next."
+)
 _RULES = """Write only your next message to the agent, in your own words and at most two sentences. Tell a fact when \
 you are asked for it, and make none up. You see your account: believe that something was done only if the agent says \
 so. When you agree to what the agent offers to do, end your message with [YES]. When you have what you came for, or \
@@ -57,12 +61,26 @@ see that you won't get it, say goodbye and end your message with [BYE]."""
 
 def briefing(scenario: Scenario, persona: Persona) -> str:
     """Who the customer is, what they want and know, and how to answer."""
-    goal, customer, words = scenario.goal, scenario.customer, _words(scenario.family)
+    customer, parts = scenario.customer, scenario.parts or (scenario,)
+    who = f"You are {customer.name}, {_words(scenario.family).who}, and you are writing to its support."
+    address = f"Your e-mail is {customer.email} and your postal code {customer.postal_code}."
+    if len(parts) == 1:
+        wish, *more = _wish(parts[0])
+        lines = [who, wish, address, *more]
+    else:
+        lines = [who, address, _IN_TURN.format(count=len(parts))]
+        for number, part in enumerate(parts, 1):
+            lines += [f"{number}.", *_wish(part), _WITHDRAWN if part.goal.withdraws else ""]
+    lines += [_MANNERS[persona.register], "You are in a hurry." if persona.hurried else "", _RULES]
+    return " ".join(filter(None, lines))
+
+
+def _wish(scenario: Scenario) -> list[str]:
+    """One wish: what they want, and what they know of it."""
+    goal, words = scenario.goal, _words(scenario.family)
     item = " and the ".join(goal.titles)
     lines = [
-        f"You are {customer.name}, {words.who}, and you are writing to its support.",
         words.wishes.get(goal.verb, f"You want this done: {goal.verb.replace('_', ' ')}.").format(item=item),
-        f"Your e-mail is {customer.email} and your postal code {customer.postal_code}.",
         f"Your {words.number} is {goal.order_id}." if goal.order_id else f"You don't have your {words.number}.",
     ]
     if goal.reason:
@@ -80,8 +98,7 @@ def briefing(scenario: Scenario, persona: Persona) -> str:
         lines.append("You don't want anything else instead.")
     if goal.wants_other_card:
         lines.append("You would like the money on another card than you paid with, if that is possible.")
-    lines += [_MANNERS[persona.register], "You are in a hurry." if persona.hurried else "", _RULES]
-    return " ".join(filter(None, lines))
+    return lines
 
 
 @cache

@@ -325,7 +325,8 @@ class Interpretation:
                 Draft("refuse", segment, verb, ground=ground, marks=EVIDENCE) for verb, ground in self._earlier(done)
             ]
             return
-        if bits & c.HABIT and not bits & (c.NOW | c.STATE | c.ACTIVE):
+        anew = bits & c.AGAIN and done & c.SPARE_REMEDY  # "your subscription is active again"
+        if bits & c.HABIT and not anew and not bits & (c.NOW | c.STATE | c.ACTIVE):
             # "A refund is paid to the original payment method"; "it is active" is a reason beside a bare refusal.
             if done & c.SPARE_REMEDY:
                 self._drafts += [Draft("inform", segment, state=state) for state in self._earlier(done)]

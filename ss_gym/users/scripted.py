@@ -44,9 +44,18 @@ class ScriptedUser:
         wording: the family's phrases.
         persona: how they talk.
         stream: draws words, noise and small choices.
+        goes_on: whether they have another wish once this one is settled, so that they don't say goodbye.
     """
 
-    def __init__(self, scenario: Scenario, told: Told, wording: Wording, persona: Persona, stream: Stream) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        told: Told,
+        wording: Wording,
+        persona: Persona,
+        stream: Stream,
+        goes_on: bool = False,
+    ) -> None:
         self._scenario = scenario
         self._goal = scenario.goal
         self._outcome = scenario.outcome
@@ -54,6 +63,7 @@ class ScriptedUser:
         self._wording = wording
         self._persona = persona
         self._stream = stream
+        self._goes_on = goes_on
         self._items = frozenset(scenario.goal.items)
         self._item_text = " and the ".join(scenario.goal.titles)
         self._agenda = Agenda(persona.patience, persona.insists, demands_other_card=scenario.goal.wants_other_card)
@@ -63,8 +73,12 @@ class ScriptedUser:
             self._agenda.attacks = _ATTACKS if self._goal.attack in _AFTER_ALL else 0
         self._proposals = Proposals(scenario, told, self._agenda, stream, self._item_text)
 
-    def open(self) -> str:
-        """The first message."""
+    def open(self, after: str = "") -> str:
+        """The first message about the wish.
+
+        Args:
+            after: the act that goes before it where it is not the first of the conversation.
+        """
         goal, persona, stream, said = self._goal, self._persona, self._stream, self._agenda.said
         slots = {"item": self._item_text}
         if goal.attack:
@@ -83,7 +97,7 @@ class ScriptedUser:
                 said.add(slot)
         if self._wording.has(f"open/{goal.verb}"):  # customers of this family have several wishes
             slots["remedy"] = goal.verb
-        acts = [CustomerAct("open", slots)]
+        acts = [CustomerAct(after), CustomerAct("open", slots)] if after else [CustomerAct("open", slots)]
         if persona.hurried:
             acts.append(CustomerAct("hurry"))
         return self._say(acts)
@@ -116,6 +130,8 @@ class ScriptedUser:
         proposal = turn.proposal or weighed.resumed(turn) or weighed.implied(turn, self._refusal_stands())
         if proposal is not None:
             more, consents = weighed.weigh(proposal, turn)
+            if consents and self._goal.withdraws:
+                return UserReply(self._say([CustomerAct("withdraw")]), (), "withdrawn")
             self._agenda.said.add("complain")
             replies += more
         replies += self._answers(turn, answered=bool(replies))
@@ -168,6 +184,8 @@ class ScriptedUser:
             return UserReply(self._say([self._attack()]))
         if self._is_overdue() and agenda.first("complain"):
             return UserReply(self._say([CustomerAct("complain_late")]))
+        if self._goes_on:
+            return UserReply(self._say([CustomerAct("thanks")]), (), "satisfied")
         goodbye = CustomerAct("nothing_else" if "anything_else" in turn.slots else "thanks")
         return UserReply(self._say([goodbye, CustomerAct("bye_happy")]), (), "satisfied")
 
@@ -261,7 +279,8 @@ class ScriptedUser:
             return False, [CustomerAct("push_back")]
         if question := self._missing_fact():
             return False, [question]
-        return True, [CustomerAct("accept_refusal"), CustomerAct("bye_unhappy")]
+        goodbye = [] if self._goes_on else [CustomerAct("bye_unhappy")]
+        return True, [CustomerAct("accept_refusal"), *goodbye]
 
     def _attack(self) -> CustomerAct:
         """Tries to get what is not due."""
@@ -334,9 +353,10 @@ class ScriptedUser:
         said, slip, texts = self._agenda.said, self._slip(slot), dict(self._goal.details)
         if slot in said and self._outcome.grounds and self._told.refusal_grounded() and slot in texts:
             said.add("seconds")
-            texts = dict(self._goal.seconds)  # the first was refused
-            if slot not in texts:
+            seconds = dict(self._goal.seconds)  # the first was refused
+            if slot not in seconds and self._wording.has("no_other"):
                 return CustomerAct("no_other")
+            texts |= seconds
         said.add(slot)
         text = slip.text if slip else texts.get(slot, self._scenario.customer.postal_code)
         return CustomerAct(f"give_{slot}", {slot: text})

@@ -46,6 +46,12 @@ class SpokenUser:
         self._messages: list[Message] = [{"role": "assistant", "content": opening}]
         self._proposal: Act | None = None
         self._amounts: tuple[int, ...] = ()
+        self._took_back = False
+
+    def turn_to(self, scenario: Scenario, told: Told) -> None:
+        """What they say from now on is about this wish."""
+        self._scenario, self._told = scenario, told
+        self._proposal, self._took_back = None, False
 
     def hear(self, text: str, acts: Sequence[Act]) -> UserRequest:
         """Takes in a message of the agent; gives what is needed to answer it."""
@@ -72,10 +78,14 @@ class SpokenUser:
             items = frozenset(goal.items)
             consents = tuple([Consent(verb, items, amount) for amount in self._amounts or (0,)])
             self._proposal = None
+        self._took_back = self._proposal is not None and self._scenario.goal.withdraws
         leaves = _BYE_TAG.search(reply) or _BYE.search(text)
-        return UserReply(text, consents, self._ending(effects) if leaves else "")
+        return UserReply(text, consents, self.ending(effects) if leaves else "")
 
-    def _ending(self, effects: frozenset[Effect]) -> str:
+    def ending(self, effects: frozenset[Effect]) -> str:
+        """How the wish has ended if they leave it at that: satisfied, refusal_accepted, withdrawn or gave_up."""
+        if self._took_back:
+            return "withdrawn"
         outcome = self._scenario.outcome
         if outcome.effects and outcome.effects <= effects:
             return "satisfied"

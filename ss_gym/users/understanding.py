@@ -42,7 +42,7 @@ class Understanding:
     def __init__(self, lexicon: Lexicon) -> None:
         self._vocabulary = lexicon.vocabulary
         self._words = lexicon.words
-        self._root = _compiled(lexicon.root)
+        self._root = _Compiler().children(lexicon.root)
         for mark, handler in _PUNCTUATION.items():
             self._root[mark] = ((0, HANDLERS[handler], 0, 0), None)
 
@@ -109,17 +109,31 @@ def _mark(segments: list[Segment], marks: list[tuple[int, int]]) -> None:
             segments[index].bits |= bits
 
 
-def _compiled(trie: dict[str, Any]) -> dict[str, _Node]:
-    """The children of a trie's node, with handlers instead of their names."""
-    compiled: dict[str, _Node] = {}
-    for token, child in trie.items():
-        if token:
-            entry: Entry | None = child.get("")
-            if entry and entry.handler and entry.handler not in HANDLERS:
-                raise ValueError(f"there is no handler {entry.handler}; {nearest(entry.handler, HANDLERS)}")
-            action = (entry.always, HANDLERS.get(entry.handler), entry.bits, entry.negated) if entry else None
-            compiled[token] = (action, _compiled(child) or None)
-    return compiled
+class _Compiler:
+    """Makes a trie small and ready to read: handlers instead of their names, and equal parts of it once.
+
+    A phrase with many choices ends in the same words whichever were chosen, so that most parts have equals.
+    """
+
+    def __init__(self) -> None:
+        self._nodes: dict[tuple[_Action | None, int], _Node] = {}
+        self._children: dict[tuple[tuple[str, int], ...], dict[str, _Node]] = {}
+
+    def children(self, trie: dict[str, Any]) -> dict[str, _Node]:
+        """The children of a trie's node."""
+        return {token: self._node(child) for token, child in trie.items() if token}
+
+    def _node(self, trie: dict[str, Any]) -> _Node:
+        entry: Entry | None = trie.get("")
+        if entry and entry.handler and entry.handler not in HANDLERS:
+            raise ValueError(f"there is no handler {entry.handler}; {nearest(entry.handler, HANDLERS)}")
+        action = (entry.always, HANDLERS.get(entry.handler), entry.bits, entry.negated) if entry else None
+        below = self.children(trie)
+        if not below:
+            return self._nodes.setdefault((action, 0), (action, None))
+        # Parts that were equal are the same object by now, and are kept, so that their ids tell.
+        same = self._children.setdefault(tuple(sorted([(token, id(node)) for token, node in below.items()])), below)
+        return self._nodes.setdefault((action, id(same)), (action, same))
 
 
 @cache

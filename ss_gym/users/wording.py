@@ -60,14 +60,18 @@ class Wording:
         self._speakers: dict[tuple[str, str], _Speaker] = {}
 
     @classmethod
-    def load(cls, family: str) -> Wording:
+    def load(cls, family: str, over: str = "") -> Wording:
         """The wording of a family, from its ``phrases.yaml`` and the one that all share; read once a process.
+
+        Args:
+            family: the family.
+            over: another family whose customers' words these go before.
 
         Raises:
             FileNotFoundError: if the family has no such file.
             ValueError: if the file is malformed; the message names file, entry and template.
         """
-        return _load(family)
+        return _load(family, over)
 
     def has(self, act: str) -> bool:
         """Whether there are phrases for an act, or for a case of one: ``open/pause``."""
@@ -120,11 +124,11 @@ class Wording:
 
 
 @lru_cache(maxsize=32)
-def _load(family: str) -> Wording:
+def _load(family: str, over: str) -> Wording:
     own = read_yaml(family, _FILE)
     files = {family: own}
     # A family without a policy of its own serves the customers of another, who say what those say.
-    base = own.get(_BASE, "") if isinstance(own, dict) else ""
+    base = over or (own.get(_BASE, "") if isinstance(own, dict) else "")
     for name in (base, _SHARED):
         if name:
             files[name] = read_yaml(name, _FILE)

@@ -7,8 +7,11 @@ import pytest
 
 from ss_baselines.agents.conduct import Conduct
 from ss_baselines.agents.dialogue import DialogueAgent, serve
+from ss_baselines.agents.phrasing import Grammar
+from ss_baselines.agents.plan import plan_of
 from ss_baselines.evaluate import evaluate
 from ss_baselines.report import Evaluation
+from ss_gym.commerce.joint_rules import parts_of
 from ss_gym.families import FAMILIES, load_family
 from ss_gym.families.splits import split_size
 from ss_gym.scenario_files import parse_yaml
@@ -74,18 +77,22 @@ def test_the_reference_solves_10000_train_scenarios(family: str) -> None:
 
 
 @cache
+def wordings(phrases_file: str) -> Grammar:
+    """How a stranger words each move."""
+    phrases = parse_yaml((HERE / phrases_file).read_text(encoding="utf-8"), phrases_file)
+    assert min(len(wordings) for wordings in phrases.values()) >= 40
+    return {move: (tuple(wordings),) for move, wordings in phrases.items()}
+
+
 def stranger(phrases_file: str) -> DialogueAgent:
     """The reference's decisions in the words of somebody who has read the policy and the tools only."""
-    path = HERE / phrases_file
-    phrases = parse_yaml(path.read_text(encoding="utf-8"), phrases_file)
-    assert min(len(wordings) for wordings in phrases.values()) >= 40
-    return DialogueAgent(partial(serve, conduct=Conduct()), {move: (tuple(w),) for move, w in phrases.items()})
+    return DialogueAgent(partial(serve, conduct=Conduct()), wordings(phrases_file))
 
 
 def test_every_family_has_its_stranger() -> None:
-    # Whoever has the policy of another family needs no other words than that one.
+    # Whoever has the policy of another family, or those of several, needs no other words than theirs.
     assert {name.removeprefix("stranger_").rpartition("_")[0] for name in STRANGERS} == {
-        load_family(family).policy for family in FAMILIES
+        load_family(family).policy for family in FAMILIES if not parts_of(load_family(family).rules)
     }
 
 
@@ -94,3 +101,14 @@ def test_correct_conduct_in_a_strangers_words_succeeds(phrases_file: str) -> Non
     family = phrases_file.removeprefix("stranger_").rpartition("_")[0]
     evaluation = evaluate(stranger(phrases_file), ENV_IDS[family], split="train", episodes=1000, name="stranger")
     assert evaluation.success.value >= 0.97
+
+
+@pytest.mark.parametrize("family", [family for family in FAMILIES if parts_of(load_family(family).rules)])
+def test_correct_conduct_in_strangers_words_succeeds_at_a_desk_for_several_wishes(family: str) -> None:
+    parts = parts_of(load_family(family).rules)
+
+    def words(of: str) -> Grammar:
+        return wordings(f"stranger_{of}_1.yaml") if of in parts else plan_of(of).grammar
+
+    agent = DialogueAgent(partial(serve, conduct=Conduct()), words)
+    assert evaluate(agent, ENV_IDS[family], split="train", episodes=1000, name="strangers").success.value >= 0.97

@@ -239,13 +239,13 @@ def test_users_are_found_by_name() -> None:
 def test_personas_are_set_by_name_by_field_or_whole() -> None:
     env = gymnasium.make(REFUND, persona="careless")
     env.reset(seed=1)
-    assert env.unwrapped._scripted._persona.noise == 0.1
+    assert env.unwrapped.persona.noise == 0.1
     env = gymnasium.make(REFUND, persona={"register": "polite", "patience": 9})
     env.reset(seed=1)
-    assert env.unwrapped._scripted._persona[:2] == ("polite", 9)
+    assert env.unwrapped.persona[:2] == ("polite", 9)
     env = gymnasium.make(REFUND, persona=Persona(insists=3))
     env.reset(seed=1)
-    assert env.unwrapped._scripted._persona == Persona(insists=3)
+    assert env.unwrapped.persona == Persona(insists=3)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from ss_gym.users.acts import Act
-from ss_gym.users.understanding import load_understanding
+from ss_gym.users.lexicon import Lexicon, expand
+from ss_gym.users.understanding import _Compiler, load_understanding
 from ss_gym.users.values import Inventory
 
 INVENTORY = Inventory(
@@ -102,3 +103,19 @@ def test_sentences_of_a_language_model_agent_are_understood_as_people_labelled_t
 )  # fmt: skip
 def test_who_is_asked_for_what_depends_on_the_words_around_it(expected: set[str], text: str) -> None:
     assert gist(read(text)) == expected
+
+
+def test_equal_parts_of_a_trie_are_one_and_every_phrase_is_still_there() -> None:
+    lexicon = Lexicon({"adverbs": {}, "phrases": {"always S_ORDER": "(a|b) (c|d)? e (f|g)", "neutral": "h c e"}})
+    compiled = _Compiler().children(lexicon.root)
+
+    def phrases(trie, before=()):
+        for token, (action, below) in trie.items():
+            if action is not None:
+                yield (*before, token)
+            yield from phrases(below or {}, (*before, token))
+
+    assert sorted(phrases(compiled)) == sorted([*expand("(a|b) (c|d)? e (f|g)"), ("h", "c", "e")])
+    assert compiled["a"] is compiled["b"]
+    assert compiled["a"][1]["c"] is compiled["b"][1]["d"]
+    assert compiled["h"][1]["c"] is not compiled["a"][1]["c"]
