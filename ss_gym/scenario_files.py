@@ -14,7 +14,21 @@ import yaml
 _PACKAGE = Path(__file__).resolve().parent
 
 # The compiled parser is ten times faster; PyYAML may be built without it.
-_Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_Fastest: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(_Fastest):  # type: ignore[misc]
+    """Reads YAML, and no key twice: the second would take the place of the first, and nobody would know."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: dict[str, yaml.Mark | None] = {}
+        for key in [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]:
+            if key.value in seen:
+                context = f"the key {key.value!r:.80} is there already"
+                raise yaml.MarkedYAMLError(context, seen[key.value], "a key must not come twice", key.start_mark)
+            seen[key.value] = key.start_mark
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping
 
 
 @cache

@@ -9,8 +9,7 @@ from itertools import product
 from operator import or_
 from typing import Any, NamedTuple
 
-import yaml
-
+from ss_gym.scenario_files import parse_yaml
 from ss_gym.spelling import nearest
 from ss_gym.users.tokens import PLAIN_MARKS, VALUE_WORDS
 from ss_gym.users.vocabulary import PLAIN, Vocabulary, named
@@ -225,4 +224,4 @@ def _choices(pieces: list[str]) -> tuple[list[tuple[str, ...]], list[str]]:
 
 def load_lexicon(text: str, more: Mapping[str, Any] | None = None) -> Lexicon:
     """The lexicon written in ``text`` (YAML), with what a family adds to it."""
-    return Lexicon(yaml.safe_load(text), more)
+    return Lexicon(parse_yaml(text, "ss_gym/users/lexicon.yaml"), more)

@@ -72,3 +72,9 @@ def test_an_installed_package_carries_its_scenarios(tmp_path: Path, monkeypatch:
     assert scenario_files.folder.__wrapped__() == installed.parent / "scenarios"
     (installed / "_scenarios").mkdir(parents=True)
     assert scenario_files.folder.__wrapped__() == installed / "_scenarios"
+
+
+def test_a_key_that_comes_twice_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r"refund/x\.yaml, line 3: a key must not come twice \(the key 'a' is there"):
+        parse_yaml("a: 1\nb: 2\na: 3\n", "refund/x.yaml")
+    assert parse_yaml("a: {x: 1}\nb: {x: 2}\n", "refund/x.yaml") == {"a": {"x": 1}, "b": {"x": 2}}
