@@ -96,7 +96,7 @@ def test_no_single_reason_settles_more_than_a_twentieth_and_a_good_share_gets_no
 
 def templates(family: str) -> Counter[str]:
     """How many templates of each block the family's customers may use."""
-    own = read_yaml(family, "phrases.yaml")
+    own = dict(read_yaml(family, "phrases.yaml"))  # what is read is kept
     base = own.pop("as", "")
     common = read_yaml("world", "phrases.yaml")
     used = {}
