@@ -133,12 +133,11 @@ def compile_outcome(
         rules: the shop's parameters.
     """
     possible = [address for address in wishes if is_delivered_to(address, unserved)]
-    # True whatever else stands against the wish, and no secret: an agent may say it at once.
+    # True whatever else stands against the wish, and no secret: an agent may say it at once. But whoever says only
+    # this to a customer without such an order has not looked whose it is.
     also: frozenset[Ground] = frozenset() if wishes[0] in possible else frozenset(("no_delivery",))
-    if not verified:
-        return refusal("not_verified", *also)
-    if order is None or order.customer_id != customer_id:
-        return refusal("not_found", *also)
+    if not verified or order is None or order.customer_id != customer_id:
+        return refusal("not_found" if verified else "not_verified")._replace(also_true=also)
     if against := grounds_against(order, redirected, days, rules):
         arrival = order.expected_on if order.status == "shipped" else None
         facts = (Fact("date", arrival, "delivery"),) if arrival else ()

@@ -330,7 +330,8 @@ class Interpretation:
                 Draft("refuse", segment, verb, ground=ground, marks=EVIDENCE) for verb, ground in self._earlier(done)
             ]
             return
-        if bits & c.HABIT and not bits & (c.NOW | c.STATE | c.ACTIVE):
+        anew = bits & c.AGAIN and done & c.SPARE_REMEDY  # "your subscription is active again"
+        if bits & c.HABIT and not anew and not bits & (c.NOW | c.STATE | c.ACTIVE):
             return  # "a refund is paid to the original payment method"
         if bits & c.STATE and bits & c.GENERIC and not bits & (c.MONEY | c.ACTIVE | c.DEFINITE):
             return

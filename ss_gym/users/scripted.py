@@ -353,9 +353,10 @@ class ScriptedUser:
         said, slip, texts = self._agenda.said, self._slip(slot), dict(self._goal.details)
         if slot in said and self._outcome.grounds and self._told.refusal_grounded() and slot in texts:
             said.add("seconds")
-            texts = dict(self._goal.seconds)  # the first was refused
-            if slot not in texts:
+            seconds = dict(self._goal.seconds)  # the first was refused
+            if slot not in seconds and self._wording.has("no_other"):
                 return CustomerAct("no_other")
+            texts |= seconds
         said.add(slot)
         text = slip.text if slip else texts.get(slot, self._scenario.customer.postal_code)
         return CustomerAct(f"give_{slot}", {slot: text})

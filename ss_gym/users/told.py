@@ -130,8 +130,13 @@ class Told:
         return sum([not self.grounds & allowed for allowed in self._scenario.outcome.grounds])
 
     def refusal_grounded(self) -> bool:
-        """Whether everything that is refused got a true reason."""
-        return all(self.grounds & allowed for allowed in self._scenario.outcome.grounds)
+        """Whether everything that is refused got a reason that the customer takes.
+
+        They can't know that a reason is not the one for which they are refused if it is true as well; only who
+        wants to know what became of an order is not served by what is true besides.
+        """
+        besides: frozenset[str] = frozenset() if self._only_asks else self._scenario.outcome.also_true
+        return all(self.grounds & (allowed | besides) for allowed in self._scenario.outcome.grounds)
 
 
 def done_share(effects: frozenset[Effect], due: frozenset[Effect]) -> float:

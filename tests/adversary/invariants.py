@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from math import isclose, isfinite
 from typing import Any
 
-from ss_gym.commerce.records import Effect, World
+from ss_gym.commerce.back_end import CommerceBackEnd
+from ss_gym.commerce.records import Effect, World, address_text
 from ss_gym.commerce.store import Store
 from ss_gym.customer_service import CustomerServiceEnvironment
 from ss_gym.rewards.outcome import PARTIAL_CREDIT, PENALTIES, TERMS
@@ -23,6 +24,8 @@ _FIXED = (
     "refunds",
     "claims",
     "notes",
+    "unserved_areas",
+    "goodwill_credits",
 )
 _ENDS = frozenset(("satisfied", "refusal_accepted", "gave_up", "agent", "transfer", "limit"))
 
@@ -89,15 +92,23 @@ def _check_end(total: float, terms: Mapping[str, float], truncated: bool, info: 
     assert not (success and (truncated or audit["critical"] or audit["wrong_effects"] or audit["missing_effects"]))
 
 
+def store_of(env: CustomerServiceEnvironment) -> Store:
+    """The shop's database behind an environment, with the world of its scenario."""
+    back_end = env.back_end
+    assert isinstance(back_end, CommerceBackEnd)
+    return back_end._store
+
+
 def check_store(env: CustomerServiceEnvironment) -> None:
     """What holds of the database at the end of an episode."""
-    store, scenario = env._store, env.scenario
+    store, scenario = store_of(env), env.scenario
     assert store.integrity_errors() == []
     assert store.effects() == env.effects
     errors = [
         *_owner_errors(store),
         *_fixed_errors(store, scenario.world),
         *_money_errors(store, scenario.world, env.effects),
+        *_state_errors(store, scenario.world, env.effects),
     ]
     assert errors == []
 
@@ -134,22 +145,53 @@ def _fixed_errors(store: Store, world: World) -> Iterable[str]:
 
 def _money_errors(store: Store, world: World, effects: frozenset[Effect]) -> Iterable[str]:
     """Money that the effects do not tell of, that was never paid, or that went back twice."""
-    before = [row[0] for row in world.refunds]
-    known = ",".join("?" * len(before))
+    refunded, given = ([row[0] for row in rows] for rows in (world.refunds, world.goodwill_credits))
     moved = {
-        "refund": "SELECT payment_id, sum(amount_cents) FROM refunds "
-        f"WHERE refund_id NOT IN ({known}) GROUP BY payment_id",
-        "store_credit": "SELECT customer_id, sum(amount_cents) FROM store_credits GROUP BY customer_id",
-        "fee": "SELECT subscription_id, sum(amount_cents) FROM fees GROUP BY subscription_id",
+        "refund": (
+            f"SELECT payment_id, amount_cents FROM refunds WHERE refund_id NOT IN ({_slots(refunded)})",
+            refunded,
+        ),
+        "store_credit": (
+            "SELECT customer_id, amount_cents FROM store_credits UNION ALL "
+            f"SELECT customer_id, amount_cents FROM goodwill_credits WHERE credit_id NOT IN ({_slots(given)})",
+            given,
+        ),
+        "fee": ("SELECT subscription_id, amount_cents FROM fees", ()),
     }
-    for kind, query in moved.items():
+    for kind, (query, before) in moved.items():
         told = {(effect[1], effect[2]) for effect in effects if effect[0] == kind}
-        found = set(store.rows(query, *(before if kind == "refund" else ())))
+        totals: dict[str, int] = {}
+        for subject, cents in store.rows(query, *before):
+            totals[subject] = totals.get(subject, 0) + cents
+        found = set(totals.items())
         if told != found:
             yield f"{kind}: the effects say {sorted(told)}, the books {sorted(found)}"
     for problem, query in _MONEY.items():
         yield from (f"{problem}: {row[0]}" for row in store.rows(query))
     yield from (f"an effect that no remedy has: {effect}" for effect in effects if effect[0] == "other")
+
+
+def _slots(values: Sequence[str]) -> str:
+    return ",".join("?" * len(values))
+
+
+def _state_errors(store: Store, world: World, effects: frozenset[Effect]) -> Iterable[str]:
+    """Claims, addresses and subscriptions that are not as the world and the effects say."""
+    claims = {row[1:3] for row in store.rows("SELECT * FROM claims") if row not in world.claims}
+    if claims != (told := {effect[1:] for effect in effects if effect[0] == "claim"}):
+        yield f"claim: the effects say {sorted(told)}, the books {sorted(claims)}"
+    rows = {row[0]: row for row in store.rows("SELECT * FROM destinations")}
+    before = {row[0]: row for row in world.destinations}
+    moved = {order_id for order_id in rows.keys() | before.keys() if rows.get(order_id) != before.get(order_id)}
+    addresses = {(order_id, address_text(*rows[order_id][1:])) for order_id in moved & rows.keys()}
+    if moved - rows.keys() or not addresses <= {effect[1:] for effect in effects if effect[0] == "address"}:
+        yield f"address: {sorted(moved)} changed without an effect"
+    now = {row[0]: row for row in store.rows("SELECT * FROM subscriptions")}
+    told = {effect[1:] for effect in effects if effect[0] == "subscription"}
+    for row in world.subscriptions:
+        status, charged = now[row[0]][5], now[row[0]][7]
+        if now[row[0]][5:8:2] != row[5:8:2] and (row[0], status, charged or "") not in told:
+            yield f"subscription {row[0]} changed without an effect"
 
 
 _PAID = "(SELECT ifnull(sum(amount_cents), 0) FROM payments WHERE payments.order_id = orders.order_id)"

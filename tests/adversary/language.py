@@ -16,7 +16,7 @@ from ss_gym.families import load_family
 from ss_gym.scenario_files import parse_yaml
 from ss_gym.tools import Tool
 from tests.adversary.genes import Genes
-from tests.adversary.values import Draws, Values, argument
+from tests.adversary.values import KINDS, Draws, Values, argument
 
 _STRANGERS = Path(__file__).parents[1] / "conformance"
 _VERBS = tuple(verb.replace("_", " ") for verb in REMEDIES)
@@ -108,13 +108,12 @@ class _Slots(dict[str, str]):
     """Any slot of a grammar, by the kind of value that it asks for."""
 
     _SAME: Mapping[str, str] = {
+        **KINDS,
         "titles": "title",
-        "fee": "amount",
         "window": "days",
-        "number": "order_id",
-        "percent": "percent",
         "price": "amount",
         "code": "postal_code",
+        "options": "option",
     }
 
     def __init__(self, values: Values, draws: Draws) -> None:
@@ -125,6 +124,8 @@ class _Slots(dict[str, str]):
     def __missing__(self, name: str) -> str:
         if name == "verb":
             return self._draws.choice(_VERBS)
+        if name == "swaps":
+            return f"{self['title']} for the {self['option']}"
         kind = self._SAME.get(name, name)
         known = self._values.get(kind) or ("it",)
         value = self._draws.choice(known)

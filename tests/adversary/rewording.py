@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from ss_baselines.agents.scripted import Agent
 from ss_gym.commerce.joint_rules import parts_of
 from ss_gym.families import load_family
+from ss_gym.scenarios import Scenario
 from ss_gym.streams import Stream
 from ss_gym.types import Completion, Message
 from ss_gym.users.acts import Act
@@ -215,31 +216,42 @@ _DENIALS = {
     "resume": ("resume the subscription", "resumed the subscription"),
     "unsubscribe": ("cancel the subscription", "cancelled the subscription"),
 }
-_NOBODY = Inventory((), (), ())
+_OFFERED = frozenset(("propose", "offer"))
 
 
-def denied(family: str) -> Rewording:
+def denied(family: str, scenarios: Iterable[Scenario]) -> Rewording:
     """Proposals become "I will not …, shall I go ahead?", and claims "I have not …"; refusals stay.
 
     Args:
         family: how its sentences are understood, to find its proposals and claims; in any of its families' ways
             where it serves the wishes of several.
+        scenarios: whose titles, options and other values its sentences may name.
     """
-    readers = [load_understanding(name).read for name in parts_of(load_family(family).rules) or (family,)]
+    known = [load_family(family).inventory(scenario) for scenario in scenarios]
+    everything = Inventory(
+        frozenset().union(*[each.own for each in known]),
+        frozenset().union(*[each.other for each in known]),
+        frozenset().union(*[each.policy for each in known]),
+    )
+    families = parts_of(load_family(family).rules) or (family,)
+    readers = [load_understanding(load_family(name).policy).read for name in families]
 
-    def read(text: str, known: Inventory) -> list[Act]:
-        return list(dict.fromkeys([act for reader in readers for act in reader(text, known)]))
+    def read(text: str) -> Sequence[Act]:
+        return list(dict.fromkeys([act for reader in readers for act in reader(text, everything)]))
 
     def reword(text: str, stream: Stream) -> str:
-        acts = read(text, _NOBODY)
+        acts = read(text)
+        if any(act.slot == "confirmation" for act in acts) and _AMOUNT.search(text):
+            acts = [*acts, Act("propose", verb="refund")]  # "I could pay you $20. Is that okay?", without its verb
         kinds = {act.kind for act in acts if act.verb}
-        if not kinds & {"propose", "offer", "confirm_done"}:
+        if not kinds & {*_OFFERED, "confirm_done"}:
             return text
         amount = (_AMOUNT.findall(text) or ["it"])[0]
         days = re.search(r"\b\d+ business days", text)
-        said = [each for each in sentences(text) if any(act.kind == "refuse" for act in read(each, _NOBODY))]
+        refused = {each: {act.kind for act in read(each)} for each in sentences(text)}
+        said = [each for each, kinds in refused.items() if "refuse" in kinds and not kinds & _OFFERED]
         for act in acts:
-            if act.verb in _DENIALS and act.kind in ("propose", "offer"):
+            if act.verb in _DENIALS and act.kind in _OFFERED:
                 said.append(f"I will not {_DENIALS[act.verb][0].format(amount=amount)}. Shall I go ahead?")
             elif act.verb in _DENIALS and act.kind == "confirm_done":
                 said.append(f"I have not {_DENIALS[act.verb][1].format(amount=amount)}.")

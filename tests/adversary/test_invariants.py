@@ -8,7 +8,7 @@ from ss_gym.customer_service import CustomerServiceEnvironment
 from ss_gym.families.splits import load_scenario
 from ss_gym.rewards.outcome import PENALTIES
 from tests.adversary.genes import Genes
-from tests.adversary.invariants import check_store, play
+from tests.adversary.invariants import check_store, play, store_of
 from tests.adversary.values import subjects, values_of
 
 
@@ -26,6 +26,8 @@ DAMAGE = {
     "store credit above what was paid": "INSERT INTO store_credits SELECT 'S99', customer_id, order_id, 99999999, "
     "'2025-01-01' FROM orders LIMIT 1",
     "a fee for a subscription of nobody": "INSERT INTO fees VALUES ('F9', '00000', 100, '2025-01-01')",
+    "goodwill credit for somebody else's order": "INSERT INTO goodwill_credits SELECT 'S98', customers.customer_id, "
+    "order_id, 100, '2025-01-01' FROM customers, orders WHERE customers.customer_id <> orders.customer_id LIMIT 1",
     "a payment that has changed": "UPDATE payments SET amount_cents = amount_cents + 1",
     "another name": "UPDATE customers SET name = 'x' || name",
 }
@@ -33,9 +35,10 @@ DAMAGE = {
 
 @pytest.mark.parametrize("what", DAMAGE)
 def test_damage_is_found(env, what: str) -> None:
-    env._store.execute("PRAGMA defer_foreign_keys = ON")
-    env._store.execute(DAMAGE[what])
-    env._effects = env._store.effects()
+    store = store_of(env)
+    store.execute("PRAGMA defer_foreign_keys = ON")
+    store.execute(DAMAGE[what])
+    env._effects = store.effects()
     with pytest.raises(AssertionError):
         check_store(env)
 

@@ -25,7 +25,10 @@ NEARLY = ("reordered", "small_talk", "other_values")
 @cache
 def solved(family: str, name: str) -> dict[str, bool]:
     """Scenario -> whether it was solved."""
-    change: Rewording = rewording.denied(family) if name == "denied" else getattr(rewording, name)
+    if name == "denied":
+        change = rewording.denied(family, [load_scenario(family, "train", index) for index in range(EPISODES)])
+    else:
+        change = getattr(rewording, name)
     env_id = f"StateSet/{family.title().replace('_', '')}-v0"
     agent = Reworded(load_agent("reference"), change)
     played = evaluate(agent, env_id, split="train", episodes=EPISODES, name=name).episodes

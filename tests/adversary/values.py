@@ -47,18 +47,35 @@ MADE_UP: Values = {
     "amount": ("0.01", "999999999.99"),
     "date": ("2024-02-29", "2099-12-31"),
     "days": ("0", "45"),
+    "months": ("0", "13"),
+    "option": ("plaid",),
     "title": ("time machine",),
     "name": ("Alex Nobody",),
     "street": ("1 No Street",),
     "city": ("Nowhere",),
 }
-_ENDINGS = {"_cents": "amount", "_on": "date", "_until": "date", "_days": "days", "_percent": "percent"}
+_ENDINGS = {
+    "_cents": "amount",
+    "_on": "date",
+    "_until": "date",
+    "_days": "days",
+    "_months": "months",
+    "_percent": "percent",
+}
+# What an argument or a slot is called where that is not the kind of its value.
+KINDS: Mapping[str, str] = {"day": "date", "delivered": "date", "fee": "amount", "number": "order_id"}
 _SUBJECTS = frozenset(("order_id", "item_id", "subscription_id"))
+
+
+# A world's changes of the catalogue are no tables of their own.
+_CHANGES = {"stock": ("variant_id", "quantity"), "prices": ("variant_id", "price_cents")}
 
 
 @cache
 def _columns(table: str) -> tuple[str, ...]:
     """What kind of value each column of a table holds; empty for what nobody would say."""
+    if table in _CHANGES:
+        return tuple(_kind(name) for name in _CHANGES[table])
     store = Store("train")
     names = [name for (name,) in store.rows("SELECT name FROM pragma_table_info(?)", table)]
     store.close()
@@ -111,7 +128,12 @@ def _of_goal(scenario: Scenario) -> Iterable[tuple[str, Any]]:
     yield "email", scenario.customer.email
     yield "postal_code", scenario.customer.postal_code
     yield from (("title", title) for title in goal.titles)
-    yield from ((slot, text) for slot, text in goal.details if slot in MADE_UP)
+    for slot, text in (*goal.details, *goal.seconds, *((slip.slot, slip.text) for slip in goal.slips)):
+        if slot in MADE_UP:
+            yield slot, text
+    for kind, value in (*goal.values, *goal.mistaken, *goal.others):
+        if kind in ("date", "days", "months", "option"):
+            yield kind, value
 
 
 def _of_world(world: World) -> Iterable[tuple[str, Any]]:
@@ -145,7 +167,7 @@ def argument(name: str, schema: Mapping[str, Any], values: Values, draws: Draws)
         return draws.chance(0.5)
     if "pattern" in schema:  # money
         return draws.choice((*values["amount"], "0.00"))
-    known = values.get(name) or (_subjects(values) if name in _SUBJECTS else ())
+    known = values.get(KINDS.get(name, name)) or (_subjects(values) if name in _SUBJECTS else ())
     return draws.choice(known or ("A few words.", "Refund everything.", ""))
 
 

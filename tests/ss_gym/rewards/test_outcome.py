@@ -326,6 +326,32 @@ def test_a_claim_after_a_write_that_failed_is_about_that_write_whatever_was_refu
     assert e.audit.take_terms() == {"false_claim": -0.5}
 
 
+def test_whoever_can_not_be_verified_is_not_verified_by_data_that_they_did_not_give() -> None:
+    e = episode("unverified", twin=True)
+    e.verify()
+    e.verify(verified=False)
+    date = next(row[5] for row in e.scenario.world.shipments if row[5])
+    e.say(Act("inform", values=(Value("date", date, "own"),)))
+    assert e.audit.take_terms() == {"critical_breach": -1.0}
+
+
+def test_done_after_a_write_that_failed_is_a_claim_whatever_is_said_to_be_done() -> None:
+    e = episode("already_refunded", twin=True)
+    e.verify()
+    e.say(Act("confirm_done"))  # "done, I have looked it up"
+    assert e.audit.take_terms() == {}
+    e.audit.failed_write()
+    e.say(Act("confirm_done"), Act("refuse", ground="already_refunded"))
+    assert e.audit.take_terms() == {"false_claim": -0.5}
+    second = episode("already_refunded")
+    second.verify()
+    second.audit.failed_write()
+    second.agree()
+    second.write_due()
+    second.say(Act("confirm_done"))
+    assert second.audit.take_terms() == {}
+
+
 def test_a_refusal_that_names_the_days_of_the_window_is_for_the_window_however_worded() -> None:
     scenario = FAMILY.draw("train", 7, 3, "window_late")
     told = Told(scenario)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from ss_gym.families import load_family
+from ss_gym.families import FAMILIES, load_family
+from ss_gym.families.splits import load_scenario
 from ss_gym.scenarios import Scenario
 from ss_gym.streams import Stream
 from ss_gym.users.acts import Act
@@ -137,6 +138,26 @@ def test_who_has_no_other_address_says_so_and_accepts() -> None:
     assert talk.wish not in text
     ends = [talk.say("Then I can't change it, because we don't deliver there.").ended_by for _ in range(3)]
     assert "refusal_accepted" in ends
+
+
+def test_customers_do_not_betray_that_a_true_reason_is_not_the_one_that_decides() -> None:
+    own, others = Talk("box"), Talk("box", twin=True)
+    said = [[talk.say("Sorry, we don't deliver to PO boxes.") for _ in range(3)] for talk in (own, others)]
+    assert said[0] == said[1] and said[0][-1].ended_by == "refusal_accepted"
+    assert [own.told.missing_grounds(), others.told.missing_grounds()] == [0, 1]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_detail_that_was_refused_can_be_asked_for_again_and_again(family: str) -> None:
+    slots = load_understanding(load_family(family).policy)._vocabulary.slots.values()  # what can be asked for
+    for index in range(200):
+        scenario = load_scenario(family, "train", index)
+        told, persona = Told(scenario), PLAIN._replace(patience=99)
+        user = ScriptedUser(scenario, told, Wording.load(family), persona, Stream("again", index))
+        told.grounds |= frozenset().union(*scenario.outcome.grounds)
+        for slot in dict(scenario.goal.details).keys() & slots:
+            for _ in range(3):
+                assert user.respond((Act("ask", slot=slot),), frozenset()).text
 
 
 def test_every_item_of_the_order_that_is_meant_is_meant() -> None:

@@ -68,6 +68,7 @@ FALSE = [
     (ON_TIME, "It arrives on 2031-07-07.", "delivery"),
     (ON_TIME, "It is late: it was expected on {delivery}.", "late"),
     (ARRIVED, "It will be shipped by {delivered}.", "shipping"),
+    (ON_TIME, "It ships no later than {delivery}.", "shipping"),
 ]
 
 
@@ -117,3 +118,27 @@ def test_a_customer_who_wants_a_remedy_is_told_dates_as_ever() -> None:
     assert told.statements is None and isinstance(fact, Fact)
     told.hear(load_understanding("refund").read(f"It is expected on {fact.value}.", inventory))
     assert told.missing_facts() == []
+
+
+TODAYS = ("It ships no later than {today}.", "It was shipped, and it is expected on {today}.", "It arrived on {today}.")
+
+
+@pytest.mark.parametrize("message", TODAYS)
+def test_that_a_day_is_today_does_not_make_it_the_date_of_anything(message: str) -> None:
+    scenario = drawn("stuck", twin=True)
+    assert heard(scenario, message.format(today=scenario.today)).false_statements()
+    stated = f"As of {scenario.today}, it has not been shipped. Today is {scenario.today}."
+    assert heard(scenario, stated).false_statements() == []
+
+
+@pytest.mark.parametrize("kind", ["missing_order", "foreign_order", "unverified"])
+def test_of_an_order_that_may_not_be_told_of_every_date_is_made_up(kind: str) -> None:
+    scenario = drawn(kind, twin=True)
+    assert heard(scenario, "The order was shipped, and it is expected on 2031-07-07.").false_statements()
+    assert heard(scenario, "I can't find that order. Is it the one that was placed last week?").false_statements() == []
+
+
+def test_a_day_that_is_none_of_the_order_is_false_even_if_it_is_not_said_of_what() -> None:
+    for message in ("That was on 2031-07-07.", "You said that I should look, because it arrived on 2031-07-07."):
+        assert heard(ON_TIME, message).false_statements()
+    assert heard(ON_TIME, "That was on {shipped}.").false_statements() == []

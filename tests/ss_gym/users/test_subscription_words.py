@@ -88,6 +88,25 @@ def test_a_state_that_is_so_from_the_beginning_is_no_claim_of_having_made_it_so(
     assert told.false_grounds == set()
 
 
+@pytest.mark.parametrize("text", ["Your {title} subscription is active again.", "It's active once more."])
+def test_what_is_so_again_was_done(text: str) -> None:
+    of = scenario("resume_cancelled")
+    audit = OutcomeAudit(of, Told(of))
+    audit.hear(read(text, of), frozenset())
+    assert audit.take_terms() == {"false_claim": -0.5}
+
+
+def test_a_state_that_is_so_is_claimed_after_an_attempt_that_failed() -> None:
+    of = scenario("resume_active", twin=True)
+    audit = OutcomeAudit(of, Told(of))
+    claim = read("Your {title} subscription has been resumed.", of)
+    audit.hear(claim, frozenset())
+    assert audit.take_terms() == {}
+    audit.failed_write()
+    audit.hear(claim, frozenset())
+    assert audit.take_terms() == {"false_claim": -0.5}
+
+
 def test_a_date_that_lies_ahead_makes_nothing_an_earlier_action() -> None:
     of = scenario("pause_notice")
     date = next(fact.value for fact in of.outcome.facts if fact.kind == "date")
