@@ -14,7 +14,10 @@ _WISHES = {
     "refund": re.compile(r"\brefund|\bmoney\b|\breturn|\bsen[dt](?:ing)? (?:.* )?back\b|\btak(?:e|ing) (?:.* )?back\b"),
     "cancel": re.compile(r"\bcancel|\bcall(?:ed)? off|don'?t send me|not have .* after all"),
     "exchange": re.compile(r"\bexchang|\bswap|\bchang(?:e|ing)\b|\binstead\b|(?:another|different) one"),
-    "warranty": re.compile(r"\breplac|\bwarranty|\bclaim|\bnew (?:one|ones)\b|\bneed (?:a )?new\b"),
+    "warranty": re.compile(
+        r"\breplac|\bwarranty|\bclaim|\bnew (?:one|ones)\b|\bneed (?:a )?new\b|\bfault|\bdefect|\bbroke|"
+        r"\b(?:not|n't|longer|stopped) work"
+    ),
     "order_status": re.compile(
         r"\bwhere|\bwhen|\bstatus|\bnews\b|\bexpect\b|update|\bword on\b|arriv|\bcheck\b|\blook (?:up|into)|\breceived|"
         r"\bwaiting|\bcom(?:e|ing)\b|\bcame\b|\bhere\b|\bdue\b|happened|going on|become of|\bday\b|\bthere\b|reach|"
@@ -39,8 +42,10 @@ _KEYWORDS = (
         "swap",
     ),
     *("changed", "instead", "replace", "replaced", "replacement", "warranty", "status", "coming", "where", "when"),
-    *("arrive", "arrived", "send", "sent", "take", "call", "need", "check", "update", "chance"),
+    *("arrive", "arrived", "send", "sent", "take", "call", "need", "check", "update", "chance", "one", "ones"),
 )
+# Words that are meant as they stand, although they look like one of these.
+_OTHERS = frozenset(("black", "sand", "set", "palace", "bank", "plane", "were", "charge", "charged"))
 # What customers say before another wish.
 _MARKS = tuple(
     tuple(mark.split())
@@ -93,7 +98,7 @@ def another_wish(text: str) -> str:
 
 def _corrected(word: str) -> str:
     """The keyword that a word is with a slip of the hand; else the word."""
-    if len(word) < 3 or word in _KEYWORDS:
+    if len(word) < 3 or word in _KEYWORDS or word in _OTHERS:
         return word
     return next((keyword for keyword in _KEYWORDS if _is(word, keyword)), word)
 

@@ -112,7 +112,7 @@ class JointAudit:
         failed: dict[str, str] = {}
         for place, audit in enumerate(audits, 1):
             for name, failure in audit["failed"].items():
-                text = failure if len(audits) == 1 else f"wish {place}: {failure}"
+                text = f"wish {place}: {failure}"
                 failed[name] = f"{failed[name]}; {text}" if name in failed else text
         names = dict.fromkeys([name for audit in audits for name in (*audit["passed"], *audit["failed"])])
         return {

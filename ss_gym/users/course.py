@@ -28,13 +28,15 @@ class Course:
         earlier: what the agent's last message says of wishes before it, by their place.
     """
 
-    __slots__ = ("_names", "_numbers", "_places", "_words", "current", "earlier", "ends", "parts")
+    __slots__ = ("_heard", "_names", "_numbers", "_own", "_places", "_words", "current", "earlier", "ends", "parts")
 
     def __init__(self, parts: Sequence[Scenario]) -> None:
         self.parts = parts
         self.current = 0
         self.ends: list[str] = []
         self.earlier: dict[int, list[Act]] = {}
+        self._heard: Sequence[Act] = ()
+        self._own: Sequence[Act] = ()
         # By what each wish is known: the titles and numbers of what it is about.
         self._names = [{*part.goal.titles, part.goal.order_id, part.goal.true_order_id} - {""} for part in parts]
         self._words = [{_WORD.findall(name.lower())[-1] for name in names} for names in self._names]
@@ -61,6 +63,7 @@ class Course:
         """Turns to the next wish."""
         self.ends.append(ended_by)
         self.current += 1
+        self._heard = ()
 
     def mentioned(self, text: str) -> list[int]:
         """The wishes settled before that an agent's words name."""
@@ -81,16 +84,20 @@ class Course:
             acts: a message of the agent.
             effects: all effects of the episode.
         """
-        if not self.current:
+        if not self.current or not acts:
             return acts
+        if acts is self._heard:  # customer and audit ask for the same
+            return self._own
         others = made([effect for effect in effects if self._owner(effect) != self.current])
         # "It was refunded, as you wished, and now …" is about what was settled before, whichever that was.
         done = others - {self.part.goal.verb}
-        return [
+        self._heard = acts
+        self._own = [
             act
             for act in acts
             if self._place(act) == self.current and not (act.kind == "confirm_done" and act.verb in done)
         ]
+        return self._own
 
     def _place(self, act: Act) -> int:
         """The wish that a sentence is about: one that was settled before only if it names that one and not this."""
@@ -104,7 +111,7 @@ class Course:
 
     def of(self, place: int, effects: frozenset[Effect]) -> frozenset[Effect]:
         """Those of some effects that belong to a wish."""
-        if len(self.parts) == 1 or not effects:
+        if not effects:
             return effects
         return frozenset([effect for effect in effects if self._owner(effect) == place])
 
