@@ -65,7 +65,9 @@ class SeveralWishes:
         if before is None or not self._course.goes_on():
             return reply
         self._course.finish(reply.ended_by)
-        return UserReply(f"{reply.text} {self._current.user.open(before)}")
+        # Some people write no full stops.
+        between = " " if reply.text.endswith((".", "!", "?")) else "\n"
+        return UserReply(f"{reply.text}{between}{self._current.user.open(before)}")
 
     def silence(self) -> UserReply:
         """Their answer to nothing."""
