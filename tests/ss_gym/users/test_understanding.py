@@ -72,8 +72,8 @@ def test_a_sentence_gives_the_acts_of_its_key(expected: str, text: str) -> None:
         assert got == wanted
 
 
-def test_sentences_of_a_language_model_agent_are_understood_as_people_labelled_them() -> None:
-    """tau-bench's assistant; an act is right if one of the readings that people allow has it."""
+def test_sentences_of_a_language_model_agent_are_understood_as_they_are_labelled() -> None:
+    """tau-bench's assistant; an act is right if one of the readings that its label allows has it."""
     right = wrong = missed = silent = total = 0
     nobody = Inventory(set())
     for key, text in chain(cases("tau_bench_sentences.yaml"), cases("tau_bench_sentences_2.yaml")):
