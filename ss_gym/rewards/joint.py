@@ -74,7 +74,9 @@ class JointAudit:
     def hear(self, acts: Sequence[Act], effects: frozenset[Effect]) -> None:
         """A message of the agent to the customer."""
         course = self._course
-        self._current.hear(course.own_acts(acts, effects), course.of(course.current, effects))
+        own = course.own_acts(acts, effects)
+        self._current.hear(own, course.of(course.current, effects))
+        self._current.overhear([act for act in acts if act not in own])
         for place, said in course.earlier.items():
             self._audits[place].hear(said, course.of(place, effects))
 

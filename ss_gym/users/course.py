@@ -28,13 +28,18 @@ class Course:
         earlier: what the agent's last message says of wishes before it, by their place.
     """
 
-    __slots__ = ("_heard", "_names", "_numbers", "_own", "_places", "_words", "current", "earlier", "ends", "parts")
+    __slots__ = (
+        "_again", "_claimed", "_heard", "_names", "_numbers", "_own", "_places", "_words",
+        "current", "earlier", "ends", "parts",
+    )  # fmt: skip
 
     def __init__(self, parts: Sequence[Scenario]) -> None:
         self.parts = parts
         self.current = 0
         self.ends: list[str] = []
         self.earlier: dict[int, list[Act]] = {}
+        self._claimed: list[set[str]] = []
+        self._again = False
         self._heard: Sequence[Act] = ()
         self._own: Sequence[Act] = ()
         # By what each wish is known: the titles and numbers of what it is about.
@@ -65,17 +70,24 @@ class Course:
         self.current += 1
         self._heard = ()
 
-    def mentioned(self, text: str) -> list[int]:
-        """The wishes settled before that an agent's words name."""
-        return [place for place in range(self.current) if self.names(place, text)]
+    def take_in(self, text: str, readings: Sequence[Sequence[Act]]) -> None:
+        """Notes what a message of the agent says of the wishes settled before.
+
+        Args:
+            text: the message.
+            readings: its acts, as one hears it who has the first wish in mind, the second and so on.
+        """
+        self.earlier = {
+            place: [act for act in acts if self._place(act) == place]
+            for place, acts in enumerate(readings)
+            if self.names(place, text)
+        }
+        self._claimed = [{act.verb for act in acts if act.kind == "confirm_done"} for acts in readings]
+        self._again = any(act.kind == "propose" for acts in self.earlier.values() for act in acts)
 
     def names(self, place: int, text: str) -> bool:
         """Whether words name what a wish is about: its number, or a thing by its last word."""
         return not self._words[place].isdisjoint(_WORD.findall(text.lower()))
-
-    def about(self, place: int, acts: Sequence[Act]) -> list[Act]:
-        """Those of some acts that are about a wish settled before: they name that one, and not the present one."""
-        return [act for act in acts if self._place(act) == place]
 
     def own_acts(self, acts: Sequence[Act], effects: frozenset[Effect]) -> Sequence[Act]:
         """Those of some acts that are about the present wish.
@@ -88,16 +100,29 @@ class Course:
             return acts
         if acts is self._heard:  # customer and audit ask for the same
             return self._own
-        others = made([effect for effect in effects if self._owner(effect) != self.current])
-        # "It was refunded, as you wished, and now …" is about what was settled before, whichever that was.
-        done = others - {self.part.goal.verb}
+        # "It was refunded, as you wished, and now …" is about what was settled before, and true of it.
+        true = [place for place, verbs in enumerate(self._claimed) if made(self.of(place, effects)) & verbs]
+        own = [act for act in acts if self._place(act) == self.current]
+        again = self._again and not any(act.kind == "propose" for act in own)
         self._heard = acts
-        self._own = [
-            act
-            for act in acts
-            if self._place(act) == self.current and not (act.kind == "confirm_done" and act.verb in done)
-        ]
+        self._own = [act for act in own if not self._looks_back(act, true, again)]
         return self._own
+
+    def _looks_back(self, act: Act, true: Sequence[int], again: bool) -> bool:
+        """Whether a sentence of the present wish's words is meant of what was settled before.
+
+        Args:
+            act: the sentence.
+            true: the wishes of which the message says, in their words, that they are done, where they are.
+            again: whether the message proposes nothing now, but one of those wishes once more.
+        """
+        named = {value.value for value in act.values}
+        of_this = not named.isdisjoint(self._names[self.current])
+        if act.kind == "confirm_done" and of_this:  # "I have swapped the mug, so let us look at your hat"
+            return any(not named.isdisjoint(self._names[place]) for place in true)
+        if act.kind in ("confirm_done", "refuse"):
+            return bool(true) and not of_this
+        return again and not of_this and act.kind == "ask" and act.slot == "confirmation"
 
     def _place(self, act: Act) -> int:
         """The wish that a sentence is about: one that was settled before only if it names that one and not this."""

@@ -102,6 +102,10 @@ class ScriptedUser:
             acts.append(CustomerAct("hurry"))
         return self._say(acts)
 
+    def remember(self, earlier: ScriptedUser) -> None:
+        """Goes on from another wish of theirs: who they are they have said, and need not be asked again."""
+        self._agenda.said |= earlier._agenda.said & {"email", "postal_code"}
+
     def respond(self, acts: Sequence[Act], effects: frozenset[Effect]) -> UserReply:
         """Answer one message of the agent.
 

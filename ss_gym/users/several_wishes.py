@@ -49,9 +49,7 @@ class SeveralWishes:
         """What the agent says, as one hears it who has the present wish in mind."""
         course = self._course
         # What it says of an earlier wish has the words of that one.
-        course.earlier = {
-            place: course.about(place, self._wishes[place].read(text)) for place in course.mentioned(text)
-        }
+        course.take_in(text, [wish.read(text) for wish in self._wishes[: course.current]])
         return self._current.read(text)
 
     def hear(self, acts: Sequence[Act], effects: frozenset[Effect]) -> None:
@@ -64,7 +62,9 @@ class SeveralWishes:
         before = _GOES_ON.get(reply.ended_by)
         if before is None or not self._course.goes_on():
             return reply
+        settled = self._current
         self._course.finish(reply.ended_by)
+        self._current.user.remember(settled.user)
         # Some people write no full stops.
         between = " " if reply.text.endswith((".", "!", "?")) else "\n"
         return UserReply(f"{reply.text}{between}{self._current.user.open(before)}")

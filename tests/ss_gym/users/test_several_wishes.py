@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -233,6 +234,88 @@ def test_what_is_refused_of_an_earlier_wish_is_no_reason_against_the_next(env: C
     told = f"As I said, I can't cancel the {title} because it is a gift card. {script[first_words]}"
     _, info = play(env, scenario, [*script[:first_words], told, *script[first_words + 1 :], END])
     assert info["success"], info["audit"]["failed"]
+
+
+def with_a_word(env: CustomerServiceEnvironment, scenario: Scenario, sentence: str) -> dict[str, Any]:
+    """The last info of the reference, whose first words about the second wish have a sentence before them."""
+    agent = load_agent("reference")
+    observation, info = env.reset(options={"scenario_id": scenario.id})
+    conversation = Conversation.begin(observation, info)
+    opened = said = ended = False
+    while not ended:
+        (completion,) = agent.act([conversation])
+        if opened and not said and "<tool_call>" not in completion.text:
+            completion, said = replace(completion, text=f"{sentence} {completion.text}"), True
+        observation, _, terminated, truncated, info = env.step(completion.text)
+        conversation.record(completion, observation, info)
+        opened = opened or bool(names(scenario.parts[1]).search(observation) and observation[:1] not in "{[")
+        ended = terminated or truncated
+    assert said
+    return info
+
+
+def after(first: str, *seconds: str) -> list[Scenario]:
+    """Scenarios whose first wish ends so, with a second one of these families."""
+    found = [scenario for kind in ("two", "three") for scenario in scenarios(kind)]
+    return [each for each in found if each.parts[0].outcome.verdict == first and each.parts[1].family in seconds][:4]
+
+
+@pytest.mark.parametrize(
+    ("first", "seconds", "sentence"),
+    [
+        (
+            "replacement",
+            ("refund", "address_change", "exchange"),
+            "You're welcome! As I said, I have opened the claim for a replacement.",
+        ),
+        ("exchange", ("warranty", "subscription"), "As I said, I have exchanged it."),
+        ("cancel", ("warranty", "exchange"), "You're welcome. Your order has been cancelled, as you asked."),
+        ("refund", ("warranty", "address_change"), "Your refund has been issued, and now to the rest."),
+    ],
+)
+def test_what_was_done_for_an_earlier_wish_may_be_said_again_in_its_words(
+    env: CustomerServiceEnvironment, first: str, seconds: tuple[str, ...], sentence: str
+) -> None:
+    found = after(first, *seconds)
+    assert found
+    for scenario in found:
+        info = with_a_word(env, scenario, sentence)
+        assert info["success"], (scenario.id, info["audit"]["failed"])
+
+
+def test_a_claim_about_the_present_wish_is_a_lie_even_if_the_same_was_done_for_an_earlier_one(
+    env: CustomerServiceEnvironment,
+) -> None:
+    found = after("exchange", "subscription", "address_change")
+    assert found
+    for scenario in found:
+        title = scenario.parts[1].goal.titles[0]
+        info = with_a_word(env, scenario, f"Good news: I have exchanged the {title}.")
+        assert "claims" in info["audit"]["failed"], scenario.id
+
+
+def test_secrets_are_kept_in_whatever_is_said_of_an_earlier_wish(env: CustomerServiceEnvironment) -> None:
+    tried = 0
+    for scenario in [each for kind in ("two", "three") for each in scenarios(kind)]:
+        emails = {row[2] for row in scenario.world.customers} - {scenario.customer.email}
+        if scenario.parts[0].outcome.verdict == "exchange" and emails:
+            info = with_a_word(env, scenario, f"I have exchanged it for {min(emails)}.")
+            tried += 1
+            assert any("another customer's email" in breach for breach in info["audit"]["critical"]), scenario.id
+        if tried == 3:
+            break
+    assert tried
+
+
+def test_who_is_asked_for_a_new_address_does_not_give_the_postal_code_of_the_account_once_more() -> None:
+    env = CustomerServiceEnvironment("retail", persona={"noise": 0.0})
+    found = [each for each in scenarios("two") if each.parts[1].family == "address_change"][:12]
+    assert found
+    for scenario in found:
+        script, heard = reference(env, scenario)
+        asked = [n for n, text in enumerate(script) if "new address" in text and "<tool_call>" not in text]
+        for n in asked[:1]:
+            assert scenario.customer.postal_code not in heard[n], scenario.id
 
 
 def test_progress_grows_with_every_wish_to_one() -> None:
