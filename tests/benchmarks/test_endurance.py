@@ -21,13 +21,15 @@ print(json.dumps(list(endure(sys.argv[1], int(sys.argv[2])))))
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
-def test_memory_is_flat_over_20000_episodes(family: str) -> None:
+def test_memory_is_flat_over_many_episodes(family: str) -> None:
+    # With the tools of seven desks it takes longer until each database has prepared its statements.
+    episodes = 160_000 if family == "retail" else 20_000
     run = subprocess.run(
-        [sys.executable, "-c", _RUN, family, "20000"], capture_output=True, text=True, check=False, timeout=1_200
+        [sys.executable, "-c", _RUN, family, str(episodes)], capture_output=True, text=True, check=False, timeout=1_200
     )
     assert run.returncode == 0, run.stderr
     readings = [Reading(*reading) for reading in json.loads(run.stdout)]
-    assert readings[-1].episodes >= 20_000
+    assert readings[-1].episodes >= episodes
     # The caches are still filling in the first half.
     assert abs(drift(readings, warm_up=0.5)) <= 2.0, readings
 
