@@ -18,7 +18,6 @@ from ss_gym.families.order_status_policy import (
     known_dates,
     latest_shipping_day,
 )
-from ss_gym.families.splits import digest, frozen_pairs, load_scenario, split_size
 from ss_gym.scenario_files import read_text, read_yaml
 from ss_gym.scenarios import SPLITS, DueConsent, Fact, Outcome, Scenario
 
@@ -228,24 +227,6 @@ def test_no_single_reason_of_refusal_or_transfer_settles_more_than_a_twentieth_o
 
 
 # --- splits ----------------------------------------------------------------------------------------
-
-
-def test_held_out_splits_share_no_rule_parameter_and_no_date_with_train() -> None:
-    parameters = read_yaml("order_status", "family.yaml")
-    for name, values in parameters["rules"].items():
-        for split in ("dev", "test"):
-            assert not set(values["train"]) & set(values[split]), name
-    assert parameters["today"]["train"][1] < parameters["today"]["dev"][0] < parameters["today"]["test"][0]
-
-
-@pytest.mark.parametrize("split", ["dev", "test"])
-def test_frozen_lists_have_not_drifted(split: str) -> None:
-    pairs = frozen_pairs("order_status", split)
-    assert len(pairs) >= 300
-    assert split_size("order_status", split) == 2 * len(pairs)
-    for position, frozen in enumerate(pairs):
-        twins = [load_scenario("order_status", split, 2 * position + member) for member in (0, 1)]
-        assert digest(*twins) == frozen.digest, f"order_status/{split} pair {position} is no longer the frozen one"
 
 
 def test_dates_of_a_split_are_its_own() -> None:
