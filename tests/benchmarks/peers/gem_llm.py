@@ -7,18 +7,18 @@ starts a process for each call: neither is a loop of one process without a netwo
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from typing import Any
 
-from tests.benchmarks.peers.subject import Episode, Played
+from tests.benchmarks.peers.subject import Episode, FiveValues
 
 _ENV_ID = "game:GuessTheNumber-v0-hard"
 
 
-class Guessing:
+class Guessing(FiveValues):
     """Seven guesses out of fifty numbers, drawn beforehand; hints are ignored, as a script must."""
 
     module = "gem"
+    hello = "\\boxed{25}"
     first = Episode(7, ("Perhaps \\boxed{25}?",))
 
     def episodes(self, count: int) -> list[Episode]:
@@ -39,41 +39,8 @@ class Guessing:
 
         return gem.make(_ENV_ID)
 
-    def play(self, handle: Any, episodes: Sequence[Episode]) -> Played:
-        steps = solved = 0
-        for episode in episodes:
-            handle.reset(seed=episode.seed)
-            for action in episode.actions:
-                _, reward, terminated, truncated, _ = handle.step(action)
-                steps += 1
-                if terminated or truncated:
-                    solved += reward == 1
-                    break
-        return Played(steps, solved)
-
-    def resets(self, handle: Any, episodes: Sequence[Episode]) -> None:
-        for episode in episodes:
-            handle.reset(seed=episode.seed)
-
-    def trace(self, handle: Any, episode: Episode, start: int = 0, stop: int | None = None) -> list[Any]:
-        seen: list[Any] = []
-        if start == 0:
-            seen.append(handle.reset(seed=episode.seed))
-        for action in episode.actions[start:stop]:
-            seen.append(handle.step(action))
-            if seen[-1][2] or seen[-1][3]:
-                break
-        return seen
-
-    def environment(self, handle: Any) -> Any:
-        return handle
-
-    def raw_step(self, handle: Any) -> Any:
-        handle.reset(seed=1)
-        return handle.step("\\boxed{25}")
-
-    def reset_method(self, handle: Any) -> Any:
-        return handle.reset
+    def won(self, reward: float, info: dict[str, Any]) -> bool:
+        return reward == 1
 
     def checked(self) -> str:
         env = self.make()

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from tests.benchmarks.peers.lines import LINES, REPLIES
-from tests.benchmarks.peers.subject import Episode, Played
+from tests.benchmarks.peers.subject import Episode, FiveValues, Played
 
 
-class _Gymnasium:
+class _Gymnasium(FiveValues):
     """What any environment of this package has in common with any other of Gymnasium."""
 
     module = "ss_gym"
@@ -22,42 +22,6 @@ class _Gymnasium:
         import ss_gym  # noqa: F401 - registers the ids
 
         return gymnasium.make(self.env_id)
-
-    def play(self, handle: Any, episodes: Sequence[Episode]) -> Played:
-        steps = solved = 0
-        for episode in episodes:
-            handle.reset(seed=episode.seed)
-            for action in episode.actions:
-                _, _, terminated, truncated, info = handle.step(action)
-                steps += 1
-                if terminated or truncated:
-                    solved += info.get("success", False)
-                    break
-        return Played(steps, solved)
-
-    def resets(self, handle: Any, episodes: Sequence[Episode]) -> None:
-        for episode in episodes:
-            handle.reset(seed=episode.seed)
-
-    def trace(self, handle: Any, episode: Episode, start: int = 0, stop: int | None = None) -> list[Any]:
-        seen: list[Any] = []
-        if start == 0:
-            seen.append(handle.reset(seed=episode.seed))
-        for action in episode.actions[start:stop]:
-            seen.append(handle.step(action))
-            if seen[-1][2] or seen[-1][3]:
-                break
-        return seen
-
-    def environment(self, handle: Any) -> Any:
-        return handle
-
-    def raw_step(self, handle: Any) -> Any:
-        handle.reset(seed=1)
-        return handle.step("Hello.")
-
-    def reset_method(self, handle: Any) -> Any:
-        return handle.reset
 
     def vector(self) -> str:
         import gymnasium

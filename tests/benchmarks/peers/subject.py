@@ -60,3 +60,53 @@ class Subject(Protocol):
 
     def vector(self) -> str:
         """The form for several episodes at once, tried out; empty if there is none."""
+
+
+class FiveValues:
+    """An environment used as Gymnasium's are: ``reset`` takes a seed, ``step`` gives five values.
+
+    Attributes:
+        hello: an action to try a step with.
+    """
+
+    hello = "Hello."
+
+    def play(self, handle: Any, episodes: Sequence[Episode]) -> Played:
+        steps = solved = 0
+        for episode in episodes:
+            handle.reset(seed=episode.seed)
+            for action in episode.actions:
+                _, reward, terminated, truncated, info = handle.step(action)
+                steps += 1
+                if terminated or truncated:
+                    solved += self.won(reward, info)
+                    break
+        return Played(steps, solved)
+
+    def won(self, reward: float, info: dict[str, Any]) -> bool:
+        """Whether an episode that ended so reached its goal."""
+        return bool(info.get("success", False))
+
+    def resets(self, handle: Any, episodes: Sequence[Episode]) -> None:
+        for episode in episodes:
+            handle.reset(seed=episode.seed)
+
+    def trace(self, handle: Any, episode: Episode, start: int = 0, stop: int | None = None) -> list[Any]:
+        seen: list[Any] = []
+        if start == 0:
+            seen.append(handle.reset(seed=episode.seed))
+        for action in episode.actions[start:stop]:
+            seen.append(handle.step(action))
+            if seen[-1][2] or seen[-1][3]:
+                break
+        return seen
+
+    def environment(self, handle: Any) -> Any:
+        return handle
+
+    def raw_step(self, handle: Any) -> Any:
+        handle.reset(seed=1)
+        return handle.step(self.hello)
+
+    def reset_method(self, handle: Any) -> Any:
+        return handle.reset
