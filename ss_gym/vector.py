@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
+from operator import itemgetter
 from typing import Any, SupportsFloat
 
 import gymnasium
@@ -23,6 +24,8 @@ FloatArray = npt.NDArray[np.float64]
 Step = tuple[tuple[str, ...], FloatArray, BoolArray, BoolArray, dict[str, Any]]
 
 _SCALARS = (bool, int, float)
+_CALL = "<tool_call>"
+_ROW = itemgetter(0)
 _Result = tuple[str, SupportsFloat, bool, bool, dict[str, Any]]
 
 
@@ -159,11 +162,12 @@ class TextVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], np.ndarray]):
         rewards = np.zeros(self.num_envs, np.float64)
         infos: list[tuple[int, Mapping[str, Any]]] = []
         steps = self._steps_together(actions) if self._rendezvous else {}
-        for row, action in enumerate(actions):
+        for row in self._order(actions):
             if not (self._terminated[row] or self._truncated[row]):
-                rewards[row] = self._take(row, steps.get(row) or self.envs[row].step(action), infos)
+                rewards[row] = self._take(row, steps.get(row) or self.envs[row].step(actions[row]), infos)
             elif self.autoreset_mode is AutoresetMode.NEXT_STEP:
                 self._reset_row(row, infos)
+        infos.sort(key=_ROW)
         terminated, truncated = np.array(self._terminated), np.array(self._truncated)
         if self.autoreset_mode is AutoresetMode.SAME_STEP:
             self._terminated = [False] * self.num_envs
@@ -196,6 +200,18 @@ class TextVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], np.ndarray]):
             env.close()
         if self._rendezvous:
             self._rendezvous.close()
+
+    def _order(self, actions: Sequence[Any]) -> list[int]:
+        """The rows, those with tool calls last.
+
+        Each database is memory of its own, which drives out of the processor's caches what the reading of speech
+        needs again for every row.
+        """
+        speaking: list[int] = []
+        calling: list[int] = []
+        for row, action in enumerate(actions):
+            (calling if isinstance(action, str) and _CALL in action else speaking).append(row)
+        return speaking + calling
 
     def _steps_together(self, actions: Sequence[str]) -> dict[int, _Result]:
         """The steps of all environments that are in an episode, side by side."""

@@ -28,8 +28,7 @@ class OrderTools(Toolkit):
         order = self._store.order_facts(order_id)
         if order is None:
             return NOT_FOUND
-        row = self._store.row("SELECT placed_on FROM orders WHERE order_id = ?", order_id)
-        placed_on = row[0] if row else ""
+        placed_on = self._store.placed_on(order_id)
         return {
             "status": order.status,
             "placed_on": placed_on,
@@ -65,10 +64,7 @@ class OrderTools(Toolkit):
         order = self._store.order_facts(order_id)
         if order is None:
             return NOT_FOUND
-        row = self._store.row(
-            "SELECT placed_on, street FROM orders LEFT JOIN destinations USING (order_id) WHERE order_id = ?", order_id
-        )
-        placed_on, redirected_to = row or ("", None)
+        placed_on = self._store.placed_on(order_id)
         return {
             "status": order.status,
             "placed_on": placed_on,
@@ -76,7 +72,7 @@ class OrderTools(Toolkit):
             "expected_on": order.expected_on,
             "total": dollars(sum([item.price_cents for item in order.items if item.status == "ordered"])),
             "gift_cards_only": all([item.category == "gift_card" for item in order.items]),
-            "redirected": redirected_to is not None,
+            "redirected": self._store.row("SELECT 1 FROM destinations WHERE order_id = ?", order_id) is not None,
         }
 
     @tool(kind="read", role="aside")

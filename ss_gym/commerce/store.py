@@ -47,10 +47,10 @@ _WORLD = tuple(
     _CHANGES.get(table) or f"INSERT INTO {table} VALUES ({','.join('?' * _COLUMNS[table])})" for table in World._fields
 )
 
-_ORDER = """SELECT customer_id, orders.status, delivered_on, expected_on
-    FROM orders LEFT JOIN shipments USING (order_id) WHERE order_id = ?"""
-_ITEMS = """SELECT item_id, variant_id, order_items.title, category, order_items.price_cents, final_sale, status
-    FROM order_items JOIN variants USING (variant_id) JOIN products USING (product_id)
+# A row an item, each with what the order has once.
+_ORDER = """SELECT customer_id, orders.status, placed_on, delivered_on, expected_on,
+        item_id, variant_id, title, price_cents, final_sale, order_items.status
+    FROM orders LEFT JOIN shipments USING (order_id) LEFT JOIN order_items USING (order_id)
     WHERE order_id = ? ORDER BY item_id"""
 _PAYMENTS = """SELECT payment_id, kind, label, amount_cents,
         (SELECT ifnull(sum(amount_cents), 0) FROM refunds WHERE refunds.payment_id = payments.payment_id)
@@ -78,6 +78,8 @@ class Store:
         self._numbers: dict[str, int] = {}
         # An agent asks about the same order several times between two writes.
         self._facts: dict[str, OrderFacts | None] = {}
+        self._placed: dict[str, str] = {}  # when they were placed
+        self._categories = _categories(split)
         # The effects, and the count of changed rows when they were read.
         self._effects: frozenset[Effect] = frozenset()
         self._changes = 0
@@ -157,13 +159,24 @@ class Store:
             self._facts[order_id] = self._read_order(order_id)
         return self._facts[order_id]
 
+    def placed_on(self, order_id: str) -> str:
+        """The ISO date on which an order was placed that ``order_facts`` has found."""
+        return self._placed[order_id]
+
     def _read_order(self, order_id: str) -> OrderFacts | None:
         execute = self.execute
-        head = execute(_ORDER, (order_id,)).fetchone()
-        if head is None:
+        rows = execute(_ORDER, (order_id,)).fetchall()
+        if not rows:
             return None
-        customer_id, status, delivered_on, expected_on = head
-        items = tuple([ItemFacts(a, b, c, d, e, f == 1, g) for a, b, c, d, e, f, g in execute(_ITEMS, (order_id,))])
+        customer_id, status, self._placed[order_id], delivered_on, expected_on = rows[0][:5]
+        categories = self._categories
+        items = tuple(
+            [
+                ItemFacts(item, variant, title, categories[variant], price, final == 1, state)
+                for *_, item, variant, title, price, final, state in rows
+                if item is not None
+            ]
+        )
         payments = tuple([PaymentFacts(*row) for row in execute(_PAYMENTS, (order_id,))])
         return OrderFacts(order_id, customer_id, status, delivered_on, expected_on, items, payments)
 
@@ -247,6 +260,12 @@ _INTEGRITY = {
         JOIN variants AS new ON new.variant_id = exchanges.variant_id
         WHERE (old.product_id, old.price_cents) <> (new.product_id, new.price_cents)""",
 }
+
+
+@cache
+def _categories(split: str) -> dict[str, str]:
+    """The category of each variant: what nothing in an episode changes."""
+    return dict(_base(split).execute("SELECT variant_id, category FROM variants JOIN products USING (product_id)"))
 
 
 @cache

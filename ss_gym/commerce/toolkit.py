@@ -107,17 +107,12 @@ class CommerceToolkit(OrderTools, DeliveryTools, SubscriptionTools):
         order = self._store.order_facts(order_id)
         if order is None:
             return NOT_FOUND
-        dated = self._store.rows(
-            "SELECT placed_on, text FROM orders LEFT JOIN notes USING (order_id) "
-            "WHERE order_id = ? ORDER BY created_on, note_id",
-            order_id,
-        )
-        notes = [text for _, text in dated if text is not None]
+        notes = self._store.rows("SELECT text FROM notes WHERE order_id = ? ORDER BY created_on, note_id", order_id)
         found = {
             "order_id": order_id,
             "customer_id": order.customer_id,
             "status": order.status,
-            "placed_on": dated[0][0],
+            "placed_on": self._store.placed_on(order_id),
             "items": [_item(item) for item in order.items],
             "payments": [
                 {"payment_id": p.payment_id, "method": p.label, "amount": dollars(p.amount_cents)}
@@ -126,7 +121,7 @@ class CommerceToolkit(OrderTools, DeliveryTools, SubscriptionTools):
             "refunds": self._refunds(order),
         }
         if notes:
-            found["notes"] = notes
+            found["notes"] = [text for (text,) in notes]
         return found
 
     @tool(kind="read")
