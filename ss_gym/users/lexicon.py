@@ -1,16 +1,16 @@
-"""The dictionary of what agents say: phrases in ``lexicon.yaml``, compiled to a trie over tokens."""
+"""The dictionary of what agents say: the phrases of ``lexicon.yaml``."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
-from itertools import product
 from operator import or_
 from typing import Any, NamedTuple
 
 from ss_gym.scenario_files import parse_yaml
 from ss_gym.spelling import nearest
+from ss_gym.users.automaton import Automaton
 from ss_gym.users.tokens import PLAIN_MARKS, VALUE_WORDS
 from ss_gym.users.vocabulary import PLAIN, Vocabulary, named
 
@@ -23,7 +23,6 @@ _PARTS: Mapping[str, type] = {
     "macros": dict,
     "phrases": dict,
 }
-_PIECES = re.compile(r"[()|?]|[^\s()|?]+").findall
 
 _CONTRACTED = {
     "'ve": "have", "'ll": "will", "'re": "are", "'d": "would", "'m": "am",
@@ -53,8 +52,17 @@ class Entry(NamedTuple):
     always: int
 
 
+class _Meaning(NamedTuple):
+    """What a heading gives its phrases, and whether it is one of all families."""
+
+    handler: str
+    bits: int
+    negated: int
+    common: bool
+
+
 class Lexicon:
-    """Phrases as a trie, and the words that are rewritten or left out before matching.
+    """Phrases as a graph, and the words that are rewritten or left out before matching.
 
     Args:
         data: macros, adverbs and phrases of every family.
@@ -66,10 +74,10 @@ class Lexicon:
         vocabulary: what the features mean.
         words: a token's feature bits if it is left out, the tokens that replace it if it is a
             contraction or a mark, the token itself if a value may start there.
-        root: the trie: token -> node; a node holds its children by token and its entry under "".
+        root: where phrases begin; a node holds the nodes after it by token, and its ``Entry`` under "".
     """
 
-    __slots__ = ("root", "vocabulary", "words")
+    __slots__ = ("_meanings", "root", "vocabulary", "words")
 
     def __init__(self, data: Mapping[str, Any], more: Mapping[str, Any] | None = None) -> None:
         self.vocabulary = PLAIN
@@ -85,50 +93,44 @@ class Lexicon:
                 self.words[word] = 0 if flag == "-" else self.vocabulary.bits[flag]
         for word in _contractions():
             self.words[word[0]] = word[1]
-        self.root: dict[str, Any] = {}
         macros: dict[str, str] = {}
-        self._read(data, macros, set())
+        self._meanings: list[_Meaning] = []
+        automaton = Automaton()
+        self._read(automaton, data, macros, common=True)
         if more is not None:
-            self._read(more, macros, _phrases_of(self.root))
+            self._read(automaton, more, macros, common=False)
+        self.root = automaton.graph(self._entry)
 
-    def _read(self, data: Mapping[str, Any], macros: dict[str, str], replaced: set[tuple[str, ...]]) -> None:
-        """Adds the phrases of a file; those in ``replaced`` may get another meaning, once."""
+    def _read(self, automaton: Automaton, data: Mapping[str, Any], macros: dict[str, str], common: bool) -> None:
+        """Adds the phrases of a file."""
         for name, pattern in data.get("macros", {}).items():
             macros[name] = _substitute(pattern, macros)
         for heading, pattern in data.get("phrases", {}).items():
-            meaning = _heading(heading, self.vocabulary)
-            for phrase in expand(_substitute(pattern, macros)):
-                self._add(phrase, *meaning, replaced)
+            self._meanings.append(_Meaning(*_heading(heading, self.vocabulary), common))
+            automaton.add(_substitute(pattern, macros), self._tokens)
 
-    def _normalised(self, phrase: tuple[str, ...]) -> Iterator[str]:
-        for token in phrase:
-            word = self.words.get(token, token)
-            if isinstance(word, int):
-                raise ValueError(f"the phrase {' '.join(phrase)!r} has {token!r}, which is left out of texts")
-            if isinstance(word, tuple):
-                yield from word
-            else:
-                yield word
+    def _tokens(self, word: str) -> Sequence[str]:
+        """What a word of a pattern is in a text."""
+        tokens = self.words.get(word, word)
+        if isinstance(tokens, int):
+            raise ValueError(f"a phrase has {word!r}, which is left out of texts")
+        return (tokens,) if isinstance(tokens, str) else tokens
 
-    def _add(
-        self, phrase: tuple[str, ...], handler: str, bits: int, negated: int, replaced: set[tuple[str, ...]]
-    ) -> None:
-        node = self.root
-        tokens = tuple(self._normalised(phrase))
-        for token in tokens:
-            node = node.setdefault(token, {})
-        if node is self.root:
-            raise ValueError(f"an empty phrase under {handler!r}")
-        old: Entry = node.get("", Entry("", 0, 0, 0))
-        if handler == "always":
-            node[""] = old._replace(always=old.always | bits)
-        elif tokens in replaced:
-            replaced.remove(tokens)
-            node[""] = Entry(handler, bits, negated, old.always)
-        elif old.handler and old[:3] != (handler, bits, negated):
-            raise ValueError(f"the phrase {' '.join(phrase)!r} is under {handler!r} and under {old.handler!r}")
-        else:
-            node[""] = Entry(handler, bits, negated, old.always)
+    def _entry(self, phrase: str, patterns: Sequence[int]) -> Entry:
+        """What a phrase does that is under some headings; a family may give one of everybody's another meaning."""
+        entry, common = Entry("", 0, 0, 0), True
+        for meaning in [self._meanings[number] for number in patterns]:
+            handler, bits, negated, _ = meaning
+            if not phrase:
+                raise ValueError(f"an empty phrase under {handler!r}")
+            if handler == "always":
+                entry = entry._replace(always=entry.always | bits)
+                continue
+            replaces = common and not meaning.common
+            if entry.handler and entry[:3] != meaning[:3] and not replaces:
+                raise ValueError(f"the phrase {phrase!r} is under {handler!r} and under {entry.handler!r}")
+            entry, common = Entry(handler, bits, negated, entry.always), meaning.common
+        return entry
 
 
 def _contractions() -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -142,15 +144,6 @@ def _contractions() -> Iterator[tuple[str, tuple[str, ...]]]:
         yield verb + "'ve", (verb, "have")
     for word, words in _IRREGULAR.items():
         yield word, tuple(words.split())
-
-
-def _phrases_of(node: Mapping[str, Any], before: tuple[str, ...] = ()) -> set[tuple[str, ...]]:
-    """Every phrase of a trie."""
-    found = {before} if "" in node else set()
-    for token, child in node.items():
-        if token:
-            found |= _phrases_of(child, (*before, token))
-    return found
 
 
 def _check_parts(more: Any) -> None:
@@ -185,41 +178,6 @@ def _substitute(pattern: Any, macros: Mapping[str, str]) -> str:
         if name not in macros:
             raise ValueError(f"there is no macro {name}; {nearest(name, macros)}")
     return re.sub(r"[A-Z][A-Z_]+", lambda match: f"({macros[match.group()]})", pattern)
-
-
-def expand(pattern: str) -> Iterator[tuple[str, ...]]:
-    """Every phrase that a pattern stands for.
-
-    >>> list(expand("is (that|this) ok?"))
-    [('is', 'that', 'ok'), ('is', 'that'), ('is', 'this', 'ok'), ('is', 'this')]
-    """
-    choices, rest = _choices(_PIECES(pattern))
-    if rest:
-        raise ValueError(f"unbalanced ')' in the phrase pattern {pattern!r}")
-    yield from choices
-
-
-def _choices(pieces: list[str]) -> tuple[list[tuple[str, ...]], list[str]]:
-    """Reads alternatives up to a closing bracket; gives their phrases and the pieces left."""
-    phrases: list[tuple[str, ...]] = []
-    sequence: list[list[tuple[str, ...]]] = []
-    while True:
-        piece = pieces[0] if pieces else ")"
-        pieces = pieces[1:]
-        if piece in "|)":
-            phrases += [sum(parts, ()) for parts in product(*sequence)]
-            if piece == ")":
-                return phrases, pieces
-            sequence = []
-        elif piece == "(":
-            inner, pieces = _choices(pieces)
-            sequence.append(inner)
-        elif piece == "?":
-            if not sequence:
-                raise ValueError("a question mark must follow a word or a choice")
-            sequence[-1] = [*sequence[-1], ()]
-        else:
-            sequence.append([(piece,)])
 
 
 def load_lexicon(text: str, more: Mapping[str, Any] | None = None) -> Lexicon:

@@ -110,29 +110,36 @@ def _mark(segments: list[Segment], marks: list[tuple[int, int]]) -> None:
 
 
 class _Compiler:
-    """Makes a trie small and ready to read: handlers instead of their names, and equal parts of it once.
+    """Makes a lexicon's graph small and ready to read: handlers instead of their names, and equal parts of it once.
 
     A phrase with many choices ends in the same words whichever were chosen, so that most parts have equals.
     """
 
     def __init__(self) -> None:
+        self._compiled: dict[int, _Node] = {}
         self._nodes: dict[tuple[_Action | None, int], _Node] = {}
         self._children: dict[tuple[tuple[str, int], ...], dict[str, _Node]] = {}
 
-    def children(self, trie: dict[str, Any]) -> dict[str, _Node]:
-        """The children of a trie's node."""
-        return {token: self._node(child) for token, child in trie.items() if token}
+    def children(self, node: dict[str, Any]) -> dict[str, _Node]:
+        """What follows a node of the lexicon."""
+        return {token: self._node(child) for token, child in node.items() if token}
 
-    def _node(self, trie: dict[str, Any]) -> _Node:
-        entry: Entry | None = trie.get("")
+    def _node(self, node: dict[str, Any]) -> _Node:
+        # The lexicon keeps its nodes, so that their ids tell.
+        if id(node) not in self._compiled:
+            self._compiled[id(node)] = self._shared(node)
+        return self._compiled[id(node)]
+
+    def _shared(self, node: dict[str, Any]) -> _Node:
+        entry: Entry | None = node.get("")
         if entry and entry.handler and entry.handler not in HANDLERS:
             raise ValueError(f"there is no handler {entry.handler}; {nearest(entry.handler, HANDLERS)}")
         action = (entry.always, HANDLERS.get(entry.handler), entry.bits, entry.negated) if entry else None
-        below = self.children(trie)
+        below = self.children(node)
         if not below:
             return self._nodes.setdefault((action, 0), (action, None))
-        # Parts that were equal are the same object by now, and are kept, so that their ids tell.
-        same = self._children.setdefault(tuple(sorted([(token, id(node)) for token, node in below.items()])), below)
+        # Parts that were equal are the same object by now, and are kept likewise.
+        same = self._children.setdefault(tuple(sorted([(token, id(child)) for token, child in below.items()])), below)
         return self._nodes.setdefault((action, id(same)), (action, same))
 
 
