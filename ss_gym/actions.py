@@ -15,7 +15,7 @@ from typing import Any
 from ss_gym.json_text import encode
 from ss_gym.types import Message, ParsedAction, ToolCall
 
-_OPEN_CALL = "<tool_call>"
+OPEN_CALL = "<tool_call>"
 _CLOSE_CALL = "</tool_call>"
 _CLOSE_THINK = "</think>"
 _TAG = re.compile(r"<tool_call>|</?think>")
@@ -90,7 +90,7 @@ def parse_action(text: str, first_id: int = 0) -> ParsedAction:
         if tag.start() > position:
             said.append(text[position : tag.start()])
         position = tag.end()
-        if tag[0] == _OPEN_CALL:
+        if tag[0] == OPEN_CALL:
             call, position = _read_block(text, position, f"call_{first_id + len(calls)}")
             calls.append(call)
         elif tag[0] == _CLOSE_THINK:
@@ -191,7 +191,7 @@ def _read_call(value: Any, raw: str, call_id: str) -> ToolCall:
 
 def _unreadable(text: str, start: int, call_id: str, reason: str) -> tuple[ToolCall, int]:
     """A call for a block whose JSON can't be read; it ends at its tag or before the next block."""
-    reopen = text.find(_OPEN_CALL, start)
+    reopen = text.find(OPEN_CALL, start)
     limit = reopen if reopen >= 0 else len(text)
     close = text.find(_CLOSE_CALL, start, limit)
     end, after = (close, close + len(_CLOSE_CALL)) if close >= 0 else (limit, limit)

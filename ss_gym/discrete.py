@@ -29,12 +29,19 @@ class DiscreteConversation(gym.Wrapper[Vector, Any, str, str]):
     Args:
         env: an environment of a family, or a wrapper of one that leaves text as it is.
         family: the family, whose ``menu.yaml`` the choices are.
+
+    Attributes:
+        choice_names: what each choice is.
+        feature_names: what each number of an observation is.
+        menu_digest: a hash of the menu, for results to say what they are of.
     """
 
     def __init__(self, env: gym.Env[Any, Any], family: str) -> None:
         super().__init__(env)
-        self._menu, self._features = FamilyMenu(family), StateFeatures(family)
+        self._menu = FamilyMenu(family)
+        self._features = StateFeatures(self._menu, family)
         self.choice_names, self.feature_names = self._menu.names, self._features.names
+        self.menu_digest = self._menu.file.digest
         self.action_space = Discrete(len(self._menu))
         self.observation_space = Box(0.0, self._features.high, (len(self.feature_names),), np.float32)
         self._state = DialogueState()

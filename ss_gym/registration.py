@@ -20,6 +20,17 @@ class Registration(NamedTuple):
 
 _CUSTOMER_SERVICE = "ss_gym.customer_service:CustomerServiceEnvironment"
 _VECTOR = "ss_gym.vector:make_vector"
+# Those with a menu.
+_DISCRETE = {
+    "Refund": "refund",
+    "Cancel": "cancel",
+    "OrderStatus": "order_status",
+    "AddressChange": "address_change",
+    "Subscription": "subscription",
+    "Warranty": "warranty",
+    "Exchange": "exchange",
+    "Adversarial": "adversarial",
+}
 
 ENVIRONMENTS = {
     "StateSet/AddressChange-v0": Registration(_CUSTOMER_SERVICE, _VECTOR, {"family": "address_change"}),
@@ -27,7 +38,10 @@ ENVIRONMENTS = {
     "StateSet/Adversarial-v0": Registration(_CUSTOMER_SERVICE, _VECTOR, {"family": "adversarial"}),
     "StateSet/Cancel-v0": Registration(_CUSTOMER_SERVICE, _VECTOR, {"family": "cancel"}),
     "StateSet/Retail-v0": Registration(_CUSTOMER_SERVICE, _VECTOR, {"family": "retail"}),
-    "StateSet/RefundDiscrete-v0": Registration("ss_gym.discrete:make_discrete", "", {"family": "refund"}),
+    **{
+        f"StateSet/{name}Discrete-v0": Registration("ss_gym.discrete:make_discrete", "", {"family": family})
+        for name, family in _DISCRETE.items()
+    },
     "StateSet/Exchange-v0": Registration(_CUSTOMER_SERVICE, _VECTOR, {"family": "exchange"}),
     "StateSet/Warranty-v0": Registration(_CUSTOMER_SERVICE, _VECTOR, {"family": "warranty"}),
     "StateSet/Subscription-v0": Registration(_CUSTOMER_SERVICE, _VECTOR, {"family": "subscription"}),

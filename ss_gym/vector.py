@@ -14,6 +14,7 @@ from gymnasium.spaces import Tuple
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.wrappers import TimeLimit
 
+from ss_gym.actions import OPEN_CALL
 from ss_gym.reset_options import as_options
 from ss_gym.spaces import Utterance
 from ss_gym.users.rendezvous import Rendezvous
@@ -24,7 +25,6 @@ FloatArray = npt.NDArray[np.float64]
 Step = tuple[tuple[str, ...], FloatArray, BoolArray, BoolArray, dict[str, Any]]
 
 _SCALARS = (bool, int, float)
-_CALL = "<tool_call>"
 _ROW = itemgetter(0)
 _Result = tuple[str, SupportsFloat, bool, bool, dict[str, Any]]
 
@@ -210,7 +210,7 @@ class TextVectorEnv(VectorEnv[tuple[str, ...], Sequence[str], np.ndarray]):
         speaking: list[int] = []
         calling: list[int] = []
         for row, action in enumerate(actions):
-            (calling if isinstance(action, str) and _CALL in action else speaking).append(row)
+            (calling if isinstance(action, str) and OPEN_CALL in action else speaking).append(row)
         return speaking + calling
 
     def _steps_together(self, actions: Sequence[str]) -> dict[int, _Result]:

@@ -1,14 +1,15 @@
-"""PPO of Stable-Baselines3 on a Discrete id, five seeds; any seed can be run again alone.
+"""PPO of Stable-Baselines3 on the Discrete ids, five seeds each; any cell can be run again alone.
 
     pip install "stateset-gym[sb3]" matplotlib
-    python docs/examples/discrete_ppo.py                # the seeds that are missing
-    python docs/examples/discrete_ppo.py --only 3       # one seed again
-    python docs/examples/discrete_ppo.py --entropy 0    # with the library's own default
-    python docs/examples/discrete_ppo.py --report       # the table and the plot of what is there
+    python docs/examples/discrete_ppo.py                            # Refund: the seeds that are missing
+    python docs/examples/discrete_ppo.py --family Cancel            # another family
+    python docs/examples/discrete_ppo.py --family Cancel --only 3   # one seed again
+    python docs/examples/discrete_ppo.py --entropy 0                # with the library's own default
+    python docs/examples/discrete_ppo.py --report                   # the table and the plot of what is there
 
-What is trained is one line: ``PPO("MlpPolicy", "StateSet/RefundDiscrete-v0", ent_coef=0.01).learn(300_000)``;
+What is trained is one line: ``PPO("MlpPolicy", "StateSet/RefundDiscrete-v0", ent_coef=0.03).learn(300_000)``;
 everything else is the library's default. Success is that of the most likely choices on scenarios of dev, which
-has shops and customers that training never shows. Results go to ``docs/results/refund_discrete_ppo.json``.
+has shops and customers that training never shows. Results go to ``docs/results/discrete_ppo``, a file a family.
 """
 
 from __future__ import annotations
@@ -30,22 +31,23 @@ import ss_gym  # noqa: F401 - registers the ids
 from ss_baselines.commands.folders import write_whole
 from ss_baselines.evaluate import evaluate
 
-ENV_ID, TEXT_ID = "StateSet/RefundDiscrete-v0", "StateSet/Refund-v0"
-STEPS, EVERY, EPISODES, SEEDS, ENTROPY = 300_000, 25_000, 200, 5, 0.01
+FAMILIES = ("Refund", "Adversarial", "Cancel", "OrderStatus", "AddressChange", "Subscription", "Warranty", "Exchange")
+STEPS, EVERY, EPISODES, SEEDS, ENTROPY = 300_000, 25_000, 200, 5, 0.03
 HERE = Path(__file__).parent
-RESULTS = HERE.parent / "results" / "refund_discrete_ppo.json"
+RESULTS = HERE.parent / "results" / "discrete_ppo"
 PLOT = HERE.parent / "pages" / "images" / "discrete_ppo.png"
 CONSOLE = Console(highlight=False)
 # 97.5 % quantile of Student's t distribution by number of seeds.
 T_QUANTILES = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}
 
 
-def success(model: PPO, split: str = "dev", episodes: int = EPISODES) -> float:
+def success(model: PPO, family: str, split: str = "dev", episodes: int = EPISODES) -> float:
     """The share of the first scenarios of a split that the most likely choices settle."""
-    env = gymnasium.make(ENV_ID, shaping=0)
+    env = gymnasium.make(f"StateSet/{family}Discrete-v0", shaping=0)
+    name = env.unwrapped.family
     wins = 0
     for number in range(episodes):
-        observation, info = env.reset(options={"scenario_id": f"refund/{split}/{number:04d}"})
+        observation, info = env.reset(options={"scenario_id": f"{name}/{split}/{number:04d}"})
         ended = False
         while not ended:
             choice, _ = model.predict(observation, deterministic=True)
@@ -58,96 +60,121 @@ def success(model: PPO, split: str = "dev", episodes: int = EPISODES) -> float:
 class Curve(BaseCallback):
     """Success on dev after every so many steps."""
 
-    def __init__(self) -> None:
+    def __init__(self, family: str) -> None:
         super().__init__()
+        self.family = family
         self.points: list[tuple[int, float]] = []
 
     def _on_step(self) -> bool:
         if self.num_timesteps % EVERY == 0:
-            self.points.append((self.num_timesteps, success(self.model)))
+            self.points.append((self.num_timesteps, success(self.model, self.family)))
             CONSOLE.print(f"{self.num_timesteps:>9,} steps: {self.points[-1][1]:.3f}")
         return True
 
 
-def run(seed: int, entropy: float) -> dict[str, Any]:
+def run(family: str, seed: int, entropy: float) -> dict[str, Any]:
     """Trains one seed with a weight of the entropy."""
-    begun, curve = time.process_time(), Curve()
-    model = PPO("MlpPolicy", ENV_ID, seed=seed, ent_coef=entropy, device="cpu")
+    begun, curve = time.process_time(), Curve(family)
+    model = PPO("MlpPolicy", f"StateSet/{family}Discrete-v0", seed=seed, ent_coef=entropy, device="cpu")
     model.learn(STEPS, callback=curve)
-    return {"curve": curve.points, "test": success(model, "test"), "cpu_seconds": round(time.process_time() - begun)}
+    test = success(model, family, "test")
+    return {"curve": curve.points, "test": test, "cpu_seconds": round(time.process_time() - begun)}
 
 
-def baselines() -> dict[str, float]:
+def baselines(family: str) -> dict[str, float]:
     """What scripted agents reach on the same scenarios, in text."""
     return {
-        name: evaluate(name, TEXT_ID, split="dev", episodes=EPISODES).success.value
+        name: evaluate(name, f"StateSet/{family}-v0", split="dev", episodes=EPISODES).success.value
         for name in ("rule_bot", "always_grant")
     }
 
 
-def read() -> dict[str, Any]:
-    """The results so far."""
-    if RESULTS.exists():
-        kept: dict[str, Any] = json.loads(RESULTS.read_text(encoding="utf-8"))
-        return kept
-    return {"steps": STEPS, "baselines": baselines(), "runs": {}}
+def read(family: str) -> dict[str, Any]:
+    """The results so far; none if they are of another menu than that of today."""
+    path = RESULTS / f"{family}.json"
+    menu = gymnasium.make(f"StateSet/{family}Discrete-v0").get_wrapper_attr("menu_digest")
+    if path.exists():
+        kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if kept["menu"] == menu:
+            return kept
+    return {"steps": STEPS, "menu": menu, "baselines": {}, "runs": {}}
 
 
-def keep(entropy: float, seed: int, cell: dict[str, Any]) -> None:
+def keep(family: str, entropy: float, seed: int, cell: dict[str, Any]) -> None:
     """Adds a cell to what is there now: others may have added theirs meanwhile."""
-    results = read()
+    results = read(family)
+    results["baselines"] = results["baselines"] or baselines(family)
     results["runs"].setdefault(str(entropy), {})[str(seed)] = cell
-    write_whole(RESULTS, json.dumps(results, indent=1) + "\n")
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    write_whole(RESULTS / f"{family}.json", json.dumps(results, indent=1) + "\n")
 
 
-def report(results: dict[str, Any]) -> None:
-    """Prints the table and draws the plot."""
+def report() -> None:
+    """Prints the table and draws the plot, a panel a family."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(7, 4))
-    for number, (entropy, cells) in enumerate(sorted(results["runs"].items(), reverse=True)):
-        color = f"C{number}"
-        curves = [np.array(cell["curve"]) for _, cell in sorted(cells.items())]
-        for seed, cell in sorted(cells.items()):
-            CONSOLE.print(
-                f"ent_coef {entropy}, seed {seed}: dev {cell['curve'][-1][1]:.3f}, test {cell['test']:.3f}, "
-                f"{cell['cpu_seconds']} CPU s"
-            )
-            axes.plot(*(np.array(cell["curve"]).T / [[1e3], [1]]), color=color, alpha=0.35, linewidth=1)
-        for name, final in (
-            ("dev", np.array([curve[-1, 1] for curve in curves])),
-            ("test", np.array([cell["test"] for cell in cells.values()])),
-        ):
-            half = T_QUANTILES.get(len(final), float("nan")) * final.std(ddof=1) / len(final) ** 0.5
-            CONSOLE.print(f"ent_coef {entropy}, {name}: {final.mean():.3f} ± {half:.3f} over {len(final)} seeds")
-        mean = np.mean(curves, axis=0)
-        axes.plot(mean[:, 0] / 1e3, mean[:, 1], color=color, linewidth=2.5, label=f"PPO, ent_coef={entropy}, mean")
-    for name, style in (("rule_bot", "--"), ("always_grant", ":")):
-        axes.axhline(results["baselines"][name], color="grey", linestyle=style, label=name.replace("_", " "))
-    axes.set(xlabel="thousand steps", ylabel="success on dev", ylim=(0, 1), title=f"{ENV_ID}, Stable-Baselines3")
-    axes.legend(loc="upper left")
+    families = [family for family in FAMILIES if read(family)["runs"]]
+    if not families:
+        CONSOLE.print("there are no results yet")
+        return
+    rows = (len(families) + 1) // 2
+    figure, panels = pyplot.subplots(rows, 2, figsize=(10, 3.4 * rows), sharey=True, squeeze=False)
+    for axes in panels.flat[len(families) :]:
+        axes.remove()
+    for family, axes in zip(families, panels.flat, strict=False):
+        results = read(family)
+        for number, (entropy, cells) in enumerate(sorted(results["runs"].items(), reverse=True)):
+            draw(axes, f"C{number}", entropy, cells)
+            tell(family, entropy, cells, results["baselines"])
+        for name, style in (("rule_bot", "--"), ("always_grant", ":")):
+            axes.axhline(results["baselines"][name], color="grey", linestyle=style, label=name.replace("_", " "))
+        axes.set(xlabel="thousand steps", ylabel="success on dev", ylim=(0, 1), title=f"{family}Discrete-v0")
+    panels.flat[0].legend(loc="lower right")
     figure.tight_layout()
-    figure.savefig(PLOT, dpi=120)
-    CONSOLE.print(results["baselines"])
+    figure.savefig(PLOT, dpi=110)
+
+
+def draw(axes: Any, color: str, entropy: str, cells: dict[str, Any]) -> None:
+    """The curves of the seeds, and their mean."""
+    curves = [np.array(cell["curve"]) / [1e3, 1] for _, cell in sorted(cells.items())]
+    for curve in curves:
+        axes.plot(*curve.T, color=color, alpha=0.35, linewidth=1)
+    axes.plot(*np.mean(curves, axis=0).T, color=color, linewidth=2.5, label=f"PPO, ent_coef={entropy}, mean")
+
+
+def tell(family: str, entropy: str, cells: dict[str, Any], scripted: dict[str, float]) -> None:
+    """A line: means over the seeds with 95 % intervals."""
+    figures = []
+    for name, final in (
+        ("dev", np.array([cell["curve"][-1][1] for cell in cells.values()])),
+        ("test", np.array([cell["test"] for cell in cells.values()])),
+    ):
+        half = T_QUANTILES[len(final)] * final.std(ddof=1) / len(final) ** 0.5 if len(final) > 1 else float("nan")
+        figures.append(f"{name} {final.mean():.3f} ± {half:.3f}")
+    seconds = max(cell["cpu_seconds"] for cell in cells.values())
+    bots = ", ".join(f"{name} {value:.3f}" for name, value in scripted.items())
+    CONSOLE.print(f"{family}, ent_coef {entropy}, {len(cells)} seeds: {', '.join(figures)}; {bots}; {seconds} CPU s")
 
 
 def main() -> None:
     """Fills the results, or shows them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", type=int, help="one seed, again")
+    parser.add_argument("--family", choices=FAMILIES, default="Refund", help="whose Discrete id")
+    parser.add_argument("--only", type=int, choices=range(SEEDS), help="one seed, again")
     parser.add_argument("--entropy", type=float, default=ENTROPY, help="PPO's ent_coef")
     parser.add_argument("--report", action="store_true", help="only show what is there")
     options = parser.parse_args()
     torch.set_num_threads(1)
     if not options.report:
+        family = options.family
         for seed in range(SEEDS) if options.only is None else [options.only]:
-            if options.only is not None or str(seed) not in read()["runs"].get(str(options.entropy), {}):
-                CONSOLE.print(f"ent_coef {options.entropy}, seed {seed}")
-                keep(options.entropy, seed, run(seed, options.entropy))
-    report(read())
+            if options.only is not None or str(seed) not in read(family)["runs"].get(str(options.entropy), {}):
+                CONSOLE.print(f"{family}, ent_coef {options.entropy}, seed {seed}")
+                keep(family, options.entropy, seed, run(family, seed, options.entropy))
+    report()
 
 
 if __name__ == "__main__":

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from ss_baselines.agents.address_change_grammar import ADDRESS_CHANGE_GRAMMAR
-from ss_baselines.agents.addresses import BOX, is_complete, take_address
 from ss_baselines.agents.conduct import Conduct
 from ss_baselines.agents.desk import Desk, Moves, tool_call
 from ss_baselines.agents.judgement import Ruling
 from ss_baselines.agents.moves import MOST_REPEATS, grounds_in_words, see_off, transfer
 from ss_baselines.agents.plan import Plan
+from ss_gym.dialogue.addresses import BOX, is_complete, take_address
 from ss_gym.dialogue.case import Case, cents
 
 

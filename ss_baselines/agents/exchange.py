@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,22 +15,12 @@ from ss_baselines.agents.moves import MOST_REPEATS, agreed, grounds_in_words, se
 from ss_baselines.agents.plan import Plan
 from ss_gym.dialogue.case import Case, Line, Order, cents, dollars, titles
 from ss_gym.dialogue.hearing import Heard
+from ss_gym.dialogue.wishes import option_named, why_another
 
 FAULTS = frozenset(("damaged", "defective"))
 # What an item gets that is exchanged whatever the rules say of the option.
 _ANYWAY = "anyway"
 
-# Tried in this order; what none of them finds is asked for again.
-_REASONS = {
-    "damaged": r"damag\w*|br[eo]k\w*|crush\w*|torn\b",
-    "defective": r"defect\w*|fault\w*|failed\b|(?:fell|came) apart|gave up",
-    "changed_mind": (
-        r"(?:pick|chos|chose|choos|choice)\w*|suit\b|right for me|really for me|chang\w* (?:of|my) mind|mistake\b"
-        r"|go with|the other one|like this one|thought again|think about it|thoughts?\b|got it wrong|wrong ones?\b"
-        r"|nothing(?: i|')s wrong|badly\b"
-    ),
-}
-_REASON = {reason: re.compile(rf"\b(?:{pattern})") for reason, pattern in _REASONS.items()}
 _DECLINES = re.compile(
     r"^no\b|\bno (?:thank|sorry|refund|use)|\bnone of|\bnot any\b|\bpass on\b|\bkeep (?:it|them)\b|\bwon'?t do\b"
     r"|\bonly that\b|\bnothing else would\b|\bdon'?t (?:want|care)\b|\bbut no\b|\bnot what i"
@@ -132,28 +122,13 @@ def _choice(said: str, line: Line, found: Mapping[str, Any], anyway: bool, sever
         for name, option in options.items()
         if option["in_stock"] and option["price"] == found["price"]
     }
-    name = _named(said, options, line.title) if several else _named(said.replace(line.title, ""), options)
+    name = option_named(said, options, line.title) if several else option_named(said.replace(line.title, ""), options)
     if not name:
         return Choice(line, "", "", "", free)
     ground = ""
     if name not in free and not anyway:
         ground = "other_price" if options[name]["in_stock"] else "out_of_stock"
     return Choice(line, name, options[name]["variant_id"], ground, free)
-
-
-def _named(said: str, options: Iterable[str], title: str = "") -> str:
-    """The option that some words, in lower case, speak of; for that title, if one is given.
-
-    >>> _named("i'd like the large one", ["medium", "large"])
-    'large'
-    >>> _named("small for the hoodie and large for the shirt", ["small", "large"], "shirt")
-    'large'
-    """
-    for option in sorted(options, key=len, reverse=True):
-        words = option.lower() + (f" for the {title}" if title else "")
-        if re.search(rf"\b{re.escape(words)}\b", said):
-            return option
-    return ""
 
 
 # --- exchanges -------------------------------------------------------------------------------------
@@ -208,7 +183,7 @@ def _offer_options(desk: Desk, choice: Choice) -> Moves[bool]:
     slots = {"titles": line.title, "options": " or ".join(others)}
     for _ in range(MOST_REPEATS):
         heard = yield from desk.say(f"{_no_option(desk, choice)} {desk.words('offer_options', **slots)}")
-        chosen = _named(heard.statements.replace(line.title, ""), [*others, choice.option])
+        chosen = option_named(heard.statements.replace(line.title, ""), [*others, choice.option])
         if not chosen and len(others) == 1 and heard.agrees:
             [chosen] = others
         if chosen in others:
@@ -267,10 +242,6 @@ def _refusal(desk: Desk, verdicts: Sequence[Verdict]) -> str:
     return " ".join(sentences)
 
 
-def _reason_of(heard: Heard) -> str:
-    return next((reason for reason, pattern in _REASON.items() if pattern.search(heard.text)), "")
-
-
 def _grant_everything(case: Case) -> Ruling:
     return Ruling(verdicts=tuple(Verdict(line, _ANYWAY) for line in case.wanted))
 
@@ -309,6 +280,6 @@ PLAN = Plan(
     transfers=("exchange_over_limit", "delivery_dispute"),
     facts=("check_return_eligibility",),
     reads_shipment=True,
-    reason_of=_reason_of,
+    reason_of=why_another,
     asks_reason=True,
 )

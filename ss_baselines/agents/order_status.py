@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from ss_baselines.agents.conduct import Conduct
 from ss_baselines.agents.desk import Desk, Moves, tool_call
 from ss_baselines.agents.judgement import Ruling, Verdict
@@ -12,13 +10,7 @@ from ss_baselines.agents.order_status_grammar import ORDER_STATUS_GRAMMAR
 from ss_baselines.agents.plan import Plan
 from ss_gym.dialogue.case import Case, Order, dollars
 from ss_gym.dialogue.hearing import Heard
-
-# What is heard wrongly would decide the case; what is not heard is said again once the customer is told of a delivery.
-_NOTHING_CAME = re.compile(
-    r"\b(?:never|nothing|not|ha[sv]e?n'?t|didn'?t|isn'?t|aren'?t)(?: \w+){0,2} "
-    r"(?:arriv\w+|rec[ei]+ved?|deliver\w+|reach\w*|turn\w* up|came|come|got|get|here|there|sign|delivery)\b"
-    r"|\bno (?:sign|delivery|parcel) |\bno [a-z]+(?: [a-z]+)? here\b|\bstill without\b|\bgot nothing\b|\bnowhere\b"
-)
+from ss_gym.dialogue.wishes import never_came
 
 
 def judge(case: Case) -> Ruling:
@@ -123,11 +115,6 @@ def _grant_everything(case: Case) -> Ruling:
     return _told(case, "store_credit")
 
 
-def _never_came(heard: Heard) -> str:
-    """Whether the customer says that nothing has come."""
-    return "not_received" if _NOTHING_CAME.search(heard.text) else ""
-
-
 def _stuffing(case: Case) -> str:
     terms, order = case.terms, case.order
     facts = order.facts if order else {}
@@ -152,5 +139,5 @@ PLAN = Plan(
     grounds=("window", "cancelled", "not_found", "not_verified"),
     transfers=("lost_parcel", "delivery_dispute", "stuck_order"),
     facts=("check_delivery",),
-    reason_of=_never_came,
+    reason_of=never_came,
 )

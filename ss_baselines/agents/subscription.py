@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from ss_baselines.agents.conduct import Conduct
@@ -12,40 +11,9 @@ from ss_baselines.agents.moves import agreed, grounds_in_words, see_off, transfe
 from ss_baselines.agents.plan import Plan
 from ss_baselines.agents.subscription_grammar import SUBSCRIPTION_GRAMMAR
 from ss_gym.dialogue.case import Case, Line, Order, cents, dollars, named
-from ss_gym.dialogue.hearing import Heard
+from ss_gym.dialogue.wishes import change_of_subscription, months_of
 
 _MOST_QUESTIONS = 4  # for one thing, before the agent goes on without it
-
-# Tried in this order: "end the pause" resumes, and "I don't want to end it, just a pause" pauses.
-_WISHES = {
-    "resume": re.compile(
-        r"resum|reactivat|restart|\bun-?paus|(?:end|lift|stop)\w* \w+ (?:pause|hold)|"
-        r"(?:start|run|take|get|active|going|moving|running)\b.*\b(?:again|going|up again)\b|active again"
-    ),
-    "pause": re.compile(r"\bpaus|on hold|\bsuspend|\bfreez|\bbreak\b"),
-    "unsubscribe": re.compile(
-        r"cancel|\bend(?:s|ed|ing)?\b|\bstop|\bquit|\bclose|terminat|unsubscri|get out of|rather not go on"
-    ),
-}
-_NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
-_MONTHS = re.compile(rf"\b(\d+|{'|'.join(_NUMBERS)}) months?\b")
-
-
-def wish_of(heard: Heard) -> str:
-    """What a customer wants of their subscription; empty if their words do not tell."""
-    return next((wish for wish, pattern in _WISHES.items() if pattern.search(heard.text)), "")
-
-
-def months_of(said: str) -> int:
-    """For how many months; 0 if the words do not tell.
-
-    >>> months_of("please pause it for two months"), months_of("please pause it")
-    (2, 0)
-    """
-    found = _MONTHS.search(said)
-    if found is None:
-        return 0
-    return int(found[1]) if found[1].isdigit() else _NUMBERS.index(found[1]) + 1
 
 
 # --- which subscription ----------------------------------------------------------------------------
@@ -217,7 +185,7 @@ PLAN = Plan(
         "not_verified",
     ),
     transfers=("fee_over_limit", "charge_dispute"),
-    reason_of=wish_of,
+    reason_of=change_of_subscription,
     read_order=read_subscription,
     search=search,
     slots=_slots,

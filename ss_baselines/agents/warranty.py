@@ -15,30 +15,11 @@ from ss_baselines.agents.plan import Plan
 from ss_baselines.agents.warranty_grammar import WARRANTY_GRAMMAR
 from ss_gym.dialogue.case import Case, Line, titles
 from ss_gym.dialogue.hearing import Heard
+from ss_gym.dialogue.wishes import why_it_failed
 
-# Tried in this order: what was dropped may be called broken as well. What none of them finds is asked for again.
-_REASONS = {
-    "accident": re.compile(
-        r"\b(?:accident|drop+ed (?:it|them|my|the)|fell (?:off|down|to the)|(?:it|them) fall|a fall|knocked|spilled|"
-        r"poured|chewed|(?:stepped|sat|landed) on|ran over|threw|slipped out|tumbled|pushed (?:it|them)|tripped|trod)\b"
-    ),
-    "worn": re.compile(r"\b(?:worn|wore|wear|used up|used to death|heavy use|daily use|constant use|all the use)\b"),
-    "defect": re.compile(
-        r"\b(?:defect\w*|fault\w*|normal use|(?:came|come|fell) (?:apart|to pieces)|by (?:itself|themselves)|failed|"
-        r"gave (?:out|way|up)|stop\w* (?:working|responding)|died|dead|quit|packed up|nothing happens|worked|"
-        r"(?:won't|don't|doesn't|not|no longer|can't|would not)(?: \w+)? (?:works?|start|turn|switch)\w*|"
-        r"no longer works?|can't use|(?:can't be|be) used|no use|unusable|wrong with|as (?:it|they) should|"
-        r"can't be (?:switched|turned)|can't get (?:it|them) to)\b"
-    ),
-}
 _MOVES = {"replacement": ("propose_replacement", "replaced"), "repair": ("offer_repair", "repaired")}
 _REPAIR = re.compile(r"\b(?:repair\w*|fix\w*|mend|work again|works again)\b")
 _AGAINST = re.compile(r"\b(?:no|not|don't|won't|doesn't|pass on|rather not)\b")
-
-
-def reason_of(heard: Heard) -> str:
-    """Why the item failed: accident, worn or defect; empty where the words do not tell."""
-    return next((reason for reason, pattern in _REASONS.items() if pattern.search(heard.text)), "")
 
 
 def takes_repair(heard: Heard) -> bool | None:
@@ -206,6 +187,6 @@ PLAN = Plan(
     ),
     transfers=("high_value_claim", "delivery_dispute"),
     reads_shipment=True,
-    reason_of=reason_of,
+    reason_of=why_it_failed,
     asks_reason=True,
 )

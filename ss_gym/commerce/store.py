@@ -118,6 +118,7 @@ class Store:
         self._effects, self._changes = frozenset(), self._connection.total_changes
         self._numbers.clear()
         self._facts.clear()
+        self._placed.clear()
 
     def atomically(self, write: Callable[..., T], *arguments: Any, **keywords: Any) -> T:
         """Calls a function that writes; if it raises, nothing has changed.

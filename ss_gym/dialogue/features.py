@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
-from ss_gym.commerce.rules import units
-from ss_gym.dialogue.menu import CONDITIONS, FamilyMenu, ordinary
+from ss_gym.dialogue.facts import fact
+from ss_gym.dialogue.menu import FamilyMenu
+from ss_gym.dialogue.menu_file import FILE
 from ss_gym.dialogue.state import HEARD, DialogueState
 from ss_gym.families import load_family
+from ss_gym.scenario_files import field_error
+from ss_gym.spelling import nearest
 
-_REASONS = ("changed_mind", "damaged", "wrong_item", "defective", "not_received")
-_STATUSES = ("ordered", "refunded", "credited", "exchanged", "cancelled")
+_LINE_STATUSES = ("ordered", "refunded", "credited", "exchanged", "cancelled")
 _ORDER_STATUSES = ("processing", "shipped", "delivered", "cancelled")
 _MOST = 2.0  # ratios above this are not told apart
 
@@ -20,56 +24,61 @@ class StateFeatures:
     """Features of a conversation of one family: flags, and what was read against the policy's limits.
 
     Called with a ``DialogueState`` and which choices of the menu are available, it gives a vector
-    ``(len(names),)`` of numbers from 0 to 2.
+    ``(len(names),)`` of numbers from 0 to 2. What is special to a family stands in its ``menu.yaml`` under
+    ``features``: the ``reasons`` of a wish, the ``ratios`` of what was read to a rule, further ``flags``, and the
+    ``statuses`` of what a wish is about, and of its ``lines``, where they have others than orders.
 
     Args:
+        menu: of the family.
         family: whose.
 
     Attributes:
         names: what each number is.
         high: the greatest that it can be.
+
+    Raises:
+        ValueError: the section is broken; names the file, the line and the field.
     """
 
     high = _MOST
 
-    def __init__(self, family: str) -> None:
-        rules = units(load_family(family).rules)
-        self._ratios = [(name, unit) for name, unit in rules.items() if unit in ("days", "money")]
+    def __init__(self, menu: FamilyMenu, family: str) -> None:
+        self._menu = menu
+        self._reasons = menu.file.features.get("reasons", ())
+        self._lines = menu.file.features.get("lines", _LINE_STATUSES)
+        self._statuses = menu.file.features.get("statuses", _ORDER_STATUSES)
+        self._flags = tuple(flag for flag in menu.flags if flag not in menu.conditions)
+        self._ratios = tuple(self._ratio_of(text, family) for text in menu.file.features.get("ratios", ()))
         self.names = (
-            *CONDITIONS,
-            *(f"reason {reason}" for reason in _REASONS),
-            *(f"order {status}" for status in _ORDER_STATUSES),
-            *(f"item {status}" for status in _STATUSES),
-            *(f"days over {name}" if unit == "days" else f"price over {name}" for name, unit in self._ratios),
-            *(f"within {name}" for name, _ in self._ratios),
-            *(
-                "electronics",
-                "several wanted",
-                "ordinary share",
-                "number told",
-                "failed twice",
-            ),
+            *menu.conditions,
+            *(f"reason {reason}" for reason in self._reasons),
+            *(f"order {status}" for status in self._statuses),
+            *(f"item {status}" for status in self._lines),
+            *(f"{name} over {rule}" for name, rule in self._ratios),
+            *(f"{name} within {rule}" for name, rule in self._ratios),
+            *("electronics", "several wanted", "ordinary share", "number told", "failed twice"),
             *("options", "option named", "quote over limit"),
             *(f"heard {name}" for name in HEARD),
-            *(f"can {name}" for name in FamilyMenu(family).names),
+            *(f"can {name}" for name in menu.names),
             *("replies", "steps"),
+            *self._flags,
         )
 
     def __call__(self, state: DialogueState, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
         """The features of a state."""
         case, order, wanted = state.case, state.case.order, state.case.wanted
         first = wanted[0] if wanted else None
-        values: list[float] = [condition(state) for condition in CONDITIONS.values()]
-        values += [case.reason == reason for reason in _REASONS]
-        values += [order is not None and order.status == status for status in _ORDER_STATUSES]
-        values += [first is not None and first.status == status for status in _STATUSES]
-        ratios = [self._ratio(state, name, unit) for name, unit in self._ratios]
-        values += [ratio or 0.0 for ratio in ratios]
+        values: list[float] = list(self._menu.holds(state).values())
+        values += [case.reason == reason for reason in self._reasons]
+        values += [order is not None and order.status == status for status in self._statuses]
+        values += [first is not None and first.status == status for status in self._lines]
+        ratios = [_ratio(state, name, rule) for name, rule in self._ratios]
+        values += [max(ratio, 0.0) if ratio is not None else 0.0 for ratio in ratios]
         values += [ratio is not None and ratio <= 1.0 for ratio in ratios]
         values += [
             any(line.category == "electronics" for line in wanted),
             len(wanted) > 1,
-            len(ordinary(state)) / len(wanted) if wanted else 0.0,
+            len(self._menu.remarks.ordinary(wanted)) / len(wanted) if wanted else 0.0,
             bool(case.order_number),
             state.failed > 1,
             bool(state.options),
@@ -79,11 +88,20 @@ class StateFeatures:
         values += [state.heard[name] for name in HEARD]
         values += mask.tolist()
         values += [state.replies / 12, state.steps / 40]
+        values += [bool(fact(state, flag)) for flag in self._flags]
         return np.minimum(np.array(values, np.float32), _MOST)
 
-    def _ratio(self, state: DialogueState, name: str, unit: str) -> float | None:
-        """What was read over the policy's limit; None before it was."""
-        limit, order = getattr(state.case.terms, name, 0), state.case.order
-        if unit == "money":
-            return state.price() / limit if limit and state.case.wanted else None
-        return order.days / limit if limit and order is not None and order.days is not None else None
+    def _ratio_of(self, text: Any, family: str) -> tuple[str, str]:
+        """What ``days_since_delivery / return_window_days`` stands for."""
+        name, _, rule = (part.strip() for part in str(text).partition("/"))
+        rules = load_family(family).rules.__dataclass_fields__
+        if rule not in rules:
+            problem = f"{text!r:.80} must be a fact, a slash and a rule; {nearest(rule, rules)}"
+            raise field_error(self._menu.file.owner, FILE, ("features", "ratios"), problem)
+        return name, rule
+
+
+def _ratio(state: DialogueState, name: str, rule: str) -> float | None:
+    """What was read over the policy's limit; None before it was."""
+    limit, value = getattr(state.case.terms, rule, 0), fact(state, name)
+    return float(value) / limit if limit and value is not None else None

@@ -41,10 +41,13 @@ class Automaton:
         Raises:
             ValueError: if the pattern's brackets or question marks are misplaced, or ``tokens`` raises it.
         """
-        pieces = deque(_PIECES(pattern))
-        end = self._alternatives(pieces, self._start, tokens)
+        pieces = deque([*_PIECES(pattern), ")"])
+        try:
+            end = self._alternatives(pieces, self._start, tokens)
+        except IndexError:
+            pieces.append("")  # a bracket that was opened took the end for its own
         if pieces:
-            raise ValueError(f"unbalanced ')' in the phrase pattern {pattern!r:.100}")
+            raise ValueError(f"unbalanced brackets in the phrase pattern {pattern!r:.100}")
         self._ends[end] = len(self._ends)
 
     def graph(self, entry: Callable[[str, Sequence[int]], object]) -> Node:
@@ -99,7 +102,7 @@ class Automaton:
         end = self._state()
         before, at = -1, start  # around the piece that was read last
         while True:
-            piece = pieces.popleft() if pieces else ")"
+            piece = pieces.popleft()
             if piece in "|)":
                 self._free[at].append(end)
                 if piece == ")":

@@ -12,6 +12,8 @@ from ss_gym.users.acts import Act
 
 # What an agent says that is about some wish.
 _ABOUT_SOMETHING = frozenset(("confirm_done", "refuse", "propose", "offer"))
+# What may be meant of a wish before the present one without naming it, if it was so.
+LOOKING_BACK = frozenset(("confirm_done", "refuse"))
 _WORD = re.compile(r"[a-z0-9]+")
 
 
@@ -75,7 +77,8 @@ class Course:
 
         Args:
             text: the message.
-            readings: its acts, as one hears it who has the first wish in mind, the second and so on.
+            readings: its acts, as one hears it who has the first wish in mind, the second and so on. Those of a wish
+                that it does not name are needed only where it has acts of ``LOOKING_BACK``.
         """
         self.earlier = {
             place: [act for act in acts if self._place(act) == place]
@@ -120,7 +123,7 @@ class Course:
         of_this = not named.isdisjoint(self._names[self.current])
         if act.kind == "confirm_done" and of_this:  # "I have swapped the mug, so let us look at your hat"
             return any(not named.isdisjoint(self._names[place]) for place in true)
-        if act.kind in ("confirm_done", "refuse"):
+        if act.kind in LOOKING_BACK:
             return bool(true) and not of_this
         return again and not of_this and act.kind == "ask" and act.slot == "confirmation"
 

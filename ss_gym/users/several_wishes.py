@@ -9,7 +9,7 @@ from ss_gym.rewards.joint import JointAudit
 from ss_gym.scenarios import Scenario
 from ss_gym.users.acts import Act
 from ss_gym.users.agenda import UserReply
-from ss_gym.users.course import Course
+from ss_gym.users.course import LOOKING_BACK, Course
 from ss_gym.users.persona import Persona
 from ss_gym.users.simulator import UserRequest
 from ss_gym.users.spoken import SpokenUser
@@ -48,9 +48,14 @@ class SeveralWishes:
     def read(self, text: str) -> tuple[Act, ...]:
         """What the agent says, as one hears it who has the present wish in mind."""
         course = self._course
-        # What it says of an earlier wish has the words of that one.
-        course.take_in(text, [wish.read(text) for wish in self._wishes[: course.current]])
-        return self._current.read(text)
+        acts = self._current.read(text)
+        # What it says of an earlier wish has the words of that one, and is read in them where it may matter.
+        looks_back = any([act.kind in LOOKING_BACK for act in acts])
+        settled = enumerate(self._wishes[: course.current])
+        course.take_in(
+            text, [wish.read(text) if looks_back or course.names(place, text) else () for place, wish in settled]
+        )
+        return acts
 
     def hear(self, acts: Sequence[Act], effects: frozenset[Effect]) -> None:
         """Takes in what the agent says to them."""

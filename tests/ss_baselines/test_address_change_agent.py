@@ -8,7 +8,7 @@ from typing import Any
 import gymnasium as gym
 import pytest
 
-from ss_baselines.agents.addresses import take_address
+from ss_gym.dialogue.addresses import take_address
 from ss_gym.dialogue.case import Case
 from ss_gym.families import load_family
 from ss_gym.scenarios import Scenario, scenario_id

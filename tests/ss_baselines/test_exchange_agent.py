@@ -7,8 +7,8 @@ import pytest
 
 import ss_gym  # noqa: F401  (registers the environments)
 from ss_baselines.agents.desk import END_CONVERSATION, tool_call
-from ss_baselines.agents.exchange import _named, _reason_of
 from ss_gym.dialogue.hearing import hear
+from ss_gym.dialogue.wishes import option_named, why_another
 from ss_gym.families import load_family
 from ss_gym.scenarios import Scenario
 
@@ -24,7 +24,7 @@ from ss_gym.scenarios import Scenario
     ],
 )
 def test_the_option_is_found_in_the_words_of_the_customer(said: str, options: list, title: str, option: str) -> None:
-    assert _named(said, options, title) == option
+    assert option_named(said, options, title) == option
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_the_option_is_found_in_the_words_of_the_customer(said: str, options: li
     ],
 )
 def test_the_reason_is_heard(text: str, reason: str) -> None:
-    assert _reason_of(hear(text)) == reason
+    assert why_another(hear(text)) == reason
 
 
 class Talk:

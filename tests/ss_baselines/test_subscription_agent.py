@@ -8,11 +8,12 @@ from types import SimpleNamespace
 import pytest
 
 from ss_baselines.agents.phrasing import count_sentences
-from ss_baselines.agents.subscription import judge, months_of, wish_of
+from ss_baselines.agents.subscription import judge
 from ss_baselines.agents.subscription_grammar import SUBSCRIPTION_GRAMMAR
 from ss_baselines.evaluate import evaluate
 from ss_gym.dialogue.case import Case, Line, Order
 from ss_gym.dialogue.hearing import hear
+from ss_gym.dialogue.wishes import change_of_subscription, months_of
 
 ENV = "StateSet/Subscription-v0"
 TERMS = SimpleNamespace(
@@ -38,7 +39,7 @@ FACTS = {"days_to_charge": 6, "days_since_start": 60, "committed_months_left": 0
     ],
 )
 def test_the_wish_is_heard(text: str, wish: str) -> None:
-    assert wish_of(hear(text)) == wish
+    assert change_of_subscription(hear(text)) == wish
 
 
 def test_the_months_are_heard_in_digits_and_in_words() -> None:

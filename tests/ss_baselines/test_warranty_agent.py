@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from ss_baselines.agents.phrasing import count_sentences
-from ss_baselines.agents.warranty import reason_of, takes_repair
+from ss_baselines.agents.warranty import takes_repair
 from ss_baselines.agents.warranty_grammar import WARRANTY_GRAMMAR
 from ss_gym.dialogue.hearing import hear
+from ss_gym.dialogue.wishes import why_it_failed
 from ss_gym.streams import Stream
 from ss_gym.users.acts import CustomerAct
 from ss_gym.users.persona import draw_persona
@@ -36,7 +37,7 @@ def said(act: CustomerAct, count: int = 400) -> Iterator[str]:
 @pytest.mark.parametrize("reason", MEANT)
 def test_a_reason_is_heard_or_asked_for_again_but_never_mistaken(reason: str) -> None:
     act = CustomerAct("give_reason", {"reason": reason})
-    heard = [reason_of(hear(text)) for text in said(act)]
+    heard = [why_it_failed(hear(text)) for text in said(act)]
     assert set(heard) <= {MEANT[reason], ""}
     assert heard.count("") <= 0.1 * len(heard)
 
@@ -44,12 +45,12 @@ def test_a_reason_is_heard_or_asked_for_again_but_never_mistaken(reason: str) ->
 @pytest.mark.parametrize("reason", MEANT)
 def test_a_reason_that_is_asked_for_again_is_always_heard(reason: str) -> None:
     act = CustomerAct("plain_reason", {"reason": reason, "item": "table lamp"})
-    assert {reason_of(hear(text)) for text in said(act)} == {MEANT[reason]}
+    assert {why_it_failed(hear(text)) for text in said(act)} == {MEANT[reason]}
 
 
 @pytest.mark.parametrize("title", ["felt slippers", "jump rope", "rain coat", "tennis racket", "coffee grinder"])
 def test_the_name_of_an_item_is_no_reason(title: str) -> None:
-    assert reason_of(hear(f"I'd like a replacement for the {title}, please")) == ""
+    assert why_it_failed(hear(f"I'd like a replacement for the {title}, please")) == ""
 
 
 @pytest.mark.parametrize(("kind", "answer"), [("accept", True), ("decline", False), ("push_back", None)])

@@ -1,6 +1,11 @@
 """Conversations for learners that can't read."""
 
+import json
 import pickle
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -10,12 +15,18 @@ from gymnasium.utils.env_checker import check_env
 
 import ss_gym  # noqa: F401 - registers the ids
 from ss_gym import scenario_files
+from ss_gym.dialogue.features import StateFeatures
 from ss_gym.dialogue.menu import FamilyMenu
 from ss_gym.dialogue.state import DialogueState
 from ss_gym.discrete import make_discrete
+from ss_gym.registration import ENVIRONMENTS
 from tests.ss_gym.dialogue.clerk import Clerk
 
+# An empty text, a value that is not known, the gap that one leaves, a slot outside of a call.
+BROKEN = re.compile(r"^\s*$|None| [,.:?]|  |^[^<]*{").search
 ENV_ID = "StateSet/RefundDiscrete-v0"
+ENV_IDS = [env_id for env_id in ENVIRONMENTS if "Discrete" in env_id]
+RESULTS = Path(__file__).parents[2] / "docs" / "results" / "discrete_ppo"
 
 
 def played(env: gymnasium.Env[Any, Any], **reset: Any) -> tuple[dict[str, Any], float, int]:
@@ -48,13 +59,50 @@ def test_the_shaping_adds_up_to_nothing_where_the_discount_is_one() -> None:
         assert other[1] == pytest.approx(one[1], abs=1e-9)
 
 
-def test_gymnasium_finds_nothing_to_complain_of(recwarn: pytest.WarningsRecorder) -> None:
-    check_env(gymnasium.make(ENV_ID).unwrapped)
-    env = make_discrete()
+@pytest.mark.parametrize("env_id", ENV_IDS)
+@pytest.mark.filterwarnings("error", "ignore:.*wrapped:UserWarning", "ignore:.*render:UserWarning")
+def test_gymnasium_finds_nothing_to_complain_of(env_id: str) -> None:
+    check_env(gymnasium.make(env_id), skip_render_check=True)
+    env = gymnasium.make(env_id)
     observation, info = env.reset(seed=1)
+    names, choices = env.get_wrapper_attr("feature_names"), env.get_wrapper_attr("choice_names")
     assert observation.dtype == np.float32 and observation in env.observation_space
-    assert len(env.feature_names) == len(set(env.feature_names)) == observation.shape[0]
-    assert env.action_space.n == len(env.choice_names) == info["action_mask"].shape[0]
+    assert len(names) == len(set(names)) == observation.shape[0]
+    assert env.action_space.n == len(choices) == info["action_mask"].shape[0]
+
+
+@pytest.mark.parametrize("env_id", ENV_IDS)
+def test_what_is_on_offer_is_whole_and_every_choice_is_some_time(env_id: str) -> None:
+    env, rng = gymnasium.make(env_id), np.random.default_rng(4)
+    names = np.array(env.get_wrapper_attr("choice_names"))
+    ends = np.array([name == "end" or name.startswith("transfer") for name in names])
+    offered = np.zeros(len(names), np.bool_)
+    for seed in range(300):
+        _, info = env.reset(seed=seed)
+        ended = False
+        while not ended:
+            available = info["action_mask"].astype(bool)
+            offered |= available
+            assert not [text for text in env.get_wrapper_attr("_texts") if text is not None and BROKEN(text)]
+            weights = np.where(ends, 0.02, 1.0) * available
+            _, _, terminated, truncated, info = env.step(rng.choice(len(names), p=weights / weights.sum()))
+            errors = [message["content"] for message in info["messages"] if message["content"].startswith('{"error"')]
+            assert not [error for error in errors if "argument" in error]
+            ended = terminated or truncated
+    # Scripted customers name what they mean, and attackers buy no gift cards.
+    never = {"ask_item", "quote_ordinary", "refuse_gift_card"} if "Adversarial" in env_id else {"ask_item"}
+    assert set(names[~offered]) <= never
+
+
+@pytest.mark.parametrize("family", [path.stem for path in sorted(RESULTS.glob("*.json"))])
+def test_a_learner_that_can_not_read_passes_the_rule_bot(family: str) -> None:
+    """The curves of docs/examples/discrete_ppo.py: the mean of five seeds on dev, less its interval."""
+    results = json.loads((RESULTS / f"{family}.json").read_text(encoding="utf-8"))
+    menu = gymnasium.make(f"StateSet/{family}Discrete-v0").get_wrapper_attr("menu_digest")
+    assert results["menu"] == menu, "the curves are of another menu: train again"
+    last = [cell["curve"][-1][1] for cell in results["runs"]["0.03"].values()]
+    assert len(last) == 5
+    assert np.mean(last) - 2.776 * np.std(last, ddof=1) / 5**0.5 > results["baselines"]["rule_bot"]
 
 
 def test_the_mask_tells_what_can_be_chosen() -> None:
@@ -140,25 +188,62 @@ def test_features_and_menus_pickle() -> None:
     assert pickle.loads(pickle.dumps(env._features)).names == env.feature_names
 
 
+@pytest.fixture
+def menu_of_refund(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The menu of a copy of Refund."""
+    kept = (scenario_files.folder_of, scenario_files.read_text, scenario_files.read_yaml)
+    shutil.copytree(scenario_files.folder() / "refund", tmp_path / "refund")
+    with monkeypatch.context() as patch:
+        patch.setattr(scenario_files, "folder", lambda: tmp_path)
+        for cached in kept:
+            cached.cache_clear()
+        yield tmp_path / "refund" / "menu.yaml"
+    for cached in kept:
+        cached.cache_clear()
+
+
+SAY = "choices: {ask: {say: a}}\n"
+
+
 @pytest.mark.parametrize(
     ("menu", "message"),
     [
-        ("[]", "expected a mapping of choices"),
-        ("ask: {say: Hello, call: [x]}", "line 1, field ask: expected a mapping with either say or call"),
-        ("ask: {say: Hello, neads: read}", "line 1, field ask.neads: is not known; did you mean 'needs'"),
-        ("ask: {say: Hello, needs: raed}", "line 1, field ask.needs: 'raed' is no condition; did you mean 'read'"),
+        ("[]", "expected a mapping with choices"),
+        ("choices: {}", "expected a mapping with choices"),
+        (SAY + "featurs: {}", "line 2, field featurs: is not known; did you mean 'features'"),
+        ("choices: {ask: {say: a, call: [x]}}", "line 1, field choices.ask: expected a mapping with either say or"),
+        ("choices: {ask: {say: a, neads: read}}", r"field choices.ask.neads: is not known here; did you mean 'needs'"),
+        ("choices: {ask: {say: a, of: first}}", r"field choices.ask.of: is not known here"),
+        ("choices: {ask: {say: a, needs: raed}}", "'raed' is no condition, flag or tool; did you mean 'read'"),
+        *[
+            (f"choices: {{ask: {{say: {text}}}}}", "choices.ask.say: expected a text with slots such as")
+            for text in ("null", "5", "''", "'a {'", "'{a.b}'")
+        ],
+        *[
+            (f"choices: {{ask: {{call: {calls}}}}}", "choices.ask.call: expected a list of tools")
+            for calls in ("null", "5", "[]", "get_order")
+        ],
+        ("choices: {ask: {call: [get_oder]}}", "there is no tool 'get_oder'; did you mean 'get_order'"),
+        ("choices: {ask: {call: [[a]]}}", "there is no tool"),
+        ("choices: {ask: {call: [get_order], of: all}}", "'all' is none of wanted, ordinary, first"),
+        ("choices: {ask: {call: [get_order], with: null}}", "with: expected arguments of these: order_id"),
+        ("choices: {ask: {call: [get_order], with: {reasn: a}}}", "with: expected arguments of these: order_id"),
+        (SAY + "features: [x]", "features: expected a mapping"),
+        (SAY + "features: {ratio: []}", "features.ratio: is not known; did you mean 'ratios'"),
+        (SAY + "features: {flags: paypal}", "features.flags: expected a list of names, each once"),
+        (SAY + "features: {flags: [paypal, paypal]}", "features.flags: expected a list of names, each once"),
+        (SAY + "features: {ratios: [price / limit]}", "'price / limit' must be a fact, a slash and a rule"),
+        (SAY + "remarks: [a]", "remarks: expected a mapping"),
+        (SAY + "remarks: {gift_card: a}", "remarks: expected a refusal among them"),
+        (SAY + "remarks: {refusal: '{foo}'}", "remarks.refusal: has other slots than"),
     ],
 )
-def test_a_broken_menu_is_named_with_its_line(
-    menu: str, message: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "odd").mkdir()
-    (tmp_path / "odd" / "menu.yaml").write_text(menu, encoding="utf-8")
-    monkeypatch.setattr(scenario_files, "folder", lambda: tmp_path)
-    for kept in (scenario_files.folder_of, scenario_files.read_text, scenario_files.read_yaml):
-        kept.cache_clear()
-    with pytest.raises(ValueError, match=message):
-        FamilyMenu("odd")
-    monkeypatch.undo()
-    for kept in (scenario_files.folder_of, scenario_files.read_text, scenario_files.read_yaml):
-        kept.cache_clear()
+def test_a_broken_menu_is_named_with_its_line(menu_of_refund: Path, menu: str, message: str) -> None:
+    menu_of_refund.write_text(menu, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"refund/menu\.yaml.*" + message):
+        StateFeatures(FamilyMenu("refund"), "refund")
+
+
+def test_a_family_without_a_menu_has_no_discrete_environment() -> None:
+    with pytest.raises(FileNotFoundError, match=r"the family retail has no menu\.yaml"):
+        make_discrete("retail")

@@ -92,7 +92,11 @@ def test_a_node_is_told_a_phrase_that_leads_there() -> None:
 
 @pytest.mark.parametrize(
     ("pattern", "message"),
-    [("a) b", "unbalanced"), ("? a", "question mark must follow"), ("a (|?) b", "question mark must follow")],
+    [
+        *[(pattern, "unbalanced brackets") for pattern in ("a) b", "a)", "is (that|this", "((a|b) c", "a (b", ")")],
+        ("? a", "question mark must follow"),
+        ("a (|?) b", "question mark must follow"),
+    ],
 )
 def test_a_pattern_that_is_none_is_refused(pattern: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):

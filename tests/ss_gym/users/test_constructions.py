@@ -49,6 +49,7 @@ def test_what_is_planned_or_possible_is_not_done(family: str, text: str) -> None
         ("cancel", "I have cancelled the rug, with $20.00 going back to your card.", "confirm_done cancel"),
         ("subscription", "Your subscription is active now.", "confirm_done resume"),
         ("warranty", "The replacement of the rug is under way with an open claim.", "confirm_done replacement"),
+        ("warranty", "Your replacement is on its way.", "confirm_done replacement"),
         ("exchange", "The rug has been exchanged. The lamp can't be exchanged.", "confirm_done exchange"),
     ],
 )
