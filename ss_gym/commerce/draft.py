@@ -236,6 +236,51 @@ def draw_order(stream: Stream, order_id: str, owner: Person, lines: list[Line], 
     )
 
 
+class _OrderRows:
+    """The rows that orders leave, by table."""
+
+    __slots__ = (
+        "destinations", "goodwill_credits", "notes", "order_items", "orders", "payment_methods", "payments", "refunds",
+        "shipments",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.destinations: list[tuple[str, str, str, str]] = []
+        self.goodwill_credits: list[tuple[str, str, str, int, str]] = []
+        self.notes: list[tuple[str, str, str, str]] = []
+        self.order_items: list[tuple[str, str, str, str, int, int, str]] = []
+        self.orders: list[tuple[str, str, str, str]] = []
+        self.payment_methods: list[tuple[str, str, str, str]] = []
+        self.payments: list[tuple[str, str, str, int]] = []
+        self.refunds: list[tuple[str, str, str, int, str, str]] = []
+        self.shipments: list[tuple[str, str, str, str, str, str | None]] = []
+
+    def add(self, order: OrderDraft, facts: OrderFacts, today: int) -> None:
+        """Adds those of an order with these facts."""
+        order_id, customer_id, shipped = order.order_id, facts.customer_id, order.shipped_day(today)
+        placed_on = day(shipped - 1)
+        if order.note:
+            self.notes.append((f"{order_id}-N", order_id, order.note, placed_on))
+        self.orders.append((order_id, customer_id, placed_on, facts.status))
+        for item_id, variant_id, title, _, price_cents, final_sale, status in facts.items:
+            self.order_items.append((item_id, order_id, variant_id, title, price_cents, int(final_sale), status))
+        if order.destination:
+            self.destinations.append((order_id, *order.destination))
+        if order.goodwill_cents:
+            self.goodwill_credits.append((f"{order_id}-G", customer_id, order_id, order.goodwill_cents, day(today - 1)))
+        if not order.status:
+            expected = facts.expected_on or day(today)
+            sent = (f"{order_id}-S", order_id, order.carrier, day(shipped), expected, facts.delivered_on)
+            self.shipments.append(sent)
+        for payment_id, kind, label, amount_cents, repaid in facts.payments:
+            method = f"{payment_id}-M"
+            self.payment_methods.append((method, customer_id, kind, label))
+            self.payments.append((payment_id, order_id, method, amount_cents))
+            if repaid:
+                when = day(max(shipped, today - 3))
+                self.refunds.append((f"{payment_id}-R", order_id, payment_id, repaid, "changed_mind", when))
+
+
 @dataclass(slots=True)
 class WorldDraft:
     """The accounts, orders and subscriptions of a scenario, and its date.
@@ -264,46 +309,23 @@ class WorldDraft:
         Args:
             known: facts of one of the orders, if they have been taken already.
         """
-        destinations: list[tuple[str, str, str, str]] = []
-        items, methods, notes, orders, payments, refunds, shipments = [], [], [], [], [], [], []
-        credits: list[tuple[str, str, str, int, str]] = []
+        rows = _OrderRows()
         for order in self.orders:
-            order_id = order.order_id
-            facts = known if known is not None and known.order_id == order_id else order.facts(self.today)
-            shipped = order.shipped_day(self.today)
-            if order.note:
-                notes.append((f"{order_id}-N", order_id, order.note, day(shipped - 1)))
-            orders.append((order_id, facts.customer_id, day(shipped - 1), facts.status))
-            for item_id, variant_id, title, _, price_cents, final_sale, status in facts.items:
-                items.append((item_id, order_id, variant_id, title, price_cents, int(final_sale), status))
-            if order.destination:
-                destinations.append((order_id, *order.destination))
-            if order.goodwill_cents:
-                given = (f"{order_id}-G", facts.customer_id, order_id, order.goodwill_cents, day(self.today - 1))
-                credits.append(given)
-            if not order.status:
-                expected = facts.expected_on or day(self.today)
-                shipments.append((f"{order_id}-S", order_id, order.carrier, day(shipped), expected, facts.delivered_on))
-            for payment_id, kind, label, amount_cents, repaid in facts.payments:
-                method = f"{payment_id}-M"
-                methods.append((method, facts.customer_id, kind, label))
-                payments.append((payment_id, order_id, method, amount_cents))
-                if repaid:
-                    when = day(max(shipped, self.today - 3))
-                    refunds.append((f"{payment_id}-R", order_id, payment_id, repaid, "changed_mind", when))
+            taken = known if known is not None and known.order_id == order.order_id else order.facts(self.today)
+            rows.add(order, taken, self.today)
         return World(
             customers=tuple([(p.customer_id, p.name, p.email) for p in self.people]),
             addresses=tuple(
                 [(f"{p.customer_id}-A", p.customer_id, p.street, p.city, p.postal_code) for p in self.people]
             ),
-            payment_methods=tuple(methods),
-            orders=tuple(orders),
-            order_items=tuple(items),
-            shipments=tuple(shipments),
-            payments=tuple(payments),
-            refunds=tuple(refunds),
-            notes=tuple(notes),
-            destinations=tuple(destinations),
+            payment_methods=tuple(rows.payment_methods),
+            orders=tuple(rows.orders),
+            order_items=tuple(rows.order_items),
+            shipments=tuple(rows.shipments),
+            payments=tuple(rows.payments),
+            refunds=tuple(rows.refunds),
+            notes=tuple(rows.notes),
+            destinations=tuple(rows.destinations),
             extended_warranties=tuple(
                 [(item, line.extended_warranty_days) for item, line in self._lines() if line.extended_warranty_days]
             ),
@@ -320,7 +342,7 @@ class WorldDraft:
                 [(*each.facts()[:2], each.variant_id, *each.facts()[2:]) for each in self.subscriptions]
             ),
             unserved_areas=tuple([(area,) for area in self.unserved]),
-            goodwill_credits=tuple(credits),
+            goodwill_credits=tuple(rows.goodwill_credits),
         )
 
     def _lines(self) -> list[tuple[str, Line]]:
