@@ -36,6 +36,11 @@ def take_address(case: Case, text: str) -> str:
         told = str(int(details.get("times_told", "0")) + 1)
         details.update(street=found["street"], city=found["city"], postal_code=postal_code, times_told=told)
         return text.replace(found[0], "")
+    code = re.search(rf"\b{_CODE}\b", text)
+    # Before they are verified, it is that of their account.
+    if code and case.customer_id and details.get("street") and not details.get("postal_code"):
+        details["postal_code"] = code[0]
+        return text.replace(code[0], "")
     number, _, name = details.get("street", "").partition(" ")
     correction = _NOT.search(text)
     if correction and correction[2] == number:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ss_gym.dialogue.facts import fact
+from ss_gym.dialogue.facts import number_of
 from ss_gym.dialogue.menu import FamilyMenu
 from ss_gym.dialogue.menu_file import FILE
 from ss_gym.dialogue.state import HEARD, DialogueState
@@ -25,8 +25,8 @@ class StateFeatures:
 
     Called with a ``DialogueState`` and which choices of the menu are available, it gives a vector
     ``(len(names),)`` of numbers from 0 to 2. What is special to a family stands in its ``menu.yaml`` under
-    ``features``: the ``reasons`` of a wish, the ``ratios`` of what was read to a rule, further ``flags``, and the
-    ``statuses`` of what a wish is about, and of its ``lines``, where they have others than orders.
+    ``features``: the ``reasons`` of a wish, the ``ratios`` of what was read to a rule, further ``flags`` (facts and
+    other conditions), and the ``statuses`` of what a wish is about, and of its ``lines``, where they have others than orders.
 
     Args:
         menu: of the family.
@@ -47,10 +47,11 @@ class StateFeatures:
         self._reasons = menu.file.features.get("reasons", ())
         self._lines = menu.file.features.get("lines", _LINE_STATUSES)
         self._statuses = menu.file.features.get("statuses", _ORDER_STATUSES)
-        self._flags = tuple(flag for flag in menu.flags if flag not in menu.conditions)
+        conditions = [condition.text for condition in menu.conditions]
+        self._flags = tuple(flag for flag in menu.file.flags if flag.text not in conditions)
         self._ratios = tuple(self._ratio_of(text, family) for text in menu.file.features.get("ratios", ()))
         self.names = (
-            *menu.conditions,
+            *conditions,
             *(f"reason {reason}" for reason in self._reasons),
             *(f"order {status}" for status in self._statuses),
             *(f"item {status}" for status in self._lines),
@@ -61,7 +62,7 @@ class StateFeatures:
             *(f"heard {name}" for name in HEARD),
             *(f"can {name}" for name in menu.names),
             *("replies", "steps"),
-            *self._flags,
+            *(flag.text for flag in self._flags),
         )
 
     def __call__(self, state: DialogueState, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
@@ -88,7 +89,7 @@ class StateFeatures:
         values += [state.heard[name] for name in HEARD]
         values += mask.tolist()
         values += [state.replies / 12, state.steps / 40]
-        values += [bool(fact(state, flag)) for flag in self._flags]
+        values += [flag.holds(state, self._menu.remarks) for flag in self._flags]
         return np.minimum(np.array(values, np.float32), _MOST)
 
     def _ratio_of(self, text: Any, family: str) -> tuple[str, str]:
@@ -103,5 +104,5 @@ class StateFeatures:
 
 def _ratio(state: DialogueState, name: str, rule: str) -> float | None:
     """What was read over the policy's limit; None before it was."""
-    limit, value = getattr(state.case.terms, rule, 0), fact(state, name)
-    return float(value) / limit if limit and value is not None else None
+    limit, value = getattr(state.case.terms, rule, 0), number_of(state, name)
+    return value / limit if limit and value is not None else None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from ss_gym.dialogue.facts import fact
+from ss_gym.dialogue.conditions import NAMED
 from ss_gym.dialogue.known import calls_of, slots
 from ss_gym.dialogue.lines import Remarks
 from ss_gym.dialogue.menu_file import SLOT, Entry, MenuFile
@@ -15,31 +15,6 @@ from ss_gym.json_text import encode
 
 # Tools that may be called again with the same arguments.
 _REPEATED = frozenset(("verify_identity",))
-
-CONDITIONS: Mapping[str, Callable[[DialogueState, Remarks], bool]] = {
-    "identified": lambda state, _: bool(state.case.email and state.case.postal_code),
-    "verified": lambda state, _: bool(state.case.customer_id),
-    "failed": lambda state, _: state.failed > 0,
-    "listed": lambda state, _: state.listed,
-    "missing": lambda state, _: state.listed and state.order_id not in state.orders and state.case.order is None,
-    "read": lambda state, _: state.case.order is not None,
-    "chosen": lambda state, _: bool(state.case.wanted),
-    "reasoned": lambda state, _: bool(state.case.reason),
-    "arrived": lambda state, _: state.case.order is not None and state.case.order.days is not None,
-    "awaited": lambda state, _: state.case.order is not None and state.case.order.days is None,
-    "final": lambda state, _: any(line.final_sale for line in state.case.wanted),
-    "gift": lambda state, _: any(line.category == "gift_card" for line in state.case.wanted),
-    "settled": lambda state, _: any(line.status != "ordered" for line in state.case.wanted),
-    "mixed": lambda state, remarks: any(map(remarks.remark, state.case.wanted)),
-    "agreed": lambda state, _: state.agreed and state.quoted() > 0,
-    "welcome": lambda state, _: state.agreed and bool(state.case.wanted),
-    "approved": lambda state, _: state.approved,
-    "named": lambda state, _: bool(state.option),
-    "quoted": lambda state, _: state.quoted() > 0,
-    "refunded": lambda state, _: "issue_refund" in state.results,
-    "credited": lambda state, _: "issue_store_credit" in state.results,
-    "exchanged": lambda state, _: "create_exchange" in state.results,
-}
 
 
 class FamilyMenu:
@@ -51,8 +26,7 @@ class FamilyMenu:
     Attributes:
         file: what the file says.
         names: of the choices, in order.
-        flags: facts that hold or not, from the file's features.
-        conditions: what choices depend on, in the order of ``CONDITIONS`` and then of the file.
+        conditions: what choices depend on, those with a name first.
         remarks: what is special about lines, and how that is said.
 
     Raises:
@@ -63,12 +37,12 @@ class FamilyMenu:
     def __init__(self, family: str) -> None:
         self._family = family
         drawn = load_family(family)
-        self.file = MenuFile(family, drawn.policy, drawn.tools, CONDITIONS)
-        self.flags = self.file.features.get("flags", ())
+        self.file = MenuFile(family, drawn.policy, drawn.tools, drawn.rules.__dataclass_fields__)
         self.remarks = self.file.remarks
         self.names = tuple(entry.name for entry in self.file.entries)
-        named = [name for entry in self.file.entries for name in (entry.needs, entry.unless) if name]
-        self.conditions = tuple(dict.fromkeys([*[name for name in CONDITIONS if name in named], *named]))
+        named = {each.text: each for entry in self.file.entries for each in (*entry.needs, *entry.unless)}
+        names = dict.fromkeys([*[name for name in NAMED if name in named], *named])
+        self.conditions = tuple(named[name] for name in names)
 
     def __reduce__(self) -> tuple[type[FamilyMenu], tuple[str]]:
         """Pickles by the name of the family, since tools do not."""
@@ -80,19 +54,14 @@ class FamilyMenu:
 
     def holds(self, state: DialogueState) -> dict[str, bool]:
         """Which conditions hold."""
-        return {name: self._holds(name, state) for name in self.conditions}
-
-    def _holds(self, name: str, state: DialogueState) -> bool:
-        if name in CONDITIONS:
-            return CONDITIONS[name](state, self.remarks)
-        return bool(fact(state, name)) if name in self.flags else name in state.results
+        return {condition.text: condition.holds(state, self.remarks) for condition in self.conditions}
 
     def choices(self, memory: DialogueState) -> list[str | None]:
         """What each choice is now; None where something is not known that it needs."""
         words, holds = slots(memory, self.remarks), self.holds(memory)
         return [
             self._action(entry, memory, words)
-            if (not entry.needs or holds[entry.needs]) and not (entry.unless and holds[entry.unless])
+            if all(holds[each.text] for each in entry.needs) and not any(holds[each.text] for each in entry.unless)
             else None
             for entry in self.file.entries
         ]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any
 
+from ss_gym.dialogue.conditions import Condition, read_condition
 from ss_gym.dialogue.lines import Remarks
 from ss_gym.scenario_files import field_error, has_file, read_yaml
 from ss_gym.spelling import nearest
@@ -32,8 +33,8 @@ class Entry:
         calls: the tools that are called.
         given: arguments of these that are fixed, as text with slots.
         of: the lines that calls are about: those that are wanted, the ordinary ones of them, or the first of either.
-        needs: what must hold: a condition, a flag of the features, or a tool that has given a result; empty if nothing.
-        unless: what must not hold.
+        needs: what must hold, all of it.
+        unless: what must not hold, none of it.
     """
 
     name: str
@@ -41,8 +42,8 @@ class Entry:
     calls: tuple[Tool, ...] = ()
     given: Mapping[str, str] = field(default_factory=dict)
     of: str = "wanted"
-    needs: str = ""
-    unless: str = ""
+    needs: tuple[Condition, ...] = ()
+    unless: tuple[Condition, ...] = ()
 
 
 class MenuFile:
@@ -52,12 +53,13 @@ class MenuFile:
         family: whose.
         policy: the family whose policy it has.
         tools: those of its agents, by name.
-        conditions: what entries may need, besides flags and tools.
+        rules: names of the policy's rules.
 
     Attributes:
         owner: the family whose file it is.
         digest: a hash of what the file says.
-        features: the section of that name.
+        features: the section of that name, without the flags.
+        flags: what its flags are.
         remarks: what is special about lines, and how that is said.
         entries: the choices, in order.
 
@@ -66,7 +68,7 @@ class MenuFile:
         ValueError: if the file is broken; names the file, the line and the field.
     """
 
-    def __init__(self, family: str, policy: str, tools: Mapping[str, Tool], conditions: Collection[str]) -> None:
+    def __init__(self, family: str, policy: str, tools: Mapping[str, Tool], rules: Collection[str]) -> None:
         self.owner = family if has_file(family, FILE) else policy
         if not has_file(self.owner, FILE):
             raise FileNotFoundError(f"the family {family} has no {FILE}, which a Discrete id is made of")
@@ -79,8 +81,8 @@ class MenuFile:
         self.digest = blake2b(repr(data).encode(), digest_size=8).hexdigest()
         self.features = self._read_features(data.get("features", {}))
         self.remarks = self._read_remarks(data.get("remarks", {}))
-        self._tools = tools
-        self._known = (*conditions, *self.features.get("flags", ()), *tools)
+        self._tools, self._rules = tools, rules
+        self.flags = self._conditions(list(self.features.get("flags", ())), "features", "flags")
         self.entries = tuple(self._read_entry(str(name), fields) for name, fields in data["choices"].items())
 
     def _fault(self, problem: str, *field: Any) -> ValueError:
@@ -116,12 +118,18 @@ class MenuFile:
         for key in fields:
             if key not in keys:
                 raise self._fault(f"is not known here; {nearest(str(key), keys)}", *where, key)
-        for key in ("needs", "unless"):
-            if key in fields and fields[key] not in self._known:
-                problem = f"{fields[key]!r:.80} is no condition, flag or tool; {nearest(str(fields[key]), self._known)}"
-                raise self._fault(problem, *where, key)
-        entry = Entry(name, needs=fields.get("needs", ""), unless=fields.get("unless", ""))
+        needs, unless = (self._conditions(fields.get(key, []), *where, key) for key in ("needs", "unless"))
+        entry = Entry(name, needs=needs, unless=unless)
         return self._read_say(entry, fields) if "say" in fields else self._read_calls(entry, fields)
+
+    def _conditions(self, given: Any, *field: str) -> tuple[Condition, ...]:
+        """One or a list of them."""
+        flags = [flag for flag in self.features.get("flags", ()) if flag.isidentifier()]
+        texts = given if isinstance(given, list) else [given]
+        try:
+            return tuple(read_condition(str(text), self._tools, flags, self._rules) for text in texts)
+        except ValueError as error:
+            raise self._fault(str(error), *field) from None
 
     def _read_say(self, entry: Entry, fields: Mapping[str, Any]) -> Entry:
         self._slots(fields["say"], "choices", entry.name, "say")

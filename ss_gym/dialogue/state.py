@@ -149,7 +149,10 @@ class DialogueState:
             self._running[call["id"]] = (name, arguments)
 
     def _read(self, name: str, arguments: Mapping[str, Any], content: str) -> None:
-        result = json.loads(content)
+        try:
+            result = json.loads(content)
+        except ValueError:
+            return
         if not isinstance(result, dict) or "error" in result:
             return
         self.results[name] = result
@@ -166,7 +169,7 @@ class DialogueState:
             self._read_warranty(str(arguments.get("item_id")), result)
         elif name in _READERS:
             self._read_subject(result if result.get("customer_id") == self.case.customer_id else {}, _READERS[name])
-        elif name in _FACTS and self._found:
+        elif name in _FACTS and self._found and self._found["order_id"] in arguments.values():
             self._facts |= {key: value for key, value in result.items() if key != "items"}
             self._look()
 

@@ -214,7 +214,14 @@ SAY = "choices: {ask: {say: a}}\n"
         ("choices: {ask: {say: a, call: [x]}}", "line 1, field choices.ask: expected a mapping with either say or"),
         ("choices: {ask: {say: a, neads: read}}", r"field choices.ask.neads: is not known here; did you mean 'needs'"),
         ("choices: {ask: {say: a, of: first}}", r"field choices.ask.of: is not known here"),
-        ("choices: {ask: {say: a, needs: raed}}", "'raed' is no condition, flag or tool; did you mean 'read'"),
+        ("choices: {ask: {say: a, needs: raed}}", "'raed' is no condition, flag, tool or comparison; did you mean 're"),
+        (
+            "choices: {ask: {say: a, unless: [read, price > limit]}}",
+            "choices.ask.unless: 'price > limit' must end with a",
+        ),
+        ("choices: {ask: {say: a, needs: [[read]]}}", "choices.ask.needs: .* is no condition"),
+        ("choices: {ask: {say: a, needs: null}}", "choices.ask.needs: 'None' is no condition"),
+        (SAY + "features: {flags: [price over 5]}", "features.flags: 'price over 5' is no condition"),
         *[
             (f"choices: {{ask: {{say: {text}}}}}", "choices.ask.say: expected a text with slots such as")
             for text in ("null", "5", "''", "'a {'", "'{a.b}'")
