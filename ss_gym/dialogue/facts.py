@@ -9,7 +9,7 @@ from ss_gym.dialogue.addresses import BOX
 from ss_gym.dialogue.case import cents
 from ss_gym.dialogue.state import DialogueState
 
-Value = float | str | tuple[str, ...] | None
+Value = bool | float | str | tuple[str, ...] | None
 _AMOUNT = re.compile(r"\d+\.\d\d").fullmatch
 
 

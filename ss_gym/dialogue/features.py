@@ -26,7 +26,8 @@ class StateFeatures:
     Called with a ``DialogueState`` and which choices of the menu are available, it gives a vector
     ``(len(names),)`` of numbers from 0 to 2. What is special to a family stands in its ``menu.yaml`` under
     ``features``: the ``reasons`` of a wish, the ``ratios`` of what was read to a rule, further ``flags`` (facts and
-    other conditions), and the ``statuses`` of what a wish is about, and of its ``lines``, where they have others than orders.
+    other conditions), and the ``statuses`` of what a wish is about, and of its ``lines``, where they have others than
+    orders.
 
     Args:
         menu: of the family.

@@ -7,7 +7,6 @@ from typing import Any
 
 from ss_gym.dialogue.conditions import NAMED
 from ss_gym.dialogue.known import calls_of, slots
-from ss_gym.dialogue.lines import Remarks
 from ss_gym.dialogue.menu_file import SLOT, Entry, MenuFile
 from ss_gym.dialogue.state import DialogueState
 from ss_gym.families import load_family
