@@ -23,8 +23,8 @@ class DiscreteConversation(gym.Wrapper[Vector, Any, str, str]):
 
     It is what ``MenuAction`` and ``FeatureObservation`` do together, over one state. ``info["action_mask"]``
     tells which choices are available; ``action_masks`` gives the same to algorithms that ask for it. A choice
-    that is not available becomes the next one that is: a learner without masks that explores always does
-    something.
+    that is not available stands for one that is, dealt out evenly: a learner without masks that explores does
+    each of the available things about as often.
 
     Args:
         env: an environment of a family, or a wrapper of one that leaves text as it is.
@@ -55,7 +55,7 @@ class DiscreteConversation(gym.Wrapper[Vector, Any, str, str]):
         return self._seen(info)
 
     def step(self, action: Any) -> tuple[Vector, SupportsFloat, bool, bool, dict[str, Any]]:
-        """Does what is chosen, or the next available choice.
+        """Does what is chosen, or the available choice that it stands for.
 
         Raises:
             ValueError: if there is no such choice.
@@ -63,7 +63,9 @@ class DiscreteConversation(gym.Wrapper[Vector, Any, str, str]):
         number, texts = int(action), self._texts
         if not 0 <= number < len(texts):
             raise ValueError(f"a choice is a number from 0 to {len(texts) - 1}, got {action!r:.80}")
-        text = next((text for text in (*texts[number:], *texts) if text is not None), "")
+        text, available = texts[number], [text for text in texts if text is not None]
+        if text is None:
+            text = available[number % len(available)] if available else ""
         _, reward, terminated, truncated, info = self.env.step(text)
         observation, info = self._seen(info)
         return observation, reward, terminated, truncated, info

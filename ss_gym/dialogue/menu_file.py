@@ -20,6 +20,8 @@ _SECTIONS = ("choices", "features", "remarks")
 _FEATURES = ("flags", "lines", "ratios", "reasons", "statuses")
 _KEYS = {"say": ("say", "needs", "unless"), "call": ("call", "with", "of", "needs", "unless")}
 _OF = ("wanted", "ordinary", "first", "first_ordinary")
+# Raised when the same file comes to mean something else: results are of a menu and of what it means.
+_MEANING = 2
 SLOT = re.compile(r"{(\w+)}")
 
 
@@ -57,7 +59,7 @@ class MenuFile:
 
     Attributes:
         owner: the family whose file it is.
-        digest: a hash of what the file says.
+        digest: a hash of what the file says and means.
         features: the section of that name, without the flags.
         flags: what its flags are.
         remarks: what is special about lines, and how that is said.
@@ -78,7 +80,7 @@ class MenuFile:
         for section in data:
             if section not in _SECTIONS:
                 raise self._fault(f"is not known; {nearest(str(section), _SECTIONS)}", section)
-        self.digest = blake2b(repr(data).encode(), digest_size=8).hexdigest()
+        self.digest = blake2b(repr((_MEANING, data)).encode(), digest_size=8).hexdigest()
         self.features = self._read_features(data.get("features", {}))
         self.remarks = self._read_remarks(data.get("remarks", {}))
         self._tools, self._rules = tools, rules

@@ -36,18 +36,15 @@ def group_relative(
     Returns:
         float (B,), of the dtype of ``returns``.
     """
-    finite = torch.isfinite(returns)
+    group, finite, count = _groups(returns, group_ids)
     values = torch.where(finite, returns, 0.0)
-    _, group = torch.unique(group_ids, return_inverse=True)
-    groups = int(group.max()) + 1 if len(group) else 0
 
     def total(amounts: Tensor) -> Tensor:
-        return amounts.new_zeros(groups).index_add_(0, group, amounts)
+        return torch.zeros_like(count).index_add_(0, group, amounts)
 
     def extreme(amounts: Tensor, mode: str) -> Tensor:
-        return amounts.new_zeros(groups).scatter_reduce_(0, group[finite], amounts[finite], mode, include_self=False)
+        return torch.zeros_like(count).scatter_reduce_(0, group[finite], amounts[finite], mode, include_self=False)
 
-    count = total(finite.to(returns.dtype))
     deviation = torch.where(finite, values - (total(values) / count.clamp(min=1))[group], 0.0)
     # Rounding can leave a mean that differs from equal returns in the last digit, which the
     # division would blow up: equal returns are recognised, not computed.
@@ -58,3 +55,167 @@ def group_relative(
     variance = total(deviation.square()) / (count - 1 if unbiased else count).clamp(min=1)
     spread = torch.where(varied, variance.sqrt().clamp(min=std_floor), 1.0)
     return advantages / spread[group]
+
+
+def leave_one_out(returns: Tensor, group_ids: Tensor) -> Tensor:
+    r"""Return minus the mean of the *other* members of its group, which is an unbiased baseline.
+
+    .. math:: A_i = R_i - \frac{1}{G-1} \sum_{j \ne i} R_j = \frac{G}{G-1}\,(R_i - \bar R_g)
+
+    RLOO, Ahmadian et al. 2024, arXiv:2402.14740, equation 8. A group of one gets 0. A return that
+    is NaN or infinite gets 0 and is nobody's baseline.
+
+    Args:
+        returns: float (B,).
+        group_ids: int64 (B,); any values.
+
+    Returns:
+        float (B,), of the dtype of ``returns``.
+    """
+    group, _, count = _groups(returns, group_ids)
+    factor = count / (count - 1).clamp(min=1)
+    return factor[group] * group_relative(returns, group_ids, scale="none")
+
+
+def reinforce_plus_plus(token_rewards: Tensor, action_mask: Tensor, std_floor: float = 1e-6) -> Tensor:
+    r"""Undiscounted return-to-go of each action token, whitened over all action tokens of the batch.
+
+    .. math:: G_t = \sum_{s \ge t} r_s, \qquad A_t = \frac{G_t - \mu}{\max(\sigma, f)}
+
+    REINFORCE++, Hu et al. 2025, arXiv:2501.03262, section 3. Its variant with a baseline is the same
+    with each return less the mean of its group.
+
+    Args:
+        token_rewards: float (B, T); a reward outside the mask belongs to the action tokens before it.
+        action_mask: bool (B, T).
+        std_floor: the least f that is divided by.
+
+    Returns:
+        float (B, T), 0 outside ``action_mask``.
+    """
+    return whiten(returns_to_go(token_rewards, action_mask), action_mask, std_floor)
+
+
+def returns_to_go(rewards: Tensor, action_mask: Tensor, gamma: float = 1.0) -> Tensor:
+    r"""Discounted sum of the rewards from each action on: :math:`G_t = r_t + \gamma G_{t+1}`.
+
+    What lies between two actions takes no time: the return is carried over it, and a reward there
+    belongs to the action before it.
+
+    Args:
+        rewards: float (B, T), of tokens or turns.
+        action_mask: bool (B, T).
+        gamma: discount from one action to the next.
+
+    Returns:
+        float (B, T), 0 outside ``action_mask``.
+    """
+    nothing = torch.zeros_like(rewards)
+    return generalized_advantage_estimation(rewards, nothing, action_mask, gamma, 1.0)
+
+
+def whiten(values: Tensor, action_mask: Tensor, std_floor: float = 1e-6) -> Tensor:
+    r"""Values less their mean over the mask, divided by their standard deviation there.
+
+    .. math:: \frac{x - \mu}{\max(\sigma, f)}
+
+    Equal values become exactly 0.
+
+    Args:
+        values: float (...).
+        action_mask: bool (...).
+        std_floor: the least f that is divided by.
+
+    Returns:
+        float (...), 0 outside ``action_mask``.
+    """
+    inside = values[action_mask]
+    if not len(inside) or bool((inside == inside[0]).all()):
+        return torch.zeros_like(values)
+    scaled = (values - inside.mean()) / inside.std(correction=0).clamp(min=std_floor)
+    return torch.where(action_mask, scaled, 0.0)
+
+
+def generalized_advantage_estimation(
+    rewards: Tensor,
+    values: Tensor,
+    action_mask: Tensor,
+    gamma: float = 1.0,
+    lam: float | Tensor = 1.0,
+    terminal: Tensor | None = None,
+    bootstrap: Tensor | None = None,
+) -> Tensor:
+    r"""Exponentially weighted sum of temporal-difference errors, from one action to the next.
+
+    .. math:: \delta_t = r_t + \gamma V_{t+1} - V_t, \qquad A_t = \delta_t + \gamma\lambda A_{t+1}
+
+    Schulman et al. 2015, arXiv:1506.02438, equation 16. ``t + 1`` is the row's next *action*: tokens
+    of the environment and padding take no time, change nothing that is carried, and hand a reward of
+    theirs to the action before them. A reward before the first action is nobody's and is left out.
+    Works on tokens and, with a value a turn, on turns. The target of the critic is the advantage plus
+    the value.
+
+    Args:
+        rewards: float (B, T).
+        values: float (B, T); of the state in which each action is taken.
+        action_mask: bool (B, T).
+        gamma: discount from one action to the next.
+        lam: weight of later errors; a number, or one a row (B,).
+        terminal: bool (B,); whether the row ended by itself, so that nothing is to be earned after
+            it. All did, if None.
+        bootstrap: float (B,); the value after the last action, for rows that were cut by a limit.
+
+    Returns:
+        float (B, T), 0 outside ``action_mask``.
+
+    Raises:
+        ValueError: if a row did not end by itself and ``bootstrap`` is missing.
+    """
+    rows = rewards.new_zeros(len(rewards))
+    carried, advantage, pending = rows, rows, rows
+    if terminal is not None and not bool(terminal.all()):
+        if bootstrap is None:
+            raise ValueError("rows that were cut by a limit need the value after their last action: give bootstrap")
+        carried = torch.where(terminal, 0.0, bootstrap)
+    columns = []
+    for step in range(rewards.shape[1] - 1, -1, -1):
+        acts = action_mask[:, step]
+        pending = pending + rewards[:, step]
+        error = pending + gamma * carried - values[:, step]
+        current = error + gamma * lam * advantage
+        columns.append(torch.where(acts, current, 0.0))
+        # Outside the mask these may be anything, NaN too.
+        carried, advantage = torch.where(acts, values[:, step], carried), torch.where(acts, current, advantage)
+        pending = torch.where(acts, 0.0, pending)
+    return torch.stack(columns[::-1], 1) if columns else torch.zeros_like(rewards)
+
+
+def length_adaptive_lambda(lengths: Tensor, alpha: float = 0.05, least: float = 0.0) -> Tensor:
+    r"""The longer a reply, the further its outcome is carried back.
+
+    .. math:: \lambda_i = \max\bigl(1 - \tfrac{1}{\alpha\,n_i},\ f\bigr)
+
+    VAPO, Yue et al. 2025, arXiv:2504.05118, equation 9: the weights of all later errors then add up
+    to about :math:`\alpha n`. Up to :math:`n = 1/\alpha` tokens the paper's formula is not positive;
+    it is kept at the least value there.
+
+    Args:
+        lengths: (B,); action tokens of each row.
+        alpha: tokens' share that the weights add up to.
+        least: f, from 0 to 1.
+
+    Returns:
+        float64 (B,), from ``least`` to 1.
+    """
+    amounts = lengths.to(torch.float64)
+    formula = 1 - 1 / (alpha * amounts.clamp(min=1))
+    return formula.clamp(min=least, max=1.0)
+
+
+def _groups(returns: Tensor, group_ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The number of each row's group, whether its return is finite, and how many are in each group."""
+    finite = torch.isfinite(returns)
+    _, group = torch.unique(group_ids, return_inverse=True)
+    groups = int(group.max()) + 1 if len(group) else 0
+    count = returns.new_zeros(groups).index_add_(0, group, finite.to(returns.dtype))
+    return group, finite, count

@@ -49,6 +49,26 @@ def sequence_mean_token_mean(values: Tensor, action_mask: Tensor, normalizer: fl
     return means.sum() / _divisor(action_mask.any(-1).sum() if normalizer is None else normalizer)
 
 
+def sequence_mean_token_sum(values: Tensor, action_mask: Tensor, normalizer: float | None = None) -> Tensor:
+    r"""Mean over sequences of each sequence's sum: the gradient of a sequence's log-probability.
+
+    .. math:: \frac1B \sum_i \sum_t m_{it}\,x_{it}
+
+    The plain policy gradient (Williams 1992), and that of RLOO (arXiv:2402.14740, equation 6). A sequence
+    without action tokens counts for nothing, in B as well.
+
+    Args:
+        values: float (B, T).
+        action_mask: bool (B, T).
+        normalizer: sequences with an action token in the whole batch.
+
+    Returns:
+        scalar.
+    """
+    count = action_mask.any(-1).sum() if normalizer is None else normalizer
+    return _total(values, action_mask).sum() / _divisor(count)
+
+
 def constant_length(values: Tensor, action_mask: Tensor, max_length: int, normalizer: float | None = None) -> Tensor:
     r"""Sum over all action tokens divided by a constant, so that length has no influence.
 

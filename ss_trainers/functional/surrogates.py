@@ -39,3 +39,46 @@ def clip_active(ratio: Tensor, advantages: Tensor, clip_low: float, clip_high: f
         two bool (...): (ratio too low, advantage negative), (ratio too high, advantage positive).
     """
     return (ratio < 1 - clip_low) & (advantages < 0), (ratio > 1 + clip_high) & (advantages > 0)
+
+
+def dual_clipped(
+    ratio: Tensor, advantages: Tensor, clip_low: float, clip_high: float, lower_bound: float = 3.0
+) -> Tensor:
+    r"""As ``clipped``, but a bad action's objective does not fall below a multiple of its advantage.
+
+    .. math:: \max\bigl(\text{clipped},\ c A\bigr) \quad\text{where } A < 0
+
+    Ye et al. 2019, arXiv:1912.09729, equation 3: without it, a bad action that became far likelier is
+    pulled back without bound.
+
+    Args:
+        ratio: float (...), differentiable.
+        advantages: float, broadcastable to ``ratio``.
+        clip_low: as for ``clipped``.
+        clip_high: as for ``clipped``.
+        lower_bound: c, above 1.
+
+    Returns:
+        float (...).
+    """
+    objective = clipped(ratio, advantages, clip_low, clip_high)
+    return torch.where(advantages < 0, torch.maximum(objective, lower_bound * advantages), objective)
+
+
+def capped_policy_gradient(ratio: Tensor, advantages: Tensor, logprobs: Tensor, cap: float) -> Tensor:
+    r"""The policy gradient with importance weights that are capped and have no gradient of their own.
+
+    .. math:: \mathrm{sg}\bigl(\min(\rho, c)\bigr)\,A\,\log\pi_\theta
+
+    CISPO, MiniMax 2025, arXiv:2506.13585, equation 4: clipping stops a token's gradient, a cap never does.
+
+    Args:
+        ratio: float (...).
+        advantages: float, broadcastable to ``ratio``.
+        logprobs: float (...), differentiable.
+        cap: c, the greatest weight; the paper's :math:`1 + \epsilon_{high}`.
+
+    Returns:
+        float (...).
+    """
+    return ratio.detach().clamp(max=cap) * advantages * logprobs

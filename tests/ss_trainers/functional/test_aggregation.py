@@ -3,7 +3,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ss_trainers.functional.aggregation import constant_length, sequence_mean_token_mean, token_mean
+from ss_trainers.functional.aggregation import (
+    constant_length,
+    sequence_mean_token_mean,
+    sequence_mean_token_sum,
+    token_mean,
+)
 
 # Two sequences of 2 and 4 tokens with losses 1 and 0.5, and an environment's token in the second.
 MASK = torch.tensor([[1, 1, 0, 0, 0], [1, 0, 1, 1, 1]], dtype=torch.bool)
@@ -23,6 +28,7 @@ def test_two_sequences_of_different_length():
     assert sequence_mean_token_mean(LOSSES, MASK).item() == pytest.approx(0.75)
     assert token_mean(LOSSES, MASK).item() == pytest.approx(4 / 6)
     assert constant_length(LOSSES, MASK, max_length=8).item() == pytest.approx(0.25)
+    assert sequence_mean_token_sum(LOSSES, MASK).item() == pytest.approx(2.0)
 
 
 @given(masked_values(), st.integers(0, 5))
@@ -36,13 +42,23 @@ def test_parts_with_the_whole_batch_normaliser_add_up(batch, cut):
             sequence_mean_token_mean(values, mask),
             [sequence_mean_token_mean(*part, max(1.0, sequences)) for part in parts],
         ),
+        (
+            sequence_mean_token_sum(values, mask),
+            [sequence_mean_token_sum(*part, max(1.0, sequences)) for part in parts],
+        ),
         (constant_length(values, mask, 9), [constant_length(*part, 9, float(len(values))) for part in parts]),
     ):
         torch.testing.assert_close(sum(split), whole, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize(
-    "aggregate", [token_mean, sequence_mean_token_mean, lambda values, mask: constant_length(values, mask, 4)]
+    "aggregate",
+    [
+        token_mean,
+        sequence_mean_token_mean,
+        sequence_mean_token_sum,
+        lambda values, mask: constant_length(values, mask, 4),
+    ],
 )
 def test_what_is_masked_has_no_influence_and_no_gradient(aggregate):
     values = LOSSES.masked_fill(~MASK, float("nan")).requires_grad_()
@@ -53,7 +69,13 @@ def test_what_is_masked_has_no_influence_and_no_gradient(aggregate):
 
 
 @pytest.mark.parametrize(
-    "aggregate", [token_mean, sequence_mean_token_mean, lambda values, mask: constant_length(values, mask, 4)]
+    "aggregate",
+    [
+        token_mean,
+        sequence_mean_token_mean,
+        sequence_mean_token_sum,
+        lambda values, mask: constant_length(values, mask, 4),
+    ],
 )
 def test_nothing_but_masked_tokens_is_zero_with_gradient_zero(aggregate):
     values = LOSSES.clone().requires_grad_()
