@@ -6,23 +6,83 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ss_trainers.algorithms.cispo import CISPO as CISPO
+    from ss_trainers.algorithms.cispo import CISPOConfig as CISPOConfig
+    from ss_trainers.algorithms.dapo import DAPO as DAPO
+    from ss_trainers.algorithms.dapo import DAPOConfig as DAPOConfig
+    from ss_trainers.algorithms.gepo import GEPO as GEPO
+    from ss_trainers.algorithms.gepo import GEPOConfig as GEPOConfig
     from ss_trainers.algorithms.grpo import GRPO as GRPO
     from ss_trainers.algorithms.grpo import GRPOConfig as GRPOConfig
+    from ss_trainers.algorithms.gspo import GSPO as GSPO
+    from ss_trainers.algorithms.gspo import GSPOConfig as GSPOConfig
+    from ss_trainers.algorithms.policy_optimization import PolicyOptimization as PolicyOptimization
+    from ss_trainers.algorithms.ppo import PPO as PPO
+    from ss_trainers.algorithms.ppo import PPOConfig as PPOConfig
+    from ss_trainers.algorithms.reinforce_plus_plus import ReinforcePlusPlus as ReinforcePlusPlus
+    from ss_trainers.algorithms.reinforce_plus_plus import ReinforcePlusPlusConfig as ReinforcePlusPlusConfig
+    from ss_trainers.algorithms.rejection_sampling import RejectionSampling as RejectionSampling
+    from ss_trainers.algorithms.rejection_sampling import RejectionSamplingConfig as RejectionSamplingConfig
+    from ss_trainers.algorithms.rloo import RLOO as RLOO
+    from ss_trainers.algorithms.rloo import RLOOConfig as RLOOConfig
+    from ss_trainers.algorithms.shuffled import Shuffled as Shuffled
+    from ss_trainers.algorithms.shuffled import ShuffledConfig as ShuffledConfig
+    from ss_trainers.algorithms.vapo import VAPO as VAPO
+    from ss_trainers.algorithms.vapo import VAPOConfig as VAPOConfig
     from ss_trainers.config import LoraSettings as LoraSettings
     from ss_trainers.config import TrainingConfig as TrainingConfig
     from ss_trainers.rollout import Episode as Episode
-    from ss_trainers.trainer import GRPOTrainer as GRPOTrainer
     from ss_trainers.trainer import Trainer as Trainer
+    from ss_trainers.trainers import CISPOTrainer as CISPOTrainer
+    from ss_trainers.trainers import DAPOTrainer as DAPOTrainer
+    from ss_trainers.trainers import GEPOTrainer as GEPOTrainer
+    from ss_trainers.trainers import GRPOTrainer as GRPOTrainer
+    from ss_trainers.trainers import GSPOTrainer as GSPOTrainer
+    from ss_trainers.trainers import PPOTrainer as PPOTrainer
+    from ss_trainers.trainers import ReinforcePlusPlusTrainer as ReinforcePlusPlusTrainer
+    from ss_trainers.trainers import RejectionSamplingTrainer as RejectionSamplingTrainer
+    from ss_trainers.trainers import RLOOTrainer as RLOOTrainer
+    from ss_trainers.trainers import VAPOTrainer as VAPOTrainer
 
 # Public name -> module that holds it; torch is imported only when one of them is used.
 _EXPORTS = {
+    "CISPO": "ss_trainers.algorithms.cispo",
+    "CISPOConfig": "ss_trainers.algorithms.cispo",
+    "CISPOTrainer": "ss_trainers.trainers",
+    "DAPO": "ss_trainers.algorithms.dapo",
+    "DAPOConfig": "ss_trainers.algorithms.dapo",
+    "DAPOTrainer": "ss_trainers.trainers",
+    "Episode": "ss_trainers.rollout",
+    "GEPO": "ss_trainers.algorithms.gepo",
+    "GEPOConfig": "ss_trainers.algorithms.gepo",
+    "GEPOTrainer": "ss_trainers.trainers",
     "GRPO": "ss_trainers.algorithms.grpo",
     "GRPOConfig": "ss_trainers.algorithms.grpo",
-    "GRPOTrainer": "ss_trainers.trainer",
-    "Episode": "ss_trainers.rollout",
+    "GRPOTrainer": "ss_trainers.trainers",
+    "GSPO": "ss_trainers.algorithms.gspo",
+    "GSPOConfig": "ss_trainers.algorithms.gspo",
+    "GSPOTrainer": "ss_trainers.trainers",
     "LoraSettings": "ss_trainers.config",
+    "PolicyOptimization": "ss_trainers.algorithms.policy_optimization",
+    "PPO": "ss_trainers.algorithms.ppo",
+    "PPOConfig": "ss_trainers.algorithms.ppo",
+    "PPOTrainer": "ss_trainers.trainers",
+    "ReinforcePlusPlus": "ss_trainers.algorithms.reinforce_plus_plus",
+    "ReinforcePlusPlusConfig": "ss_trainers.algorithms.reinforce_plus_plus",
+    "ReinforcePlusPlusTrainer": "ss_trainers.trainers",
+    "RejectionSampling": "ss_trainers.algorithms.rejection_sampling",
+    "RejectionSamplingConfig": "ss_trainers.algorithms.rejection_sampling",
+    "RejectionSamplingTrainer": "ss_trainers.trainers",
+    "RLOO": "ss_trainers.algorithms.rloo",
+    "RLOOConfig": "ss_trainers.algorithms.rloo",
+    "RLOOTrainer": "ss_trainers.trainers",
+    "Shuffled": "ss_trainers.algorithms.shuffled",
+    "ShuffledConfig": "ss_trainers.algorithms.shuffled",
     "Trainer": "ss_trainers.trainer",
     "TrainingConfig": "ss_trainers.config",
+    "VAPO": "ss_trainers.algorithms.vapo",
+    "VAPOConfig": "ss_trainers.algorithms.vapo",
+    "VAPOTrainer": "ss_trainers.trainers",
 }
 
 __all__ = [*_EXPORTS]

@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +33,13 @@ class TrainerState:
         iteration: iterations done.
         settings: how the run was set up, as plain JSON values.
         optimizer: the optimizer's ``state_dict``.
+        algorithm: what the algorithm has adapted, by name.
     """
 
     iteration: int
     settings: Mapping[str, Any]
     optimizer: Mapping[str, Any]
+    algorithm: Mapping[str, float] = field(default_factory=dict)
 
 
 @contextmanager
@@ -106,6 +108,7 @@ def write_state(folder: Path, state: TrainerState) -> None:
         "iteration": state.iteration,
         "settings": dict(state.settings),
         "optimizer": {"param_groups": state.optimizer["param_groups"], "state": plain},
+        "algorithm": dict(state.algorithm),
     }
     (folder / _SETTINGS).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
@@ -126,7 +129,8 @@ def read_state(path: str | Path) -> TrainerState:
             index, name = key.split(".", 1)
             entries.setdefault(int(index), {})[name] = tensor
         optimizer = {"state": entries, "param_groups": content["optimizer"]["param_groups"]}
-        return TrainerState(int(content["iteration"]), dict(content["settings"]), optimizer)
+        adapted = dict(content.get("algorithm", {}))
+        return TrainerState(int(content["iteration"]), dict(content["settings"]), optimizer, adapted)
 
 
 def read_settings(path: str | Path) -> dict[str, Any]:

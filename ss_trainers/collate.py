@@ -22,7 +22,8 @@ def collate(
     """Lay trajectories out as tokens, exactly as they were sampled; text is never encoded again.
 
     Agent turns (those with ``logprobs``) are action tokens; the prompt and every other turn are
-    context. A non-finite reward is kept as it is, so that ``drop_nonfinite`` can count it.
+    context. What an agent turn without tokens earned belongs to the turn before it, or else to the
+    first. A non-finite reward is kept as it is, so that ``drop_nonfinite`` can count it.
 
     Args:
         trajectories: all with ``prompt_ids``, and ``token_ids`` on every turn.
@@ -60,7 +61,14 @@ def collate(
         returns=torch.tensor([trajectory.total_reward for trajectory in trajectories], dtype=torch.float64),
         group_ids=torch.tensor([trajectory.group_id for trajectory in trajectories]),
         prefix=torch.tensor(rows[0].prompt[:shared], dtype=torch.int64),
+        successes=_successes(trajectories),
     )
+
+
+def _successes(trajectories: Sequence[MultiTurnTrajectory]) -> Tensor | None:
+    """Whether each did its task; None where the environment does not say, of one of them or of all."""
+    told = [trajectory.success for trajectory in trajectories]
+    return None if None in told else torch.tensor(told, dtype=torch.bool)
 
 
 class _Row:
@@ -74,6 +82,7 @@ class _Row:
         self.logprobs = [0.0] * len(self.ids)
         self.turn_ids = [-1] * len(self.ids)
         self.rewards: list[float] = []
+        self._pending = 0.0
         for position, turn in enumerate(trajectory.turns):
             if turn.token_ids is None:
                 raise ValueError(f"turn {position} of trajectory {index} has no token ids")
@@ -86,7 +95,18 @@ class _Row:
             self.logprobs.extend(turn.logprobs if turn.logprobs is not None else [0.0] * size)
             self.turn_ids.extend([len(self.rewards) if turn.logprobs is not None else -1] * size)
             if turn.logprobs is not None:
-                self.rewards.append(turn.reward)
+                self._earn(turn.reward, size)
+        if self._pending and self.rewards:
+            self.rewards[0] += self._pending
+
+    def _earn(self, reward: float, size: int) -> None:
+        """Notes what a turn earned; where it has no token that could be credited, the turn before it is."""
+        if size:
+            self.rewards.append(reward)
+        elif self.rewards:
+            self.rewards[-1] += reward
+        else:
+            self._pending += reward
 
 
 def _common_prefix(prompts: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
@@ -105,35 +125,32 @@ def drop_nonfinite(batch: TokenBatch) -> tuple[TokenBatch, int]:
     return (batch.select(finite.nonzero()[:, 0]), dropped) if dropped else (batch, 0)
 
 
-def informative(batch: TokenBatch) -> TokenBatch:
-    """The batch without the rows whose advantages are all 0: they have no gradient but a price.
-
-    Normalisers and figures of the update then count what is left, which scales the gradient and leaves
-    its direction.
-
-    Args:
-        batch: with ``advantages``.
-    """
-    assert batch.advantages is not None
-    return batch.select((batch.advantages != 0).any(1).nonzero()[:, 0])
-
-
 def split_by_length(batch: TokenBatch, max_tokens: int) -> list[TokenBatch]:
     """Micro-batches of rows of similar length, so that little of each is padding.
+
+    Args:
+        batch: with everything that its micro-batches need.
+        max_tokens: see ``rows_by_length``.
+    """
+    return [batch.select(rows) for rows in rows_by_length(batch, max_tokens)]
+
+
+def rows_by_length(batch: TokenBatch, max_tokens: int) -> list[Tensor]:
+    """Which rows make up each micro-batch, int64 (N,).
 
     Rows are taken longest first, as many as keep rows times the longest's length within
     ``max_tokens``; a row longer than that is a micro-batch by itself.
 
     Args:
-        batch: with everything that its micro-batches need (``advantages`` among it).
+        batch: to split.
         max_tokens: tokens of a micro-batch, padding included, the shared prompt not.
     """
     if max_tokens < 1:
         raise ValueError(f"max_tokens must be at least 1, not {max_tokens}")
     lengths, order = torch.sort(batch.lengths, descending=True, stable=True)
-    micro_batches, start = [], 0
+    parts, start = [], 0
     while start < len(order):
         size = max(1, max_tokens // max(1, int(lengths[start])))
-        micro_batches.append(batch.select(order[start : start + size]))
+        parts.append(order[start : start + size])
         start += size
-    return micro_batches
+    return parts

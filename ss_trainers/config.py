@@ -47,15 +47,22 @@ class TrainingConfig:
         iterations: how many times to roll out and update.
         groups_per_iteration: scenarios that one iteration plays.
         group_size: attempts at each scenario.
-        epochs: optimizer steps on the same episodes.
+        epochs: how often the same episodes are gone through.
+        minibatches: optimizer steps of one epoch, each on its share of the episodes.
         learning_rate: AdamW's, at its highest.
         schedule: how the learning rate goes on after the warm-up: stays, or falls to zero along a
             line or half a cosine.
         warmup_iterations: iterations over which the learning rate rises from zero; at most all.
+        critic_learning_rate: AdamW's for the critic, where the algorithm has one; that of the policy if None.
         weight_decay: AdamW's, on matrices only.
         max_grad_norm: the gradient is scaled down to this norm where it is longer.
         micro_batch_tokens: most tokens, padding included, that go through the model at once; it
             bounds memory and does not change the gradient.
+        mismatch: what is done where the trainer computes another probability of a token than the sampler
+            did: ``"none"``; ``"truncate"`` weighs each token by the ratio of the two, up to
+            ``mismatch_cap``; ``"mask"`` leaves out tokens whose ratio is above that. Both cost a forward
+            pass more, and ratios are then against the trainer's probabilities.
+        mismatch_cap: the greatest weight.
         temperature: of the sampling in rollouts.
         max_new_tokens: most tokens of one completion.
         max_context: most tokens of a conversation; the model's own limit if None.
@@ -80,12 +87,16 @@ class TrainingConfig:
     groups_per_iteration: int = 8
     group_size: int = 8
     epochs: int = 1
+    minibatches: int = 1
     learning_rate: float = 2e-4
     schedule: Literal["constant", "linear", "cosine"] = "linear"
     warmup_iterations: int = 0
+    critic_learning_rate: float | None = None
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
     micro_batch_tokens: int = 8192
+    mismatch: Literal["none", "truncate", "mask"] = "none"
+    mismatch_cap: float = 2.0
     temperature: float = 1.0
     max_new_tokens: int = 128
     max_context: int | None = None
@@ -110,14 +121,15 @@ class TrainingConfig:
         """
         _refuse_booleans(self)
         for name in (
-            "iterations groups_per_iteration group_size epochs micro_batch_tokens max_new_tokens eval_episodes "
-            "threads workers parallel_episodes"
+            "iterations groups_per_iteration group_size epochs minibatches micro_batch_tokens max_new_tokens "
+            "eval_episodes threads workers parallel_episodes"
         ).split():
             _require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
         for name in ("warmup_iterations", "weight_decay", "eval_every", "save_every"):
             _require(getattr(self, name) >= 0, f"{name} must not be negative, got {getattr(self, name)}")
-        for name in ("learning_rate", "max_grad_norm", "temperature"):
-            _require(0 < getattr(self, name) < math.inf, f"{name} must be positive, got {getattr(self, name)}")
+        for name in ("learning_rate", "critic_learning_rate", "max_grad_norm", "mismatch_cap", "temperature"):
+            value = getattr(self, name)
+            _require(value is None or 0 < value < math.inf, f"{name} must be positive, got {value}")
         _require(
             self.warmup_iterations <= self.iterations,
             f"warmup_iterations must be at most iterations, which is {self.iterations}, got {self.warmup_iterations}",

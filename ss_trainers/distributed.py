@@ -14,16 +14,17 @@ import pickle
 import shutil
 import signal
 import traceback
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.multiprocessing
-from torch import Tensor
+from torch import Tensor, nn
 
 from ss_trainers.backends.models import LoadedModel
+from ss_trainers.critic import ValueNetwork
 from ss_trainers.engine import Engine, EngineSetup
 from ss_trainers.rollout import Episode, Rollouts
 from ss_trainers.types import BatchCounts, LossOutput, TokenBatch
@@ -44,18 +45,21 @@ class Workers:
         setup: what the engines are made of.
         loaded: the model; its memory is shared from now on.
         count: processes, this one included.
+        critic: the network of the critic, for algorithms that need one; its memory is shared, too.
 
     Raises:
         RuntimeError: if there is too little shared memory for the model.
     """
 
-    def __init__(self, setup: EngineSetup, loaded: LoadedModel, count: int) -> None:
-        self.engine = Engine(setup, loaded)
+    def __init__(self, setup: EngineSetup, loaded: LoadedModel, count: int, critic: ValueNetwork | None = None) -> None:
+        self.engine = Engine(setup, loaded, critic)
         self._helpers: list[_Helper] = []
         if count > 1:
-            _check_shared_memory(loaded, count)
-            loaded.model.share_memory()
-            self._helpers = [_Helper(setup, loaded, self.engine) for _ in range(count - 1)]
+            networks = [loaded.model, *([] if critic is None else [critic])]
+            _check_shared_memory(networks, count)
+            for network in networks:
+                network.share_memory()
+            self._helpers = [_Helper(setup, loaded, critic, self.engine) for _ in range(count - 1)]
 
     def play(self, episodes: Sequence[Episode], temperature: float, seeds: Sequence[int]) -> Rollouts:
         """Plays the episodes; see :meth:`Engine.play`.
@@ -76,14 +80,27 @@ class Workers:
             tuple(error for result in results for error in result.dropped),
         )
 
+    def score(
+        self, micro_batches: Sequence[TokenBatch], temperature: float, wanted: Collection[str]
+    ) -> list[dict[str, Tensor]]:
+        """What is to be known of micro-batches before the update; see :meth:`Engine.score`."""
+        shares = 1 + len(self._helpers)
+        for index, helper in enumerate(self._helpers, 1):
+            helper.ask("score", micro_batches[index::shares], temperature, tuple(wanted))
+        results: list[dict[str, Tensor]] = [{} for _ in micro_batches]
+        results[::shares] = self.engine.score(micro_batches[::shares], temperature, wanted)
+        for index, helper in enumerate(self._helpers, 1):
+            results[index::shares] = helper.answer()
+        return results
+
     def accumulate(
-        self, micro_batches: Sequence[TokenBatch], counts: BatchCounts, temperature: float
+        self, micro_batches: Sequence[TokenBatch], counts: BatchCounts, temperature: float, critic_only: bool = False
     ) -> list[LossOutput]:
         """Adds the gradient of the micro-batches' losses; see :meth:`Engine.accumulate`."""
         shares = 1 + len(self._helpers)
         for index, helper in enumerate(self._helpers, 1):
-            helper.ask("accumulate", micro_batches[index::shares], counts, temperature)
-        outputs = self.engine.accumulate(micro_batches[::shares], counts, temperature)
+            helper.ask("accumulate", micro_batches[index::shares], counts, temperature, critic_only)
+        outputs = self.engine.accumulate(micro_batches[::shares], counts, temperature, critic_only)
         for helper in self._helpers:
             outputs += helper.answer()
             helper.add_gradient(self.engine)
@@ -108,13 +125,15 @@ class Workers:
 class _Helper:
     """Another process, seen from the first one."""
 
-    def __init__(self, setup: EngineSetup, loaded: LoadedModel, engine: Engine) -> None:
+    def __init__(self, setup: EngineSetup, loaded: LoadedModel, critic: ValueNetwork | None, engine: Engine) -> None:
         size = sum(parameter.numel() for parameter in engine.trainable)
         self._gradient = torch.zeros(size)
         self._gradient.share_memory_()  # type: ignore[no-untyped-call]
         context = torch.multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, setup, loaded, self._gradient), daemon=True)
+        self._process = context.Process(
+            target=_serve, args=(theirs, setup, loaded, critic, self._gradient), daemon=True
+        )
         self._process.start()
         theirs.close()
 
@@ -161,11 +180,13 @@ class _Helper:
         )
 
 
-def _serve(connection: Connection, setup: EngineSetup, loaded: LoadedModel, gradient: Tensor) -> None:
+def _serve(
+    connection: Connection, setup: EngineSetup, loaded: LoadedModel, critic: ValueNetwork | None, gradient: Tensor
+) -> None:
     """The life of another process: does what it is asked until the first process is gone."""
     # Ctrl-C reaches every process of the terminal; the first one decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    engine = Engine(setup, loaded)
+    engine = Engine(setup, loaded, critic)
     for parameter, part in _parts(gradient, engine):
         parameter.grad = part
     while True:
@@ -183,13 +204,15 @@ def _serve(connection: Connection, setup: EngineSetup, loaded: LoadedModel, grad
 def _work(engine: Engine, gradient: Tensor, name: str, arguments: Any) -> Any:
     if name == "play":
         return engine.play(*arguments)
+    if name == "score":
+        return engine.score(*arguments)
     if name == "accumulate":
         gradient.zero_()
         return engine.accumulate(*arguments)
     return engine.backend.weights_changed()
 
 
-def _parts(flat: Tensor, engine: Engine) -> list[tuple[torch.nn.Parameter, Tensor]]:
+def _parts(flat: Tensor, engine: Engine) -> list[tuple[nn.Parameter, Tensor]]:
     """Each trainable parameter with its part of a flat buffer."""
     sizes = [parameter.numel() for parameter in engine.trainable]
     return [
@@ -198,11 +221,11 @@ def _parts(flat: Tensor, engine: Engine) -> list[tuple[torch.nn.Parameter, Tenso
     ]
 
 
-def _check_shared_memory(loaded: LoadedModel, count: int) -> None:
+def _check_shared_memory(networks: Sequence[nn.Module], count: int) -> None:
     """Too little of it ends a process without a word, so it is checked beforehand."""
     if not _SHARED_MEMORY.is_dir():
         return
-    parameters = list(loaded.model.parameters())
+    parameters = [parameter for network in networks for parameter in network.parameters()]
     model = sum(parameter.nbytes for parameter in parameters)
     gradient = sum(parameter.nbytes for parameter in parameters if parameter.requires_grad)
     needed, free = model + (count - 1) * gradient, shutil.disk_usage(_SHARED_MEMORY).free

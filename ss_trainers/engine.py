@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import gymnasium as gym
 import torch
@@ -13,33 +13,13 @@ from gymnasium.envs.registration import EnvSpec
 from torch import Tensor, nn
 
 from ss_gym.agents import AgentConfig, Sampling
+from ss_trainers.algorithms.policy_optimization import PolicyOptimization
 from ss_trainers.backends.huggingface import HuggingFaceBackend
 from ss_trainers.backends.models import LoadedModel, load_model
+from ss_trainers.critic import Critic, ValueNetwork, trainable
 from ss_trainers.policy import LanguagePolicy
 from ss_trainers.rollout import Episode, Rollouts, TextEnv, rollout
 from ss_trainers.types import BatchCounts, LossOutput, TokenBatch
-
-
-class Algorithm(Protocol):
-    """What is minimised: ``ss_trainers.algorithms`` has the implementations."""
-
-    @property
-    def config(self) -> Any:
-        """The frozen dataclass of its settings."""
-        ...
-
-    @property
-    def needs_reference(self) -> bool:
-        """Whether ``loss`` reads the batch's ``reference_logprobs``."""
-        ...
-
-    def advantages(self, batch: TokenBatch) -> Tensor:
-        """The advantage of every token of a whole batch: (B, T)."""
-        ...
-
-    def loss(self, batch: TokenBatch, logprobs: Tensor, counts: BatchCounts | None = None) -> LossOutput:
-        """The loss of a micro-batch, normalised by the counts of the whole batch."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -60,7 +40,7 @@ class EngineSetup:
 
     environment: EnvSpec | Callable[[], TextEnv]
     env_kwargs: Mapping[str, Any]
-    algorithm: Algorithm
+    algorithm: PolicyOptimization
     base_model: str
     parallel_episodes: int
     max_new_tokens: int
@@ -75,14 +55,16 @@ class Engine:
     Args:
         setup: what it is made of.
         loaded: the model. Its trainable parameters are those that require gradients.
+        critic: the network of the critic, for algorithms that need one.
     """
 
-    def __init__(self, setup: EngineSetup, loaded: LoadedModel) -> None:
+    def __init__(self, setup: EngineSetup, loaded: LoadedModel, critic: ValueNetwork | None = None) -> None:
         torch.set_num_threads(setup.threads)
         self._setup = setup
         self._device = setup.device
         self.loaded = loaded
         self.policy = LanguagePolicy(loaded.model)
+        self._critic = None if critic is None else Critic(critic)
         config = AgentConfig(loaded.location, max_new_tokens=setup.max_new_tokens, device=setup.device)
         self.backend = HuggingFaceBackend(loaded.location, config, loaded, setup.max_context)
         self._environments: list[TextEnv] = []
@@ -90,8 +72,9 @@ class Engine:
 
     @property
     def trainable(self) -> list[nn.Parameter]:
-        """The parameters that are trained, in the model's order."""
-        return [parameter for parameter in self.loaded.model.parameters() if parameter.requires_grad]
+        """The parameters that are trained, in the model's order, and the critic's."""
+        policy = [parameter for parameter in self.loaded.model.parameters() if parameter.requires_grad]
+        return policy + trainable(self._critic.network if self._critic is not None else None)
 
     def play(self, episodes: Sequence[Episode], temperature: float, seed: int) -> Rollouts:
         """Plays the episodes.
@@ -109,24 +92,57 @@ class Engine:
         self.backend.set_sampling(Sampling(self._setup.max_new_tokens, temperature))
         return rollout(self.backend, self._environments, episodes)
 
+    @torch.no_grad()
+    def score(
+        self, micro_batches: Sequence[TokenBatch], temperature: float, wanted: Collection[str]
+    ) -> list[dict[str, Tensor]]:
+        """What is to be known of micro-batches before the update.
+
+        Args:
+            micro_batches: rows to score.
+            temperature: the one that was sampled with.
+            wanted: names of fields: ``old_logprobs``, ``reference_logprobs``, ``values``.
+
+        Returns:
+            for each micro-batch the fields, float (B, T) each, on the processor.
+        """
+        return [
+            {name: self._score(name, batch, temperature).cpu() for name in wanted}
+            for batch in (batch.to(self._device) for batch in micro_batches)
+        ]
+
+    def _score(self, name: str, batch: TokenBatch, temperature: float) -> Tensor:
+        if name == "old_logprobs":
+            return self.policy.logprobs(batch, temperature)
+        if name == "values":
+            assert self._critic is not None
+            return self._critic.values(batch)
+        assert self._reference is not None
+        with self._without_adapters():
+            return self._reference.logprobs(batch, temperature)
+
     def accumulate(
-        self, micro_batches: Sequence[TokenBatch], counts: BatchCounts, temperature: float
+        self, micro_batches: Sequence[TokenBatch], counts: BatchCounts, temperature: float, critic_only: bool = False
     ) -> list[LossOutput]:
         """Adds the gradient of the micro-batches' losses to that of the parameters.
 
         Args:
-            micro_batches: with advantages.
+            micro_batches: prepared by the algorithm.
             counts: of the whole batch that they were cut from.
             temperature: the one that was sampled with.
+            critic_only: leave the policy as it is.
         """
         outputs = []
         batches = [batch.to(self._device) for batch in micro_batches]
-        with self.policy.prompt_encoded_once(batches):
+        with ExitStack() as prompts:
+            if not critic_only:
+                prompts.enter_context(self.policy.prompt_encoded_once(batches))
+            if self._critic is not None:
+                prompts.enter_context(self._critic.prompt_encoded_once(batches))
             for batch in batches:
-                if self._reference is not None:
-                    with torch.no_grad(), self._without_adapters():
-                        batch = replace(batch, reference_logprobs=self._reference.logprobs(batch, temperature))
-                output = self._setup.algorithm.loss(batch, self.policy.logprobs(batch, temperature), counts)
+                logprobs = None if critic_only else self.policy.logprobs(batch, temperature)
+                values = None if self._critic is None else self._critic.values(batch)
+                output = self._setup.algorithm.loss(batch, logprobs, counts, values)
                 output.loss.backward()  # type: ignore[no-untyped-call]
                 outputs.append(replace(output, loss=output.loss.detach()))
         return outputs

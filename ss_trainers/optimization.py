@@ -30,13 +30,33 @@ def trainable_model(loaded: LoadedModel, training: TrainingConfig) -> LoadedMode
     return replace(loaded, model=model)
 
 
-def adamw(parameters: Sequence[nn.Parameter], training: TrainingConfig) -> torch.optim.Optimizer:
-    """AdamW with weight decay on matrices only."""
+def adamw(
+    parameters: Sequence[nn.Parameter], training: TrainingConfig, critic: Sequence[nn.Parameter] = ()
+) -> torch.optim.Optimizer:
+    """AdamW with weight decay on matrices only; the critic's parameters learn at their own rate.
+
+    Args:
+        parameters: the policy's.
+        training: the rates and the decay.
+        critic: the critic's.
+    """
+    factor = (training.critic_learning_rate or training.learning_rate) / training.learning_rate
     groups = [
-        {"params": [value for value in parameters if value.ndim >= 2], "weight_decay": training.weight_decay},
-        {"params": [value for value in parameters if value.ndim < 2], "weight_decay": 0.0},
+        {"params": chosen, "weight_decay": decay, "rate_factor": rate}
+        for values, rate in ((parameters, 1.0), (critic, factor))
+        for chosen, decay in (
+            ([value for value in values if value.ndim >= 2], training.weight_decay),
+            ([value for value in values if value.ndim < 2], 0.0),
+        )
+        if values
     ]
     return torch.optim.AdamW(groups, lr=training.learning_rate, fused=True)
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Sets the policy's rate, and the critic's in its proportion."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group.get("rate_factor", 1.0)
 
 
 def even_share(batch: TokenBatch, training: TrainingConfig) -> int:

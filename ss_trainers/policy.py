@@ -70,10 +70,21 @@ class LanguagePolicy:
         """
         if not temperature > 0:
             raise ValueError(f"temperature must be above 0, not {temperature}")
+        scores = self._score(self.hidden_states(batch), batch.input_ids[batch.action_mask], temperature)
+        return on_action_tokens(scores, batch)
+
+    def hidden_states(self, batch: TokenBatch) -> Tensor:
+        """What the model knows before each action token, differentiable: (N, D) of N action tokens, row by row.
+
+        Args:
+            batch: on the model's device, with at least one row.
+
+        Raises:
+            ValueError: a sequence is longer than the model's context.
+            RuntimeError: as for ``logprobs``.
+        """
         rows, columns = batch.action_mask.nonzero(as_tuple=True)
-        hidden = self._hidden(batch.prefix, batch.input_ids)[rows, columns - 1]
-        scores = self._score(hidden, batch.input_ids[rows, columns], temperature)
-        return scores.new_zeros(batch.action_mask.shape).index_put((rows, columns), scores)
+        return self._hidden(batch.prefix, batch.input_ids)[rows, columns - 1]
 
     @contextmanager
     def prompt_encoded_once(self, micro_batches: Sequence[TokenBatch]) -> Iterator[None]:
@@ -160,6 +171,11 @@ class LanguagePolicy:
         if len(chunks) == 1:
             return chunk_scores(*chunks[0])
         return torch.cat([checkpoint(chunk_scores, states, ids, use_reentrant=False) for states, ids in chunks])
+
+
+def on_action_tokens(values: Tensor, batch: TokenBatch) -> Tensor:
+    """Values (N,) of the action tokens, row by row, where those are: (B, T), 0 elsewhere."""
+    return values.new_zeros(batch.action_mask.shape).index_put(batch.action_mask.nonzero(as_tuple=True), values)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,40 +3,44 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from gymnasium.envs.registration import WrapperSpec
 from rich.console import Console
-from torch import nn
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 
 from ss_gym.agents import AgentConfig, MultiTurnAgent
-from ss_gym.agents.checkpoint import CheckpointError, write_manifest
+from ss_gym.agents.checkpoint import CheckpointError, locate, write_manifest
 from ss_gym.streams import Stream
-from ss_trainers.algorithms.grpo import GRPO, GRPOConfig
-from ss_trainers.backends.models import TINY, lasting_location, load_model, merged, no_progress_bars
+from ss_gym.types import MultiTurnTrajectory
+from ss_trainers.algorithms.policy_optimization import PolicyOptimization
+from ss_trainers.algorithms.registry import make_algorithm
+from ss_trainers.backends.models import lasting_location, load_model, merged, no_progress_bars
 from ss_trainers.checkpoint import TrainerState, read_settings, read_state, replaced_folder, write_state
-from ss_trainers.collate import collate, drop_nonfinite, informative, split_by_length
 from ss_trainers.config import TrainingConfig, config_from_mapping
+from ss_trainers.critic import ValueNetwork, restore, state_of, trainable
 from ss_trainers.distributed import Workers
-from ss_trainers.engine import Algorithm, EngineSetup
+from ss_trainers.engine import EngineSetup
 from ss_trainers.environments import Environment, naming, recalled, wrapped
+from ss_trainers.experience import prepared, token_batch
 from ss_trainers.interruption import undisturbed
-from ss_trainers.metrics import group_metrics, trajectory_metrics
-from ss_trainers.optimization import adamw, even_share, trainable_model
+from ss_trainers.metrics import trajectory_metrics
+from ss_trainers.optimization import adamw, trainable_model
 from ss_trainers.reporter import Reporter
-from ss_trainers.rollout import Episode, EpisodesFailedError, Rollouts
-from ss_trainers.types import BatchCounts, TokenBatch, merge_metrics
+from ss_trainers.rollout import Episode, Rollouts
+from ss_trainers.sampling import sample
+from ss_trainers.types import TokenBatch
+from ss_trainers.update import Updater
 
 _LOGGER = logging.getLogger(__name__)
 
-# A shared prompt is attended to under a mask, which costs more than repeating a short one.
-_MIN_PREFIX = 64
+_CRITIC = "critic.safetensors"
 
 
 class Trainer:
@@ -76,7 +80,7 @@ class Trainer:
         self,
         env: Environment,
         model: str,
-        algorithm: Algorithm,
+        algorithm: PolicyOptimization,
         training: TrainingConfig | None = None,
         *,
         env_kwargs: Mapping[str, Any] | None = None,
@@ -99,9 +103,13 @@ class Trainer:
         loaded = merged(load_model(model, device)) if resume_from is None else load_model(str(resume_from), device)
         self._loaded = trainable_model(loaded, self.training)
         self._parameters = [parameter for parameter in self._loaded.model.parameters() if parameter.requires_grad]
-        self._optimizer = adamw(self._parameters, self.training)
+        # Adapters or not, a critic is a model of its own: the one that training began with.
+        self._critic = ValueNetwork(merged(load_model(model, device)).model) if algorithm.needs_critic else None
+        critic = trainable(self._critic)
+        self._optimizer = adamw(self._parameters, self.training, critic)
+        self._updater = Updater(self.training, self._optimizer, self._parameters, critic)
         if state is not None:
-            self._restore_optimizer(state, str(resume_from))
+            self._take_up(state, str(resume_from))
 
     def step(self) -> dict[str, float]:
         """Runs one iteration.
@@ -118,27 +126,31 @@ class Trainer:
     def _step(self, held: ExitStack) -> dict[str, float]:
         """Runs one iteration; from the first change of the weights on, Ctrl-C waits for ``held`` to be closed."""
         config, start = self.training, time.perf_counter()
-        rollouts = self._play(self._training_episodes(), config.temperature, "train")
-        if rollouts.dropped and not rollouts.trajectories:
-            raise EpisodesFailedError(
-                f"the environment raised in all {len(rollouts.dropped)} episodes of iteration {self.iteration + 1}, "
-                f"the first: {rollouts.dropped[0]}"
-            )
+        taken = sample(
+            self.iteration,
+            config,
+            self.algorithm,
+            lambda episodes, purpose: self._play(episodes, config.temperature, purpose),
+        )
         played = time.perf_counter()
-        metrics = trajectory_metrics(rollouts.trajectories)
-        metrics["dropped_episodes"] = float(len(rollouts.dropped))
-        batch = self._batch(rollouts, metrics)
+        metrics = trajectory_metrics(taken.played.trajectories)
+        metrics["dropped_episodes"] = float(len(taken.played.dropped))
+        if self.algorithm.sampling_rounds > 1:
+            metrics["sampling_rounds"] = float(taken.rounds)
+        batch = self._batch(taken.kept, metrics)
         metrics["learning_rate"] = config.learning_rate_at(self.iteration)
         if batch is None:
             _LOGGER.warning(
                 "iteration %d has nothing to learn from: no attempts are left, or none that differ", self.iteration + 1
             )
             held.enter_context(undisturbed())
-            self.iteration += 1
         else:
-            self._update(batch, metrics, held)
+            critic_only = self.iteration < self.algorithm.critic_iterations
+            metrics |= self._updater.update(batch, self._running(), self.iteration, held, critic_only)
+        self.algorithm.observe(metrics)
+        self.iteration += 1
         updated = time.perf_counter()
-        generated = metrics.get("tokens", 0.0) * len(rollouts.trajectories)
+        generated = metrics.get("tokens", 0.0) * len(taken.played.trajectories)
         metrics["seconds/rollout"], metrics["seconds/update"] = played - start, updated - played
         metrics["tokens_per_second/rollout"] = generated / (played - start)
         if batch is not None:
@@ -220,12 +232,14 @@ class Trainer:
             CheckpointError: if it cannot be written; what was there before is intact.
         """
         config = self.training
-        state = TrainerState(self.iteration, self._settings(), self._optimizer.state_dict())
+        state = TrainerState(
+            self.iteration, self._settings(), self._optimizer.state_dict(), dict(self.algorithm.state())
+        )
         agent = AgentConfig(
             self._base_model, max_new_tokens=config.max_new_tokens, temperature=config.temperature, seed=config.seed
         )
         provenance = {
-            "algorithm": type(self.algorithm).__name__,
+            "algorithm": self.algorithm.name,
             "base_model": self._base_model,
             "iteration": self.iteration,
             "training": self._settings(),
@@ -233,6 +247,8 @@ class Trainer:
         with undisturbed(), no_progress_bars(), replaced_folder(folder) as partial:
             self._loaded.model.save_pretrained(partial)  # type: ignore[operator]
             self._loaded.tokenizer.save_pretrained(partial)
+            if self._critic is not None:
+                save_file(state_of(self._critic), partial / _CRITIC)
             write_state(partial, state)
             write_manifest(partial, agent, provenance)
 
@@ -264,7 +280,7 @@ class Trainer:
                 device=config.device,
                 threads=config.threads,
             )
-            self._workers = Workers(setup, self._loaded, config.workers)
+            self._workers = Workers(setup, self._loaded, config.workers, self._critic)
         return self._workers
 
     def _play(self, episodes: Sequence[Episode], temperature: float, purpose: str) -> Rollouts:
@@ -273,56 +289,20 @@ class Trainer:
         seeds = [noise.bits() >> 1 for _ in range(self.training.workers)]
         return self._running().play(episodes, temperature, seeds)
 
-    def _training_episodes(self) -> list[Episode]:
-        config = self.training
-        scenarios = Stream(config.seed, "scenario", self.iteration)
-        return [
-            Episode(seed, config.train_options, group)
-            for group in range(config.groups_per_iteration)
-            for seed in [scenarios.below(2**31)] * config.group_size
-        ]
+    def _batch(self, trajectories: Sequence[MultiTurnTrajectory], metrics: dict[str, float]) -> TokenBatch | None:
+        """What is trained on; None if there is nothing to learn from."""
+        batch = token_batch(trajectories, metrics)
+        return batch and prepared(batch, self.algorithm, self._running(), self.training, metrics)
 
-    def _batch(self, rollouts: Rollouts, metrics: dict[str, float]) -> TokenBatch | None:
-        """The episodes as tokens, with advantages; None if none is left to learn from."""
-        if not rollouts.trajectories:
-            return None
-        batch, nonfinite = drop_nonfinite(collate(rollouts.trajectories, min_prefix=_MIN_PREFIX))
-        metrics["nonfinite_episodes"] = float(nonfinite)
-        if not len(batch):
-            return None
-        metrics |= group_metrics(batch.returns, batch.group_ids)
-        batch = replace(batch, advantages=self.algorithm.advantages(batch))
-        if not self.algorithm.needs_reference:
-            batch = informative(batch)
-        return batch if len(batch) else None
-
-    def _update(self, batch: TokenBatch, metrics: dict[str, float], held: ExitStack) -> None:
-        """Takes the iteration's optimizer steps."""
-        config, workers, counts = self.training, self._running(), BatchCounts.of(batch)
-        micro_batches = split_by_length(batch, even_share(batch, config))
-        for group in self._optimizer.param_groups:
-            group["lr"] = metrics["learning_rate"]
-        for epoch in range(config.epochs):
-            self._optimizer.zero_grad()
-            outputs = workers.accumulate(micro_batches, counts, config.temperature)
-            norm = float(nn.utils.clip_grad_norm_(self._parameters, config.max_grad_norm))
-            if not math.isfinite(norm):
-                raise FloatingPointError(
-                    f"the gradient of iteration {self.iteration + 1} is not finite; lower the learning rate"
-                )
-            metrics |= merge_metrics(outputs) | {"gradient_norm": norm}
-            if epoch == 0:
-                # From here to the end of the iteration the weights belong to no checkpoint.
-                held.enter_context(undisturbed())
-            self._optimizer.step()
-        workers.weights_changed()
-        self.iteration += 1
-
-    def _restore_optimizer(self, state: TrainerState, folder: str) -> None:
+    def _take_up(self, state: TrainerState, folder: str) -> None:
+        """The optimizer, the critic and the algorithm as a checkpoint has them."""
         try:
             self._optimizer.load_state_dict(dict(state.optimizer))
-        except (ValueError, KeyError) as error:
-            raise CheckpointError(f"the optimizer's state in '{folder}' does not fit the model: {error}") from error
+            if self._critic is not None:
+                restore(self._critic, load_file(locate(folder) / _CRITIC, self.training.device))
+            self.algorithm.restore(state.algorithm)
+        except (OSError, SafetensorError, ValueError, KeyError) as error:
+            raise CheckpointError(f"the training state in '{folder}' does not fit: {error!r:.300}") from error
 
     @contextmanager
     def _all_or_nothing(self) -> Iterator[None]:
@@ -337,49 +317,10 @@ class Trainer:
         return {
             **self._env_settings,
             "model": self._base_model,
-            "algorithm": type(self.algorithm).__name__,
+            "algorithm": self.algorithm.name,
             "config": asdict(self.algorithm.config),
             "training": asdict(self.training),
         }
-
-
-class GRPOTrainer(Trainer):
-    """Trains with group-relative policy optimisation; see :class:`Trainer`.
-
-    Args:
-        env: any Gymnasium environment whose observations and actions are strings.
-        model: what to train.
-        config: the loss.
-        training: the engine's settings.
-        env_kwargs: keyword arguments of the environment, for an id or a spec.
-        env_wrappers: what is put around the environment of an id or a spec, outside the spec's own
-            wrappers; checkpoints name those of Gymnasium and this package.
-        console: where the progress bar is drawn; none if None.
-        resume_from: a checkpoint to go on from.
-    """
-
-    def __init__(
-        self,
-        env: Environment,
-        model: str = TINY,
-        config: GRPOConfig | None = None,
-        training: TrainingConfig | None = None,
-        *,
-        env_kwargs: Mapping[str, Any] | None = None,
-        env_wrappers: Sequence[WrapperSpec] = (),
-        console: Console | None = None,
-        resume_from: str | Path | None = None,
-    ) -> None:
-        super().__init__(
-            env,
-            model,
-            GRPO(config),
-            training,
-            env_kwargs=env_kwargs,
-            env_wrappers=env_wrappers,
-            console=console,
-            resume_from=resume_from,
-        )
 
     @classmethod
     def resume(
@@ -389,7 +330,7 @@ class GRPOTrainer(Trainer):
         env: Environment | None = None,
         training: Mapping[str, Any] | None = None,
         console: Console | None = None,
-    ) -> GRPOTrainer:
+    ) -> Self:
         """The trainer that saved a checkpoint, as it was then.
 
         Args:
@@ -402,23 +343,27 @@ class GRPOTrainer(Trainer):
 
         Raises:
             CheckpointError: if the checkpoint is missing, damaged or another algorithm's, or its
-                environment is not known here and ``env`` is not given.
+                environment or algorithm is not known here and ``env`` is not given.
             ValueError: if ``training`` has an unknown or wrong setting.
         """
         settings = read_settings(folder)
-        if settings["algorithm"] != GRPO.__name__:
-            raise CheckpointError(f"the checkpoint '{folder}' was made by {settings['algorithm']}, not by GRPO")
         try:
             env, env_kwargs, env_wrappers = recalled(settings, env)
+            # Older checkpoints have the name of the class.
+            algorithm = make_algorithm(settings["algorithm"].lower(), settings["config"])
         except ValueError as error:
             raise CheckpointError(f"the checkpoint '{folder}' can't be resumed: {error}") from error
-        return cls(
+        return cls._resumed(
             env,
             settings["model"],
-            config_from_mapping(GRPOConfig, settings["config"]),
+            algorithm,
             config_from_mapping(TrainingConfig, {**settings["training"], **(training or {})}),
             env_kwargs=env_kwargs,
             env_wrappers=env_wrappers,
             console=console,
             resume_from=folder,
         )
+
+    @classmethod
+    def _resumed(cls, env: Environment, model: str, algorithm: PolicyOptimization, *rest: Any, **options: Any) -> Self:
+        return cls(env, model, algorithm, *rest, **options)

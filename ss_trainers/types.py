@@ -21,6 +21,10 @@ _TOKEN_FIELDS = (
     "advantages",
     "old_logprobs",
     "reference_logprobs",
+    "importance_weights",
+    "values",
+    "value_targets",
+    "value_mask",
 )
 
 
@@ -44,10 +48,18 @@ class TokenBatch:
         returns: float64 (B,); undiscounted return of the trajectory.
         group_ids: int64 (B,); rows with the same id are attempts at the same scenario.
         prefix: int64 (P,); prompt ids that all rows begin with, P = 0 if there are none.
-        advantages: float (B, T); set by the trainer before the batch is split.
+        successes: bool (B,); whether the task was done, where the environment has that notion.
+        advantages: float (B, T); set by the algorithm before the batch is split.
         old_logprobs: float (B, T); log-probabilities at the start of the update, where they are
             not the behaviour policy's.
         reference_logprobs: float (B, T); log-probabilities under the reference policy.
+        importance_weights: float (B, T); of tokens that the sampler saw with another probability
+            than the trainer.
+        values: float (B, T); the critic's, at the start of the update, of the state before each
+            action token.
+        value_targets: float (B, T); what the critic should have said.
+        value_mask: bool (B, T); where it is trained to.
+        log_expectations: float (B,); see ``ss_trainers.functional.ratios.log_group_expectation``.
     """
 
     input_ids: Tensor
@@ -59,9 +71,27 @@ class TokenBatch:
     returns: Tensor
     group_ids: Tensor
     prefix: Tensor
+    successes: Tensor | None = None
     advantages: Tensor | None = None
     old_logprobs: Tensor | None = None
     reference_logprobs: Tensor | None = None
+    importance_weights: Tensor | None = None
+    values: Tensor | None = None
+    value_targets: Tensor | None = None
+    value_mask: Tensor | None = None
+    log_expectations: Tensor | None = None
+
+    @property
+    def initial_logprobs(self) -> Tensor:
+        """Float (B, T); what ratios are against: ``old_logprobs`` if they are there, else the sampler's."""
+        return self.behavior_logprobs if self.old_logprobs is None else self.old_logprobs
+
+    @property
+    def turn_mask(self) -> Tensor:
+        """Bool (B, K); which turns a row has."""
+        turns = torch.arange(self.turn_rewards.shape[1], device=self.turn_ids.device)
+        last = self.turn_ids.amax(1) if self.turn_ids.shape[1] else turns.new_full((len(self),), -1)
+        return turns <= last[:, None]
 
     def __len__(self) -> int:
         """Number of sequences, B."""
@@ -98,18 +128,31 @@ class BatchCounts:
         tokens: action tokens.
         sequences: rows with at least one action token.
         rows: all rows.
+        values: tokens whose value the critic is trained to foresee.
+        successful_tokens: action tokens of rows in which the task was done.
     """
 
     tokens: float
     sequences: float
     rows: float
+    values: float = 1.0
+    successful_tokens: float = 1.0
 
     @classmethod
     def of(cls, batch: TokenBatch) -> BatchCounts:
         """Counts of a whole batch, each at least 1 so that an empty batch has loss 0."""
-        tokens = float(batch.action_mask.sum())
-        sequences = float(batch.action_mask.any(-1).sum())
-        return cls(tokens=max(1.0, tokens), sequences=max(1.0, sequences), rows=max(1.0, float(len(batch))))
+        mask, successes = batch.action_mask, batch.successes
+
+        def count(where: Tensor | None) -> float:
+            return 1.0 if where is None else max(1.0, float(where.sum()))
+
+        return cls(
+            tokens=count(mask),
+            sequences=count(mask.any(-1)),
+            rows=max(1.0, float(len(batch))),
+            values=count(batch.value_mask),
+            successful_tokens=count(None if successes is None else mask & successes[:, None]),
+        )
 
 
 @dataclass(frozen=True, slots=True)

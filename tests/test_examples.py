@@ -6,16 +6,12 @@ import json
 import subprocess
 import sys
 from argparse import Namespace
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
 from ss_gym.agents.checkpoint import read_manifest
-from ss_gym.types import ConversationTurn, MultiTurnTrajectory
-from ss_trainers.algorithms.grpo import GRPO
-from ss_trainers.collate import collate
+from ss_gym.types import ConversationTurn
 
 EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
 
@@ -81,22 +77,6 @@ def test_a_control_with_shuffled_rewards_runs_in_two_processes(monkeypatch: pyte
     cell = refund_study.run_shuffled(0, Namespace(iterations=2, episodes=2))
     assert len(cell["curve"]) == 2 and cell["minutes"] > 0
     assert set(cell["success"]["after"]) == {name for name, _, _ in refund_study.MEASURED}
-
-
-def test_shuffled_returns_are_the_same_returns_in_another_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(EXAMPLES))
-    import refund_study
-
-    returns = torch.arange(8.0)
-    turns = (ConversationTurn("assistant", "", token_ids=(1,), logprobs=(0.0,)),)
-    batch = collate([MultiTurnTrajectory(turns, prompt_ids=(5,), group_id=number // 4) for number in range(8)])
-    batch = replace(batch, returns=returns)
-    plain = GRPO(refund_study.LOSS).advantages(batch)[:, -1]
-    first, second = (refund_study.ShuffledGRPO(1), refund_study.ShuffledGRPO(1))
-    dealt = [first.advantages(batch)[:, -1] for _ in range(3)]
-    assert not any(torch.equal(advantages, plain) for advantages in dealt)
-    assert torch.equal(second.advantages(batch)[:, -1], dealt[0])
-    assert not torch.equal(dealt[0], dealt[1])
 
 
 def test_a_transcript_shows_thoughts_calls_and_what_was_no_call(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +34,10 @@ from ss_baselines.commands.folders import write_whole
 from ss_baselines.tiny.cloning import CloningConfig, batches, optimizers_for, take_step, tensors
 from ss_gym.streams import Stream
 from ss_trainers.algorithms.grpo import GRPO
+from ss_trainers.algorithms.shuffled import Shuffled, ShuffledConfig
 from ss_trainers.backends.models import load_model
 from ss_trainers.chat import ChatFormat
 from ss_trainers.trainer import Trainer
-from ss_trainers.types import TokenBatch
 
 HERE = Path(__file__).parent
 RESULTS = HERE.parent / "results" / "refund_demo.json"
@@ -49,27 +49,6 @@ WORK = Path("outputs/study")
 T_QUANTILES = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}
 
 Cell = dict[str, Any]
-
-
-class ShuffledGRPO(GRPO):
-    """GRPO whose returns are dealt out among the attempts at random.
-
-    Args:
-        seed: of the dealing.
-    """
-
-    def __init__(self, seed: int) -> None:
-        super().__init__(LOSS)
-        self._seed = seed
-        self._dealt = 0
-
-    def advantages(self, batch: TokenBatch) -> torch.Tensor:
-        """The advantages of returns that belong to other attempts."""
-        # A generator of its own for each batch: one that is kept can't be sent to a worker process.
-        generator = torch.Generator().manual_seed(10_000 * self._seed + self._dealt)
-        self._dealt += 1
-        order = torch.randperm(len(batch.returns), generator=generator)
-        return super().advantages(replace(batch, returns=batch.returns[order]))
 
 
 def main() -> None:
@@ -115,7 +94,14 @@ def run_grpo(seed: int, options: argparse.Namespace) -> Cell:
 def run_shuffled(seed: int, options: argparse.Namespace) -> Cell:
     """The same training with rewards that mean nothing."""
     settings = training(seed, options.iterations)
-    trainer = Trainer(ENV_ID, "tiny", ShuffledGRPO(seed), settings, env_kwargs=PROMPT, console=CONSOLE)
+    trainer = Trainer(
+        ENV_ID,
+        "tiny",
+        Shuffled(ShuffledConfig("grpo", asdict(LOSS), seed)),
+        settings,
+        env_kwargs=PROMPT,
+        console=CONSOLE,
+    )
     started = time.perf_counter()
     curve = [trainer.step()["success"] for _ in range(options.iterations)]
     minutes = (time.perf_counter() - started) / 60

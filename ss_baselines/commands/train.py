@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, is_dataclass, replace
-from difflib import get_close_matches
-from importlib.metadata import entry_points
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 import yaml
 from gymnasium.envs.registration import WrapperSpec
@@ -19,12 +17,13 @@ from ss_baselines.commands.envs import environment_keywords, make_environment
 from ss_baselines.commands.folders import check_folder
 from ss_baselines.commands.library_logs import held_back
 from ss_gym.wrappers import WeightedReward
+from ss_trainers.algorithms.registry import algorithm_class
 from ss_trainers.backends.models import lasting_location
 from ss_trainers.checkpoint import read_settings
 from ss_trainers.config import TrainingConfig, config_from_mapping, read_yaml
 from ss_trainers.environments import wrappers_in
+from ss_trainers.trainer import Trainer
 
-ALGORITHMS = "ss_trainers.algorithms"
 DEFAULT_WEIGHT = "default"  # the weight of the reward terms that are not named
 _STUB_EPISODES = 8
 
@@ -39,7 +38,7 @@ class RunSettings:
             was trained with by default.
         reward_weights: weight of each reward term by name, and of the others as ``default``; 1 where
             nothing is said.
-        algorithm: the trainer, by its name among the entry points of ``ss_trainers.algorithms``.
+        algorithm: its name in ``ss_trainers.algorithms.registry``, or among the entry points of other packages.
         model: what to train.
         config: the algorithm's own settings, by name.
         training: the engine's settings, by name; see ``TrainingConfig``.
@@ -121,13 +120,13 @@ def _started(options: TrainOptions, console: Console) -> Any:
     """The trainer of a new run; None for a dry run."""
     source = str(options.config_file or "")
     settings = _settings(options)
-    trainer_class = _trainer_class(settings.algorithm)
-    algorithm = config_from_mapping(_config_class(trainer_class), settings.config, source)
+    chosen: Any = algorithm_class(settings.algorithm)
+    config = config_from_mapping(chosen.config_class, settings.config, source)
     training = config_from_mapping(TrainingConfig, settings.training, source)
     wrappers = _wrappers(settings)
     model = trained_model(settings.model)
     if options.dry_run:
-        complete = replace(settings, config=asdict(algorithm), training=asdict(training))
+        complete = replace(settings, config=asdict(config), training=asdict(training))
         # By way of JSON, which turns tuples into the lists that YAML knows.
         plain = json.loads(json.dumps(asdict(complete)))
         Console().print(yaml.safe_dump(plain, sort_keys=False), markup=False, highlight=False, soft_wrap=True, end="")
@@ -141,15 +140,14 @@ def _started(options: TrainOptions, console: Console) -> Any:
         )
     check_folder(Path(training.output_dir))
     with held_back():
-        return trainer_class(
+        return Trainer(
             settings.env,
             model,
-            algorithm,
+            chosen(config),
             training,
             env_kwargs=settings.env_kwargs,
+            env_wrappers=wrappers,
             console=console,
-            # Only what is needed: an algorithm of somebody else may not know them.
-            **({"env_wrappers": wrappers} if wrappers else {}),
         )
 
 
@@ -179,12 +177,14 @@ def _resumed(options: TrainOptions, console: Console) -> Any:
     run_folder = options.save or (folder.parent if folder.name == CHECKPOINT else folder)
     if folder.is_dir():  # if not, that is what there is to tell
         check_folder(run_folder)
-    trainer_class = _trainer_class(options.algorithm or file.algorithm)
+    algorithm = options.algorithm or values.get("algorithm")
+    if algorithm and folder.is_dir() and read_settings(folder)["algorithm"].lower() != algorithm:
+        raise ValueError(_differs("algorithm", folder, source))
     env = options.env or values.get("env")
     if env and read_settings(folder)["env"] != env:
         raise ValueError(_differs("env", folder, source))
     with held_back():
-        trainer = trainer_class.resume(
+        trainer = Trainer.resume(
             folder, env=env, training={**file.training, "output_dir": str(run_folder)}, console=console
         )
     _check_same(values, folder, source)
@@ -250,23 +250,3 @@ def _settings(options: TrainOptions) -> RunSettings:
         },
         training={**settings.training, **saved},
     )
-
-
-def _trainer_class(name: str) -> Any:
-    """The trainer of that name.
-
-    Raises:
-        ValueError: if no installed package has one.
-    """
-    installed = {entry.name: entry for entry in entry_points(group=ALGORITHMS)}
-    if name not in installed:
-        near = get_close_matches(name, installed, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"installed: {', '.join(sorted(installed))}"
-        raise ValueError(f"no algorithm '{name}'; {hint}")
-    return installed[name].load()
-
-
-def _config_class(trainer_class: Any) -> type[Any]:
-    """The dataclass that the trainer takes as ``config``, from its signature."""
-    hint = get_type_hints(trainer_class.__init__)["config"]
-    return next(kind for kind in (hint, *get_args(hint)) if isinstance(kind, type) and is_dataclass(kind))

@@ -9,11 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
-from torch import Tensor
-
-from ss_trainers.functional import advantages, aggregation, divergences, ratios, surrogates
-from ss_trainers.types import BatchCounts, LossOutput, TokenBatch
+from ss_trainers.algorithms.checks import require_choice, require_max_length, require_not_negative
+from ss_trainers.algorithms.parts import (
+    AGGREGATIONS,
+    ESTIMATORS,
+    Aggregate,
+    Aggregation,
+    Clip,
+    GroupRelative,
+    ReferencePenalty,
+)
+from ss_trainers.algorithms.policy_optimization import PolicyOptimization
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +35,9 @@ class GRPOConfig:
             penalties of a hundredth for length; without a floor they would be unit advantages in
             a group of successes.
         aggregation: how token losses become one number: ``"token_mean"`` (every token of the batch
-            weighs the same), ``"sequence_mean"`` (every sequence does, as in the paper) or
-            ``"constant"`` (divide by B * max_length).
+            weighs the same), ``"sequence_mean"`` (every sequence does, as in the paper),
+            ``"sequence_sum"`` (sequences weigh by their length) or ``"constant"`` (divide by
+            B * max_length).
         max_length: the constant of ``"constant"``, in tokens.
         kl_coefficient: weight of the KL term against the reference policy; 0 leaves it out.
         kl_estimator: ``"k3"`` as in the paper, or ``"k2"``, whose gradient is that of
@@ -42,28 +49,16 @@ class GRPOConfig:
     advantage_scale: Literal["std", "none"] = "std"
     unbiased_std: bool = False
     std_floor: float = 0.1
-    aggregation: Literal["token_mean", "sequence_mean", "constant"] = "token_mean"
+    aggregation: Aggregation = "token_mean"
     max_length: int | None = None
     kl_coefficient: float = 0.0
     kl_estimator: Literal["k2", "k3"] = "k3"
 
     def __post_init__(self) -> None:
         """Refuse settings that no run could mean."""
-        choices = {
-            "advantage_scale": ("std", "none"),
-            "aggregation": ("token_mean", "sequence_mean", "constant"),
-            "kl_estimator": ("k2", "k3"),
-        }
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"GRPOConfig.{name} must be one of {allowed}, not {getattr(self, name)!r}")
-        if (self.aggregation == "constant") != (self.max_length is not None):
-            raise ValueError('GRPOConfig.max_length belongs to aggregation="constant": give both or neither')
-        if self.max_length is not None and self.max_length < 1:
-            raise ValueError(f"GRPOConfig.max_length must be at least 1 token, not {self.max_length}")
-        for name in ("clip_low", "clip_high", "std_floor", "kl_coefficient"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"GRPOConfig.{name} must not be negative, but is {getattr(self, name)}")
+        require_choice(self, advantage_scale=("std", "none"), aggregation=AGGREGATIONS, kl_estimator=ESTIMATORS)
+        require_max_length(self)
+        require_not_negative(self, "clip_low", "clip_high", "std_floor", "kl_coefficient")
 
     @classmethod
     def dr_grpo(cls, max_length: int) -> GRPOConfig:
@@ -75,92 +70,22 @@ class GRPOConfig:
         return cls(advantage_scale="none", aggregation="constant", max_length=max_length)
 
 
-class GRPO:
+class GRPO(PolicyOptimization):
     """Group-relative policy optimisation.
 
-    ``advantages`` needs whole groups, so it is called on the whole batch; ``loss`` is called on
-    micro-batches and their results add up.
+    Args:
+        config: the loss.
     """
 
+    name = "grpo"
+    config_class = GRPOConfig
+
     def __init__(self, config: GRPOConfig | None = None) -> None:
-        self.config = config or GRPOConfig()
-
-    @property
-    def needs_reference(self) -> bool:
-        """Whether ``loss`` reads ``batch.reference_logprobs``."""
-        return self.config.kl_coefficient > 0
-
-    def advantages(self, batch: TokenBatch) -> Tensor:
-        """The group-relative advantage of each row on its action tokens: (B, T), 0 elsewhere."""
-        config = self.config
-        relative = advantages.group_relative(
-            batch.returns, batch.group_ids, config.advantage_scale, config.unbiased_std, config.std_floor
+        config = config or GRPOConfig()
+        super().__init__(
+            config,
+            advantage=GroupRelative(config.advantage_scale, config.unbiased_std, config.std_floor),
+            surrogate=Clip(config.clip_low, config.clip_high),
+            aggregate=Aggregate(config.aggregation, config.max_length),
+            penalty=ReferencePenalty(config.kl_coefficient, config.kl_estimator),
         )
-        return relative.to(batch.behavior_logprobs.dtype)[:, None] * batch.action_mask
-
-    def loss(self, batch: TokenBatch, logprobs: Tensor, counts: BatchCounts | None = None) -> LossOutput:
-        """The loss of a micro-batch, normalised by the counts of the whole batch.
-
-        Args:
-            batch: with ``advantages``; ratios are against ``old_logprobs`` where the batch has
-                them, against ``behavior_logprobs`` otherwise.
-            logprobs: float (B, T), differentiable, at the temperature that was sampled with.
-            counts: of the batch that this one was cut from; None if it was not cut.
-
-        Raises:
-            ValueError: the batch lacks advantages, or reference log-probabilities that the KL
-                term needs.
-        """
-        config, mask = self.config, batch.action_mask
-        counts = counts or BatchCounts.of(batch)
-        if batch.advantages is None:
-            raise ValueError("the batch has no advantages: set them with GRPO.advantages on the whole batch")
-        old = batch.behavior_logprobs if batch.old_logprobs is None else batch.old_logprobs
-        ratio = ratios.token_ratio(logprobs, old, mask)
-        objective = surrogates.clipped(ratio, batch.advantages, config.clip_low, config.clip_high)
-        loss = -self._aggregate(objective, mask, counts)
-        metrics = _diagnostics(batch, logprobs, ratio, config, counts)
-        metrics["policy_loss"] = loss.item()
-        if self.needs_reference:
-            divergence = self._divergence(batch, logprobs)
-            loss = loss + config.kl_coefficient * self._aggregate(divergence, mask, counts)
-            metrics["kl"] = aggregation.token_mean(divergence.detach(), mask, counts.tokens).item()
-        return LossOutput(loss=loss, metrics=metrics)
-
-    def _divergence(self, batch: TokenBatch, logprobs: Tensor) -> Tensor:
-        if batch.reference_logprobs is None:
-            raise ValueError("kl_coefficient > 0 needs batch.reference_logprobs: score the batch with the reference")
-        estimator = divergences.k3 if self.config.kl_estimator == "k3" else divergences.k2
-        return estimator(logprobs, batch.reference_logprobs)
-
-    def _aggregate(self, values: Tensor, mask: Tensor, counts: BatchCounts) -> Tensor:
-        if self.config.max_length is not None:
-            return aggregation.constant_length(values, mask, self.config.max_length, counts.rows)
-        if self.config.aggregation == "sequence_mean":
-            return aggregation.sequence_mean_token_mean(values, mask, counts.sequences)
-        return aggregation.token_mean(values, mask, counts.tokens)
-
-
-@torch.no_grad()
-def _diagnostics(
-    batch: TokenBatch, logprobs: Tensor, ratio: Tensor, config: GRPOConfig, counts: BatchCounts
-) -> dict[str, float]:
-    assert batch.advantages is not None
-    mask = batch.action_mask
-    low, high = surrogates.clip_active(ratio, batch.advantages, config.clip_low, config.clip_high)
-
-    def mean(values: Tensor) -> float:
-        return aggregation.token_mean(values, mask, counts.tokens).item()
-
-    figures = {
-        "clip_low": mean(low.to(ratio.dtype)),
-        "clip_high": mean(high.to(ratio.dtype)),
-        # Minus the log-probability of what was sampled: an estimate of the entropy.
-        "entropy": mean(-logprobs),
-        "ratio_mean": mean(ratio),
-        "logprob_difference": mean((logprobs - batch.behavior_logprobs).abs()),
-    }
-    actions = ratio[mask]
-    if len(actions):
-        figures |= {"ratio_max": actions.max().item(), "ratio_min": actions.min().item()}
-    return figures

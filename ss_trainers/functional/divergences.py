@@ -53,3 +53,26 @@ def k3(logprobs: Tensor, reference_logprobs: Tensor) -> Tensor:
     inside = torch.where(difference < -_LIMIT, -_LIMIT, difference)
     beyond = torch.where(difference < -_LIMIT, difference + _LIMIT, 0.0)
     return (-inside).expm1() + inside - math.expm1(_LIMIT) * beyond
+
+
+def adapted_coefficient(coefficient: float, divergence: float, target: float, rate: float = 0.1) -> float:
+    r"""The weight of a divergence after an iteration: more where it was above its target, less where below.
+
+    .. math:: \beta \leftarrow \beta\,\Bigl(1 + K\,\mathrm{clip}\bigl(\tfrac{D}{D^*} - 1, \pm 0.2\bigr)\Bigr)
+
+    Ziegler et al. 2019, arXiv:1909.08593, section 2.2.
+
+    Args:
+        coefficient: beta.
+        divergence: D, nats a token or a sequence.
+        target: the same unit, positive.
+        rate: K.
+
+    Returns:
+        the new beta.
+
+    >>> adapted_coefficient(0.1, 0.06, 0.05), adapted_coefficient(0.1, 0.5, 0.05), adapted_coefficient(0.1, 0.0, 0.05)
+    (0.102, 0.102, 0.098)
+    """
+    error = min(max(divergence / target - 1, -0.2), 0.2)
+    return coefficient * (1 + rate * error)

@@ -9,7 +9,6 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import replace
 from typing import Any, TypeVar
 
 from ss_gym.types import ConversationTurn, MultiTurnTrajectory
@@ -81,7 +80,7 @@ def update(model: str, batch: TokenBatch, device: str = "cpu", clock: Clock = ti
     """Seconds of the forward and backward passes of GRPO over a batch; once before to warm up."""
     network = load_model(model, device).model.requires_grad_(True)
     policy, algorithm, counts = LanguagePolicy(network), GRPO(), BatchCounts.of(batch)
-    batch = replace(batch, advantages=algorithm.advantages(batch)).to(device)
+    batch = algorithm.prepare(batch).to(device)
     parts = split_by_length(batch, TrainingConfig().micro_batch_tokens)
 
     def passes() -> None:

@@ -162,7 +162,7 @@ def loss_and_gradient(setting: Setting) -> Iterator[Row]:
     engine = trainer._running().engine
     for name, share in (("prompt once", True), ("prompt in each row", False)):
         batch = collate(given, share_prefix=share)
-        batch = replace(batch, advantages=GRPO().advantages(batch))
+        batch = GRPO().prepare(batch)
         engine.loaded.model.zero_grad()
         outputs = engine.accumulate(split_by_length(batch, 2048), BatchCounts.of(batch), TEMPERATURE)
         # The terms of the loss may cancel: it is compared with their mean size.

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from ss_gym.types import ConversationTurn, MultiTurnTrajectory
-from ss_trainers.collate import collate, drop_nonfinite, informative, split_by_length
+from ss_trainers.collate import collate, drop_nonfinite, split_by_length
 from tests.ss_trainers.samples import trajectories
 
 USER = ConversationTurn("user", "hello", token_ids=(10, 11))
@@ -125,10 +125,17 @@ def test_a_limit_below_one_token_is_refused():
         split_by_length(collate([LONG]), 0)
 
 
-def test_rows_without_any_advantage_are_left_out_and_the_others_stay_as_they_are():
-    batch = collate([LONG, SHORT, LONG])
-    advantages = batch.action_mask * torch.tensor([[0.5], [0.0], [-0.5]])
-    kept = informative(replace(batch, advantages=advantages))
-    assert kept.group_ids.tolist() == [4, 4]
-    assert torch.equal(kept.advantages, advantages[[0, 2]])
-    assert len(informative(replace(batch, advantages=torch.zeros_like(advantages)))) == 0
+def test_whether_the_task_was_done_is_told_where_all_rows_tell() -> None:
+    told = [replace(LONG, success=True), replace(SHORT, success=False)]
+    assert collate(told).successes.tolist() == [True, False]
+    assert collate([*told, LONG]).successes is None
+
+
+def test_a_turn_without_tokens_is_none_and_what_it_earned_belongs_to_its_neighbour() -> None:
+    said = ConversationTurn("assistant", "", token_ids=(7,), logprobs=(-1.0,), reward=1.0)
+    silent = replace(said, token_ids=(), logprobs=(), reward=0.25)
+    rows = [replace(LONG, turns=turns) for turns in ((silent, said, silent, said), (said, silent), (silent,))]
+    batch = collate(rows)
+    assert batch.turn_rewards.tolist() == [[1.5, 1.0], [1.25, 0.0], [0.0, 0.0]]
+    assert batch.turn_mask.tolist() == [[True, True], [True, False], [False, False]]
+    assert batch.returns.tolist() == [2.5, 1.25, 0.25]

@@ -31,8 +31,8 @@ def folder(tmp_path_factory):
 def unfused(monkeypatch):
     """The fused AdamW knows by name the devices on which it can run."""
 
-    def adamw(parameters, training):
-        return torch.optim.AdamW(parameters, lr=training.learning_rate)
+    def adamw(parameters, training, critic=()):
+        return torch.optim.AdamW([*parameters, *critic], lr=training.learning_rate)
 
     monkeypatch.setattr("ss_trainers.trainer.adamw", adamw)
 

@@ -10,6 +10,7 @@ import torch
 from ss_trainers import GRPOTrainer, TrainingConfig
 from ss_trainers.collate import split_by_length
 from ss_trainers.distributed import WorkerError
+from ss_trainers.sampling import training_episodes
 from ss_trainers.types import BatchCounts
 from tests.ss_trainers.test_trainer import assert_same_weights, weights
 from tests.ss_trainers.tiny_model import save_tiny
@@ -52,7 +53,7 @@ def test_two_processes_train_one_model_and_resume_bit_for_bit(folder, tmp_path):
 def test_the_gradient_of_two_processes_is_that_of_one(folder):
     trainer = GRPOTrainer(ENV, folder, training=TWO)
     workers = trainer._running()
-    batch = trainer._batch(trainer.evaluate(trainer._training_episodes()), {})
+    batch = trainer._batch(trainer.evaluate(training_episodes(0, TWO)).trajectories, {})
     gradients = []
     for engine in (workers, workers.engine):
         for parameter in workers.engine.trainable:

@@ -86,7 +86,7 @@ def ours(model, reference, given, config, share, max_tokens, once):
     batch = collate(given, share_prefix=share, dtype=torch.float64)
     with torch.no_grad():
         anchor = LanguagePolicy(reference).logprobs(batch, TEMPERATURE)
-    batch = replace(batch, advantages=algorithm.advantages(batch), reference_logprobs=anchor)
+    batch = algorithm.prepare(replace(batch, reference_logprobs=anchor))
     counts, parts = BatchCounts.of(batch), split_by_length(batch, max_tokens)
     model.zero_grad()
     outputs = []
@@ -128,7 +128,7 @@ def test_metrics_of_micro_batches_merge_into_those_of_the_batch():
 def test_on_policy_the_gradient_is_that_of_reinforce():
     model, algorithm = llama(), GRPO()
     batch = collate(trajectories(random.Random(5)), dtype=torch.float64)
-    batch = replace(batch, advantages=algorithm.advantages(batch))
+    batch = algorithm.prepare(batch)
     logprobs = LanguagePolicy(model).logprobs(batch)
     output = algorithm.loss(replace(batch, old_logprobs=logprobs.detach()), logprobs)
     (gradient,) = torch.autograd.grad(output.loss, logprobs)
@@ -142,7 +142,7 @@ def test_a_batch_without_actions_has_loss_and_gradient_zero():
         replace(one, turns=tuple(t for t in one.turns if t.role == "user")) for one in trajectories(random.Random(4))
     ]
     batch = collate(given)
-    batch = replace(batch, advantages=algorithm.advantages(batch))
+    batch = algorithm.prepare(batch)
     output = algorithm.loss(batch, LanguagePolicy(model).logprobs(batch))
     output.loss.backward()
     assert output.loss.item() == 0.0
@@ -163,7 +163,7 @@ def test_a_row_without_actions_changes_nothing_but_the_constant_length_mean():
 def test_advantages_are_the_groups_on_action_tokens_and_zero_elsewhere():
     batch = collate(trajectories(random.Random(6)), dtype=torch.float64)
     batch = replace(batch, returns=torch.tensor([1.0, 0, 0, 1, 1, 1], dtype=torch.float64))
-    advantages = GRPO(GRPOConfig(advantage_scale="none")).advantages(batch)
+    advantages = GRPO(GRPOConfig(advantage_scale="none")).prepare(batch).advantages
     expected = torch.tensor([2 / 3, -1 / 3, -1 / 3, 0, 0, 0], dtype=torch.float64)[:, None] * batch.action_mask
     torch.testing.assert_close(advantages, expected)
 

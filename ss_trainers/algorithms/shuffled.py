@@ -1,0 +1,95 @@
+"""A control: any algorithm whose outcomes are dealt out among the attempts at random.
+
+What a run gains with it is not learnt from the reward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ss_trainers.algorithms.policy_optimization import PolicyOptimization
+from ss_trainers.types import BatchCounts, LossOutput, TokenBatch
+
+
+@dataclass(frozen=True, slots=True)
+class ShuffledConfig:
+    """How outcomes are dealt out.
+
+    Attributes:
+        algorithm: the name of the algorithm that is run with them.
+        settings: its config, by name of the setting.
+        seed: of the dealing.
+    """
+
+    algorithm: str = "grpo"
+    settings: dict[str, Any] | None = None
+    seed: int = 0
+
+
+class Shuffled(PolicyOptimization):
+    """Another algorithm, with the outcomes of other attempts.
+
+    Args:
+        config: which algorithm, and how they are dealt out.
+    """
+
+    name = "shuffled"
+    config_class = ShuffledConfig
+
+    def __init__(self, config: ShuffledConfig | None = None) -> None:
+        from ss_trainers.algorithms.registry import make_algorithm
+
+        self.config = config or ShuffledConfig()
+        self._inner = make_algorithm(self.config.algorithm, self.config.settings or {})
+        self._dealt = 0
+        self.needs_critic = self._inner.needs_critic
+        self.critic_iterations = self._inner.critic_iterations
+
+    @property
+    def needs_reference(self) -> bool:
+        """Whether the algorithm does."""
+        return self._inner.needs_reference
+
+    def worth_training(self, batch: TokenBatch) -> Tensor:
+        """As the algorithm has it."""
+        return self._inner.worth_training(batch)
+
+    def prepare(self, batch: TokenBatch) -> TokenBatch:
+        """The batch with outcomes of other attempts, all of them earned by the last turn."""
+        # A generator of its own for each batch: one that is kept can't be sent to a worker process.
+        generator = torch.Generator().manual_seed(10_000 * self.config.seed + self._dealt)
+        self._dealt += 1
+        order = torch.randperm(len(batch), generator=generator).to(batch.returns.device)
+        returns = batch.returns[order]
+        last = (batch.turn_mask.sum(1, keepdim=True) - 1).clamp(min=0)
+        rewards = torch.zeros_like(batch.turn_rewards).scatter(1, last, returns[:, None])
+        successes = None if batch.successes is None else batch.successes[order]
+        return self._inner.prepare(replace(batch, returns=returns, turn_rewards=rewards, successes=successes))
+
+    def loss(
+        self,
+        batch: TokenBatch,
+        logprobs: Tensor | None,
+        counts: BatchCounts | None = None,
+        values: Tensor | None = None,
+    ) -> LossOutput:
+        """The algorithm's."""
+        return self._inner.loss(batch, logprobs, counts, values)
+
+    def observe(self, metrics: Mapping[str, float]) -> None:
+        """Tells the algorithm."""
+        self._inner.observe(metrics)
+
+    def state(self) -> dict[str, float]:
+        """The algorithm's, and how often outcomes were dealt out."""
+        return {**self._inner.state(), "dealt": float(self._dealt)}
+
+    def restore(self, state: Mapping[str, float]) -> None:
+        """Takes up the state of a checkpoint."""
+        self._dealt = int(state["dealt"])
+        self._inner.restore(state)

@@ -1,0 +1,125 @@
+"""From what was played to what is trained on: tokens, scores of the models, and the algorithm's part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from ss_gym.streams import Stream
+from ss_gym.types import MultiTurnTrajectory
+from ss_trainers.algorithms.policy_optimization import PolicyOptimization
+from ss_trainers.collate import collate, drop_nonfinite, rows_by_length
+from ss_trainers.config import TrainingConfig
+from ss_trainers.distributed import Workers
+from ss_trainers.functional import aggregation, divergences, ratios
+from ss_trainers.functional.values import explained_variance
+from ss_trainers.metrics import group_metrics
+from ss_trainers.optimization import even_share
+from ss_trainers.types import TokenBatch
+
+# A shared prompt is attended to under a mask, which costs more than repeating a short one.
+_MIN_PREFIX = 64
+
+
+def token_batch(trajectories: Sequence[MultiTurnTrajectory], metrics: dict[str, float]) -> TokenBatch | None:
+    """Trajectories as tokens, without those whose return is no number; None if none is left.
+
+    Args:
+        trajectories: what was played.
+        metrics: takes up what there is to tell.
+    """
+    if not trajectories:
+        return None
+    batch, nonfinite = drop_nonfinite(collate(trajectories, min_prefix=_MIN_PREFIX))
+    metrics["nonfinite_episodes"] = metrics.get("nonfinite_episodes", 0.0) + nonfinite
+    return batch if len(batch) else None
+
+
+def prepared(
+    batch: TokenBatch,
+    algorithm: PolicyOptimization,
+    workers: Workers,
+    training: TrainingConfig,
+    metrics: dict[str, float],
+) -> TokenBatch | None:
+    """A batch with all that the loss needs; None if there is nothing to learn from.
+
+    Normalisers and figures of the update count the rows that are left, which scales the gradient and
+    leaves its direction.
+
+    Args:
+        batch: whole groups.
+        algorithm: what is minimised.
+        workers: score the batch.
+        training: the engine's settings.
+        metrics: takes up what there is to tell.
+    """
+    metrics |= group_metrics(batch.returns, batch.group_ids)
+    batch = _scored(batch, algorithm, workers, training)
+    if training.mismatch != "none":
+        batch = _weighed(batch, training, metrics)
+    if batch.reference_logprobs is not None:
+        distance = divergences.k1(batch.initial_logprobs, batch.reference_logprobs)
+        metrics["kl_reference"] = aggregation.token_mean(distance, batch.action_mask).item()
+    batch = algorithm.prepare(batch)
+    if batch.values is not None and batch.value_targets is not None and batch.value_mask is not None:
+        explained = explained_variance(batch.values, batch.value_targets, batch.value_mask)
+        metrics["explained_variance"] = explained.item()
+    worth = algorithm.worth_training(batch)
+    if not bool(worth.all()):
+        batch = batch.select(worth.nonzero()[:, 0])
+    return batch if len(batch) else None
+
+
+def minibatches(batch: TokenBatch, count: int, order: Stream) -> list[TokenBatch]:
+    """The batch dealt out at random into so many parts of nearly the same number of rows.
+
+    Args:
+        batch: prepared.
+        count: of parts; fewer if there are fewer rows.
+        order: decides which row is in which part.
+    """
+    if count == 1:
+        return [batch]
+    generator = torch.Generator().manual_seed(order.bits() >> 1)
+    shuffled = torch.randperm(len(batch), generator=generator)
+    return [batch.select(rows.sort().values) for rows in shuffled.tensor_split(min(count, len(batch)))]
+
+
+def _scored(batch: TokenBatch, algorithm: PolicyOptimization, workers: Workers, training: TrainingConfig) -> TokenBatch:
+    """The batch with the log-probabilities and values that are asked for."""
+    asked = {
+        "old_logprobs": training.mismatch != "none",
+        "reference_logprobs": algorithm.needs_reference,
+        "values": algorithm.needs_critic,
+    }
+    wanted = [name for name, needed in asked.items() if needed]
+    if not wanted:
+        return batch
+    parts = rows_by_length(batch, even_share(batch, training))
+    results = workers.score([batch.select(rows) for rows in parts], training.temperature, wanted)
+    fields = {name: torch.zeros_like(batch.behavior_logprobs) for name in wanted}
+    for rows, result in zip(parts, results, strict=True):
+        for name, field in fields.items():
+            _put(field, rows, result[name])
+    return replace(batch, **fields)
+
+
+def _put(field: Tensor, rows: Tensor, part: Tensor) -> None:
+    field[rows, : part.shape[1]] = part.to(field.dtype)
+
+
+def _weighed(batch: TokenBatch, training: TrainingConfig, metrics: dict[str, float]) -> TokenBatch:
+    """The batch with weights for what the sampler saw with another probability than the trainer."""
+    assert batch.old_logprobs is not None
+    given = (batch.old_logprobs, batch.behavior_logprobs, batch.action_mask)
+    if training.mismatch == "truncate":
+        weights = ratios.truncated_importance_weight(*given, cap=training.mismatch_cap)
+    else:
+        weights = ratios.masked_importance_weight(*given, high=training.mismatch_cap)
+    metrics["mismatch_weight"] = aggregation.token_mean(weights, batch.action_mask).item()
+    metrics["effective_sample_share"] = ratios.effective_sample_share(weights, batch.action_mask).item()
+    return replace(batch, importance_weights=weights)

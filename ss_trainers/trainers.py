@@ -1,0 +1,127 @@
+"""A trainer for each algorithm: ``Trainer`` with the algorithm's name in front."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from gymnasium.envs.registration import WrapperSpec
+from rich.console import Console
+
+from ss_gym.agents.checkpoint import CheckpointError
+from ss_trainers.algorithms.policy_optimization import PolicyOptimization
+from ss_trainers.algorithms.registry import algorithm_class
+from ss_trainers.backends.models import TINY
+from ss_trainers.config import TrainingConfig
+from ss_trainers.environments import Environment
+from ss_trainers.trainer import Trainer
+
+
+class _NamedTrainer(Trainer):
+    """Trains with one algorithm; see :class:`Trainer`.
+
+    Args:
+        env: any Gymnasium environment whose observations and actions are strings.
+        model: what to train.
+        config: the algorithm's.
+        training: the engine's settings.
+        env_kwargs: keyword arguments of the environment, for an id or a spec.
+        env_wrappers: what is put around the environment of an id or a spec, outside the spec's own
+            wrappers; checkpoints name those of Gymnasium and this package.
+        console: where the progress bar is drawn; none if None.
+        resume_from: a checkpoint to go on from.
+    """
+
+    algorithm_name: ClassVar[str]
+
+    def __init__(
+        self,
+        env: Environment,
+        model: str = TINY,
+        config: Any = None,
+        training: TrainingConfig | None = None,
+        *,
+        env_kwargs: Mapping[str, Any] | None = None,
+        env_wrappers: Sequence[WrapperSpec] = (),
+        console: Console | None = None,
+        resume_from: str | Path | None = None,
+    ) -> None:
+        chosen: Any = algorithm_class(self.algorithm_name)
+        super().__init__(
+            env,
+            model,
+            chosen(config),
+            training,
+            env_kwargs=env_kwargs,
+            env_wrappers=env_wrappers,
+            console=console,
+            resume_from=resume_from,
+        )
+
+    @classmethod
+    def _resumed(cls, env: Environment, model: str, algorithm: PolicyOptimization, *rest: Any, **options: Any) -> Self:
+        if algorithm.name != cls.algorithm_name:
+            made_by = f"was made by {algorithm.name}, not by {cls.algorithm_name}"
+            raise CheckpointError(f"the checkpoint '{options['resume_from']}' {made_by}")
+        return cls(env, model, algorithm.config, *rest, **options)
+
+
+class CISPOTrainer(_NamedTrainer):
+    """Trains with clipped importance weights; see :class:`Trainer`."""
+
+    algorithm_name = "cispo"
+
+
+class DAPOTrainer(_NamedTrainer):
+    """Trains with decoupled clip and dynamic sampling; see :class:`Trainer`."""
+
+    algorithm_name = "dapo"
+
+
+class GEPOTrainer(_NamedTrainer):
+    """Trains with group expectation policy optimisation; see :class:`Trainer`."""
+
+    algorithm_name = "gepo"
+
+
+class GRPOTrainer(_NamedTrainer):
+    """Trains with group-relative policy optimisation; see :class:`Trainer`."""
+
+    algorithm_name = "grpo"
+
+
+class GSPOTrainer(_NamedTrainer):
+    """Trains with group sequence policy optimisation; see :class:`Trainer`."""
+
+    algorithm_name = "gspo"
+
+
+class PPOTrainer(_NamedTrainer):
+    """Trains with proximal policy optimisation and a critic; see :class:`Trainer`."""
+
+    algorithm_name = "ppo"
+
+
+class ReinforcePlusPlusTrainer(_NamedTrainer):
+    """Trains with REINFORCE++; see :class:`Trainer`."""
+
+    algorithm_name = "reinforce_plus_plus"
+
+
+class RejectionSamplingTrainer(_NamedTrainer):
+    """Trains by imitation of attempts that succeeded; see :class:`Trainer`."""
+
+    algorithm_name = "rejection_sampling"
+
+
+class RLOOTrainer(_NamedTrainer):
+    """Trains with a leave-one-out baseline; see :class:`Trainer`."""
+
+    algorithm_name = "rloo"
+
+
+class VAPOTrainer(_NamedTrainer):
+    """Trains with value-based augmented proximal policy optimisation; see :class:`Trainer`."""
+
+    algorithm_name = "vapo"
