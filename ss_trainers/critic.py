@@ -30,7 +30,7 @@ class ValueNetwork(nn.Module):
         inner = causal_lm.underlying(model)
         embedding: Any = inner.get_input_embeddings()
         width = int(embedding.weight.shape[1])
-        self.value = nn.Linear(width, 1, device=embedding.weight.device)
+        self.value = nn.Linear(width, 1, device=embedding.weight.device, dtype=embedding.weight.dtype)
         nn.init.zeros_(self.value.weight)
         nn.init.zeros_(self.value.bias)
         self.requires_grad_(True)

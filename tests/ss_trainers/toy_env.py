@@ -10,13 +10,14 @@ class SayTheLetter(gym.Env):
 
     Args:
         raise_on: seeds whose episodes break in their second step.
+        tells_success: whether infos tell what succeeded.
     """
 
     observation_space = gym.spaces.Text(200)
     action_space = gym.spaces.Text(10_000)
 
-    def __init__(self, raise_on=()):
-        self._raise_on = raise_on
+    def __init__(self, raise_on=(), tells_success=True):
+        self._raise_on, self._tells_success = raise_on, tells_success
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
@@ -29,7 +30,9 @@ class SayTheLetter(gym.Env):
             raise RuntimeError("the letter box is stuck")
         reward = action.count(self._letter) / max(1, len(action))
         terminated = self._step == 2
-        info = {"success": reward > 0.5, "reward_terms": {"share": reward}} if terminated else {}
+        info = {"reward_terms": {"share": reward}} if terminated else {}
+        if terminated and self._tells_success:
+            info["success"] = reward > 0.5
         return self._ask(), reward, terminated, False, info
 
     def _ask(self):
