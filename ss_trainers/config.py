@@ -74,8 +74,10 @@ class TrainingConfig:
         seed: of scenarios and sampling. Same seed, ``workers`` and ``threads``: same run on a
             processor. A GPU adds in an order that changes, so there a run repeats nearly, not exactly.
         lora: train adapters instead of the model.
-        device: where the model plays and is trained, e.g. ``"cpu"`` or ``"cuda:0"``; it stays in
-            float32 there.
+        device: where the model plays and is trained, e.g. ``"cpu"`` or ``"cuda:0"``.
+        precision: ``"float32"``, or ``"bfloat16"``: sampling with rounded weights, and matrix products of
+            the training in it; the weights that are trained stay in float32. Sampler and trainer then
+            disagree in the second digit of a log-probability: see ``mismatch``.
         threads: threads of one process for tensor arithmetic.
         workers: processes that share the work; more than one needs ``device="cpu"``, and a script
             whose main part stands under ``if __name__ == "__main__":``.
@@ -108,6 +110,7 @@ class TrainingConfig:
     seed: int = 0
     lora: LoraSettings | None = None
     device: str = "cpu"
+    precision: Literal["float32", "bfloat16"] = "float32"
     threads: int = 1
     workers: int = 1
     parallel_episodes: int = 64

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium as gym
 import torch
@@ -35,6 +35,7 @@ class EngineSetup:
         max_new_tokens: most tokens of one completion.
         max_context: most tokens of a conversation; the model's own limit if None.
         device: where the model is.
+        precision: what matrix products are computed in.
         threads: threads of this process for tensor arithmetic.
     """
 
@@ -46,6 +47,7 @@ class EngineSetup:
     max_new_tokens: int
     max_context: int | None
     device: str
+    precision: Literal["float32", "bfloat16"]
     threads: int
 
 
@@ -66,7 +68,8 @@ class Engine:
         self.policy = LanguagePolicy(loaded.model)
         self._critic = None if critic is None else Critic(critic)
         config = AgentConfig(loaded.location, max_new_tokens=setup.max_new_tokens, device=setup.device)
-        self.backend = HuggingFaceBackend(loaded.location, config, loaded, setup.max_context)
+        dtype = torch.bfloat16 if setup.precision == "bfloat16" else None
+        self.backend = HuggingFaceBackend(loaded.location, config, loaded, setup.max_context, dtype)
         self._environments: list[TextEnv] = []
         self._reference = self._reference_policy() if setup.algorithm.needs_reference else None
 
@@ -106,10 +109,11 @@ class Engine:
         Returns:
             for each micro-batch the fields, float (B, T) each, on the processor.
         """
-        return [
-            {name: self._score(name, batch, temperature).cpu() for name in wanted}
-            for batch in (batch.to(self._device) for batch in micro_batches)
-        ]
+        with self._computing():
+            return [
+                {name: self._score(name, batch, temperature).cpu() for name in wanted}
+                for batch in (batch.to(self._device) for batch in micro_batches)
+            ]
 
     def _score(self, name: str, batch: TokenBatch, temperature: float) -> Tensor:
         if name == "old_logprobs":
@@ -135,17 +139,27 @@ class Engine:
         outputs = []
         batches = [batch.to(self._device) for batch in micro_batches]
         with ExitStack() as prompts:
-            if not critic_only:
-                prompts.enter_context(self.policy.prompt_encoded_once(batches))
-            if self._critic is not None:
-                prompts.enter_context(self._critic.prompt_encoded_once(batches))
+            with self._computing():
+                if not critic_only:
+                    prompts.enter_context(self.policy.prompt_encoded_once(batches))
+                if self._critic is not None:
+                    prompts.enter_context(self._critic.prompt_encoded_once(batches))
             for batch in batches:
-                logprobs = None if critic_only else self.policy.logprobs(batch, temperature)
-                values = None if self._critic is None else self._critic.values(batch)
+                with self._computing():
+                    logprobs = None if critic_only else self.policy.logprobs(batch, temperature)
+                    values = None if self._critic is None else self._critic.values(batch).float()
                 output = self._setup.algorithm.loss(batch, logprobs, counts, values)
                 output.loss.backward()  # type: ignore[no-untyped-call]
                 outputs.append(replace(output, loss=output.loss.detach()))
         return outputs
+
+    def _computing(self) -> AbstractContextManager[None]:
+        """Where matrix products are computed in the precision that was asked for."""
+        half = self._setup.precision == "bfloat16"
+        context: AbstractContextManager[None] = torch.autocast(
+            torch.device(self._device).type, torch.bfloat16, enabled=half
+        )
+        return context
 
     def close(self) -> None:
         """Closes the environments."""

@@ -135,6 +135,7 @@ class Generator:
         max_context: the most tokens of a conversation; the model's own limit if None.
         rng: where the draws come from; on the CPU. A generator seeded with 0 if None.
         native: False takes transformers' forward for every model.
+        dtype: the model's weights are rounded to it for sampling; its own if None.
 
     Raises:
         TypeError: it is no causal language model of transformers.
@@ -150,6 +151,7 @@ class Generator:
         max_context: int | None = None,
         rng: torch.Generator | None = None,
         native: bool = True,
+        dtype: torch.dtype | None = None,
     ) -> None:
         inner = causal_lm.underlying(model)
         self.settings = settings
@@ -159,10 +161,13 @@ class Generator:
         self.max_context = limit if max_context is None else min(max_context, limit)
         self._rng = rng if rng is not None else torch.Generator().manual_seed(0)
         if native and LlamaDecoder.supports(inner):
-            self._decoder: Decoder = LlamaDecoder(inner)
+            self._decoder: Decoder = LlamaDecoder(inner, dtype)
         else:
             check_kept_past(model, inner, self.max_context, HuggingFaceDecoder(inner, self.max_context))
             self._decoder = HuggingFaceDecoder(inner, self.max_context)
+        # Our decoder has weights of that precision; transformers' forward is told to compute in it.
+        self._casts = dtype if isinstance(self._decoder, HuggingFaceDecoder) else None
+        self._device_type = next(model.parameters()).device.type
         self._prompts: list[tuple[int, ...]] = []
         self._waiting: dict[Session, None] = {}  # in the order they were extended
         self._open: set[Session] = set()
@@ -222,7 +227,7 @@ class Generator:
         finished = [session for session in self._waiting if session.length >= self.max_context]
         rows, tokens = self._next_tokens()
         if rows:
-            logits = self._decoder.forward([session._slot for session in rows], tokens)
+            logits = self._forward([session._slot for session in rows], tokens)
             read = [index for index, session in enumerate(rows) if not session._unread]
             if read:
                 chosen, logprobs = self._sample(logits if len(read) == len(rows) else logits[read])
@@ -272,6 +277,10 @@ class Generator:
         self._free.clear()
         self._slots = itertools.count()
         self._decoder.forget()
+
+    def _forward(self, slots: Sequence[int], tokens: Sequence[Sequence[int]]) -> Tensor:
+        with torch.autocast(self._device_type, self._casts, enabled=self._casts is not None):
+            return self._decoder.forward(slots, tokens)
 
     def _next_tokens(self) -> tuple[list[Session], list[list[int]]]:
         rows, tokens, budget = [], [], _MAX_STEP_TOKENS
@@ -332,7 +341,7 @@ class Generator:
         slot = self._take_slot()
         self._decoder.attach(slot, None, 0)
         for start in range(0, len(prompt_ids), _MAX_STEP_TOKENS):
-            self._decoder.forward([slot], [prompt_ids[start : start + _MAX_STEP_TOKENS]])
+            self._forward([slot], [prompt_ids[start : start + _MAX_STEP_TOKENS]])
         self._free.append(slot)
         self._prompts.append(prompt_ids)
         return self._decoder.share(slot)

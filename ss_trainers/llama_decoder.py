@@ -119,11 +119,13 @@ class LlamaDecoder:
 
     Args:
         model: one that ``supports`` accepts.
+        dtype: of the copied weights, and with them of keys and values; the model's own if None.
     """
 
-    def __init__(self, model: PreTrainedModel) -> None:
+    def __init__(self, model: PreTrainedModel, dtype: torch.dtype | None = None) -> None:
         config: Any = model.config
         self._model: Any = model
+        self._dtype: torch.dtype = dtype or model.dtype
         self._heads: int = config.num_attention_heads
         self._kv_heads: int = config.num_key_value_heads
         self._head_size: int = getattr(config, "head_dim", None) or config.hidden_size // self._heads
@@ -152,11 +154,12 @@ class LlamaDecoder:
     @torch.inference_mode()
     def forget(self) -> None:
         """Drop the shared prompts and read the model's weights again."""
-        decoder, scale = self._model.model, self._head_size**-0.5
-        self._embedding: Tensor = decoder.embed_tokens.weight
-        self._norm: Tensor = decoder.norm.weight
-        self._head = _weight(self._model.lm_head)
-        self._layers = [_read_layer(layer, scale) for layer in decoder.layers]
+        decoder, scale, dtype = self._model.model, self._head_size**-0.5, self._dtype
+        self._embedding: Tensor = decoder.embed_tokens.weight.to(dtype)
+        self._norm: Tensor = decoder.norm.weight.to(dtype)
+        tied = self._model.lm_head.weight is decoder.embed_tokens.weight
+        self._head = self._embedding if tied else _weight(self._model.lm_head).to(dtype)
+        self._layers = [_read_layer(layer, scale, dtype) for layer in decoder.layers]
         self._prompt_starts = [0]
         empty = self._embedding.new_empty(self._kv_heads, 0, self._head_size)
         self._bank: list[_KeysValues] = [(empty, empty) for _ in self._layers]
@@ -351,16 +354,16 @@ def _is_known(module: nn.Module) -> bool:
     return type(module) in _PARTS and all(_is_known(part) for part in module.children())
 
 
-def _read_layer(layer: Any, scale: float) -> _Layer:
+def _read_layer(layer: Any, scale: float, dtype: torch.dtype) -> _Layer:
     attention, mlp = layer.self_attn, layer.mlp
     projections = [_weight(attention.q_proj) * scale, _weight(attention.k_proj), _weight(attention.v_proj)]
     return _Layer(
-        input_norm=layer.input_layernorm.weight,
-        query_key_value=torch.cat(projections),
-        output=_weight(attention.o_proj),
-        post_norm=layer.post_attention_layernorm.weight,
-        gate_up=torch.cat([_weight(mlp.gate_proj), _weight(mlp.up_proj)]),
-        down=_weight(mlp.down_proj),
+        input_norm=layer.input_layernorm.weight.to(dtype),
+        query_key_value=torch.cat(projections).to(dtype),
+        output=_weight(attention.o_proj).to(dtype),
+        post_norm=layer.post_attention_layernorm.weight.to(dtype),
+        gate_up=torch.cat([_weight(mlp.gate_proj), _weight(mlp.up_proj)]).to(dtype),
+        down=_weight(mlp.down_proj).to(dtype),
     )
 
 

@@ -278,6 +278,7 @@ class Trainer:
                 max_new_tokens=config.max_new_tokens,
                 max_context=config.max_context,
                 device=config.device,
+                precision=config.precision,
                 threads=config.threads,
             )
             self._workers = Workers(setup, self._loaded, config.workers, self._critic)

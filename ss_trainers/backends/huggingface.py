@@ -45,6 +45,7 @@ class HuggingFaceBackend:
         config: the agent's; device, seed and sampling are read.
         loaded: the model, where it is loaded already.
         max_context: most tokens of a conversation; the model's own limit if None.
+        dtype: the model's weights are rounded to it for sampling; its own if None.
 
     Attributes:
         loaded: the model and its tokenizer.
@@ -58,6 +59,7 @@ class HuggingFaceBackend:
         config: AgentConfig,
         loaded: LoadedModel | None = None,
         max_context: int | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         self.loaded = loaded or load_model(location or TINY, config.device)
         self.chat = ChatFormat(self.loaded.tokenizer)
@@ -67,6 +69,7 @@ class HuggingFaceBackend:
             self._settings(config.max_new_tokens, config.temperature),
             max_context=max_context,
             rng=self._rng,
+            dtype=dtype,
         )
         self._asked: dict[Session, Conversation] = {}
         self._sessions: set[Session] = set()

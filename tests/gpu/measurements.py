@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import platform
 import random
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.metadata import version
 from itertools import accumulate
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import gymnasium as gym
 import torch
@@ -20,13 +18,17 @@ import torch
 import ss_gym
 from ss_gym.agents import AgentConfig
 from ss_gym.types import ConversationTurn, MultiTurnTrajectory
-from ss_trainers import GRPO, Episode, GRPOConfig, GRPOTrainer, TrainingConfig
+from ss_trainers import GRPO, Episode, GRPOConfig, GRPOTrainer
+from ss_trainers.algorithms.registry import ALGORITHMS, make_algorithm
 from ss_trainers.backends.huggingface import HuggingFaceBackend
 from ss_trainers.backends.models import LoadedModel, load_model
 from ss_trainers.collate import collate, split_by_length
+from ss_trainers.policy import LanguagePolicy
 from ss_trainers.rollout import rollout
-from ss_trainers.types import BatchCounts
+from ss_trainers.types import BatchCounts, TokenBatch
 from tests.benchmarks import learning
+from tests.gpu.large import large_model
+from tests.gpu.rows import Row, Setting
 from tests.ss_trainers.algorithms.test_grpo import gradient_of, naive_loss
 from tests.ss_trainers.samples import gpt2
 from tests.ss_trainers.test_generation import make_generator, play, worst_difference
@@ -34,90 +36,6 @@ from tests.ss_trainers.test_generation import make_generator, play, worst_differ
 # Largest difference of a log-probability, in nats; largest relative difference of loss and gradient.
 MOST_NATS, MOST_RELATIVE = 1e-4, 1e-4
 TEMPERATURE = 1.0
-
-
-@dataclass(frozen=True)
-class Row:
-    """A line of the table; ``passed`` is None for what is measured and not checked."""
-
-    name: str
-    figure: str
-    passed: bool | None = None
-    error: str = ""
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """How much is measured.
-
-    Attributes:
-        parallel: conversations at once, for each row of generation.
-        rounds: episodes that each of them plays.
-        rows: conversations of a batch to train on.
-        groups: scenarios of an iteration.
-        group_size: attempts at each.
-        max_new_tokens: most tokens of one completion.
-        checked: episodes whose numbers are compared with naive ones.
-        limits: keyword arguments of the environment.
-    """
-
-    parallel: tuple[int, ...] = (64, 512)
-    rounds: int = 2
-    rows: int = 128
-    groups: int = 8
-    group_size: int = 8
-    max_new_tokens: int = 128
-    checked: int = 8
-    limits: tuple[tuple[str, int], ...] = ()
-
-
-SMALL = Sizes(
-    parallel=(2, 4),
-    rounds=1,
-    rows=2,
-    groups=2,
-    group_size=6,
-    max_new_tokens=64,
-    checked=2,
-    limits=(("max_turns", 6), ("max_steps", 12)),
-)
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What is measured, where and how much of it."""
-
-    model: str
-    device: str
-    sizes: Sizes
-
-    @property
-    def on_cuda(self) -> bool:
-        return torch.device(self.device).type == "cuda"
-
-    @property
-    def env_kwargs(self) -> dict[str, Any]:
-        return {**learning.COMPACT, **dict(self.sizes.limits)}
-
-    def training(self, **changes: Any) -> TrainingConfig:
-        sizes = self.sizes
-        settings: dict[str, Any] = {
-            "iterations": 4,
-            "groups_per_iteration": sizes.groups,
-            "group_size": sizes.group_size,
-            "max_new_tokens": sizes.max_new_tokens,
-            "device": self.device,
-        }
-        return TrainingConfig(**settings | changes)
-
-    def trainer(self) -> GRPOTrainer:
-        return GRPOTrainer(learning.ENV_ID, self.model, training=self.training(), env_kwargs=self.env_kwargs)
-
-    def clock(self) -> float:
-        """Seconds on the wall, once the device has done what it was asked for."""
-        if self.on_cuda:
-            torch.cuda.synchronize(self.device)
-        return time.perf_counter()
 
 
 def versions(setting: Setting) -> Iterator[Row]:
@@ -175,6 +93,43 @@ def loss_and_gradient(setting: Setting) -> Iterator[Row]:
     trainer.close()
 
 
+def every_algorithm(setting: Setting) -> Iterator[Row]:
+    """Loss and gradient of each algorithm on this device are those on the processor."""
+    given = _disturbed(_played(setting, load_model(setting.model, setting.device)))
+    batch = collate(given)
+    noise = torch.Generator().manual_seed(0)
+    near = batch.behavior_logprobs + 0.1 * torch.randn(batch.action_mask.shape, generator=noise)
+    batch = replace(
+        batch,
+        reference_logprobs=torch.where(batch.action_mask, near, 0.0),
+        values=torch.where(batch.action_mask, torch.randn(batch.action_mask.shape, generator=noise), 0.0),
+        # Whether the few episodes that were played succeeded is chance; here half of them did.
+        successes=torch.arange(len(batch)) % 2 == 0,
+    )
+    for name in ALGORITHMS:
+        prepared = make_algorithm(name, {}).prepare(batch)
+        expected, wanted = _loss_and_gradient(setting.model, "cpu", name, prepared)
+        loss, gradient = _loss_and_gradient(setting.model, setting.device, name, prepared)
+        off = float((gradient - wanted).norm() / wanted.norm())
+        near_enough = abs(loss - expected) <= MOST_RELATIVE * max(1.0, abs(expected)) and off <= MOST_RELATIVE
+        _, rounded = _loss_and_gradient(setting.model, setting.device, name, prepared, half=True)
+        half = float((rounded - wanted).norm() / wanted.norm())
+        yield Row(name, f"gradient {off:.1e} relative; {half:.1e} in bfloat16", near_enough)
+
+
+def _loss_and_gradient(
+    model: str, device: str, name: str, batch: TokenBatch, half: bool = False
+) -> tuple[float, torch.Tensor]:
+    network = load_model(model, device).model.requires_grad_(True)
+    moved = batch.to(device)
+    with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=half):
+        logprobs = LanguagePolicy(network).logprobs(moved, TEMPERATURE)
+    # There is no critic here: what it foresaw stands for what it foresees.
+    loss = make_algorithm(name, {}).loss(moved, logprobs, BatchCounts.of(batch), moved.values).loss
+    loss.backward()
+    return float(loss), torch.cat([value.grad.flatten().cpu() for value in network.parameters()])
+
+
 def generation(setting: Setting) -> Iterator[Row]:
     """Rollouts, environment included."""
     for parallel in setting.sizes.parallel:
@@ -210,6 +165,18 @@ def iterations(setting: Setting) -> Iterator[Row]:
     trainer.close()
 
 
+def half_precision(setting: Setting) -> Iterator[Row]:
+    """GRPO in bfloat16: what sampler and trainer disagree about, and its correction."""
+    for mismatch in ("none", "truncate"):
+        trainer = setting.trainer(precision="bfloat16", mismatch=mismatch)
+        metrics = trainer.step()
+        trainer.close()
+        figure = f"{metrics['logprob_difference']:.1e} nats a token, rollout {metrics['seconds/rollout']:.2f} s"
+        if "effective_sample_share" in metrics:
+            figure += f", effective sample share {metrics['effective_sample_share']:.3f}"
+        yield Row(f"mismatch '{mismatch}'", figure, metrics["logprob_difference"] <= 0.1)
+
+
 def checkpoint(setting: Setting) -> Iterator[Row]:
     """A run that was saved and resumed is the run that went on."""
     whole = setting.trainer()
@@ -235,10 +202,13 @@ SECTIONS: dict[str, Callable[[Setting], Iterator[Row]]] = {
     "versions": versions,
     "log-probabilities of rollouts against a fresh forward pass": rollout_logprobs,
     "GRPO against a naive float64 loop on the processor": loss_and_gradient,
+    "every algorithm against float32 on the processor": every_algorithm,
     "generation, environment included": generation,
     "training": training,
     "two GRPO iterations in StateSet/Refund-v0": iterations,
+    "an iteration of GRPO in bfloat16": half_precision,
     "checkpoint, resume": checkpoint,
+    "a model of a usual size": large_model,
 }
 
 

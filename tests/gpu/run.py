@@ -29,7 +29,8 @@ from rich.console import Console
 from rich.table import Table
 
 from ss_trainers.backends.models import check_device
-from tests.gpu.measurements import SECTIONS, SMALL, Row, Setting, Sizes
+from tests.gpu.measurements import SECTIONS
+from tests.gpu.rows import SMALL, Row, Setting, Sizes
 
 Sections = Mapping[str, Callable[[Setting], Iterator[Row]]]
 
