@@ -25,12 +25,17 @@ if TYPE_CHECKING:
     from ss_trainers.algorithms.rejection_sampling import RejectionSamplingConfig as RejectionSamplingConfig
     from ss_trainers.algorithms.rloo import RLOO as RLOO
     from ss_trainers.algorithms.rloo import RLOOConfig as RLOOConfig
+    from ss_trainers.algorithms.settings import Recipe as Recipe
     from ss_trainers.algorithms.shuffled import Shuffled as Shuffled
     from ss_trainers.algorithms.shuffled import ShuffledConfig as ShuffledConfig
     from ss_trainers.algorithms.vapo import VAPO as VAPO
     from ss_trainers.algorithms.vapo import VAPOConfig as VAPOConfig
+    from ss_trainers.callbacks import KeepBest as KeepBest
+    from ss_trainers.callbacks import StopOnRegression as StopOnRegression
     from ss_trainers.config import LoraSettings as LoraSettings
     from ss_trainers.config import TrainingConfig as TrainingConfig
+    from ss_trainers.config import TrainingProfile as TrainingProfile
+    from ss_trainers.config import get_config_for_task as get_config_for_task
     from ss_trainers.rollout import Episode as Episode
     from ss_trainers.trainer import Trainer as Trainer
     from ss_trainers.trainers import CISPOTrainer as CISPOTrainer
@@ -43,6 +48,17 @@ if TYPE_CHECKING:
     from ss_trainers.trainers import RejectionSamplingTrainer as RejectionSamplingTrainer
     from ss_trainers.trainers import RLOOTrainer as RLOOTrainer
     from ss_trainers.trainers import VAPOTrainer as VAPOTrainer
+    from ss_trainers.training import train as train
+    from ss_trainers.training import train_with as train_with
+    from ss_trainers.training import train_with_cispo as train_with_cispo
+    from ss_trainers.training import train_with_dapo as train_with_dapo
+    from ss_trainers.training import train_with_gepo as train_with_gepo
+    from ss_trainers.training import train_with_grpo as train_with_grpo
+    from ss_trainers.training import train_with_gspo as train_with_gspo
+    from ss_trainers.training import train_with_ppo as train_with_ppo
+    from ss_trainers.training import train_with_reinforce_plus_plus as train_with_reinforce_plus_plus
+    from ss_trainers.training import train_with_rloo as train_with_rloo
+    from ss_trainers.training import train_with_vapo as train_with_vapo
 
 # Public name -> module that holds it; torch is imported only when one of them is used.
 _EXPORTS = {
@@ -56,17 +72,20 @@ _EXPORTS = {
     "GEPO": "ss_trainers.algorithms.gepo",
     "GEPOConfig": "ss_trainers.algorithms.gepo",
     "GEPOTrainer": "ss_trainers.trainers",
+    "get_config_for_task": "ss_trainers.config",
     "GRPO": "ss_trainers.algorithms.grpo",
     "GRPOConfig": "ss_trainers.algorithms.grpo",
     "GRPOTrainer": "ss_trainers.trainers",
     "GSPO": "ss_trainers.algorithms.gspo",
     "GSPOConfig": "ss_trainers.algorithms.gspo",
     "GSPOTrainer": "ss_trainers.trainers",
+    "KeepBest": "ss_trainers.callbacks",
     "LoraSettings": "ss_trainers.config",
     "PolicyOptimization": "ss_trainers.algorithms.policy_optimization",
     "PPO": "ss_trainers.algorithms.ppo",
     "PPOConfig": "ss_trainers.algorithms.ppo",
     "PPOTrainer": "ss_trainers.trainers",
+    "Recipe": "ss_trainers.algorithms.settings",
     "ReinforcePlusPlus": "ss_trainers.algorithms.reinforce_plus_plus",
     "ReinforcePlusPlusConfig": "ss_trainers.algorithms.reinforce_plus_plus",
     "ReinforcePlusPlusTrainer": "ss_trainers.trainers",
@@ -78,8 +97,21 @@ _EXPORTS = {
     "RLOOTrainer": "ss_trainers.trainers",
     "Shuffled": "ss_trainers.algorithms.shuffled",
     "ShuffledConfig": "ss_trainers.algorithms.shuffled",
+    "StopOnRegression": "ss_trainers.callbacks",
+    "train": "ss_trainers.training",
+    "train_with": "ss_trainers.training",
+    "train_with_cispo": "ss_trainers.training",
+    "train_with_dapo": "ss_trainers.training",
+    "train_with_gepo": "ss_trainers.training",
+    "train_with_grpo": "ss_trainers.training",
+    "train_with_gspo": "ss_trainers.training",
+    "train_with_ppo": "ss_trainers.training",
+    "train_with_reinforce_plus_plus": "ss_trainers.training",
+    "train_with_rloo": "ss_trainers.training",
+    "train_with_vapo": "ss_trainers.training",
     "Trainer": "ss_trainers.trainer",
     "TrainingConfig": "ss_trainers.config",
+    "TrainingProfile": "ss_trainers.config",
     "VAPO": "ss_trainers.algorithms.vapo",
     "VAPOConfig": "ss_trainers.algorithms.vapo",
     "VAPOTrainer": "ss_trainers.trainers",

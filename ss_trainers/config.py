@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
@@ -14,6 +15,30 @@ from pydantic import TypeAdapter, ValidationError
 from ss_gym.spelling import nearest
 
 ConfigT = TypeVar("ConfigT")
+
+
+class TrainingProfile(StrEnum):
+    """How much a run may risk; see :meth:`TrainingConfig.from_profile`."""
+
+    CONSERVATIVE = "conservative"
+    BALANCED = "balanced"
+    AGGRESSIVE = "aggressive"
+    EXPERIMENTAL = "experimental"
+
+
+_PROFILES: Mapping[TrainingProfile, Mapping[str, Any]] = {
+    TrainingProfile.CONSERVATIVE: {"learning_rate": 5e-5, "group_size": 16},
+    TrainingProfile.BALANCED: {},
+    TrainingProfile.AGGRESSIVE: {"learning_rate": 5e-4, "epochs": 2},
+    TrainingProfile.EXPERIMENTAL: {
+        "learning_rate": 5e-4,
+        "epochs": 2,
+        "minibatches": 2,
+        "schedule": "cosine",
+        "mismatch": "truncate",
+        "max_grad_norm": 0.5,
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -144,6 +169,47 @@ class TrainingConfig:
         )
         _require(self.workers == 1 or self.device == "cpu", "several workers share the processor: set device to 'cpu'")
 
+    @classmethod
+    def from_profile(cls, profile: TrainingProfile | str = "balanced", **changes: Any) -> TrainingConfig:
+        """Settings that go together, by how much a run may risk.
+
+        Args:
+            profile: ``"conservative"``: small steps, large groups; ``"balanced"``: the defaults;
+                ``"aggressive"``: larger steps, several of them on the same episodes; ``"experimental"``:
+                the most of both, with what keeps them in check.
+            **changes: see ``changed``.
+
+        Raises:
+            ValueError: for an unknown profile or setting, or a value that is wrong.
+        """
+        known = [each.value for each in TrainingProfile]
+        if profile not in known:
+            raise ValueError(f"there is no profile {profile!r:.80}; {nearest(str(profile), known)}")
+        return cls().changed(**{**_PROFILES[TrainingProfile(profile)], **changes})
+
+    def changed(self, **changes: Any) -> TrainingConfig:
+        """These settings with others in their place.
+
+        Args:
+            **changes: by name; ``num_outer_iterations`` is another name of ``iterations``, and
+                ``num_episodes`` asks for as many iterations as play so many episodes.
+
+        Raises:
+            ValueError: for an unknown setting, or a value that is wrong.
+        """
+        values = dict(changes)
+        if "num_outer_iterations" in values:
+            values["iterations"] = values.pop("num_outer_iterations")
+        if "num_episodes" in values:
+            wanted = values.pop("num_episodes")
+            groups, size = (values.get(name, getattr(self, name)) for name in ("groups_per_iteration", "group_size"))
+            if isinstance(wanted, bool) or not isinstance(wanted, int) or wanted < 1:
+                raise ValueError(f"num_episodes must be a whole number of at least 1, got {wanted!r:.80}")
+            values["iterations"] = math.ceil(wanted / (groups * size))
+        own = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        _check_names(type(self), values, "")
+        return config_from_mapping(TrainingConfig, {**own, **values})
+
     def learning_rate_at(self, iteration: int) -> float:
         """The learning rate of an iteration, counted from 0.
 
@@ -157,6 +223,31 @@ class TrainingConfig:
         done = min((iteration - self.warmup_iterations) / remaining, 1.0) if remaining > 0 else 0.0
         factor = {"constant": 1.0, "linear": 1 - done, "cosine": (1 + math.cos(math.pi * done)) / 2}[self.schedule]
         return self.learning_rate * factor
+
+
+# Most tokens of one completion, by kind of conversation: what is called and said in one step there.
+_TASKS = {"customer_service": 128, "conversation": 192, "sales": 192, "technical_support": 256, "tool_use": 256}
+
+
+def get_config_for_task(task: str = "customer_service", model_name: str = "tiny", **changes: Any) -> TrainingConfig:
+    """The engine's settings for a kind of conversation and a model.
+
+    The tiny model is trained as a whole; any other one by adapters beside it, with fewer tokens at a time.
+
+    Args:
+        task: ``"customer_service"``, ``"conversation"``, ``"sales"``, ``"technical_support"`` or ``"tool_use"``.
+        model_name: what is to be trained.
+        **changes: see :meth:`TrainingConfig.changed`.
+
+    Raises:
+        ValueError: for an unknown task or setting, or a value that is wrong.
+    """
+    if task not in _TASKS:
+        raise ValueError(f"there are no settings for the task {task!r:.80}; {nearest(task, _TASKS)}")
+    config = TrainingConfig(max_new_tokens=_TASKS[task])
+    if model_name != "tiny":
+        config = config.changed(lora=LoraSettings(), learning_rate=1e-4, micro_batch_tokens=2048, parallel_episodes=16)
+    return config.changed(**changes)
 
 
 def config_from_mapping(config_class: type[ConfigT], values: Mapping[str, Any], source: str = "") -> ConfigT:

@@ -16,12 +16,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from ss_gym.agents import AgentConfig, MultiTurnAgent
-from ss_gym.agents.checkpoint import CheckpointError, locate, write_manifest
+from ss_gym.agents.checkpoint import CHECKPOINT, CheckpointError, locate, write_manifest
 from ss_gym.streams import Stream
 from ss_gym.types import MultiTurnTrajectory
 from ss_trainers.algorithms.policy_optimization import PolicyOptimization
 from ss_trainers.algorithms.registry import make_algorithm
 from ss_trainers.backends.models import lasting_location, load_model, merged, no_progress_bars
+from ss_trainers.callbacks import Callback
 from ss_trainers.checkpoint import TrainerState, read_settings, read_state, replaced_folder, write_state
 from ss_trainers.config import TrainingConfig, config_from_mapping
 from ss_trainers.critic import ValueNetwork, restore, state_of, trainable
@@ -158,11 +159,15 @@ class Trainer:
             metrics["tokens_per_second/update"] = trained / (updated - played)
         return metrics
 
-    def train(self) -> dict[str, float]:
+    def train(self, callbacks: Sequence[Callback] = ()) -> dict[str, float]:
         """Runs the iterations that are left, with evaluations, checkpoints and a progress bar.
 
         Ctrl-C ends it after saving a checkpoint, from which the run can be resumed; the iteration
         that was going on is then repeated.
+
+        Args:
+            callbacks: each gets the trainer and the metrics after each iteration; the run ends, as
+                after its last iteration, when one says so. See :mod:`ss_trainers.callbacks`.
 
         Returns:
             the metrics of the last iteration.
@@ -180,14 +185,17 @@ class Trainer:
                 while self.iteration < total:
                     metrics = self._reported_iteration(reporter)
                     if directory is not None and config.save_every and self.iteration % config.save_every == 0:
-                        self.save(directory / "checkpoint")
+                        self.save(directory / CHECKPOINT)
+                    # All of them: one that keeps the best must not miss the last.
+                    if any([callback(self, metrics) for callback in callbacks]):
+                        break
         except KeyboardInterrupt:
             if directory is not None:
-                self.save(directory / "checkpoint")
-                _LOGGER.warning("interrupted after iteration %d; saved %s", self.iteration, directory / "checkpoint")
+                self.save(directory / CHECKPOINT)
+                _LOGGER.warning("interrupted after iteration %d; saved %s", self.iteration, directory / CHECKPOINT)
             raise
         if directory is not None:
-            self.save(directory / "checkpoint")
+            self.save(directory / CHECKPOINT)
         return metrics
 
     def _reported_iteration(self, reporter: Reporter) -> dict[str, float]:

@@ -22,7 +22,16 @@ from ss_gym import (
     reward_function,
 )
 from ss_gym.rewards import create_customer_service_reward
-from ss_trainers import GRPOConfig, GRPOTrainer, TrainingConfig
+from ss_trainers import (
+    GRPOConfig,
+    GRPOTrainer,
+    GSPOConfig,
+    TrainingConfig,
+    TrainingProfile,
+    get_config_for_task,
+    train,
+    train_with_gspo,
+)
 
 
 def test_an_environment_is_made_stepped_and_batched_as_any_other() -> None:
@@ -125,3 +134,39 @@ def test_a_trainer_trains_saves_and_its_agent_is_loaded_again(tmp_path: Path) ->
         return await agent.generate_response([{"role": "user", "content": "I want a refund for order 12345."}])
 
     assert asyncio.run(talk())
+
+
+def test_a_model_is_trained_in_one_call(tmp_path: Path) -> None:
+    async def trained() -> str:
+        agent = MultiTurnAgent(AgentConfig(model_name="tiny", max_new_tokens=32))
+        env = ConversationEnvironment(
+            scenarios=[{"id": "refund", "topic": "refunds", "context": "…", "user_responses": ["Hi!", "Thanks."]}],
+            max_turns=6,
+        )
+        reward_fn = CompositeReward([HelpfulnessReward(weight=0.7), SafetyReward(weight=0.3)])
+        overrides = {"groups_per_iteration": 1, "group_size": 2}
+        first = await train(
+            agent=agent,
+            environment=env,
+            reward_fn=reward_fn,
+            num_episodes=2,
+            profile="balanced",
+            save_path=tmp_path / "one",
+            resume_from_checkpoint=None,
+            config_overrides=overrides,
+        )
+        base = get_config_for_task("customer_service", model_name="tiny", **overrides)
+        second = await train_with_gspo(
+            config=GSPOConfig.from_training_config(base, num_outer_iterations=1),
+            agent=agent,
+            environment=env,
+            reward_model=create_customer_service_reward(),
+        )
+        await load_agent_from_checkpoint(tmp_path / "one")
+        return await first.generate_response([{"role": "user", "content": "Hi!"}]) + await second.generate_response(
+            [{"role": "user", "content": "Hi!"}]
+        )
+
+    assert isinstance(asyncio.run(trained()), str)
+    profile = TrainingConfig.from_profile(TrainingProfile.BALANCED, num_episodes=100)
+    assert profile.iterations * profile.groups_per_iteration * profile.group_size >= 100

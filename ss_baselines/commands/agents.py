@@ -12,7 +12,7 @@ from ss_baselines.agents import AGENTS, Agent, load_agent
 from ss_baselines.commands.library_logs import held_back
 from ss_gym.agents import AgentConfig, MultiTurnAgent
 from ss_gym.agents.backends import split_model_name
-from ss_gym.agents.checkpoint import MANIFEST, PREVIOUS_SUFFIX, read_manifest
+from ss_gym.agents.checkpoint import PREVIOUS_SUFFIX, checkpoint_folder, read_manifest
 
 # Models that are named by one word.
 _MODEL_WORDS = ("tiny", "smollm2-135m")
@@ -21,7 +21,6 @@ _OWNER_AND_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 # Schemes whose models are loaded here, and so can be trained.
 _LOCAL_SCHEMES = ("tiny", "hf")
 # A run keeps its metrics beside the checkpoint, in the folder that --save names.
-CHECKPOINT = "checkpoint"
 
 
 def choose_agent(name: str, temperature: float | None, seed: int) -> Agent | str:
@@ -106,12 +105,6 @@ def load_model(name: str, temperature: float | None, seed: int) -> MultiTurnAgen
     else:
         agent.load()
     return agent
-
-
-def checkpoint_folder(name: str) -> Path | None:
-    """The checkpoint that ``name`` is, or that the run in the folder ``name`` saved; None if neither."""
-    candidates = (Path(name), Path(name) / CHECKPOINT)
-    return next((folder for folder in candidates if (folder / MANIFEST).is_file()), None)
 
 
 def accustomed_prompt(name: str) -> str:

@@ -12,10 +12,11 @@ import yaml
 from gymnasium.envs.registration import WrapperSpec
 from rich.console import Console
 
-from ss_baselines.commands.agents import CHECKPOINT, accustomed_prompt, checkpoint_folder, trained_model
+from ss_baselines.commands.agents import accustomed_prompt, trained_model
 from ss_baselines.commands.envs import environment_keywords, make_environment
 from ss_baselines.commands.folders import check_folder
 from ss_baselines.commands.library_logs import held_back
+from ss_gym.agents.checkpoint import CHECKPOINT, checkpoint_folder
 from ss_gym.wrappers import WeightedReward
 from ss_trainers.algorithms.registry import algorithm_class
 from ss_trainers.backends.models import lasting_location

@@ -14,6 +14,8 @@ from ss_gym.agents.config import AgentConfig
 
 MANIFEST = "agent.json"
 _FORMAT = 1
+# Where the folder of a run has its checkpoint.
+CHECKPOINT = "checkpoint"
 # A folder is replaced by two renames; between them the old one has this suffix.
 PREVIOUS_SUFFIX = ".previous"
 
@@ -62,6 +64,12 @@ def locate(path: str | Path) -> Path:
     raise CheckpointError(f"no checkpoint at '{folder}': there is no such folder")
 
 
+def checkpoint_folder(path: str | Path) -> Path | None:
+    """The checkpoint that a folder is, or that of the run whose folder it is; None if neither."""
+    candidates = (Path(path), Path(path) / CHECKPOINT)
+    return next((folder for folder in candidates if (folder / MANIFEST).is_file()), None)
+
+
 def read_manifest(path: str | Path) -> Manifest:
     """Reads a checkpoint's manifest and checks every file against it.
 
@@ -95,11 +103,14 @@ def read_manifest(path: str | Path) -> Manifest:
 async def load_agent_from_checkpoint(path: str | Path) -> MultiTurnAgent:
     """The agent that a trainer saved, ready to answer.
 
+    Args:
+        path: of the checkpoint, or of the folder of its run.
+
     Raises:
         CheckpointError: if the checkpoint is missing or damaged.
         ImportError: if the packages that run its model are not installed.
     """
-    agent = MultiTurnAgent(read_manifest(path).agent)
+    agent = MultiTurnAgent(read_manifest(checkpoint_folder(path) or path).agent)
     await agent.initialize()
     return agent
 

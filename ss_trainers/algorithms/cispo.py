@@ -11,10 +11,11 @@ from typing import Literal
 from ss_trainers.algorithms.checks import require_between, require_choice, require_not_negative
 from ss_trainers.algorithms.parts import CappedGradient, GroupRelative
 from ss_trainers.algorithms.policy_optimization import PolicyOptimization
+from ss_trainers.algorithms.settings import AlgorithmConfig
 
 
 @dataclass(frozen=True, slots=True)
-class CISPOConfig:
+class CISPOConfig(AlgorithmConfig):
     """The loss of CISPO.
 
     Attributes:

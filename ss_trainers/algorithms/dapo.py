@@ -13,12 +13,13 @@ from torch import Tensor
 from ss_trainers.algorithms.checks import require_between, require_not_negative
 from ss_trainers.algorithms.parts import Clip, GroupRelative
 from ss_trainers.algorithms.policy_optimization import PolicyOptimization
+from ss_trainers.algorithms.settings import AlgorithmConfig
 from ss_trainers.functional import shaping
 from ss_trainers.types import TokenBatch
 
 
 @dataclass(frozen=True, slots=True)
-class DAPOConfig:
+class DAPOConfig(AlgorithmConfig):
     """The loss and the sampling of DAPO.
 
     Attributes:

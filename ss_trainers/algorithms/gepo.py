@@ -19,12 +19,13 @@ from ss_trainers.algorithms.parts import (
     group_expectation_ratio,
 )
 from ss_trainers.algorithms.policy_optimization import PolicyOptimization
+from ss_trainers.algorithms.settings import AlgorithmConfig
 from ss_trainers.functional import ratios
 from ss_trainers.types import TokenBatch
 
 
 @dataclass(frozen=True, slots=True)
-class GEPOConfig:
+class GEPOConfig(AlgorithmConfig):
     """The loss of GEPO.
 
     Attributes:

@@ -20,10 +20,11 @@ from ss_trainers.algorithms.parts import (
     ReferencePenalty,
 )
 from ss_trainers.algorithms.policy_optimization import PolicyOptimization
+from ss_trainers.algorithms.settings import AlgorithmConfig
 
 
 @dataclass(frozen=True, slots=True)
-class GRPOConfig:
+class GRPOConfig(AlgorithmConfig):
     """The loss of GRPO; what concerns rollouts, batches and the optimizer is in TrainingConfig.
 
     Attributes:

@@ -19,10 +19,11 @@ from ss_trainers.algorithms.parts import (
     sequence_token_ratio,
 )
 from ss_trainers.algorithms.policy_optimization import PolicyOptimization
+from ss_trainers.algorithms.settings import AlgorithmConfig
 
 
 @dataclass(frozen=True, slots=True)
-class GSPOConfig:
+class GSPOConfig(AlgorithmConfig):
     """The loss of GSPO.
 
     Attributes:

@@ -13,11 +13,12 @@ from typing import Literal
 from ss_trainers.algorithms.actor_critic import ActorCritic, CriticSettings
 from ss_trainers.algorithms.checks import require_between, require_choice, require_not_negative
 from ss_trainers.algorithms.parts import Clip
+from ss_trainers.algorithms.settings import AlgorithmConfig
 from ss_trainers.functional import divergences
 
 
 @dataclass(frozen=True, slots=True)
-class PPOConfig:
+class PPOConfig(AlgorithmConfig):
     """The loss of PPO.
 
     Attributes:

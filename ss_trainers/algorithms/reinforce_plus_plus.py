@@ -12,12 +12,13 @@ from torch import Tensor
 from ss_trainers.algorithms.checks import require_not_negative
 from ss_trainers.algorithms.parts import Clip, token_rewards
 from ss_trainers.algorithms.policy_optimization import PolicyOptimization
+from ss_trainers.algorithms.settings import AlgorithmConfig
 from ss_trainers.functional import advantages, turns
 from ss_trainers.types import TokenBatch
 
 
 @dataclass(frozen=True, slots=True)
-class ReinforcePlusPlusConfig:
+class ReinforcePlusPlusConfig(AlgorithmConfig):
     """The loss of REINFORCE++.
 
     Attributes:

@@ -14,11 +14,12 @@ from torch import Tensor
 from ss_trainers.algorithms.checks import require_choice
 from ss_trainers.algorithms.parts import LogLikelihood, on_actions
 from ss_trainers.algorithms.policy_optimization import PolicyOptimization
+from ss_trainers.algorithms.settings import AlgorithmConfig
 from ss_trainers.types import TokenBatch
 
 
 @dataclass(frozen=True, slots=True)
-class RejectionSamplingConfig:
+class RejectionSamplingConfig(AlgorithmConfig):
     """Which attempts are imitated.
 
     Attributes:

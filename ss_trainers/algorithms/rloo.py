@@ -12,12 +12,13 @@ from torch import Tensor
 from ss_trainers.algorithms.checks import require_choice, require_max_length, require_not_negative
 from ss_trainers.algorithms.parts import AGGREGATIONS, Aggregate, Aggregation, Clip, on_actions, reference_distance
 from ss_trainers.algorithms.policy_optimization import PolicyOptimization
+from ss_trainers.algorithms.settings import AlgorithmConfig
 from ss_trainers.functional import advantages
 from ss_trainers.types import TokenBatch
 
 
 @dataclass(frozen=True, slots=True)
-class RLOOConfig:
+class RLOOConfig(AlgorithmConfig):
     """The loss of RLOO.
 
     Attributes:

@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from ss_trainers.algorithms.policy_optimization import PolicyOptimization
+from ss_trainers.algorithms.settings import AlgorithmConfig
 from ss_trainers.types import BatchCounts, LossOutput, TokenBatch
 
 
 @dataclass(frozen=True, slots=True)
-class ShuffledConfig:
+class ShuffledConfig(AlgorithmConfig):
     """How outcomes are dealt out.
 
     Attributes:

@@ -14,12 +14,13 @@ from torch import Tensor
 from ss_trainers.algorithms.actor_critic import ActorCritic, CriticSettings
 from ss_trainers.algorithms.checks import require_between, require_not_negative
 from ss_trainers.algorithms.parts import Clip
+from ss_trainers.algorithms.settings import AlgorithmConfig
 from ss_trainers.functional import advantages, aggregation
 from ss_trainers.types import BatchCounts, LossOutput, TokenBatch
 
 
 @dataclass(frozen=True, slots=True)
-class VAPOConfig:
+class VAPOConfig(AlgorithmConfig):
     """The loss of VAPO.
 
     Attributes:
