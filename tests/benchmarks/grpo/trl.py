@@ -1,0 +1,100 @@
+"""Steps of TRL's GRPOTrainer, in its own environment: ``python -m tests.benchmarks.grpo.trl SETTING``."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import tempfile
+import time
+from typing import Any
+
+import torch
+import transformers
+import trl
+from datasets import Dataset
+
+from tests.benchmarks.grpo.setting import Setting
+
+
+def main() -> None:
+    """Prints what the steps took."""
+    setting = Setting.load(sys.argv[1])
+    torch.set_num_threads(1)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(setting.folder)
+    count = (setting.steps + 1) * setting.prompts
+    prompts = [
+        tokenizer.apply_chat_template(setting.messages(number), tokenize=False, add_generation_prompt=True)
+        for number in range(count)
+    ]
+    rows = setting.prompts * setting.group
+    with tempfile.TemporaryDirectory() as folder:
+        config = trl.GRPOConfig(
+            output_dir=folder,
+            per_device_train_batch_size=rows,
+            num_generations=setting.group,
+            max_completion_length=setting.completion,
+            max_steps=setting.steps + 1,
+            learning_rate=1e-5,
+            # What both do alike: no reference model, one pass over the episodes, nothing written.
+            beta=0.0,
+            num_iterations=1,
+            save_strategy="no",
+            report_to="none",
+            logging_strategy="no",
+            disable_tqdm=True,
+            # Its own default recomputes activations, which takes longer.
+            gradient_checkpointing=False,
+            bf16=False,
+            use_cpu=True,
+        )
+        clock = Clock()
+        trainer = trl.GRPOTrainer(
+            model=transformers.AutoModelForCausalLM.from_pretrained(setting.folder, dtype=torch.float32),
+            reward_funcs=lambda completions, **_: [setting.reward(text) for text in completions],
+            args=config,
+            train_dataset=Dataset.from_list([{"prompt": prompt} for prompt in prompts]),
+            processing_class=tokenizer,
+            callbacks=[clock],
+        )
+        play = trainer._generate_and_score_completions
+
+        def timed(inputs: Any) -> Any:
+            begun = time.process_time()
+            result = play(inputs)
+            clock.sampling += time.process_time() - begun
+            clock.tokens += int(result["completion_mask"].sum())
+            return result
+
+        trainer._generate_and_score_completions = timed
+        trainer.train()
+    print(json.dumps(clock.result(setting) | {"version": trl.__version__}))
+
+
+class Clock(transformers.TrainerCallback):
+    """CPU seconds since the first step ended."""
+
+    def __init__(self) -> None:
+        self.sampling, self.tokens, self.begun = 0.0, 0, 0.0
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Starts the clock once the first step has warmed everything up."""
+        self.ended = time.process_time()
+        if state.global_step == 1:
+            self.sampling, self.tokens, self.begun = 0.0, 0, self.ended
+
+    def result(self, setting: Setting) -> dict[str, float]:
+        """What a step took."""
+        whole = (self.ended - self.begun) / setting.steps
+        sampling = self.sampling / setting.steps
+        return {
+            "step": whole,
+            "sampling": sampling,
+            "training": whole - sampling,
+            "tokens": self.tokens / setting.steps,
+            "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10,
+        }
+
+
+if __name__ == "__main__":
+    main()
