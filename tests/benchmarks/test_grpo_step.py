@@ -32,5 +32,5 @@ def test_both_are_compared(tmp_path) -> None:
 
 
 def test_a_process_that_fails_is_told(tmp_path) -> None:
-    with pytest.raises(RuntimeError, match=r"ours failed: .*nowhere"):
+    with pytest.raises(RuntimeError, match=r"(?s)ours failed: .*nowhere"):
         run.measured("ours", tmp_path / "nowhere", sys.executable)
