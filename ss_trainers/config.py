@@ -104,7 +104,8 @@ class TrainingConfig:
             the training in it; the weights that are trained stay in float32. Sampler and trainer then
             disagree in the second digit of a log-probability: see ``mismatch``.
         threads: threads of one process for tensor arithmetic.
-        workers: processes that share the work; more than one needs ``device="cpu"``, and a script
+        workers: processes of this machine that share the work; under ``torchrun`` or ``accelerate launch``
+            their processes do, and this must be 1. More than one needs ``device="cpu"``, and a script
             whose main part stands under ``if __name__ == "__main__":``.
         parallel_episodes: conversations that one process plays at once.
         output_dir: folder of metrics and checkpoints; nothing is written if None.

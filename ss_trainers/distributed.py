@@ -47,12 +47,17 @@ class Workers:
         count: processes, this one included.
         critic: the network of the critic, for algorithms that need one; its memory is shared, too.
 
+    Attributes:
+        engine: of this process.
+        count: processes.
+
     Raises:
         RuntimeError: if there is too little shared memory for the model.
     """
 
     def __init__(self, setup: EngineSetup, loaded: LoadedModel, count: int, critic: ValueNetwork | None = None) -> None:
         self.engine = Engine(setup, loaded, critic)
+        self.count = count
         self._helpers: list[_Helper] = []
         if count > 1:
             networks = [loaded.model, *([] if critic is None else [critic])]

@@ -18,6 +18,7 @@ from ss_trainers.functional import aggregation, divergences, ratios
 from ss_trainers.functional.values import explained_variance
 from ss_trainers.metrics import group_metrics
 from ss_trainers.optimization import even_share
+from ss_trainers.ranks import Ranks
 from ss_trainers.types import TokenBatch
 
 # A shared prompt is attended to under a mask, which costs more than repeating a short one.
@@ -41,7 +42,7 @@ def token_batch(trajectories: Sequence[MultiTurnTrajectory], metrics: dict[str, 
 def prepared(
     batch: TokenBatch,
     algorithm: PolicyOptimization,
-    workers: Workers,
+    workers: Workers | Ranks,
     training: TrainingConfig,
     metrics: dict[str, float],
 ) -> TokenBatch | None:
@@ -89,7 +90,9 @@ def minibatches(batch: TokenBatch, count: int, order: Stream) -> list[TokenBatch
     return [batch.select(rows.sort().values) for rows in shuffled.tensor_split(min(count, len(batch)))]
 
 
-def _scored(batch: TokenBatch, algorithm: PolicyOptimization, workers: Workers, training: TrainingConfig) -> TokenBatch:
+def _scored(
+    batch: TokenBatch, algorithm: PolicyOptimization, workers: Workers | Ranks, training: TrainingConfig
+) -> TokenBatch:
     """The batch with the log-probabilities and values that are asked for."""
     asked = {
         "old_logprobs": training.mismatch != "none",
@@ -99,7 +102,7 @@ def _scored(batch: TokenBatch, algorithm: PolicyOptimization, workers: Workers, 
     wanted = [name for name, needed in asked.items() if needed]
     if not wanted:
         return batch
-    parts = rows_by_length(batch, even_share(batch, training))
+    parts = rows_by_length(batch, even_share(batch, workers.count, training.micro_batch_tokens))
     results = workers.score([batch.select(rows) for rows in parts], training.temperature, wanted)
     fields = {name: torch.zeros_like(batch.behavior_logprobs) for name in wanted}
     for rows, result in zip(parts, results, strict=True):

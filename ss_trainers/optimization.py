@@ -59,8 +59,8 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate * group.get("rate_factor", 1.0)
 
 
-def even_share(batch: TokenBatch, training: TrainingConfig) -> int:
-    """Tokens of a micro-batch, so that each process has as many of about the same size."""
+def even_share(batch: TokenBatch, processes: int, most: int) -> int:
+    """Tokens of a micro-batch, at most so many, so that each process has as many of about the same size."""
     total = int(batch.lengths.sum())
-    rounds = math.ceil(total / (training.workers * training.micro_batch_tokens))
-    return math.ceil(total / (training.workers * rounds))
+    rounds = math.ceil(total / (processes * most))
+    return math.ceil(total / (processes * rounds))

@@ -33,6 +33,7 @@ from ss_trainers.experience import prepared, token_batch
 from ss_trainers.interruption import undisturbed
 from ss_trainers.metrics import trajectory_metrics
 from ss_trainers.optimization import adamw, trainable_model
+from ss_trainers.ranks import Ranks, is_first, launched, own_device
 from ss_trainers.reporter import Reporter
 from ss_trainers.rollout import Episode, Rollouts
 from ss_trainers.sampling import sample
@@ -74,7 +75,7 @@ class Trainer:
         FileNotFoundError: if there is no such model.
         gymnasium.error.Error: if there is no such environment.
         ImportError: if the module of an id ``module:id`` can't be imported.
-        ValueError: for ``env_wrappers`` beside a function.
+        ValueError: for ``env_wrappers`` beside a function, or several ``workers`` under a launcher.
     """
 
     def __init__(
@@ -91,6 +92,8 @@ class Trainer:
     ) -> None:
         state = read_state(resume_from) if resume_from is not None else None
         self.training = training or TrainingConfig()
+        if launched() > 1 and self.training.workers > 1:
+            raise ValueError("a launcher has started several processes, which share the work: set workers to 1")
         self.algorithm = algorithm
         self.iteration = state.iteration if state is not None else 0
         self._environment = wrapped(env, env_wrappers)
@@ -99,8 +102,8 @@ class Trainer:
         # Checkpoints name it, and are read from other working directories.
         self._base_model = model = lasting_location(model)
         self._console = console
-        self._workers: Workers | None = None
-        device = self.training.device
+        self._workers: Workers | Ranks | None = None
+        device = own_device(self.training.device)
         loaded = merged(load_model(model, device)) if resume_from is None else load_model(str(resume_from), device)
         self._loaded = trainable_model(loaded, self.training)
         self._parameters = [parameter for parameter in self._loaded.model.parameters() if parameter.requires_grad]
@@ -180,8 +183,10 @@ class Trainer:
         config, metrics = self.training, dict[str, float]()
         directory = Path(config.output_dir) if config.output_dir is not None else None
         total = config.iterations
+        # Of the processes of a launcher, one reports.
+        shown = (directory, self._console) if is_first() else (None, None)
         try:
-            with Reporter(directory, total=total, iteration=self.iteration, console=self._console) as reporter:
+            with Reporter(shown[0], total=total, iteration=self.iteration, console=shown[1]) as reporter:
                 while self.iteration < total:
                     metrics = self._reported_iteration(reporter)
                     if directory is not None and config.save_every and self.iteration % config.save_every == 0:
@@ -231,7 +236,7 @@ class Trainer:
             return self._play(episodes, config.temperature if temperature is None else temperature, f"evaluate {seed}")
 
     def save(self, folder: str | Path) -> None:
-        """Writes a checkpoint, replacing the folder as a whole.
+        """Writes a checkpoint, replacing the folder as a whole; of the processes of a launcher, the first does.
 
         It holds the model in the form that transformers or ``peft`` read, the tokenizer, and what
         ``resume`` needs.
@@ -240,6 +245,10 @@ class Trainer:
             CheckpointError: if it cannot be written; what was there before is intact.
         """
         config = self.training
+        if isinstance(self._workers, Ranks):
+            self._workers.wait()
+        if not is_first():
+            return
         state = TrainerState(
             self.iteration, self._settings(), self._optimizer.state_dict(), dict(self.algorithm.state())
         )
@@ -274,7 +283,7 @@ class Trainer:
             self._workers.close()
             self._workers = None
 
-    def _running(self) -> Workers:
+    def _running(self) -> Workers | Ranks:
         if self._workers is None:
             config = self.training
             setup = EngineSetup(
@@ -285,18 +294,21 @@ class Trainer:
                 parallel_episodes=config.parallel_episodes,
                 max_new_tokens=config.max_new_tokens,
                 max_context=config.max_context,
-                device=config.device,
+                device=own_device(config.device),
                 precision=config.precision,
                 threads=config.threads,
             )
-            self._workers = Workers(setup, self._loaded, config.workers, self._critic)
+            if launched() > 1:
+                self._workers = Ranks(setup, self._loaded, self._critic)
+            else:
+                self._workers = Workers(setup, self._loaded, config.workers, self._critic)
         return self._workers
 
     def _play(self, episodes: Sequence[Episode], temperature: float, purpose: str) -> Rollouts:
         """Plays episodes with sampling noise that follows from the seed, the iteration and the purpose."""
         noise = Stream(self.training.seed, "sampling", purpose, self.iteration)
-        seeds = [noise.bits() >> 1 for _ in range(self.training.workers)]
-        return self._running().play(episodes, temperature, seeds)
+        running = self._running()
+        return running.play(episodes, temperature, [noise.bits() >> 1 for _ in range(running.count)])
 
     def _batch(self, trajectories: Sequence[MultiTurnTrajectory], metrics: dict[str, float]) -> TokenBatch | None:
         """What is trained on; None if there is nothing to learn from."""

@@ -16,6 +16,7 @@ from ss_trainers.distributed import Workers
 from ss_trainers.experience import minibatches
 from ss_trainers.interruption import undisturbed
 from ss_trainers.optimization import even_share, set_learning_rate
+from ss_trainers.ranks import Ranks
 from ss_trainers.types import BatchCounts, TokenBatch, merge_metrics
 
 
@@ -40,7 +41,7 @@ class Updater:
         self._policy, self._critic = list(policy), list(critic)
 
     def update(
-        self, batch: TokenBatch, workers: Workers, iteration: int, held: ExitStack, critic_only: bool = False
+        self, batch: TokenBatch, workers: Workers | Ranks, iteration: int, held: ExitStack, critic_only: bool = False
     ) -> dict[str, float]:
         """Goes through a batch, and tells what happened.
 
@@ -74,11 +75,11 @@ class Updater:
         workers.weights_changed()
         return _over_steps(steps)
 
-    def _accumulate(self, part: TokenBatch, workers: Workers, critic_only: bool) -> dict[str, float]:
+    def _accumulate(self, part: TokenBatch, workers: Workers | Ranks, critic_only: bool) -> dict[str, float]:
         """The gradient of one step, with norms no greater than allowed."""
         config = self._training
         self._optimizer.zero_grad()
-        micro_batches = split_by_length(part, even_share(part, config))
+        micro_batches = split_by_length(part, even_share(part, workers.count, config.micro_batch_tokens))
         outputs = workers.accumulate(micro_batches, BatchCounts.of(part), config.temperature, critic_only)
         metrics = merge_metrics(outputs)
         if critic_only:

@@ -44,7 +44,7 @@ def test_adapters_start_as_nothing_and_leave_the_global_generator_alone():
 )
 def test_each_process_has_as_many_micro_batches_of_equal_rows(workers, limit, expected):
     batch = batch_of([9] * 12)  # 12 rows of 10 tokens
-    share = even_share(batch, TrainingConfig(workers=workers, micro_batch_tokens=limit))
+    share = even_share(batch, workers, limit)
     assert len(split_by_length(batch, share)) == expected
 
 
