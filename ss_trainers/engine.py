@@ -155,10 +155,9 @@ class Engine:
 
     def _computing(self) -> AbstractContextManager[None]:
         """Where matrix products are computed in the precision that was asked for."""
-        half = self._setup.precision == "bfloat16"
-        context: AbstractContextManager[None] = torch.autocast(
-            torch.device(self._device).type, torch.bfloat16, enabled=half
-        )
+        if self._setup.precision == "float32":
+            return nullcontext()
+        context: AbstractContextManager[None] = torch.autocast(torch.device(self._device).type, torch.bfloat16)
         return context
 
     def close(self) -> None:

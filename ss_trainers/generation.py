@@ -279,7 +279,9 @@ class Generator:
         self._decoder.forget()
 
     def _forward(self, slots: Sequence[int], tokens: Sequence[Sequence[int]]) -> Tensor:
-        with torch.autocast(self._device_type, self._casts, enabled=self._casts is not None):
+        if self._casts is None:
+            return self._decoder.forward(slots, tokens)
+        with torch.autocast(self._device_type, self._casts):
             return self._decoder.forward(slots, tokens)
 
     def _next_tokens(self) -> tuple[list[Session], list[list[int]]]:

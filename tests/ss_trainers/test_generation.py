@@ -387,3 +387,12 @@ def test_a_model_whose_past_can_not_be_kept_is_refused():
     with pytest.raises(ValueError, match="lower max_context"):
         make_generator(model)
     make_generator(model, max_context=8)
+
+
+@pytest.mark.parametrize("make", [llama, gpt2])
+def test_in_half_precision_replies_are_scored_nearly_as_they_were_sampled(make):
+    model = make(torch.float32)
+    generator = Generator(model, SamplingSettings((0,), 8), dtype=torch.bfloat16)
+    said, replies = play(generator, random.Random(3))
+    assert 0 < worst_difference(model, said, replies) < 0.5
+    assert next(model.parameters()).dtype == torch.float32

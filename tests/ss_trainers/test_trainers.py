@@ -143,6 +143,16 @@ def test_where_trainer_and_sampler_agree_the_correction_changes_nothing(mismatch
         assert off.float().mean() < 0.01
 
 
+def test_in_half_precision_sampler_and_trainer_nearly_agree(folder):
+    trainer = made("ppo", folder, replace(SMALL, precision="bfloat16", mismatch="truncate"))
+    before = weights_of(trainer)
+    metrics = trainer.step()
+    assert 0 < metrics["logprob_difference"] < 0.05 and 0.99 < metrics["effective_sample_share"] < 1
+    after = weights_of(trainer)
+    assert all(value.dtype == torch.float32 for value in after.values())
+    assert any(not torch.equal(before[name], value) for name, value in after.items())
+
+
 def test_dynamic_sampling_tells_its_rounds(folder):
     metrics = made("dapo", folder, settings={"sampling_rounds": 3}).step()
     assert 1 <= metrics["sampling_rounds"] <= 3
