@@ -7,6 +7,7 @@ from typing import Any, SupportsFloat
 import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
+from gymnasium.error import ResetNeeded
 from gymnasium.spaces import Box, Discrete
 
 from ss_gym.customer_service import CustomerServiceEnvironment
@@ -14,6 +15,7 @@ from ss_gym.dialogue.features import StateFeatures
 from ss_gym.dialogue.menu import FamilyMenu
 from ss_gym.dialogue.state import DialogueState
 from ss_gym.wrappers import PotentialShaping
+from ss_gym.wrappers.action import choice_of
 
 Vector = npt.NDArray[np.float32]
 
@@ -23,7 +25,7 @@ class DiscreteConversation(gym.Wrapper[Vector, Any, str, str]):
 
     It is what ``MenuAction`` and ``FeatureObservation`` do together, over one state. ``info["action_mask"]``
     tells which choices are available; ``action_masks`` gives the same to algorithms that ask for it. A choice
-    that is not available stands for one that is, dealt out evenly: a learner without masks that explores does
+    that is not available stands for one that is, dealt out in turn: a learner without masks that explores does
     each of the available things about as often.
 
     Args:
@@ -58,11 +60,13 @@ class DiscreteConversation(gym.Wrapper[Vector, Any, str, str]):
         """Does what is chosen, or the available choice that it stands for.
 
         Raises:
+            TypeError: if the action is no number.
             ValueError: if there is no such choice.
+            gymnasium.error.ResetNeeded: before the first reset.
         """
-        number, texts = int(action), self._texts
-        if not 0 <= number < len(texts):
-            raise ValueError(f"a choice is a number from 0 to {len(texts) - 1}, got {action!r:.80}")
+        number, texts = choice_of(action, len(self._menu)), self._texts
+        if not texts:
+            raise ResetNeeded("Cannot call env.step() before calling env.reset()")
         text, available = texts[number], [text for text in texts if text is not None]
         if text is None:
             text = available[number % len(available)] if available else ""

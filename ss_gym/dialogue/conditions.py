@@ -23,7 +23,6 @@ NAMED: Mapping[str, Holds] = {
     "read": lambda state, _: state.case.order is not None,
     "chosen": lambda state, _: bool(state.case.wanted),
     "reasoned": lambda state, _: bool(state.case.reason),
-    "arrived": lambda state, _: state.case.order is not None and state.case.order.days is not None,
     "awaited": lambda state, _: state.case.order is not None and state.case.order.days is None,
     "final": lambda state, _: any(line.final_sale for line in state.case.wanted),
     "gift": lambda state, _: any(line.category == "gift_card" for line in state.case.wanted),
@@ -40,8 +39,8 @@ NAMED: Mapping[str, Holds] = {
     "exchanged": lambda state, _: "create_exchange" in state.results,
 }
 
-_COMPARED = re.compile(r"(\w+) (<=|<|>=|>) (\w+)").fullmatch
-_EQUAL = re.compile(r"(\w+) = (\w+(?: or \w+)*)").fullmatch
+_COMPARED = re.compile(r"([A-Za-z_]\w*) (<=|<|>=|>) (\w+)").fullmatch
+_EQUAL = re.compile(r"([A-Za-z_]\w*) = (\w+(?: or \w+)*)").fullmatch
 _ORDERS: Mapping[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
@@ -63,21 +62,30 @@ class Condition:
     holds: Holds
 
 
-def read_condition(text: str, tools: Collection[str], flags: Collection[str], rules: Collection[str]) -> Condition:
+def read_condition(
+    text: str,
+    tools: Collection[str],
+    flags: Collection[str],
+    rules: Collection[str],
+    words: Mapping[str, Collection[str]],
+) -> Condition:
     """Reads a condition, which is one of these.
 
     * a name of ``NAMED``;
     * a tool: it has given a result;
     * a flag of the menu: that fact is known, and neither zero nor no;
-    * ``fact < rule``, with ``<``, ``<=``, ``>`` or ``>=``, and a rule of the policy or a whole number: the fact is
-      known and compares so;
+    * ``fact < rule``, with ``<``, ``<=``, ``>`` or ``>=``, and a rule of the policy or a whole number (amounts are in
+      cents): the fact is known and compares so;
     * ``fact = word`` or ``fact = word or word``: the fact is known and is one of these; yes and no for truth values.
+
+    Blanks around the signs are needed.
 
     Args:
         text: the condition.
         tools: names of the tools.
         flags: facts that the menu lists as such.
         rules: names of the policy's rules.
+        words: what facts can be, by their names, for those whose words are known.
 
     Raises:
         ValueError: if it is none of these; says why.
@@ -90,11 +98,17 @@ def read_condition(text: str, tools: Collection[str], flags: Collection[str], ru
     if text in list(flags):
         return Condition(text, lambda state, _: bool(value_of(state, text)))
     if found := _EQUAL(text):
+        for word in found[2].split(" or "):
+            if word not in words.get(found[1], [word]) or word in list(rules):
+                raise ValueError(f"{found[1]} is never {word!r:.80}; {nearest(word, words.get(found[1], ()))}")
         return Condition(text, _is_one_of(found[1], frozenset(found[2].split(" or "))))
     if found := _COMPARED(text):
         if not found[3].isdecimal() and found[3] not in list(rules):
             raise ValueError(f"{text!r:.80} must end with a rule or a number; {nearest(found[3], rules)}")
         return Condition(text, _compares(found[1], _ORDERS[found[2]], found[3]))
+    if re.search(r"[<>=]", text):
+        form = "it is written 'fact < rule', 'fact = word' or 'fact = word or word', with blanks and single words"
+        raise ValueError(f"{text!r:.80} is no comparison: {form}")
     known = (*NAMED, *flags, *tools)
     raise ValueError(f"{text!r:.80} is no condition, flag, tool or comparison; {nearest(text, known)}")
 
@@ -113,7 +127,8 @@ def _is_one_of(fact: str, words: Collection[str]) -> Holds:
 def _compares(fact: str, order: Callable[[float, float], bool], limit: str) -> Holds:
     def holds(state: DialogueState, _: Remarks) -> bool:
         value = number_of(state, fact)
-        allowed = float(limit) if limit.isdecimal() else float(getattr(state.case.terms, limit))
-        return value is not None and order(value, allowed)
+        if value is None:
+            return False
+        return order(value, float(limit if limit.isdecimal() else getattr(state.case.terms, limit)))
 
     return holds

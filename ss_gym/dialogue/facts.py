@@ -10,11 +10,14 @@ from ss_gym.dialogue.case import cents
 from ss_gym.dialogue.state import DialogueState
 
 Value = bool | float | str | tuple[str, ...] | None
+_TRUTHS = {"yes": True, "no": False}
 _AMOUNT = re.compile(r"\d+\.\d\d").fullmatch
 
 
-def _undeliverable(state: DialogueState) -> bool:
+def _undeliverable(state: DialogueState) -> bool | None:
     details = state.case.details
+    if not details.get("street") and not details.get("served"):
+        return None
     return details.get("served") == "no" or BOX.match(details.get("street", "")) is not None
 
 
@@ -24,7 +27,9 @@ _SPECIAL: Mapping[str, Callable[[DialogueState], Value]] = {
     "status": lambda state: state.case.order.status if state.case.order else None,
     "price": lambda state: state.price() if state.case.wanted else None,
     "dearest": lambda state: max([line.price for line in state.case.wanted], default=None),
-    "payments": lambda state: tuple(method for _, method in (state.case.order.payments if state.case.order else ())),
+    "payments": lambda state: (
+        tuple(method for _, method in state.case.order.payments) if state.case.order is not None else None
+    ),
     "wish": lambda state: state.wished[1] or None,
     "undeliverable": _undeliverable,
 }
@@ -37,8 +42,9 @@ def value_of(state: DialogueState, name: str) -> Value:
         state: of the conversation.
         name: ``reason`` of the wish, ``status`` of the order or subscription, ``price`` of the lines that are wanted
             and that of the ``dearest``, the methods of its ``payments``, the ``wish`` that can't be had in exchange
-            (gone, dearer), whether an address is ``undeliverable``; a field of what tools told of the order; a
-            detail that was told; a tool and a field of its last result with ``_`` between them.
+            (gone, or dearer: of another price), whether an address is ``undeliverable``; a field of what tools told
+            of the order; a detail that was told; a tool and a field of its last result, of whatever order, with
+            ``_`` between them.
     """
     if name in _SPECIAL:
         return _SPECIAL[name](state)
@@ -47,10 +53,15 @@ def value_of(state: DialogueState, name: str) -> Value:
     if found is None:
         found = case.details.get(name)
     if found is None:
-        fields = [(name[len(tool) + 1 :], result) for tool, result in state.results.items() if name.startswith(tool)]
-        found = next((result[field] for field, result in fields if field in result), None)
+        of_tools = [(tool, result) for tool, result in state.results.items() if name.startswith(f"{tool}_")]
+        found = next((result.get(name[len(tool) + 1 :]) for tool, result in of_tools), None)
     if isinstance(found, str):
-        return cents(found) if _AMOUNT(found) else int(found) if found.isdecimal() else found
+        truth = _TRUTHS.get(found)
+        if truth is None:
+            return cents(found) if _AMOUNT(found) else int(found) if found.isdecimal() else found
+        return truth
+    if isinstance(found, list | tuple):
+        return tuple(map(str, found))
     return found if isinstance(found, int | float) or found is None else str(found)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -9,14 +10,13 @@ import numpy.typing as npt
 
 from ss_gym.dialogue.facts import number_of
 from ss_gym.dialogue.menu import FamilyMenu
-from ss_gym.dialogue.menu_file import FILE
+from ss_gym.dialogue.menu_file import FILE, ORDER_STATUSES
 from ss_gym.dialogue.state import HEARD, DialogueState
 from ss_gym.families import load_family
 from ss_gym.scenario_files import field_error
 from ss_gym.spelling import nearest
 
 _LINE_STATUSES = ("ordered", "refunded", "credited", "exchanged", "cancelled")
-_ORDER_STATUSES = ("processing", "shipped", "delivered", "cancelled")
 _MOST = 2.0  # ratios above this are not told apart
 
 
@@ -44,10 +44,10 @@ class StateFeatures:
     high = _MOST
 
     def __init__(self, menu: FamilyMenu, family: str) -> None:
-        self._menu = menu
+        self._menu, self._family = menu, family
         self._reasons = menu.file.features.get("reasons", ())
         self._lines = menu.file.features.get("lines", _LINE_STATUSES)
-        self._statuses = menu.file.features.get("statuses", _ORDER_STATUSES)
+        self._statuses = menu.file.features.get("statuses", ORDER_STATUSES)
         conditions = [condition.text for condition in menu.conditions]
         self._flags = tuple(flag for flag in menu.file.flags if flag.text not in conditions)
         self._ratios = tuple(self._ratio_of(text, family) for text in menu.file.features.get("ratios", ()))
@@ -65,6 +65,10 @@ class StateFeatures:
             *("replies", "steps"),
             *(flag.text for flag in self._flags),
         )
+
+    def __reduce__(self) -> tuple[type[StateFeatures], tuple[FamilyMenu, str]]:
+        """Pickles by the menu, since conditions do not."""
+        return StateFeatures, (self._menu, self._family)
 
     def __call__(self, state: DialogueState, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
         """The features of a state."""
@@ -96,8 +100,8 @@ class StateFeatures:
     def _ratio_of(self, text: Any, family: str) -> tuple[str, str]:
         """What ``days_since_delivery / return_window_days`` stands for."""
         name, _, rule = (part.strip() for part in str(text).partition("/"))
-        rules = load_family(family).rules.__dataclass_fields__
-        if rule not in rules:
+        rules = [field.name for field in fields(load_family(family).rules)]
+        if rule not in rules or not name.isidentifier():
             problem = f"{text!r:.80} must be a fact, a slash and a rule; {nearest(rule, rules)}"
             raise field_error(self._menu.file.owner, FILE, ("features", "ratios"), problem)
         return name, rule

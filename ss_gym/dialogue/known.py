@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 from ss_gym.arguments import Argument
@@ -31,7 +32,7 @@ def slots(state: DialogueState, remarks: Remarks) -> dict[str, str]:
         "each_refused": remarks.refusals(case.wanted),
         "listed": ", ".join(title for held in state.orders.values() for title in held),
     }
-    for name in type(case.terms).__dataclass_fields__ if case.terms else ():
+    for name in [field.name for field in fields(case.terms)] if case.terms else ():
         value = getattr(case.terms, name)
         found[name] = str(value)
         if name.endswith("_cents"):

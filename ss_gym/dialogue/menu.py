@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from ss_gym.dialogue.conditions import NAMED
@@ -36,7 +37,7 @@ class FamilyMenu:
     def __init__(self, family: str) -> None:
         self._family = family
         drawn = load_family(family)
-        self.file = MenuFile(family, drawn.policy, drawn.tools, drawn.rules.__dataclass_fields__)
+        self.file = MenuFile(family, drawn.policy, drawn.tools, [field.name for field in fields(drawn.rules)])
         self.remarks = self.file.remarks
         self.names = tuple(entry.name for entry in self.file.entries)
         named = {each.text: each for entry in self.file.entries for each in (*entry.needs, *entry.unless)}

@@ -19,6 +19,8 @@ _SECTIONS = ("choices", "features", "remarks")
 # The parts of the section of that name, each a list of names.
 _FEATURES = ("flags", "lines", "ratios", "reasons", "statuses")
 _KEYS = {"say": ("say", "needs", "unless"), "call": ("call", "with", "of", "needs", "unless")}
+# Of orders; a family whose wishes are about something else lists others.
+ORDER_STATUSES = ("processing", "shipped", "delivered", "cancelled")
 _OF = ("wanted", "ordinary", "first", "first_ordinary")
 # Raised when the same file comes to mean something else: results are of a menu and of what it means.
 _MEANING = 2
@@ -84,6 +86,10 @@ class MenuFile:
         self.features = self._read_features(data.get("features", {}))
         self.remarks = self._read_remarks(data.get("remarks", {}))
         self._tools, self._rules = tools, rules
+        # What is known of what facts can be.
+        self._words = {"wish": ("gone", "dearer"), "status": self.features.get("statuses", ORDER_STATUSES)}
+        if "reasons" in self.features:
+            self._words["reason"] = self.features["reasons"]
         self.flags = self._conditions(list(self.features.get("flags", ())), "features", "flags")
         self.entries = tuple(self._read_entry(str(name), fields) for name, fields in data["choices"].items())
 
@@ -96,9 +102,9 @@ class MenuFile:
         for part, names in data.items():
             if part not in _FEATURES:
                 raise self._fault(f"is not known; {nearest(str(part), _FEATURES)}", "features", part)
-            if not isinstance(names, list) or len(set(map(str, names))) != len(names):
+            if not isinstance(names, list) or len(set(map(_plain, names))) != len(names):
                 raise self._fault("expected a list of names, each once", "features", part)
-        return {part: tuple(map(str, names)) for part, names in data.items()}
+        return {part: tuple(map(_plain, names)) for part, names in data.items()}
 
     def _read_remarks(self, data: Any) -> Remarks:
         if not isinstance(data, dict):
@@ -129,7 +135,7 @@ class MenuFile:
         flags = [flag for flag in self.features.get("flags", ()) if flag.isidentifier()]
         texts = given if isinstance(given, list) else [given]
         try:
-            return tuple(read_condition(str(text), self._tools, flags, self._rules) for text in texts)
+            return tuple(read_condition(str(text), self._tools, flags, self._rules, self._words) for text in texts)
         except ValueError as error:
             raise self._fault(str(error), *field) from None
 
@@ -150,6 +156,9 @@ class MenuFile:
         of = fields.get("of", "wanted")
         if of not in _OF:
             raise self._fault(f"{of!r:.80} is none of {', '.join(_OF)}", *where, "of")
+        for argument, value in given.items():
+            if isinstance(value, str):
+                self._slots(value, *where, "with", argument)
         texts = {argument: str(value) for argument, value in given.items()}
         return replace(entry, calls=tuple(self._tools[tool] for tool in calls), given=texts, of=of)
 
@@ -158,3 +167,8 @@ class MenuFile:
         if not isinstance(text, str) or not text.strip() or re.search("[{}]", SLOT.sub("", text)):
             raise self._fault(f"expected a text with slots such as {{titles}}, got {text!r:.80}", *field)
         return SLOT.findall(text)
+
+
+def _plain(name: Any) -> str:
+    """A name or condition with single blanks, and blanks around a slash."""
+    return " ".join(str(name).replace("/", " / ").split())
