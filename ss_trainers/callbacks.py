@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ss_gym.agents.checkpoint import checkpoint_folder, read_manifest
+
 if TYPE_CHECKING:
     from ss_trainers.trainer import Trainer
 
@@ -17,9 +19,14 @@ Callback = Callable[["Trainer", Mapping[str, float]], bool | None]
 class KeepBest:
     """Saves a checkpoint whenever a metric is better than ever.
 
+    A run that is resumed goes on from the best so far, which the checkpoint tells.
+
     Args:
-        folder: where; a checkpoint there is replaced.
+        folder: where; a checkpoint there is replaced by a better one.
         metric: what is compared, the greater the better; iterations without it are passed over.
+
+    Raises:
+        ValueError: from the call, for a metric of evaluations in a run without any.
 
     Attributes:
         best: the greatest so far; minus infinity before there was one.
@@ -29,13 +36,18 @@ class KeepBest:
     def __init__(self, folder: str | Path, metric: str = "eval/success") -> None:
         self._folder, self._metric = Path(folder), metric
         self.best, self.iteration = -math.inf, 0
+        kept = checkpoint_folder(self._folder)
+        if kept is not None:
+            told = read_manifest(kept).provenance
+            self.best, self.iteration = told.get("metrics", {}).get(metric, -math.inf), told["iteration"]
 
     def __call__(self, trainer: Trainer, metrics: Mapping[str, float]) -> None:
         """Takes note of an iteration."""
+        _check_evaluated(trainer, self._metric)
         value = metrics.get(self._metric, -math.inf)
         if value > self.best:
             self.best, self.iteration = value, trainer.iteration
-            trainer.save(self._folder)
+            trainer.save(self._folder, {self._metric: value})
 
 
 class StopOnRegression:
@@ -47,7 +59,8 @@ class StopOnRegression:
         patience: how often in a row.
 
     Raises:
-        ValueError: for a negative margin, or less than one evaluation.
+        ValueError: for a negative margin, or less than one evaluation; from the call, for a metric of
+            evaluations in a run without any.
     """
 
     def __init__(self, metric: str = "eval/success", margin: float = 0.05, patience: int = 2) -> None:
@@ -58,9 +71,15 @@ class StopOnRegression:
 
     def __call__(self, trainer: Trainer, metrics: Mapping[str, float]) -> bool:
         """Takes note of an iteration; whether to end the run."""
+        _check_evaluated(trainer, self._metric)
         value = metrics.get(self._metric)
         if value is None:
             return False
         self._best = max(self._best, value)
         self._below = self._below + 1 if value < self._best - self._margin else 0
         return self._below >= self._patience
+
+
+def _check_evaluated(trainer: Trainer, metric: str) -> None:
+    if metric.startswith("eval/") and not trainer.training.eval_every:
+        raise ValueError(f"there will be no {metric!r}: the run evaluates nothing, set eval_every")

@@ -91,6 +91,7 @@ class TrainingConfig:
         temperature: of the sampling in rollouts.
         max_new_tokens: most tokens of one completion.
         max_context: most tokens of a conversation; the model's own limit if None.
+        system_prompt: instructions for conversations whose environment brings none.
         train_options: options of ``env.reset`` in training.
         eval_options: options of ``env.reset`` in evaluation, e.g. ``{"split": "dev"}``.
         eval_episodes: episodes of one evaluation.
@@ -128,6 +129,7 @@ class TrainingConfig:
     temperature: float = 1.0
     max_new_tokens: int = 128
     max_context: int | None = None
+    system_prompt: str | None = None
     train_options: Mapping[str, Any] = field(default_factory=dict)
     eval_options: Mapping[str, Any] = field(default_factory=dict)
     eval_episodes: int = 100

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -56,11 +56,18 @@ class Critic:
         Args:
             batch: on the model's device, with at least one row.
         """
-        return on_action_tokens(self.network.value(self._policy.hidden_states(batch))[:, 0], batch)
+        hidden, head = self._policy.hidden_states(batch), self.network.value
+        # Rounded to half precision, values would be a few thousandths off: as much as a turn's reward.
+        with torch.autocast(hidden.device.type, enabled=False) if _autocasts(hidden) else nullcontext():
+            return on_action_tokens(head(hidden.to(head.weight.dtype))[:, 0], batch)
 
     def prompt_encoded_once(self, micro_batches: Sequence[TokenBatch]) -> AbstractContextManager[None]:
         """See :meth:`LanguagePolicy.prompt_encoded_once`."""
         return self._policy.prompt_encoded_once(micro_batches)
+
+
+def _autocasts(tensor: Tensor) -> bool:
+    return torch.is_autocast_enabled(tensor.device.type)
 
 
 def trainable(network: ValueNetwork | None) -> list[nn.Parameter]:

@@ -37,6 +37,7 @@ class EngineSetup:
         device: where the model is.
         precision: what matrix products are computed in.
         threads: threads of this process for tensor arithmetic.
+        system_prompt: for conversations whose environment brings none.
     """
 
     environment: EnvSpec | Callable[[], TextEnv]
@@ -49,6 +50,7 @@ class EngineSetup:
     device: str
     precision: Literal["float32", "bfloat16"]
     threads: int
+    system_prompt: str | None = None
 
 
 class Engine:
@@ -93,7 +95,7 @@ class Engine:
             self._environments.append(self._make())
         self.backend.seed(seed)
         self.backend.set_sampling(Sampling(self._setup.max_new_tokens, temperature))
-        return rollout(self.backend, self._environments, episodes)
+        return rollout(self.backend, self._environments, episodes, self._setup.system_prompt)
 
     @torch.no_grad()
     def score(
@@ -147,7 +149,7 @@ class Engine:
             for batch in batches:
                 with self._computing():
                     logprobs = None if critic_only else self.policy.logprobs(batch, temperature)
-                    values = None if self._critic is None else self._critic.values(batch).float()
+                    values = None if self._critic is None else self._critic.values(batch)
                 output = self._setup.algorithm.loss(batch, logprobs, counts, values)
                 output.loss.backward()  # type: ignore[no-untyped-call]
                 outputs.append(replace(output, loss=output.loss.detach()))

@@ -55,11 +55,14 @@ def wrapped(env: Environment, wrappers: Sequence[WrapperSpec]) -> EnvSpec | Call
 def naming(env: Environment, env_kwargs: Mapping[str, Any], env_wrappers: Sequence[WrapperSpec]) -> dict[str, Any]:
     """How a checkpoint names an environment: the settings ``env``, ``env_kwargs`` and ``env_wrappers``.
 
-    ``env`` is None where these do not say which environment it is: for a function, a spec with other
+    ``env`` is None where these do not say which environment it is: for a function (unless its attribute
+    ``names`` is a spec), a spec with other
     changes than keywords and more wrappers, wrappers of other packages than Gymnasium and this one, and
     arguments that JSON does not keep (tuples may become lists).
     """
     nameless: dict[str, Any] = {"env": None, "env_kwargs": {}, "env_wrappers": []}
+    named = getattr(env, "names", None)
+    env = named if isinstance(named, EnvSpec) else env
     name, keywords, wrappers = (env if isinstance(env, str) else None), dict(env_kwargs), list(env_wrappers)
     if isinstance(env, EnvSpec):
         registered = gym.registry.get(env.id)

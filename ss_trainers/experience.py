@@ -25,17 +25,11 @@ from ss_trainers.types import TokenBatch
 _MIN_PREFIX = 64
 
 
-def token_batch(trajectories: Sequence[MultiTurnTrajectory], metrics: dict[str, float]) -> TokenBatch | None:
-    """Trajectories as tokens, without those whose return is no number; None if none is left.
-
-    Args:
-        trajectories: what was played.
-        metrics: takes up what there is to tell.
-    """
+def token_batch(trajectories: Sequence[MultiTurnTrajectory]) -> TokenBatch | None:
+    """Trajectories as tokens, without those whose return is no number; None if none is left."""
     if not trajectories:
         return None
-    batch, nonfinite = drop_nonfinite(collate(trajectories, min_prefix=_MIN_PREFIX))
-    metrics["nonfinite_episodes"] = metrics.get("nonfinite_episodes", 0.0) + nonfinite
+    batch, _ = drop_nonfinite(collate(trajectories, min_prefix=_MIN_PREFIX))
     return batch if len(batch) else None
 
 

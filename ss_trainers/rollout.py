@@ -112,7 +112,12 @@ class Lockstep:
         """Nothing is kept."""
 
 
-def rollout(player: Player, environments: Sequence[TextEnv], episodes: Sequence[Episode]) -> Rollouts:
+def rollout(
+    player: Player,
+    environments: Sequence[TextEnv],
+    episodes: Sequence[Episode],
+    system_prompt: str | None = None,
+) -> Rollouts:
     """Plays the episodes, as many at a time as there are environments.
 
     An environment that raises ends its episode, which is dropped and logged; the environment is
@@ -122,6 +127,7 @@ def rollout(player: Player, environments: Sequence[TextEnv], episodes: Sequence[
         player: the agent.
         environments: text environments of any kind, with observations and actions that are strings.
         episodes: what to play.
+        system_prompt: for conversations whose environment brings none.
 
     Raises:
         ValueError: if there is no environment.
@@ -134,7 +140,7 @@ def rollout(player: Player, environments: Sequence[TextEnv], episodes: Sequence[
     lanes: dict[int, _Lane] = {}
     try:
         for env in environments:
-            _begin_next(player, env, waiting, lanes, dropped)
+            _begin_next(player, env, waiting, lanes, dropped, system_prompt)
         while lanes:
             for conversation, completion in player.replies():
                 lane = lanes[id(conversation)]
@@ -149,7 +155,7 @@ def rollout(player: Player, environments: Sequence[TextEnv], episodes: Sequence[
                     finished[lane.place] = trajectory
                 del lanes[id(conversation)]
                 player.close(conversation)
-                _begin_next(player, lane.env, waiting, lanes, dropped)
+                _begin_next(player, lane.env, waiting, lanes, dropped, system_prompt)
     finally:
         for lane in lanes.values():
             player.close(lane.conversation)
@@ -164,11 +170,12 @@ def _begin_next(
     waiting: Iterator[tuple[int, Episode]],
     lanes: dict[int, _Lane],
     dropped: dict[int, str],
+    system_prompt: str | None,
 ) -> None:
     """Opens the next episode that can be opened, if there is one."""
     for place, episode in waiting:
         try:
-            lane = _Lane(env, place, episode)
+            lane = _Lane(env, place, episode, system_prompt)
         except Exception as error:  # As above.
             dropped[place] = _named(error, env, episode)
             continue
@@ -187,13 +194,15 @@ def _named(error: Exception, env: TextEnv, episode: Episode) -> str:
 class _Lane:
     """One episode that is going on."""
 
-    def __init__(self, env: TextEnv, place: int, episode: Episode) -> None:
+    def __init__(self, env: TextEnv, place: int, episode: Episode, system_prompt: str | None = None) -> None:
         self.env = env
         self.place = place
         self.episode = episode
         # A copy: environments may keep or change the options they are given.
         observation, info = env.reset(seed=episode.seed, options=dict(episode.options) or None)
         self.conversation = Conversation.begin(observation, info)
+        if system_prompt and self.conversation[0]["role"] != "system":
+            self.conversation.insert_system_prompt(system_prompt)
         self._scenario_id = str(info.get("scenario_id", ""))
         self._rewards: list[float] = []
         self._terms: Counter[str] = Counter()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -29,6 +30,11 @@ class Sample:
     played: Rollouts
     kept: tuple[MultiTurnTrajectory, ...]
     rounds: int
+
+    @property
+    def nonfinite(self) -> int:
+        """How many of the episodes have a return that is no number, or infinite."""
+        return sum(not math.isfinite(trajectory.total_reward) for trajectory in self.played.trajectories)
 
 
 def sample(iteration: int, training: TrainingConfig, algorithm: PolicyOptimization, play: Play) -> Sample:

@@ -6,26 +6,24 @@ import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Self
 
 from gymnasium.envs.registration import WrapperSpec
 from rich.console import Console
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 
 from ss_gym.agents import AgentConfig, MultiTurnAgent
-from ss_gym.agents.checkpoint import CHECKPOINT, CheckpointError, locate, write_manifest
+from ss_gym.agents.checkpoint import CHECKPOINT, CheckpointError
 from ss_gym.streams import Stream
 from ss_gym.types import MultiTurnTrajectory
 from ss_trainers.algorithms.policy_optimization import PolicyOptimization
 from ss_trainers.algorithms.registry import make_algorithm
-from ss_trainers.backends.models import lasting_location, load_model, merged, no_progress_bars
+from ss_trainers.backends.models import lasting_location, load_model, merged
 from ss_trainers.callbacks import Callback
-from ss_trainers.checkpoint import TrainerState, read_settings, read_state, replaced_folder, write_state
+from ss_trainers.checkpoint import TrainerState, read_settings, read_state
 from ss_trainers.config import TrainingConfig, config_from_mapping
-from ss_trainers.critic import ValueNetwork, restore, state_of, trainable
+from ss_trainers.critic import ValueNetwork, trainable
 from ss_trainers.distributed import Workers
 from ss_trainers.engine import EngineSetup
 from ss_trainers.environments import Environment, naming, recalled, wrapped
@@ -37,12 +35,14 @@ from ss_trainers.ranks import Ranks, is_first, launched, own_device
 from ss_trainers.reporter import Reporter
 from ss_trainers.rollout import Episode, Rollouts
 from ss_trainers.sampling import sample
+from ss_trainers.saved_run import take_up, write_run
 from ss_trainers.types import TokenBatch
 from ss_trainers.update import Updater
 
 _LOGGER = logging.getLogger(__name__)
 
-_CRITIC = "critic.safetensors"
+# Checkpoints had the name of the class once.
+_OLDER = {"GRPO": "grpo"}
 
 
 class Trainer:
@@ -101,8 +101,11 @@ class Trainer:
         self._env_settings = naming(env, self._env_kwargs, env_wrappers)
         # Checkpoints name it, and are read from other working directories.
         self._base_model = model = lasting_location(model)
+        if self.training.output_dir is not None:
+            self._keep_base(Path(self.training.output_dir) / CHECKPOINT)
         self._console = console
         self._workers: Workers | Ranks | None = None
+        self._saved: tuple[int, str] | None = None  # the last checkpoint: its iteration and folder
         device = own_device(self.training.device)
         loaded = merged(load_model(model, device)) if resume_from is None else load_model(str(resume_from), device)
         self._loaded = trainable_model(loaded, self.training)
@@ -113,7 +116,7 @@ class Trainer:
         self._optimizer = adamw(self._parameters, self.training, critic)
         self._updater = Updater(self.training, self._optimizer, self._parameters, critic)
         if state is not None:
-            self._take_up(state, str(resume_from))
+            take_up(state, str(resume_from), self._optimizer, self._critic, algorithm)
 
     def step(self) -> dict[str, float]:
         """Runs one iteration.
@@ -139,13 +142,18 @@ class Trainer:
         played = time.perf_counter()
         metrics = trajectory_metrics(taken.played.trajectories)
         metrics["dropped_episodes"] = float(len(taken.played.dropped))
+        metrics["nonfinite_episodes"] = float(taken.nonfinite)
         if self.algorithm.sampling_rounds > 1:
             metrics["sampling_rounds"] = float(taken.rounds)
         batch = self._batch(taken.kept, metrics)
         metrics["learning_rate"] = config.learning_rate_at(self.iteration)
         if batch is None:
             _LOGGER.warning(
-                "iteration %d has nothing to learn from: no attempts are left, or none that differ", self.iteration + 1
+                "iteration %d has nothing to learn from: no attempts are left, or none that differ "
+                "(%d of %d have a return that is no number)",
+                self.iteration + 1,
+                taken.nonfinite,
+                len(taken.played.trajectories),
             )
             held.enter_context(undisturbed())
         else:
@@ -235,16 +243,21 @@ class Trainer:
         with self._all_or_nothing():
             return self._play(episodes, config.temperature if temperature is None else temperature, f"evaluate {seed}")
 
-    def save(self, folder: str | Path) -> None:
+    def save(self, folder: str | Path, metrics: Mapping[str, float] | None = None) -> None:
         """Writes a checkpoint, replacing the folder as a whole; of the processes of a launcher, the first does.
 
         It holds the model in the form that transformers or ``peft`` read, the tokenizer, and what
         ``resume`` needs.
 
+        Args:
+            folder: the checkpoint's.
+            metrics: figures that the checkpoint shall tell of itself.
+
         Raises:
-            CheckpointError: if it cannot be written; what was there before is intact.
+            CheckpointError: if it cannot be written, or would take the place of the model that training
+                began with; what was there before is intact.
         """
-        config = self.training
+        self._keep_base(folder)
         if isinstance(self._workers, Ranks):
             self._workers.wait()
         if not is_first():
@@ -252,30 +265,42 @@ class Trainer:
         state = TrainerState(
             self.iteration, self._settings(), self._optimizer.state_dict(), dict(self.algorithm.state())
         )
-        agent = AgentConfig(
-            self._base_model, max_new_tokens=config.max_new_tokens, temperature=config.temperature, seed=config.seed
-        )
+        agent = self._agent_config()
         provenance = {
             "algorithm": self.algorithm.name,
             "base_model": self._base_model,
             "iteration": self.iteration,
             "training": self._settings(),
         }
-        with undisturbed(), no_progress_bars(), replaced_folder(folder) as partial:
-            self._loaded.model.save_pretrained(partial)  # type: ignore[operator]
-            self._loaded.tokenizer.save_pretrained(partial)
-            if self._critic is not None:
-                save_file(state_of(self._critic), partial / _CRITIC)
-            write_state(partial, state)
-            write_manifest(partial, agent, provenance)
+        if metrics:
+            provenance["metrics"] = dict(metrics)
+        with undisturbed():
+            write_run(folder, self._loaded, self._critic, state, agent, provenance)
+        self._saved = self.iteration, str(Path(folder).absolute())
 
     def agent(self) -> MultiTurnAgent:
-        """The agent as it is now; it goes on learning if training does."""
+        """The agent as it is now; it goes on learning if training does.
+
+        Its model is named by the checkpoint of the run, where that is of this iteration, else by what training
+        began with.
+        """
+        named = self._base_model if self._saved is None or self._saved[0] != self.iteration else self._saved[1]
+        config = replace(self._agent_config(), model_name=named, device=self.training.device)
+        return MultiTurnAgent(config, self._running().engine.backend)
+
+    def _agent_config(self) -> AgentConfig:
         config = self.training
-        agent = AgentConfig(
-            self._base_model, config.max_new_tokens, config.temperature, seed=config.seed, device=config.device
+        return AgentConfig(
+            self._base_model, config.max_new_tokens, config.temperature, config.system_prompt, seed=config.seed
         )
-        return MultiTurnAgent(agent, self._running().engine.backend)
+
+    def _keep_base(self, folder: str | Path) -> None:
+        """Refuses a folder that holds the model that training began with: a reference and adapters need it."""
+        if Path(folder).resolve() == Path(self._base_model).resolve():
+            raise CheckpointError(
+                f"'{folder}' holds the model that this run began with: go on with that run itself "
+                "(resume), or save to another folder"
+            )
 
     def close(self) -> None:
         """Ends other processes and closes the environments; they start again when they are needed."""
@@ -297,6 +322,7 @@ class Trainer:
                 device=own_device(config.device),
                 precision=config.precision,
                 threads=config.threads,
+                system_prompt=config.system_prompt,
             )
             if launched() > 1:
                 self._workers = Ranks(setup, self._loaded, self._critic)
@@ -312,18 +338,8 @@ class Trainer:
 
     def _batch(self, trajectories: Sequence[MultiTurnTrajectory], metrics: dict[str, float]) -> TokenBatch | None:
         """What is trained on; None if there is nothing to learn from."""
-        batch = token_batch(trajectories, metrics)
+        batch = token_batch(trajectories)
         return batch and prepared(batch, self.algorithm, self._running(), self.training, metrics)
-
-    def _take_up(self, state: TrainerState, folder: str) -> None:
-        """The optimizer, the critic and the algorithm as a checkpoint has them."""
-        try:
-            self._optimizer.load_state_dict(dict(state.optimizer))
-            if self._critic is not None:
-                restore(self._critic, load_file(locate(folder) / _CRITIC, self.training.device))
-            self.algorithm.restore(state.algorithm)
-        except (OSError, SafetensorError, ValueError, KeyError) as error:
-            raise CheckpointError(f"the training state in '{folder}' does not fit: {error!r:.300}") from error
 
     @contextmanager
     def _all_or_nothing(self) -> Iterator[None]:
@@ -370,8 +386,7 @@ class Trainer:
         settings = read_settings(folder)
         try:
             env, env_kwargs, env_wrappers = recalled(settings, env)
-            # Older checkpoints have the name of the class.
-            algorithm = make_algorithm(settings["algorithm"].lower(), settings["config"])
+            algorithm = make_algorithm(_OLDER.get(settings["algorithm"], settings["algorithm"]), settings["config"])
         except ValueError as error:
             raise CheckpointError(f"the checkpoint '{folder}' can't be resumed: {error}") from error
         return cls._resumed(

@@ -12,6 +12,7 @@ from rich.console import Console
 from ss_gym.agents.checkpoint import CheckpointError
 from ss_trainers.algorithms.policy_optimization import PolicyOptimization
 from ss_trainers.algorithms.registry import algorithm_class
+from ss_trainers.algorithms.settings import Recipe
 from ss_trainers.backends.models import TINY
 from ss_trainers.config import TrainingConfig
 from ss_trainers.environments import Environment
@@ -24,7 +25,7 @@ class _NamedTrainer(Trainer):
     Args:
         env: any Gymnasium environment whose observations and actions are strings.
         model: what to train.
-        config: the algorithm's.
+        config: the algorithm's, or a recipe with both.
         training: the engine's settings.
         env_kwargs: keyword arguments of the environment, for an id or a spec.
         env_wrappers: what is put around the environment of an id or a spec, outside the spec's own
@@ -47,6 +48,8 @@ class _NamedTrainer(Trainer):
         console: Console | None = None,
         resume_from: str | Path | None = None,
     ) -> None:
+        if isinstance(config, Recipe):
+            config, training = config.config, training or config.training
         chosen: Any = algorithm_class(self.algorithm_name)
         super().__init__(
             env,

@@ -6,7 +6,7 @@ import asyncio
 import copy
 import threading
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,9 @@ from ss_gym.rewards import RewardFunction
 from ss_gym.wrappers import RewardWrapper
 from ss_trainers.algorithms.registry import algorithm_class, make_algorithm
 from ss_trainers.algorithms.settings import AlgorithmConfig, Recipe
-from ss_trainers.config import TrainingConfig, TrainingProfile
-from ss_trainers.environments import Environment
+from ss_trainers.checkpoint import read_settings
+from ss_trainers.config import TrainingConfig, TrainingProfile, config_from_mapping
+from ss_trainers.environments import Environment, spec_of
 from ss_trainers.rollout import TextEnv
 from ss_trainers.trainer import Trainer
 
@@ -38,7 +39,7 @@ async def train(
     resume_from_checkpoint: str | Path | None = None,
     config_overrides: Mapping[str, Any] | None = None,
     *,
-    algorithm: str = "grpo",
+    algorithm: str | None = None,
     console: Console | None = None,
 ) -> MultiTurnAgent:
     """Trains an agent in an environment, in a thread.
@@ -47,16 +48,16 @@ async def train(
     environment to say. A task that is cancelled leaves a checkpoint in ``save_path`` first.
 
     Args:
-        agent: what training begins with; its model must be one that runs here.
-        environment: one, or an id, a spec or a function that makes one. An environment is copied.
+        agent: what training begins with, and how it samples; its model must be one that runs here.
+        environment: one, which is copied, or an id, a spec or a function that makes one.
         reward_fn: rewards what was said, in place of the environment's own reward, where there is one.
-        num_episodes: about how many to play; as many as the settings say if None.
-        profile: see :meth:`TrainingConfig.from_profile`.
+        num_episodes: about how many to play in all; as many as the settings say if None.
+        profile: see :meth:`TrainingConfig.from_profile`; not of a run that goes on.
         save_path: folder of the run: metrics, and the checkpoint in ``checkpoint/``.
-        resume_from_checkpoint: a run or checkpoint to go on from; its settings are kept but for those of the
-            engine in ``config_overrides`` and ``num_episodes``.
+        resume_from_checkpoint: a run or checkpoint to go on from, with the settings that it has but for those
+            of the engine in ``config_overrides`` and ``num_episodes``.
         config_overrides: settings of the engine (``TrainingConfig``) and of the algorithm, by name.
-        algorithm: by its name in ``ss_trainers.algorithms.registry``.
+        algorithm: by its name in ``ss_trainers.algorithms.registry``; GRPO if None.
         console: where the progress bar is drawn; none if None.
 
     Returns:
@@ -64,29 +65,49 @@ async def train(
 
     Raises:
         TypeError: if the agent's model can't be trained, such as a stub or a server.
-        ValueError: for an unknown profile, algorithm or setting, or a value that is wrong.
+        ValueError: for an unknown profile, algorithm or setting, a value that is wrong, or another algorithm or
+            other settings of it than the run has that goes on.
         CheckpointError: if the checkpoint to go on from is missing or damaged, or the new one can't be saved.
     """
     asked = dict(config_overrides or {})
-    own = {entry.name for entry in fields(algorithm_class(algorithm).config_class)}
-    settings = {name: asked.pop(name) for name in list(asked) if name in own}
     if num_episodes is not None:
         asked["num_episodes"] = num_episodes
     if save_path is not None:
         asked["output_dir"] = str(save_path)
-    training = TrainingConfig.from_profile(profile, **_sampled_as(agent), **asked)
-    made = _rewarded(environment, reward_fn)
-
-    def begun() -> Trainer:
-        if resume_from_checkpoint is None:
-            return Trainer(made, _trained_model(agent), make_algorithm(algorithm, settings), training, console=console)
-        # Only what was asked for: the rest is as it was.
-        engine = asdict(training)
-        changed = {name for name in asked if name != "num_episodes"} | ({"iterations"} if num_episodes else set())
+    made = _Given(environment, reward_fn)
+    if resume_from_checkpoint is not None:
         folder = checkpoint_folder(resume_from_checkpoint) or resume_from_checkpoint
-        return Trainer.resume(folder, env=made, training={name: engine[name] for name in changed}, console=console)
+        changes = _changes(folder, algorithm, asked)
+        return await _in_thread(lambda: Trainer.resume(folder, env=made, training=changes, console=console))
+    name = algorithm or "grpo"
+    settings = _taken(asked, name)
+    training = TrainingConfig.from_profile(profile, **{**_sampled_as(agent), **asked})
+    model, chosen = _trained_model(agent), make_algorithm(name, settings)
+    return await _in_thread(lambda: Trainer(made, model, chosen, training, console=console))
 
-    return await _in_thread(begun)
+
+def _taken(asked: dict[str, Any], algorithm: str) -> dict[str, Any]:
+    """The settings of the algorithm, which are taken out of what was asked for."""
+    own = {entry.name for entry in fields(algorithm_class(algorithm).config_class)}
+    return {name: asked.pop(name) for name in list(asked) if name in own}
+
+
+def _changes(folder: str | Path, algorithm: str | None, asked: dict[str, Any]) -> dict[str, Any]:
+    """What changes in the engine's settings of a run that goes on.
+
+    Raises:
+        ValueError: if the run has another algorithm, or other settings of it, than is asked for.
+    """
+    run = read_settings(folder)
+    if algorithm is not None and run["algorithm"] != algorithm:
+        raise ValueError(f"the run in '{folder}' trains with {run['algorithm']}, not with {algorithm}")
+    for name, value in _taken(asked, run["algorithm"]).items():
+        if run["config"][name] != value:
+            raise ValueError(f"the run in '{folder}' has {name} = {run['config'][name]}, not {value!r:.80}")
+    before = config_from_mapping(TrainingConfig, run["training"])
+    after = before.changed(**asked)
+    names = [entry.name for entry in fields(TrainingConfig)]
+    return {name: getattr(after, name) for name in names if getattr(after, name) != getattr(before, name)}
 
 
 async def train_with(
@@ -100,11 +121,13 @@ async def train_with(
 ) -> MultiTurnAgent:
     """Trains an agent with one algorithm, in a thread; see ``train``.
 
+    How it samples, and where, is the recipe's to say: ``train`` takes that from the agent.
+
     Args:
         algorithm: by its name in ``ss_trainers.algorithms.registry``.
         config: what ``XConfig.from_training_config`` gives, or the algorithm's own settings alone.
         agent: what training begins with.
-        environment: one, or an id, a spec or a function that makes one.
+        environment: one, which is copied, or an id, a spec or a function that makes one.
         reward_model: rewards what was said, in place of the environment's own reward, where there is one.
         save_path: folder of the run.
         console: where the progress bar is drawn; none if None.
@@ -117,10 +140,10 @@ async def train_with(
     if not isinstance(recipe.config, chosen.config_class):
         raise TypeError(f"{algorithm} takes a {chosen.config_class.__name__}, not a {type(recipe.config).__name__}")
     training = recipe.training if save_path is None else recipe.training.changed(output_dir=str(save_path))
-    made = _rewarded(environment, reward_model)
-    return await _in_thread(
-        lambda: Trainer(made, _trained_model(agent), chosen(recipe.config), training, console=console)
-    )
+    if training.system_prompt is None:
+        training = training.changed(system_prompt=agent.config.system_prompt)
+    made, model = _Given(environment, reward_model), _trained_model(agent)
+    return await _in_thread(lambda: Trainer(made, model, chosen(recipe.config), training, console=console))
 
 
 def _with(algorithm: str) -> Callable[..., Awaitable[MultiTurnAgent]]:
@@ -145,11 +168,20 @@ train_with_rloo = _with("rloo")
 train_with_vapo = _with("vapo")
 
 
-class _Copies:
-    """Makes copies of an environment, with a reward in place of its own; it can be sent to other processes."""
+class _Given:
+    """Makes environments from what was given, with a reward in place of its own; it can be sent to other processes.
 
-    def __init__(self, environment: TextEnv | Callable[[], TextEnv] | EnvSpec | str, reward: Rewarding | None) -> None:
+    Args:
+        environment: copied, or made.
+        reward: none if None.
+
+    Attributes:
+        names: the spec that a checkpoint may name the environment by; None where there is none.
+    """
+
+    def __init__(self, environment: TextEnv | Environment, reward: Rewarding | None) -> None:
         self._environment, self._reward = environment, reward
+        self.names = None if reward is not None else _spec_of(environment)
 
     def __call__(self) -> TextEnv:
         given = self._environment
@@ -162,31 +194,43 @@ class _Copies:
         return env if self._reward is None else RewardWrapper(env, self._reward, keep=False)
 
 
-def _rewarded(environment: TextEnv | Environment, reward: Rewarding | None) -> Environment:
-    """What the trainer makes environments from."""
-    if reward is None and isinstance(environment, gym.Env) and environment.spec is not None:
-        return environment.spec
-    if reward is None and not isinstance(environment, gym.Env):
+def _spec_of(environment: TextEnv | Environment) -> EnvSpec | None:
+    if isinstance(environment, str):
+        return spec_of(environment)
+    if isinstance(environment, EnvSpec):
         return environment
-    return _Copies(environment, reward)
+    try:
+        return environment.spec if isinstance(environment, gym.Env) else None
+    except ValueError:  # a wrapper does not keep what it was made with
+        return None
 
 
 def _trained_model(agent: MultiTurnAgent) -> str:
     """Where the agent's model is loaded from.
 
     Raises:
-        TypeError: if it is none that can be trained.
+        TypeError: if it is none that can be trained, or has learnt since it was loaded.
     """
     name = agent.config.model_name
     if "://" in name and not name.startswith("hf://"):
         raise TypeError(f"the model '{name}' has no weights here to train: use 'tiny', a folder or a hub id")
+    if agent.trained_in_memory:
+        raise TypeError(
+            f"the agent has learnt since '{name}' was loaded: give save_path, and go on from that folder "
+            "(resume_from_checkpoint, or load_agent_from_checkpoint and another save_path)"
+        )
     return name
 
 
 def _sampled_as(agent: MultiTurnAgent) -> dict[str, Any]:
     """How the agent samples, where that can be trained with."""
     config = agent.config
-    sampled = {"max_new_tokens": config.max_new_tokens, "device": config.device, "seed": config.seed}
+    sampled = {
+        "max_new_tokens": config.max_new_tokens,
+        "device": config.device,
+        "seed": config.seed,
+        "system_prompt": config.system_prompt,
+    }
     return sampled | ({"temperature": config.temperature} if config.temperature else {})
 
 
@@ -200,8 +244,7 @@ async def _in_thread(begun: Callable[[], Trainer]) -> MultiTurnAgent:
             trainer.train([lambda *_: stop.is_set()])
             return trainer.agent()
         finally:
-            if trainer.training.workers > 1:
-                trainer.close()
+            trainer.close()
 
     task = asyncio.ensure_future(asyncio.to_thread(work))
     try:
@@ -209,4 +252,6 @@ async def _in_thread(begun: Callable[[], Trainer]) -> MultiTurnAgent:
     except asyncio.CancelledError:
         stop.set()
         await asyncio.wait([task])
+        if (error := task.exception()) is not None:
+            raise error from None
         raise

@@ -20,7 +20,6 @@ _MODEL_WORDS = ("tiny", "smollm2-135m")
 _OWNER_AND_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 # Schemes whose models are loaded here, and so can be trained.
 _LOCAL_SCHEMES = ("tiny", "hf")
-# A run keeps its metrics beside the checkpoint, in the folder that --save names.
 
 
 def choose_agent(name: str, temperature: float | None, seed: int) -> Agent | str:

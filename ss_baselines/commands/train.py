@@ -179,7 +179,7 @@ def _resumed(options: TrainOptions, console: Console) -> Any:
     if folder.is_dir():  # if not, that is what there is to tell
         check_folder(run_folder)
     algorithm = options.algorithm or values.get("algorithm")
-    if algorithm and folder.is_dir() and read_settings(folder)["algorithm"].lower() != algorithm:
+    if algorithm and folder.is_dir() and read_settings(folder)["algorithm"] not in (algorithm, algorithm.upper()):
         raise ValueError(_differs("algorithm", folder, source))
     env = options.env or values.get("env")
     if env and read_settings(folder)["env"] != env:

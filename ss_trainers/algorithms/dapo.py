@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor
 
 from ss_trainers.algorithms.checks import require_between, require_not_negative
 from ss_trainers.algorithms.parts import Clip, GroupRelative
 from ss_trainers.algorithms.policy_optimization import PolicyOptimization
 from ss_trainers.algorithms.settings import AlgorithmConfig
-from ss_trainers.functional import shaping
+from ss_trainers.functional import advantages, shaping
 from ss_trainers.types import TokenBatch
 
 
@@ -83,10 +82,4 @@ class DAPO(PolicyOptimization):
         success; by returns, penalties of a hundredth would keep every group.)
         """
         outcome = batch.returns if batch.successes is None else batch.successes.to(batch.returns.dtype)
-        _, group = torch.unique(batch.group_ids, return_inverse=True)
-        groups = int(group.max()) + 1 if len(group) else 0
-        extremes = [
-            outcome.new_zeros(groups).scatter_reduce_(0, group, outcome, kind, include_self=False)
-            for kind in ("amin", "amax")
-        ]
-        return (extremes[0] < extremes[1])[group]
+        return advantages.varied_groups(outcome, batch.group_ids)

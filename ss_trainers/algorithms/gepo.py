@@ -73,5 +73,5 @@ class GEPO(PolicyOptimization):
 
     def prepare(self, batch: TokenBatch) -> TokenBatch:
         """The batch with advantages and what each row's probability is divided by."""
-        expected = ratios.log_group_expectation(batch.behavior_logprobs, batch.action_mask, batch.group_ids)
+        expected = ratios.log_group_expectation(batch.initial_logprobs, batch.action_mask, batch.group_ids)
         return super().prepare(replace(batch, log_expectations=expected))

@@ -28,6 +28,9 @@ class PolicyOptimization:
         aggregate: how tokens become one number.
         penalty: in the loss, for leaving the reference.
 
+    Raises:
+        TypeError: if the config is another algorithm's.
+
     Attributes:
         config: as above.
         name: of the algorithm, in checkpoints and on the command line; each subclass has its own.
@@ -53,6 +56,9 @@ class PolicyOptimization:
         aggregate: Aggregate | None = None,
         penalty: ReferencePenalty | None = None,
     ) -> None:
+        expected = getattr(type(self), "config_class", None)
+        if expected is not None and not isinstance(config, expected):
+            raise TypeError(f"{self.name} takes a {expected.__name__}, not a {type(config).__name__}")
         self.config = config
         self._advantage, self._ratio, self._surrogate = advantage, ratio, surrogate
         self._aggregate = aggregate or Aggregate()
@@ -120,6 +126,8 @@ class PolicyOptimization:
         metrics["policy_loss"] = loss.item()
         if self._penalty.coefficient > 0:
             divergence = self._penalty(batch, logprobs)
+            if batch.importance_weights is not None:
+                divergence = batch.importance_weights * divergence
             loss = loss + self._penalty.coefficient * self._aggregate(divergence, batch, counts)
             metrics["kl"] = aggregation.token_mean(divergence.detach(), batch.action_mask, counts.tokens).item()
         return LossOutput(loss=loss, metrics=metrics)

@@ -87,7 +87,8 @@ class PPO(ActorCritic):
 
     def observe(self, metrics: Mapping[str, float]) -> None:
         """Adapts the price to how far the policy has gone, which an iteration's ``kl_reference`` tells."""
-        if self.config.kl_target is not None and "kl_reference" in metrics:
+        # While the critic learns alone, the policy goes nowhere.
+        if self.config.kl_target is not None and {"kl_reference", "policy_loss"} <= set(metrics):
             distance = metrics["kl_reference"]
             self.kl_coefficient = divergences.adapted_coefficient(self.kl_coefficient, distance, self.config.kl_target)
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from ss_trainers.algorithms.checks import require_choice
 from ss_trainers.algorithms.parts import LogLikelihood, on_actions
 from ss_trainers.algorithms.policy_optimization import PolicyOptimization
 from ss_trainers.algorithms.settings import AlgorithmConfig
+from ss_trainers.functional import advantages
 from ss_trainers.types import TokenBatch
 
 
@@ -69,10 +69,4 @@ class Kept:
             if batch.successes is None:
                 raise ValueError('the environment does not tell what succeeded: set keep="best"')
             return on_actions(batch.successes, batch)
-        kept = torch.zeros_like(batch.returns, dtype=torch.bool)
-        for group in sorted(set(batch.group_ids.tolist())):
-            members = (batch.group_ids == group).nonzero()[:, 0]
-            returns = batch.returns[members]
-            if bool((returns != returns[0]).any()):
-                kept[members[returns.argmax()]] = True
-        return on_actions(kept, batch)
+        return on_actions(advantages.best_of_group(batch.returns, batch.group_ids), batch)

@@ -22,7 +22,7 @@ class ShuffledConfig(AlgorithmConfig):
     """How outcomes are dealt out.
 
     Attributes:
-        algorithm: the name of the algorithm that is run with them.
+        algorithm: the name of the algorithm that is run with them; without dynamic sampling.
         settings: its config, by name of the setting.
         seed: of the dealing.
     """
@@ -47,6 +47,8 @@ class Shuffled(PolicyOptimization):
 
         self.config = config or ShuffledConfig()
         self._inner = make_algorithm(self.config.algorithm, self.config.settings or {})
+        if self._inner.sampling_rounds > 1:
+            raise ValueError("outcomes decide what dynamic sampling keeps: set sampling_rounds to 1 to shuffle them")
         self._dealt = 0
         self.needs_critic = self._inner.needs_critic
         self.critic_iterations = self._inner.critic_iterations
@@ -64,7 +66,6 @@ class Shuffled(PolicyOptimization):
         """The batch with outcomes of other attempts, all of them earned by the last turn."""
         # A generator of its own for each batch: one that is kept can't be sent to a worker process.
         generator = torch.Generator().manual_seed(10_000 * self.config.seed + self._dealt)
-        self._dealt += 1
         order = torch.randperm(len(batch), generator=generator).to(batch.returns.device)
         returns = batch.returns[order]
         last = (batch.turn_mask.sum(1, keepdim=True) - 1).clamp(min=0)
@@ -83,7 +84,8 @@ class Shuffled(PolicyOptimization):
         return self._inner.loss(batch, logprobs, counts, values)
 
     def observe(self, metrics: Mapping[str, float]) -> None:
-        """Tells the algorithm."""
+        """Tells the algorithm; the next iteration has another dealing, and one that is repeated the same."""
+        self._dealt += 1
         self._inner.observe(metrics)
 
     def state(self) -> dict[str, float]:

@@ -31,7 +31,8 @@ class VAPOConfig(AlgorithmConfig):
         length_alpha: tokens' share over which the policy's advantages look ahead; see
             :func:`ss_trainers.functional.advantages.length_adaptive_lambda`.
         least_lambda: the least factor of that, for short replies.
-        imitation_coefficient: weight of the log-likelihood of the rows in which the task was done.
+        imitation_coefficient: weight of the log-likelihood of the rows in which the task was done; there
+            are none where the environment does not tell.
         normalize_advantages: give them mean 0 and standard deviation 1 in each batch.
         value_clip: how far a value may move before its gradient stops; no bound if None.
         value_coefficient: weight of the critic's loss.

@@ -51,6 +51,7 @@ class HuggingFaceBackend:
         loaded: the model and its tokenizer.
         chat: how the tokenizer writes conversations.
         generator: samples the replies.
+        trained: whether the weights have changed since they were loaded.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class HuggingFaceBackend:
             rng=self._rng,
             dtype=dtype,
         )
+        self.trained = False
         self._asked: dict[Session, Conversation] = {}
         self._sessions: set[Session] = set()
         # Replies to conversations that were submitted and finished while ``generate`` went on.
@@ -94,6 +96,7 @@ class HuggingFaceBackend:
 
     def weights_changed(self) -> None:
         """Forgets what was computed with the model's old weights; to be called when they change."""
+        self.trained = True
         for session in list(self._sessions):
             self._drop(session)
         self.generator.weights_changed()

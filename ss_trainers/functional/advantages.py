@@ -42,13 +42,10 @@ def group_relative(
     def total(amounts: Tensor) -> Tensor:
         return torch.zeros_like(count).index_add_(0, group, amounts)
 
-    def extreme(amounts: Tensor, mode: str) -> Tensor:
-        return torch.zeros_like(count).scatter_reduce_(0, group[finite], amounts[finite], mode, include_self=False)
-
     deviation = torch.where(finite, values - (total(values) / count.clamp(min=1))[group], 0.0)
     # Rounding can leave a mean that differs from equal returns in the last digit, which the
     # division would blow up: equal returns are recognised, not computed.
-    varied = extreme(values, "amax") > extreme(values, "amin")
+    varied = _varied(values, group, finite, count)
     advantages = torch.where(varied[group], deviation, 0.0)
     if scale == "none":
         return advantages
@@ -57,12 +54,38 @@ def group_relative(
     return advantages / spread[group]
 
 
+def varied_groups(values: Tensor, group_ids: Tensor) -> Tensor:
+    """Which rows belong to a group whose values are not all equal: bool (B,).
+
+    Args:
+        values: float (B,); those that are NaN or infinite take no part.
+        group_ids: int64 (B,); any values.
+    """
+    group, finite, count = _groups(values, group_ids)
+    return _varied(values, group, finite, count)[group]
+
+
+def best_of_group(values: Tensor, group_ids: Tensor) -> Tensor:
+    """The row of each varied group that has its greatest value, the first of several: bool (B,).
+
+    Args:
+        values: float (B,); those that are NaN or infinite take no part.
+        group_ids: int64 (B,); any values.
+    """
+    group, finite, count = _groups(values, group_ids)
+    greatest = torch.full_like(count, -torch.inf).scatter_reduce_(0, group[finite], values[finite], "amax")
+    top = finite & (values == greatest[group]) & _varied(values, group, finite, count)[group]
+    places = torch.arange(len(values), device=values.device)
+    first = torch.full_like(count, len(values), dtype=torch.int64).scatter_reduce_(0, group[top], places[top], "amin")
+    return top & (places == first[group])
+
+
 def leave_one_out(returns: Tensor, group_ids: Tensor) -> Tensor:
     r"""Return minus the mean of the *other* members of its group, which is an unbiased baseline.
 
     .. math:: A_i = R_i - \frac{1}{G-1} \sum_{j \ne i} R_j = \frac{G}{G-1}\,(R_i - \bar R_g)
 
-    RLOO, Ahmadian et al. 2024, arXiv:2402.14740, equation 8. A group of one gets 0. A return that
+    RLOO, Ahmadian et al. 2024, arXiv:2402.14740, section 3. A group of one gets 0. A return that
     is NaN or infinite gets 0 and is nobody's baseline.
 
     Args:
@@ -195,7 +218,7 @@ def length_adaptive_lambda(lengths: Tensor, alpha: float = 0.05, least: float = 
 
     .. math:: \lambda_i = \max\bigl(1 - \tfrac{1}{\alpha\,n_i},\ f\bigr)
 
-    VAPO, Yue et al. 2025, arXiv:2504.05118, equation 9: the weights of all later errors then add up
+    VAPO, Yue et al. 2025, arXiv:2504.05118: the weights of all later errors then add up
     to about :math:`\alpha n`. Up to :math:`n = 1/\alpha` tokens the paper's formula is not positive;
     it is kept at the least value there.
 
@@ -210,6 +233,15 @@ def length_adaptive_lambda(lengths: Tensor, alpha: float = 0.05, least: float = 
     amounts = lengths.to(torch.float64)
     formula = 1 - 1 / (alpha * amounts.clamp(min=1))
     return formula.clamp(min=least, max=1.0)
+
+
+def _varied(values: Tensor, group: Tensor, finite: Tensor, count: Tensor) -> Tensor:
+    """Whether the finite values of each group differ."""
+    extremes = [
+        torch.zeros_like(count).scatter_reduce_(0, group[finite], values[finite], mode, include_self=False)
+        for mode in ("amin", "amax")
+    ]
+    return extremes[0] < extremes[1]
 
 
 def _groups(returns: Tensor, group_ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:

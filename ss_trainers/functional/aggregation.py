@@ -54,7 +54,7 @@ def sequence_mean_token_sum(values: Tensor, action_mask: Tensor, normalizer: flo
 
     .. math:: \frac1B \sum_i \sum_t m_{it}\,x_{it}
 
-    The plain policy gradient (Williams 1992), and that of RLOO (arXiv:2402.14740, equation 6). A sequence
+    The plain policy gradient (Williams 1992), and that of RLOO (arXiv:2402.14740). A sequence
     without action tokens counts for nothing, in B as well.
 
     Args:

@@ -66,32 +66,37 @@ def sequence_token_ratio(logprobs: Tensor, old_logprobs: Tensor, action_mask: Te
 
 
 def log_group_expectation(
-    behavior_logprobs: Tensor, action_mask: Tensor, group_ids: Tensor, length_normalized: bool = True
+    old_logprobs: Tensor, action_mask: Tensor, group_ids: Tensor, length_normalized: bool = True
 ) -> Tensor:
     r"""Logarithm of the mean probability of a group's sequences, each weighted by its probability.
+
+    Sequences without action tokens take no part.
 
     .. math:: \log\hat E_g = \log\frac{\sum_{j \in g} q_j^2}{\sum_{j \in g} q_j}
               = \mathrm{lse}(2\ell) - \mathrm{lse}(\ell)
 
-    GEPO, Zhang et al. 2025, arXiv:2508.17850, equation 5. It needs the whole group: compute it before a
+    GEPO, Zhang et al. 2025, arXiv:2508.17850, section 3. It needs the whole group: compute it before a
     batch is split.
 
     Args:
-        behavior_logprobs: float (B, T); of the sampler.
+        old_logprobs: float (B, T); at the start of the update.
         action_mask: bool (B, T).
         group_ids: int64 (B,).
         length_normalized: take the mean of the log-probabilities for the sequence's, as the authors'
             code does. Sums of hundreds of tokens leave all weight on one member.
 
     Returns:
-        float (B,); that of each row's group.
+        float (B,); that of each row's group, 0 for a group in which nothing was said.
     """
-    likelihood = sequence_logprob(behavior_logprobs, action_mask, length_normalized)
+    likelihood = sequence_logprob(old_logprobs, action_mask, length_normalized)
     _, group = torch.unique(group_ids, return_inverse=True)
     groups = int(group.max()) + 1 if len(group) else 0
-    # One row a group, minus infinity where another group's members are.
-    members = torch.where(group == torch.arange(groups, device=group.device)[:, None], likelihood, -torch.inf)
-    return (torch.logsumexp(2 * members, 1) - torch.logsumexp(members, 1))[group]
+    # One row a group, minus infinity where another group's members are. A sequence without tokens has no
+    # probability: it would count as certain.
+    counts = (group == torch.arange(groups, device=group.device)[:, None]) & action_mask.any(-1)
+    members = torch.where(counts, likelihood, -torch.inf)
+    expectation = torch.logsumexp(2 * members, 1) - torch.logsumexp(members, 1)
+    return torch.where(counts.any(1), expectation, 0.0)[group]
 
 
 def group_expectation_ratio(
@@ -101,7 +106,7 @@ def group_expectation_ratio(
 
     .. math:: w_i = p_i / \hat E_g
 
-    GEPO, Zhang et al. 2025, arXiv:2508.17850, equation 6. The denominator is a constant. Its weights are
+    GEPO, Zhang et al. 2025, arXiv:2508.17850, section 3. The denominator is a constant. Its weights are
     not 1 on the policy's own samples: likely ones weigh more.
 
     Args:

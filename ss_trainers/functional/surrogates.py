@@ -48,7 +48,7 @@ def dual_clipped(
 
     .. math:: \max\bigl(\text{clipped},\ c A\bigr) \quad\text{where } A < 0
 
-    Ye et al. 2019, arXiv:1912.09729, equation 3: without it, a bad action that became far likelier is
+    Ye et al. 2019, arXiv:1912.09729: without it, a bad action that became far likelier is
     pulled back without bound.
 
     Args:

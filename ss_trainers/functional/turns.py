@@ -116,7 +116,7 @@ def group_in_group(
     .. math:: A_{ik} = A^E_i + \omega\,A^S_{ik}, \qquad
               A^S_{ik} = \frac{G_{ik} - \bar G_a}{\sigma_a}, \quad G_{ik} = \sum_{j \ge k} \gamma^{j-k} r_{ij}
 
-    GiGPO, Feng et al. 2025, arXiv:2505.10978, equations 6 to 9. Steps of any attempt at a scenario and
+    GiGPO, Feng et al. 2025, arXiv:2505.10978, section 3. Steps of any attempt at a scenario and
     of any time count as in the same state if their anchors are equal; a state that came once gives 0.
 
     Args:

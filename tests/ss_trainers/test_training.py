@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from types import SimpleNamespace
 
 import gymnasium as gym
 import pytest
@@ -9,7 +10,7 @@ import torch
 
 from ss_gym import ConversationEnvironment, MultiTurnAgent, load_agent_from_checkpoint
 from ss_gym.agents import AgentConfig
-from ss_gym.agents.checkpoint import read_manifest
+from ss_gym.agents.checkpoint import CheckpointError, read_manifest
 from ss_trainers import (
     GRPOConfig,
     GSPOConfig,
@@ -25,6 +26,7 @@ from ss_trainers import (
     train_with_ppo,
 )
 from ss_trainers.algorithms.registry import make_algorithm
+from ss_trainers.training import _Given
 from tests.ss_trainers.tiny_model import save_tiny
 from tests.ss_trainers.toy_env import register
 
@@ -67,6 +69,70 @@ def test_a_run_goes_on_from_where_it_was(agent, tmp_path):
         train(agent, ENV, num_episodes=18, save_path=tmp_path, resume_from_checkpoint=tmp_path, config_overrides=SMALL)
     )
     assert [each["iteration"] for each in lines(tmp_path)] == [1, 2, 3]
+
+
+def test_a_run_that_goes_on_has_its_own_settings(agent, tmp_path):
+    asyncio.run(train(agent, ENV, num_episodes=6, save_path=tmp_path, config_overrides=SMALL))
+    # Neither the profile's group sizes nor its learning rate.
+    asyncio.run(train(agent, ENV, num_episodes=12, save_path=tmp_path, resume_from_checkpoint=tmp_path))
+    overrides = {"num_outer_iterations": 3}
+    asyncio.run(train(agent, ENV, save_path=tmp_path, resume_from_checkpoint=tmp_path, config_overrides=overrides))
+    assert [each["iteration"] for each in lines(tmp_path)] == [1, 2, 3]
+    for changes, message in (
+        ({"algorithm": "gspo"}, "trains with grpo, not with gspo"),
+        ({"config_overrides": {"clip_low": 0.5}}, "has clip_low = 0.2, not 0.5"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            asyncio.run(train(agent, ENV, resume_from_checkpoint=tmp_path, **changes))
+
+
+def test_an_agent_that_has_learnt_goes_on_from_where_it_was_saved(agent, tmp_path):
+    trained = asyncio.run(train(agent, ENV, num_episodes=6, save_path=tmp_path / "one", config_overrides=SMALL))
+    assert trained.config.model_name == str(tmp_path / "one" / "checkpoint")
+    again = {**SMALL, "learning_rate": 1e-12}
+    second = asyncio.run(train(trained, ENV, num_episodes=6, config_overrides=again))
+    pairs = zip(*(one.backend.loaded.model.parameters() for one in (trained, second)), strict=True)
+    assert max(float((one - other).abs().max()) for one, other in pairs) < 1e-6
+    # It has learnt and was not saved: what its name says is another model.
+    with pytest.raises(TypeError, match="has learnt since"):
+        asyncio.run(train(second, ENV, num_episodes=6, config_overrides=again))
+    # Its own checkpoint would be replaced by one that builds on it.
+    with pytest.raises(CheckpointError, match="holds the model that this run began with"):
+        asyncio.run(train(trained, ENV, num_episodes=6, save_path=tmp_path / "one", config_overrides=again))
+
+
+def test_how_the_agent_samples_is_trained_with_and_may_be_overridden(folder, tmp_path):
+    agent = MultiTurnAgent(AgentConfig(folder, max_new_tokens=3, temperature=0.5, seed=4, system_prompt="Be brief."))
+    trained = asyncio.run(train(agent, ENV, num_episodes=6, save_path=tmp_path, config_overrides=SMALL))
+    training = json.loads((tmp_path / "checkpoint" / "trainer.json").read_text())["settings"]["training"]
+    assert (training["max_new_tokens"], training["temperature"], training["seed"]) == (3, 0.5, 4)
+    assert trained.config.system_prompt == "Be brief."
+    assert read_manifest(tmp_path / "checkpoint").agent.system_prompt == "Be brief."
+    overrides = {**SMALL, "max_new_tokens": 2, "temperature": 1.0, "seed": 5, "device": "cpu"}
+    trained = asyncio.run(train(agent, ENV, num_episodes=6, config_overrides=overrides))
+    assert (trained.config.max_new_tokens, trained.config.temperature) == (2, 1.0)
+
+
+def test_an_environment_is_copied_as_it_is(agent):
+    class Bonus(gym.Wrapper):
+        bonus, closed = 0.0, 0
+
+        def step(self, action):
+            observation, reward, *rest = self.env.step(action)
+            return observation, reward + self.bonus, *rest
+
+        def close(self):
+            type(self).closed += 1
+            super().close()
+
+    env, seen = Bonus(gym.make(ENV)), []
+    env.bonus = 5.0
+    overrides = {**SMALL, "iterations": 1}
+    trainer = asyncio.run(train(agent, env, config_overrides=overrides))
+    assert isinstance(trainer, MultiTurnAgent) and Bonus.closed > 0 and not seen
+    made = _Given(env, None)()
+    made.reset(seed=1)
+    assert made.step("a")[1] >= 5.0 and made is not env
 
 
 def test_ones_own_conversations_are_rewarded_by_ones_own_function(agent, tmp_path):
@@ -176,13 +242,19 @@ def test_the_best_is_kept(folder, tmp_path):
     assert 1 <= keep.iteration <= 5 and Trainer.resume(tmp_path / "best").iteration == keep.iteration
     keep(trainer, {"other": 9.0})
     keep(trainer, {"eval/return": keep.best})
+    again = KeepBest(tmp_path / "best", "eval/return")
+    assert (again.best, again.iteration) == (keep.best, keep.iteration)
+    again(trainer, {"eval/return": keep.best - 0.01})
     assert Trainer.resume(tmp_path / "best").iteration == keep.iteration
 
 
 def test_a_run_that_gets_worse_is_ended():
     stop = StopOnRegression(margin=0.1, patience=2)
     values = [0.5, 0.8, 0.75, 0.6, None, 0.71, 0.6, 0.65]
-    told = [stop(None, {} if value is None else {"eval/success": value}) for value in values]
+    run = SimpleNamespace(training=TrainingConfig(eval_every=1))
+    told = [stop(run, {} if value is None else {"eval/success": value}) for value in values]
     assert told == [False] * 7 + [True]
     with pytest.raises(ValueError, match="patience at least 1"):
         StopOnRegression(patience=0)
+    with pytest.raises(ValueError, match="set eval_every"):
+        stop(SimpleNamespace(training=TrainingConfig()), {})

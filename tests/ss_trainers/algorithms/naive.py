@@ -1,8 +1,8 @@
 """Every algorithm as loops over numbers: no masks, no batches, nothing of the package.
 
-A row is a dictionary: ``now`` (log-probabilities of its action tokens, differentiable), ``old``, ``sampler`` and
-``reference`` (numbers), ``turns`` (which turn each token is of), ``rewards`` (of the turns), ``return``, ``group``,
-``success``, ``values`` and ``foreseen`` (of the critic now, differentiable, and before), ``weights``.
+A row is a dictionary: ``now`` (log-probabilities of its action tokens, differentiable), ``old`` and ``reference``
+(numbers), ``turns`` (which turn each token is of), ``rewards`` (of the turns), ``return``, ``group``, ``success``,
+``values`` and ``foreseen`` (of the critic now, differentiable, and before), ``weights``.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def grpo(rows: list[Row], config: Any):
     ]
     loss = -aggregated(weighed(rows, terms), config.aggregation, config.max_length)
     if config.kl_coefficient:
-        priced = aggregated(penalties(rows, config), config.aggregation, config.max_length)
+        priced = aggregated(weighed(rows, penalties(rows, config)), config.aggregation, config.max_length)
         loss = loss + config.kl_coefficient * priced
     return loss
 
@@ -168,7 +168,9 @@ def gspo(rows: list[Row], config: Any):
         shares = [whole.detach() * each for each in own] if config.level == "token" else [whole for _ in own]
         terms.append([clipped(share, advantage, config.clip_low, config.clip_high) for share in shares])
     loss = -sequence_mean(weighed(rows, terms))
-    return loss + (config.kl_coefficient * sequence_mean(penalties(rows, config)) if config.kl_coefficient else 0.0)
+    return loss + (
+        config.kl_coefficient * sequence_mean(weighed(rows, penalties(rows, config))) if config.kl_coefficient else 0.0
+    )
 
 
 def gepo(rows: list[Row], config: Any):
@@ -177,8 +179,8 @@ def gepo(rows: list[Row], config: Any):
 
     terms = []
     for row in rows:
-        sampled = [probability(member["sampler"]) for member in group_of(row, rows)]
-        expected = sum(value**2 for value in sampled) / sum(sampled)
+        before = [probability(member["old"]) for member in group_of(row, rows) if len(member["old"])]
+        expected = sum(value**2 for value in before) / sum(before) if before else 1.0
         weight = (
             torch.exp(sum(row["now"]) / len(row["now"])) / expected
             if len(row["now"])
@@ -188,7 +190,9 @@ def gepo(rows: list[Row], config: Any):
             weight = smaller(weight, torch.tensor(config.ratio_cap, dtype=torch.float64))
         terms.append([weight * relative(row, rows, config) for _ in row["now"]])
     loss = -sequence_mean(weighed(rows, terms))
-    return loss + (config.kl_coefficient * sequence_mean(penalties(rows, config)) if config.kl_coefficient else 0.0)
+    return loss + (
+        config.kl_coefficient * sequence_mean(weighed(rows, penalties(rows, config))) if config.kl_coefficient else 0.0
+    )
 
 
 def dapo(rows: list[Row], config: Any):

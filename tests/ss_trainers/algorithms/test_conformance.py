@@ -12,7 +12,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ss_trainers.algorithms.grpo import GRPOConfig
 from ss_trainers.algorithms.registry import ALGORITHMS, algorithm_class, make_algorithm
+from ss_trainers.algorithms.rloo import RLOO
 from ss_trainers.collate import collate, split_by_length
 from ss_trainers.types import BatchCounts, TokenBatch, merge_metrics
 from tests.ss_trainers.algorithms import naive
@@ -89,7 +91,6 @@ def rows_of(batch: TokenBatch, logprobs: torch.Tensor, values: torch.Tensor) -> 
             {
                 "now": [logprobs[index, place] for place in places],
                 "old": numbers(batch.old_logprobs),
-                "sampler": numbers(batch.behavior_logprobs),
                 "reference": numbers(batch.reference_logprobs),
                 "turns": [int(turn) for turn in numbers(batch.turn_ids)],
                 "rewards": batch.turn_rewards[index].tolist(),
@@ -262,6 +263,8 @@ def test_parts_that_are_missing_are_named() -> None:
     with pytest.raises(ValueError, match="does not tell what succeeded"):
         make_algorithm("rejection_sampling", {}).prepare(batch)
     split = split_by_length(replace(batch, advantages=batch.behavior_logprobs), 20)[0]
+    with pytest.raises(TypeError, match="rloo takes a RLOOConfig, not a GRPOConfig"):
+        RLOO(GRPOConfig())
     with pytest.raises(ValueError, match="no log_expectations: prepare the whole batch"):
         make_algorithm("gepo", {}).loss(split, split.behavior_logprobs)
 
@@ -286,6 +289,7 @@ def test_parts_that_are_missing_are_named() -> None:
         ("rejection_sampling", {"keep": "all"}, "keep"),
         ("cispo", {"ratio_cap": 0.9}, "ratio_cap"),
         ("shuffled", {"algorithm": "none"}, "there is no algorithm 'none'"),
+        ("shuffled", {"algorithm": "dapo"}, "set sampling_rounds to 1 to shuffle them"),
     ],
 )
 def test_settings_that_mean_nothing_are_refused(name, given_settings, message) -> None:

@@ -23,7 +23,12 @@ def test_shuffled_returns_are_the_same_returns_in_another_order() -> None:
     batch = eight_attempts()
     plain = make_algorithm("grpo", {}).prepare(batch).advantages[:, -1]
     first, second = (Shuffled(ShuffledConfig("grpo", {}, 1)) for _ in range(2))
-    dealt = [first.prepare(batch) for _ in range(3)]
+    dealt = []
+    for _ in range(3):
+        dealt.append(first.prepare(batch))
+        # An iteration that is repeated, after Ctrl-C, has the same dealing.
+        assert torch.equal(first.prepare(batch).returns, dealt[-1].returns)
+        first.observe({})
     for one in dealt:
         assert not torch.equal(one.advantages[:, -1], plain)
         assert one.returns.sort().values.tolist() == batch.returns.tolist()
@@ -31,7 +36,7 @@ def test_shuffled_returns_are_the_same_returns_in_another_order() -> None:
     assert torch.equal(second.prepare(batch).advantages, dealt[0].advantages)
     assert not torch.equal(dealt[0].returns, dealt[1].returns)
     second.restore({"dealt": 2.0})
-    assert torch.equal(second.prepare(batch).returns, dealt[2].returns) and second.state() == {"dealt": 3.0}
+    assert torch.equal(second.prepare(batch).returns, dealt[2].returns) and first.state() == {"dealt": 3.0}
 
 
 def test_scenarios_that_all_settle_or_none_are_not_kept() -> None:
@@ -43,14 +48,16 @@ def test_scenarios_that_all_settle_or_none_are_not_kept() -> None:
 
 def test_the_price_of_leaving_the_reference_adapts() -> None:
     algorithm = PPO(PPOConfig(kl_coefficient=0.1, kl_target=0.05))
-    algorithm.observe({"kl_reference": 0.06})
+    algorithm.observe({"kl_reference": 0.0, "value_loss": 1.0})  # the critic learnt alone
+    assert algorithm.kl_coefficient == 0.1
+    algorithm.observe({"kl_reference": 0.06, "policy_loss": 1.0})
     assert algorithm.kl_coefficient == pytest.approx(0.102)
-    algorithm.observe({"kl_reference": 0.0})
+    algorithm.observe({"kl_reference": 0.0, "policy_loss": 1.0})
     assert algorithm.kl_coefficient == pytest.approx(0.102 * 0.98)
     algorithm.observe({})
     twin = PPO(algorithm.config)
     twin.restore(algorithm.state())
     assert twin.kl_coefficient == algorithm.kl_coefficient
     fixed = PPO(PPOConfig(kl_coefficient=0.1))
-    fixed.observe({"kl_reference": 9.0})
+    fixed.observe({"kl_reference": 9.0, "policy_loss": 1.0})
     assert fixed.kl_coefficient == 0.1

@@ -4,12 +4,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ss_trainers.functional.advantages import (
+    best_of_group,
     generalized_advantage_estimation,
     group_relative,
     leave_one_out,
     length_adaptive_lambda,
     reinforce_plus_plus,
     returns_to_go,
+    varied_groups,
     whiten,
 )
 
@@ -153,6 +155,26 @@ def test_a_floor_of_the_deviation_keeps_small_differences_small() -> None:
     # The mean is 0.995 and the deviation 0.005: divided by it, penalties of 0.01 would be advantages of 1.
     assert group_relative(returns, groups).tolist() == pytest.approx([1, -1, 1, -1])
     assert group_relative(returns, groups, std_floor=0.1).tolist() == pytest.approx([0.05, -0.05, 0.05, -0.05])
+
+
+@given(batches())
+def test_varied_groups_and_their_best_rows(batch) -> None:
+    returns, groups = batch[0].round(), batch[1]
+    varied, best = varied_groups(returns, groups), best_of_group(returns, groups)
+    for group in groups.unique():
+        members = groups == group
+        values = returns[members]
+        differ = bool((values != values[0]).any())
+        assert bool(varied[members].all()) == bool(varied[members].any()) == differ
+        assert int(best[members].sum()) == int(differ)
+        if differ:
+            assert best[members].nonzero()[0, 0] == int(values.argmax())
+
+
+def test_a_return_that_is_no_number_is_never_the_best() -> None:
+    returns, groups = torch.tensor([float("inf"), 1.0, 1.0, 0.0]), torch.zeros(4, dtype=torch.int64)
+    assert best_of_group(returns, groups).tolist() == [False, True, False, False]
+    assert not varied_groups(torch.tensor([1.0, float("nan")]), torch.zeros(2, dtype=torch.int64)).any()
 
 
 # --- leave one out -------------------------------------------------------------------------------

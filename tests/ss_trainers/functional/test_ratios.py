@@ -147,7 +147,9 @@ def test_expectation_is_bounded_by_its_group_and_scales_with_it(batch, shift) ->
     for group in groups.unique():
         members = groups == group
         found = expectation[members].exp()
-        assert likelihood[members].mean() * (1 - 1e-9) <= found[0] <= likelihood[members].max() * (1 + 1e-9)
+        said = likelihood[members & lengths]
+        if len(said):
+            assert said.mean() * (1 - 1e-9) <= found[0] <= said.max() * (1 + 1e-9)
     if bool(lengths.all()):
         weights = group_expectation_ratio(logprobs, expectation, mask)
         moved = group_expectation_ratio(logprobs + shift, log_group_expectation(old + shift, mask, groups), mask)
@@ -164,6 +166,15 @@ def test_with_one_member_or_equal_ones_it_is_gspo(batch) -> None:
     torch.testing.assert_close(
         group_expectation_ratio(logprobs, together, same[1]), sequence_ratio(logprobs, same[0], same[1])
     )
+
+
+def test_a_sequence_in_which_nothing_was_said_takes_no_part() -> None:
+    mask = torch.cat([ONE, torch.zeros(1, 1, dtype=torch.bool)])
+    logprobs = torch.cat([SAMPLER, torch.tensor([-9.0]).double()])[:, None]
+    groups = torch.zeros(4, dtype=torch.int64)
+    expectation = log_group_expectation(logprobs, mask, groups)
+    assert expectation.exp().tolist() == pytest.approx([0.51333] * 4, abs=1e-5)
+    assert log_group_expectation(logprobs, mask & False, groups).tolist() == [0.0] * 4
 
 
 def test_an_empty_batch_has_no_expectation() -> None:
