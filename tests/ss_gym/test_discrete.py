@@ -106,6 +106,18 @@ def test_a_learner_that_can_not_read_passes_the_rule_bot(family: str) -> None:
     assert np.mean(last) - 2.776 * np.std(last, ddof=1) / 5**0.5 > results["baselines"]["rule_bot"]
 
 
+def test_the_table_in_the_docs_is_that_of_the_results() -> None:
+    page = (RESULTS.parents[1] / "pages" / "discrete.md").read_text(encoding="utf-8")
+    for family in FAMILIES:
+        results = json.loads((RESULTS / f"{family}.json").read_text(encoding="utf-8"))
+        runs, row = results["runs"]["0.03"].values(), page.partition(f"| `StateSet/{family}Discrete-v0` |")[2]
+        dev, test, rule_bot, grant = (cell.split("±")[0].strip() for cell in row.split("\n")[0].split("|")[:4])
+        assert float(dev) == pytest.approx(np.mean([cell["curve"][-1][1] for cell in runs]), abs=6e-4)
+        assert float(test) == pytest.approx(np.mean([cell["test"] for cell in runs]), abs=6e-4)
+        assert float(rule_bot) == pytest.approx(results["baselines"]["rule_bot"], abs=6e-4)
+        assert float(grant) == pytest.approx(results["baselines"]["always_grant"], abs=6e-4)
+
+
 def test_the_mask_tells_what_can_be_chosen() -> None:
     env = make_discrete()
     _, info = env.reset(options={"scenario_id": "refund/dev/0004"})
