@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from ss_trainers.algorithms.grpo import GRPOConfig as GRPOConfig
     from ss_trainers.algorithms.gspo import GSPO as GSPO
     from ss_trainers.algorithms.gspo import GSPOConfig as GSPOConfig
+    from ss_trainers.algorithms.online_dpo import OnlineDPO as OnlineDPO
+    from ss_trainers.algorithms.online_dpo import OnlineDPOConfig as OnlineDPOConfig
     from ss_trainers.algorithms.policy_optimization import PolicyOptimization as PolicyOptimization
     from ss_trainers.algorithms.ppo import PPO as PPO
     from ss_trainers.algorithms.ppo import PPOConfig as PPOConfig
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from ss_trainers.trainers import GEPOTrainer as GEPOTrainer
     from ss_trainers.trainers import GRPOTrainer as GRPOTrainer
     from ss_trainers.trainers import GSPOTrainer as GSPOTrainer
+    from ss_trainers.trainers import OnlineDPOTrainer as OnlineDPOTrainer
     from ss_trainers.trainers import PPOTrainer as PPOTrainer
     from ss_trainers.trainers import ReinforcePlusPlusTrainer as ReinforcePlusPlusTrainer
     from ss_trainers.trainers import RejectionSamplingTrainer as RejectionSamplingTrainer
@@ -55,6 +58,7 @@ if TYPE_CHECKING:
     from ss_trainers.training import train_with_gepo as train_with_gepo
     from ss_trainers.training import train_with_grpo as train_with_grpo
     from ss_trainers.training import train_with_gspo as train_with_gspo
+    from ss_trainers.training import train_with_online_dpo as train_with_online_dpo
     from ss_trainers.training import train_with_ppo as train_with_ppo
     from ss_trainers.training import train_with_reinforce_plus_plus as train_with_reinforce_plus_plus
     from ss_trainers.training import train_with_rloo as train_with_rloo
@@ -81,6 +85,9 @@ _EXPORTS = {
     "GSPOTrainer": "ss_trainers.trainers",
     "KeepBest": "ss_trainers.callbacks",
     "LoraSettings": "ss_trainers.config",
+    "OnlineDPO": "ss_trainers.algorithms.online_dpo",
+    "OnlineDPOConfig": "ss_trainers.algorithms.online_dpo",
+    "OnlineDPOTrainer": "ss_trainers.trainers",
     "PolicyOptimization": "ss_trainers.algorithms.policy_optimization",
     "PPO": "ss_trainers.algorithms.ppo",
     "PPOConfig": "ss_trainers.algorithms.ppo",
@@ -105,6 +112,7 @@ _EXPORTS = {
     "train_with_gepo": "ss_trainers.training",
     "train_with_grpo": "ss_trainers.training",
     "train_with_gspo": "ss_trainers.training",
+    "train_with_online_dpo": "ss_trainers.training",
     "train_with_ppo": "ss_trainers.training",
     "train_with_reinforce_plus_plus": "ss_trainers.training",
     "train_with_rloo": "ss_trainers.training",

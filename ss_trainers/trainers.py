@@ -100,6 +100,12 @@ class GSPOTrainer(_NamedTrainer):
     algorithm_name = "gspo"
 
 
+class OnlineDPOTrainer(_NamedTrainer):
+    """Trains with direct preference optimisation of its own attempts; see :class:`Trainer`."""
+
+    algorithm_name = "online_dpo"
+
+
 class PPOTrainer(_NamedTrainer):
     """Trains with proximal policy optimisation and a critic; see :class:`Trainer`."""
 

@@ -20,6 +20,7 @@ ALGORITHMS = {
     "gepo": "ss_trainers.algorithms.gepo:GEPO",
     "grpo": "ss_trainers.algorithms.grpo:GRPO",
     "gspo": "ss_trainers.algorithms.gspo:GSPO",
+    "online_dpo": "ss_trainers.algorithms.online_dpo:OnlineDPO",
     "ppo": "ss_trainers.algorithms.ppo:PPO",
     "reinforce_plus_plus": "ss_trainers.algorithms.reinforce_plus_plus:ReinforcePlusPlus",
     "rejection_sampling": "ss_trainers.algorithms.rejection_sampling:RejectionSampling",

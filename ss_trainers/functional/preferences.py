@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from torch import Tensor, sigmoid
 from torch.nn.functional import logsigmoid
 
 
@@ -62,3 +62,20 @@ def direct_preference_loss(
         float (...), for each pair.
     """
     return bradley_terry_loss(beta * (chosen - reference_chosen), beta * (rejected - reference_rejected))
+
+
+def direct_preference_weight(margin: Tensor, beta: float = 0.1) -> Tensor:
+    r"""How much a pair still has to teach: the size of the slope of its loss in either log-probability.
+
+    .. math:: \beta\,\sigma(-\beta\,m), \quad m = (\log\pi_w - \log\pi_{ref,w}) - (\log\pi_l - \log\pi_{ref,l})
+
+    DPO, Rafailov et al. 2023, arXiv:2305.18290, section 4 ("What does the DPO update do?").
+
+    Args:
+        margin: float (...); m.
+        beta: as for ``direct_preference_loss``.
+
+    Returns:
+        float (...), from 0 to beta.
+    """
+    return beta * sigmoid(-beta * margin)

@@ -7,13 +7,14 @@ Four prompts, two turns of three tokens from four symbols, two tokens of the env
 turn earns a sixth for each first symbol, so the best expected return is 1 and that of a new policy is 1/4. The
 policy is a table of logits by prompt and place, the critic one of values by prompt, place and what was earned so
 far. It has 150 iterations of 8 attempts at each prompt and
-two optimizer steps each; what is measured is the expected return itself, not a sample of it.
+two optimizer steps each (online DPO takes one); what is measured is the expected return itself, not a sample of it.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -49,7 +50,7 @@ def trained(name: str, seed: int, iterations: int = ITERATIONS) -> list[float]:
     for iteration in range(iterations):
         batch = algorithm.prepare(_sampled(logits, values, noise))
         counts, alone = BatchCounts.of(batch), iteration < algorithm.critic_iterations
-        for _ in range(EPOCHS):
+        for _ in range(1 if name == "online_dpo" else EPOCHS):
             optimizer.zero_grad()
             logprobs, foreseen = _scores(batch, logits, values)
             algorithm.loss(batch, None if alone else logprobs, counts, foreseen).loss.backward()
@@ -86,7 +87,9 @@ def _sampled(logits: Tensor, values: Tensor, noise: torch.Generator) -> TokenBat
         successes=hits.sum(1) == 1,
     )
     logprobs, foreseen = _scores(batch, logits, values)
-    return replace(batch, behavior_logprobs=logprobs, values=foreseen)
+    # The reference is the new policy, to which all symbols are alike.
+    reference = torch.where(mask, -math.log(SYMBOLS), 0.0).to(logprobs.dtype)
+    return replace(batch, behavior_logprobs=logprobs, values=foreseen, reference_logprobs=reference)
 
 
 def _scores(batch: TokenBatch, logits: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:

@@ -232,6 +232,25 @@ def rejection_sampling(rows: list[Row], config: Any):
     return -token_mean(weighed(rows, terms))
 
 
+def online_dpo(rows: list[Row], config: Any):
+    """The linear part of each pair's loss around where the update began."""
+    terms = [[0.0 * now for now in row["now"]] for row in rows]
+    for group in {row["group"] for row in rows}:
+        members = [index for index, row in enumerate(rows) if row["group"] == group]
+        returns = [rows[index]["return"] for index in members]
+        if max(returns) == min(returns):
+            continue
+        best, worst = members[returns.index(max(returns))], members[returns.index(min(returns))]
+        gone = [
+            sum(old - reference for old, reference in zip(rows[at]["old"], rows[at]["reference"], strict=True))
+            for at in (best, worst)
+        ]
+        weight = config.beta / (1 + math.exp(config.beta * (gone[0] - gone[1])))
+        terms[best] = [weight * now for now in rows[best]["now"]]
+        terms[worst] = [-weight * now for now in rows[worst]["now"]]
+    return -aggregated(weighed(rows, terms), "sequence_sum", None)
+
+
 def estimates(rewards: list[float], values: list[float], gamma: float, lam: float) -> list[float]:
     advantages: list[float] = []
     after, advantage = 0.0, 0.0

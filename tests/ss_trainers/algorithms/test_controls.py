@@ -11,6 +11,7 @@ from ss_trainers.algorithms.ppo import PPO, PPOConfig
 from ss_trainers.algorithms.registry import make_algorithm
 from ss_trainers.algorithms.shuffled import Shuffled, ShuffledConfig
 from ss_trainers.collate import collate
+from ss_trainers.functional.preferences import direct_preference_loss
 
 
 def eight_attempts():
@@ -61,3 +62,18 @@ def test_the_price_of_leaving_the_reference_adapts() -> None:
     fixed = PPO(PPOConfig(kl_coefficient=0.1))
     fixed.observe({"kl_reference": 9.0, "policy_loss": 1.0})
     assert fixed.kl_coefficient == 0.1
+
+
+def test_the_step_of_online_dpo_is_that_of_the_pairs_loss() -> None:
+    batch = eight_attempts()
+    logprobs = torch.linspace(-3, -1, 8).double()[:, None] * batch.action_mask
+    batch = replace(batch, old_logprobs=logprobs, reference_logprobs=logprobs.flip(0) * batch.action_mask)
+    algorithm, point = make_algorithm("online_dpo", {"beta": 0.7}), logprobs.clone().requires_grad_()
+    loss = algorithm.loss(algorithm.prepare(batch), point).loss
+    (slope,) = torch.autograd.grad(loss, point)
+    # Returns grow with the number: the last of each four is the better one, the first the worse.
+    sums, reference = (point * batch.action_mask).sum(1), batch.reference_logprobs.sum(1)
+    pairs = direct_preference_loss(sums[[3, 7]], sums[[0, 4]], reference[[3, 7]], reference[[0, 4]], 0.7)
+    (expected,) = torch.autograd.grad(pairs.sum() / 8, point)
+    torch.testing.assert_close(slope, expected)
+    assert not slope[[1, 2, 5, 6]].any()

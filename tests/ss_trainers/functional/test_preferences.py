@@ -5,7 +5,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ss_trainers.functional.preferences import bradley_terry_loss, direct_preference_loss, swap_averaged
+from ss_trainers.functional.preferences import (
+    bradley_terry_loss,
+    direct_preference_loss,
+    direct_preference_weight,
+    swap_averaged,
+)
 
 SCORES = st.floats(-20, 20)
 SHARES = st.floats(0, 1)
@@ -49,3 +54,11 @@ def test_dpo_of_a_pair() -> None:
 def test_dpo_of_the_reference_itself_is_the_logarithm_of_two(chosen, rejected, beta) -> None:
     loss = direct_preference_loss(*double(chosen, rejected, chosen, rejected), beta)
     assert loss.item() == pytest.approx(math.log(2))
+
+
+@given(SCORES, SCORES, st.floats(0.01, 2))
+def test_the_weight_of_a_pair_is_the_slope_of_its_loss(chosen, rejected, beta) -> None:
+    point = torch.tensor(chosen, dtype=torch.float64, requires_grad=True)
+    direct_preference_loss(point, *double(rejected, -1.0, -2.0), beta).backward()
+    margin = torch.tensor(chosen + 1 - (rejected + 2), dtype=torch.float64)
+    assert direct_preference_weight(margin, beta).item() == pytest.approx(-point.grad.item())
