@@ -73,7 +73,8 @@ def take_up(
         CheckpointError: if something is missing or does not fit.
     """
     try:
-        asked = [{name: group[name] for name in ("weight_decay", "rate_factor")} for group in optimizer.param_groups]
+        kept = ("weight_decay", "rate_factor")
+        asked = [{name: group[name] for name in kept if name in group} for group in optimizer.param_groups]
         optimizer.load_state_dict(dict(state.optimizer))
         for group, settings in zip(optimizer.param_groups, asked, strict=True):
             group.update(settings)

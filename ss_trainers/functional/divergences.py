@@ -71,8 +71,8 @@ def adapted_coefficient(coefficient: float, divergence: float, target: float, ra
     Returns:
         the new beta.
 
-    >>> adapted_coefficient(0.1, 0.06, 0.05), adapted_coefficient(0.1, 0.5, 0.05), adapted_coefficient(0.1, 0.0, 0.05)
-    (0.102, 0.102, 0.098)
+    >>> [round(adapted_coefficient(0.1, divergence, 0.05), 6) for divergence in (0.0, 0.05, 0.055, 0.5)]
+    [0.098, 0.1, 0.101, 0.102]
     """
     error = min(max(divergence / target - 1, -0.2), 0.2)
     return coefficient * (1 + rate * error)

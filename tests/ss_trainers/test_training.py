@@ -92,7 +92,7 @@ def test_an_agent_that_has_learnt_goes_on_from_where_it_was_saved(agent, tmp_pat
     again = {**SMALL, "learning_rate": 1e-12}
     second = asyncio.run(train(trained, ENV, num_episodes=6, config_overrides=again))
     pairs = zip(*(one.backend.loaded.model.parameters() for one in (trained, second)), strict=True)
-    assert max(float((one - other).abs().max()) for one, other in pairs) < 1e-6
+    assert max(float((one - other).detach().abs().max()) for one, other in pairs) < 1e-6
     # It has learnt and was not saved: what its name says is another model.
     with pytest.raises(TypeError, match="has learnt since"):
         asyncio.run(train(second, ENV, num_episodes=6, config_overrides=again))

@@ -11,14 +11,15 @@ from typing import Any
 
 import torch
 import transformers
-import trl
-from datasets import Dataset
 
 from tests.benchmarks.grpo.setting import Setting
 
 
 def main() -> None:
     """Prints what the steps took."""
+    import trl
+    from datasets import Dataset
+
     setting = Setting.load(sys.argv[1])
     torch.set_num_threads(1)
     tokenizer = transformers.AutoTokenizer.from_pretrained(setting.folder)
