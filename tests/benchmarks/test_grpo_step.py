@@ -32,5 +32,8 @@ def test_both_are_compared(tmp_path) -> None:
 
 
 def test_a_process_that_fails_is_told(tmp_path) -> None:
-    with pytest.raises(RuntimeError, match=r"(?s)ours failed: .*nowhere"):
-        run.measured("ours", tmp_path / "nowhere", sys.executable)
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho $3 is missing >&2\nexit 3\n")
+    python.chmod(0o700)
+    with pytest.raises(RuntimeError, match=r"ours failed: .*nowhere is missing"):
+        run.measured("ours", tmp_path / "nowhere", str(python))

@@ -108,28 +108,32 @@ def every_algorithm(setting: Setting) -> Iterator[Row]:
         # Whether the few episodes that were played succeeded is chance; here half of them did.
         successes=torch.arange(len(batch)) % 4 < 2,
     )
+    here, there = (
+        LanguagePolicy(load_model(setting.model, place).model.requires_grad_(True)) for place in ("cpu", setting.device)
+    )
     for name in ALGORITHMS:
         prepared = make_algorithm(name, {}).prepare(batch)
-        expected, wanted = _loss_and_gradient(setting.model, "cpu", name, prepared)
-        loss, gradient = _loss_and_gradient(setting.model, setting.device, name, prepared)
+        expected, wanted = _loss_and_gradient(here, name, prepared)
+        loss, gradient = _loss_and_gradient(there, name, prepared)
         off = float((gradient - wanted).norm() / wanted.norm())
         near_enough = abs(loss - expected) <= MOST_RELATIVE * max(1.0, abs(expected)) and off <= MOST_RELATIVE
-        _, rounded = _loss_and_gradient(setting.model, setting.device, name, prepared, half=True)
+        _, rounded = _loss_and_gradient(there, name, prepared, half=True)
         half = float((rounded - wanted).norm() / wanted.norm())
         yield Row(name, f"gradient {off:.1e} relative; {half:.1e} in bfloat16", near_enough)
 
 
 def _loss_and_gradient(
-    model: str, device: str, name: str, batch: TokenBatch, half: bool = False
+    policy: LanguagePolicy, name: str, batch: TokenBatch, half: bool = False
 ) -> tuple[float, torch.Tensor]:
-    network = load_model(model, device).model.requires_grad_(True)
-    moved = batch.to(device)
-    with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=half):
-        logprobs = LanguagePolicy(network).logprobs(moved, TEMPERATURE)
+    parameters = list(policy.model.parameters())
+    policy.model.zero_grad()
+    moved = batch.to(parameters[0].device)
+    with torch.autocast(parameters[0].device.type, torch.bfloat16, enabled=half):
+        logprobs = policy.logprobs(moved, TEMPERATURE)
     # There is no critic here: what it foresaw stands for what it foresees.
     loss = make_algorithm(name, {}).loss(moved, logprobs, BatchCounts.of(batch), moved.values).loss
     loss.backward()
-    return loss.item(), torch.cat([value.grad.flatten().cpu() for value in network.parameters()])
+    return loss.item(), torch.cat([value.grad.flatten().cpu() for value in parameters])
 
 
 def generation(setting: Setting) -> Iterator[Row]:

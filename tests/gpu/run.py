@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None, sections: Sections = SECTIONS) 
         return 2
     setting = Setting(options.model, options.device, SMALL if options.device == "cpu" else Sizes())
     # Wide enough where nobody looks at a terminal.
-    console, results = Console(width=None if sys.stdout.isatty() else 140), dict[str, list[Row]]()
+    console, results = Console(width=None if sys.stdout.isatty() else 170), dict[str, list[Row]]()
     with console.status("measuring …") as status:
         for title, rows in measured(setting, sections):
             results[title] = rows
