@@ -45,7 +45,7 @@ demo: .venv/.installed
 	$(BIN)/python docs/examples/refund_demo.py
 
 test: .venv/.installed
-	$(BIN)/python -m pytest -q -n $(JOBS)
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
 
 lint: .venv/.installed
 	$(BIN)/ruff check .
