@@ -251,19 +251,20 @@ def test_a_checkpoint_without_its_critic_is_named(folder, tmp_path):
         Trainer.resume(tmp_path)
 
 
+LONG = 120  # iterations, so that a run is not over before it is killed
 KILLED = """
 import sys
 from dataclasses import replace
-from tests.ss_trainers.test_trainers import SMALL, made
+from tests.ss_trainers.test_trainers import LONG, SMALL, made
 name, model, out = sys.argv[1:]
-made(name, model, replace(SMALL, iterations=30, save_every=1, output_dir=out)).train()
+made(name, model, replace(SMALL, iterations=LONG, save_every=1, output_dir=out)).train()
 """
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_after_a_kill_the_run_goes_on_to_the_same_weights(name, folder, tmp_path):
-    training = replace(SMALL, iterations=30)
+    training = replace(SMALL, iterations=LONG)
     whole = made(name, folder, replace(training, output_dir=str(tmp_path / "whole")))
     whole.train()
     command = [sys.executable, "-c", KILLED, name, folder, str(tmp_path / "run")]
@@ -274,7 +275,7 @@ def test_after_a_kill_the_run_goes_on_to_the_same_weights(name, folder, tmp_path
     time.sleep(0.2 + 0.05 * len(name))  # somewhere in a later iteration
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL, "the run was over before it was killed"
-    assert 0 < Trainer.resume(checkpoint).iteration < 30
+    assert 0 < Trainer.resume(checkpoint).iteration < LONG
     Trainer.resume(checkpoint).train()
     assert read_settings(checkpoint)["algorithm"] == name
     assert_same(weights(tmp_path / "whole" / "checkpoint"), weights(checkpoint))
