@@ -53,6 +53,34 @@ def wilson(successes: float, trials: float) -> Estimate:
     return Estimate(share, low, high)
 
 
+# 97.5 % quantiles of Student's t distribution, by number of values.
+_T_975 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
+
+
+def half_width(values: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
+    """Half of the 95 % interval of a mean over a few runs: t times the standard error.
+
+    Args:
+        values: (N,) or (N, ...), a run a row.
+
+    Returns:
+        of the shape of one run; NaN for a single one.
+
+    Raises:
+        ValueError: for more than ten runs, or none.
+
+    >>> round(float(half_width([1.0, 2.0, 3.0])), 3)
+    2.484
+    """
+    runs = np.asarray(values, dtype=np.float64)
+    if len(runs) == 1:
+        return np.full(runs.shape[1:], np.nan)
+    if len(runs) not in _T_975:
+        raise ValueError(f"intervals over runs are for 1 to 10 of them, got {len(runs)}")
+    half: NDArray[np.float64] = _T_975[len(runs)] * runs.std(0, ddof=1) / len(runs) ** 0.5
+    return half
+
+
 def _cluster_sums(
     values: Sequence[float], clusters: Sequence[Hashable]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

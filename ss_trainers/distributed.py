@@ -80,10 +80,7 @@ class Workers:
         for helper, part, seed in zip(self._helpers, parts[1:], seeds[1:], strict=True):
             helper.ask("play", part, temperature, seed)
         results = [self.engine.play(parts[0], temperature, seeds[0]), *(helper.answer() for helper in self._helpers)]
-        return Rollouts(
-            tuple(trajectory for result in results for trajectory in result.trajectories),
-            tuple(error for result in results for error in result.dropped),
-        )
+        return Rollouts.joined(results)
 
     def score(
         self, micro_batches: Sequence[TokenBatch], temperature: float, wanted: Collection[str]

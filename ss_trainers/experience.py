@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-from torch import Tensor
 
 from ss_gym.streams import Stream
 from ss_gym.types import MultiTurnTrajectory
@@ -101,12 +100,8 @@ def _scored(
     fields = {name: torch.zeros_like(batch.behavior_logprobs) for name in wanted}
     for rows, result in zip(parts, results, strict=True):
         for name, field in fields.items():
-            _put(field, rows, result[name])
+            field[rows, : result[name].shape[1]] = result[name].to(field.dtype)
     return replace(batch, **fields)
-
-
-def _put(field: Tensor, rows: Tensor, part: Tensor) -> None:
-    field[rows, : part.shape[1]] = part.to(field.dtype)
 
 
 def _weighed(batch: TokenBatch, training: TrainingConfig, metrics: dict[str, float]) -> TokenBatch:

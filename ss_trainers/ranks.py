@@ -69,11 +69,7 @@ class Ranks:
         """
         rank, size = self._state.process_index, -(-len(episodes) // self.count)
         own = self.engine.play(episodes[rank * size : (rank + 1) * size], temperature, seeds[rank])
-        results: list[Rollouts] = gather_object([own])
-        return Rollouts(
-            tuple(trajectory for result in results for trajectory in result.trajectories),
-            tuple(error for result in results for error in result.dropped),
-        )
+        return Rollouts.joined(gather_object([own]))
 
     def score(
         self, micro_batches: Sequence[TokenBatch], temperature: float, wanted: Collection[str]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -54,6 +54,15 @@ class Rollouts:
 
     trajectories: tuple[MultiTurnTrajectory, ...]
     dropped: tuple[str, ...] = ()
+
+    @classmethod
+    def joined(cls, parts: Iterable[Rollouts]) -> Rollouts:
+        """Several in one, in their order."""
+        parts = list(parts)
+        return cls(
+            tuple(trajectory for part in parts for trajectory in part.trajectories),
+            tuple(error for part in parts for error in part.dropped),
+        )
 
     @property
     def metrics(self) -> dict[str, float]:

@@ -20,6 +20,7 @@ from ss_gym.rewards import RewardFunction
 from ss_gym.wrappers import RewardWrapper
 from ss_trainers.algorithms.registry import algorithm_class, make_algorithm
 from ss_trainers.algorithms.settings import AlgorithmConfig, Recipe
+from ss_trainers.backends.huggingface import HuggingFaceBackend
 from ss_trainers.checkpoint import read_settings
 from ss_trainers.config import TrainingConfig, TrainingProfile, config_from_mapping
 from ss_trainers.environments import Environment, spec_of
@@ -215,12 +216,21 @@ def _trained_model(agent: MultiTurnAgent) -> str:
     name = agent.config.model_name
     if "://" in name and not name.startswith("hf://"):
         raise TypeError(f"the model '{name}' has no weights here to train: use 'tiny', a folder or a hub id")
-    if agent.trained_in_memory:
+    if _has_left(agent, name):
         raise TypeError(
             f"the agent has learnt since '{name}' was loaded: give save_path, and go on from that folder "
             "(resume_from_checkpoint, or load_agent_from_checkpoint and another save_path)"
         )
     return name
+
+
+def _has_left(agent: MultiTurnAgent, name: str) -> bool:
+    """Whether the agent's weights have changed since they were loaded from there."""
+    try:
+        backend = agent.backend
+    except RuntimeError:  # it has none yet
+        return False
+    return isinstance(backend, HuggingFaceBackend) and backend.trained and backend.loaded.location == name
 
 
 def _sampled_as(agent: MultiTurnAgent) -> dict[str, Any]:

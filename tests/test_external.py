@@ -26,10 +26,13 @@ OURS = ("ss_gym", "ss_trainers", "ss_baselines")
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the package and its entry points, as pip installs them."""
-    folder = tmp_path_factory.mktemp("site")
+    return installed(PROJECT, tmp_path_factory.mktemp("site"))
+
+
+def installed(project: Path, folder: Path) -> Path:
+    """A folder with a package and its entry points, as pip installs them."""
     source = folder.parent / f"{folder.name}_source"
-    shutil.copytree(PROJECT, source)  # a build leaves files behind
+    shutil.copytree(project, source)  # a build leaves files behind
     options = ["--quiet", "--no-index", "--no-deps", "--no-build-isolation", "--disable-pip-version-check"]
     done = run(folder, "-m", "pip", "install", *options, "--target", str(folder), str(source))
     assert done.returncode == 0, done.stderr

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from pathlib import Path
 
 import pytest
 
 from ss_trainers.algorithms.registry import make_algorithm
-from tests.test_external import ROOT, run
+from tests.test_external import ROOT, installed, run
 
 PROJECT = ROOT / "tests" / "external" / "acme_objective"
 SETTINGS = """
@@ -22,14 +21,7 @@ training: {iterations: 2, groups_per_iteration: 2, group_size: 4}
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the package and its entry point, as pip installs them."""
-    folder = tmp_path_factory.mktemp("site")
-    source = folder.parent / f"{folder.name}_source"
-    shutil.copytree(PROJECT, source)
-    options = ["--quiet", "--no-index", "--no-deps", "--no-build-isolation", "--disable-pip-version-check"]
-    done = run(folder, "-m", "pip", "install", *options, "--target", str(folder), str(source))
-    assert done.returncode == 0, done.stderr
-    return folder
+    return installed(PROJECT, tmp_path_factory.mktemp("site"))
 
 
 def test_it_has_fewer_than_forty_lines_of_code() -> None:

@@ -31,6 +31,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ss_baselines.commands.folders import write_whole
+from ss_baselines.statistics import half_width
 from ss_gym.scenarios import scenario_id
 from ss_trainers import Episode, Trainer, TrainingConfig
 from ss_trainers.algorithms.registry import ALGORITHMS, make_algorithm
@@ -49,8 +50,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
 CELLS = [f"{name}/{seed}" for seed in range(SEEDS) for name in ALGORITHMS]
 RESULTS = Path(__file__).parents[1] / "results" / "algorithms.json"
 PLOT = Path(__file__).parents[1] / "pages" / "images" / "algorithm_study.png"
-# 97.5 % quantile of Student's t distribution by number of seeds.
-T_QUANTILES = {2: 12.706, 3: 4.303}
 CONSOLE = Console(width=120)
 Cell = dict[str, Any]
 
@@ -137,9 +136,7 @@ def report(cells: Mapping[str, Cell]) -> None:
 
 def interval(values: np.ndarray) -> str:
     """A mean with its 95 % interval over seeds."""
-    if len(values) < 2:
-        return f"{values.mean():.3f}"
-    return f"{values.mean():.3f} ± {T_QUANTILES[len(values)] * values.std(ddof=1) / len(values) ** 0.5:.3f}"
+    return f"{values.mean():.3f}" if len(values) < 2 else f"{values.mean():.3f} ± {half_width(values):.3f}"
 
 
 def interquartile_mean(values: np.ndarray) -> float:

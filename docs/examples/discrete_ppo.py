@@ -30,6 +30,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 import ss_gym  # noqa: F401 - registers the ids
 from ss_baselines.commands.folders import write_whole
 from ss_baselines.evaluate import evaluate
+from ss_baselines.statistics import half_width
 
 FAMILIES = ("Refund", "Adversarial", "Cancel", "OrderStatus", "AddressChange", "Subscription", "Warranty", "Exchange")
 STEPS, EVERY, EPISODES, SEEDS, ENTROPY = 300_000, 25_000, 200, 5, 0.03
@@ -37,8 +38,6 @@ HERE = Path(__file__).parent
 RESULTS = HERE.parent / "results" / "discrete_ppo"
 PLOT = HERE.parent / "pages" / "images" / "discrete_ppo.png"
 CONSOLE = Console(highlight=False)
-# 97.5 % quantile of Student's t distribution by number of seeds.
-T_QUANTILES = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}
 
 
 def success(model: PPO, family: str, split: str = "dev", episodes: int = EPISODES) -> float:
@@ -152,8 +151,7 @@ def tell(family: str, entropy: str, cells: dict[str, Any], scripted: dict[str, f
         ("dev", np.array([cell["curve"][-1][1] for cell in cells.values()])),
         ("test", np.array([cell["test"] for cell in cells.values()])),
     ):
-        half = T_QUANTILES[len(final)] * final.std(ddof=1) / len(final) ** 0.5 if len(final) > 1 else float("nan")
-        figures.append(f"{name} {final.mean():.3f} ± {half:.3f}")
+        figures.append(f"{name} {final.mean():.3f} ± {half_width(final):.3f}")
     seconds = max(cell["cpu_seconds"] for cell in cells.values())
     bots = ", ".join(f"{name} {value:.3f}" for name, value in scripted.items())
     CONSOLE.print(f"{family}, ent_coef {entropy}, {len(cells)} seeds: {', '.join(figures)}; {bots}; {seconds} CPU s")

@@ -31,6 +31,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 
 from ss_baselines.commands.folders import write_whole
+from ss_baselines.statistics import half_width
 from ss_baselines.tiny.cloning import CloningConfig, batches, optimizers_for, take_step, tensors
 from ss_gym.streams import Stream
 from ss_trainers.algorithms.grpo import GRPO
@@ -45,8 +46,6 @@ PLOT = HERE.parent / "pages" / "images" / "refund_study.png"
 KINDS = {"grpo": "GRPO", "shuffled": "GRPO, rewards shuffled", "cloning": "more behaviour cloning"}
 CELLS = [f"{kind}/{seed}" for kind, count in (("grpo", 5), ("shuffled", 3), ("cloning", 3)) for seed in range(count)]
 WORK = Path("outputs/study")
-# 97.5 % quantile of Student's t distribution by number of seeds.
-T_QUANTILES = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}
 
 Cell = dict[str, Any]
 
@@ -176,11 +175,10 @@ def mean_alone(values: Sequence[float]) -> str:
 
 def mean_text(values: Sequence[float]) -> str:
     """Mean, 95 % interval of the mean, and the values themselves."""
-    if len(values) not in T_QUANTILES:
+    if len(values) == 1:
         return mean_alone(values)
     each = ", ".join(f"{value:.1f}" for value in values)
-    half = T_QUANTILES[len(values)] * np.std(values, ddof=1) / len(values) ** 0.5
-    return f"{np.mean(values):.1f} % ± {half:.1f} ({each})"
+    return f"{np.mean(values):.1f} % ± {half_width(values):.1f} ({each})"
 
 
 def draw(results: dict[str, Cell]) -> None:
@@ -194,8 +192,8 @@ def draw(results: dict[str, Cell]) -> None:
         rows = 100 * np.array([smooth(curve[:shortest]) for curve in curves])
         steps, mean = np.arange(1, shortest + 1), rows.mean(0)
         axes.plot(steps, mean, color=colour, linewidth=2, label=f"{KINDS[kind]}, mean of {len(rows)} seeds")
-        if len(rows) in T_QUANTILES:
-            half = T_QUANTILES[len(rows)] * rows.std(0, ddof=1) / len(rows) ** 0.5
+        if len(rows) > 1:
+            half = half_width(rows)
             axes.fill_between(steps, mean - half, mean + half, color=colour, alpha=0.2, linewidth=0)
     axes.set(xlabel="iteration (12 customers × 8 attempts)", ylabel="success at T = 1 (%)", ylim=(0, 100))
     axes.set_title("The tiny agent learns to handle refunds (mean of five iterations, 95 % interval)", fontsize=10)

@@ -43,15 +43,6 @@ class MultiTurnAgent:
             raise RuntimeError("the agent has no model yet: await agent.initialize() first")
         return self._backend
 
-    @property
-    def trained_in_memory(self) -> bool:
-        """Whether the model has learnt since it was loaded from ``config.model_name``."""
-        return bool(getattr(self._backend, "trained", False)) and self._backend_is_of(self.config.model_name)
-
-    def _backend_is_of(self, name: str) -> bool:
-        loaded = getattr(self._backend, "loaded", None)
-        return loaded is None or loaded.location == name
-
     async def initialize(self) -> None:
         """Loads the model, in a thread; does nothing the second time.
 

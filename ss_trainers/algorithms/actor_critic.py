@@ -109,12 +109,11 @@ class ActorCritic(PolicyOptimization):
             rewards = rewards - self.kl_coefficient * price
         at_begin = turns.at_first_tokens(foreseen, batch.turn_ids, count)
         gained, target = self._estimates(rewards, at_begin, batch.turn_mask, batch.turn_mask.sum(1))
-        before = torch.cat([batch.turn_ids.new_full((len(batch), 1), -1), batch.turn_ids[:, :-1]], 1)
         return replace(
             batch,
             advantages=turns.to_tokens(gained, batch.turn_ids),
             value_targets=turns.to_tokens(target, batch.turn_ids),
-            value_mask=batch.action_mask & (batch.turn_ids != before),
+            value_mask=turns.is_first_token(batch.turn_ids),
         )
 
     def _estimates(self, rewards: Tensor, foreseen: Tensor, mask: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:

@@ -54,10 +54,19 @@ def at_first_tokens(token_values: Tensor, turn_ids: Tensor, turns: int) -> Tenso
     Returns:
         float (B, K), 0 where there is no such turn.
     """
-    before = torch.cat([turn_ids.new_full((len(turn_ids), 1), -1), turn_ids[:, :-1]], 1)
-    rows, columns = ((turn_ids >= 0) & (turn_ids != before)).nonzero(as_tuple=True)
+    rows, columns = is_first_token(turn_ids).nonzero(as_tuple=True)
     found = token_values.new_zeros(len(turn_ids), turns)
     return found.index_put((rows, turn_ids[rows, columns]), token_values[rows, columns])
+
+
+def is_first_token(turn_ids: Tensor) -> Tensor:
+    """Which tokens begin a turn: bool (B, T).
+
+    Args:
+        turn_ids: int64 (B, T).
+    """
+    before = torch.cat([turn_ids.new_full((len(turn_ids), 1), -1), turn_ids[:, :-1]], 1)
+    return (turn_ids >= 0) & (turn_ids != before)
 
 
 def multi_turn_relative(
