@@ -10,7 +10,8 @@ NUMBERS = st.floats(-5, 5)
 
 def loss_and_slope(value, old, target, clip=None):
     point = torch.tensor(value, dtype=torch.float64, requires_grad=True)
-    loss = clipped_value_loss(point, torch.tensor(old).double(), torch.tensor(target).double(), clip)
+    before, wanted = torch.tensor(old, dtype=torch.float64), torch.tensor(target, dtype=torch.float64)
+    loss = clipped_value_loss(point, before, wanted, clip)
     loss.backward()
     return loss.item(), point.grad.item()
 
