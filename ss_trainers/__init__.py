@@ -6,6 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ss_trainers.algorithms.behavior_cloning import BehaviorCloning as BehaviorCloning
+    from ss_trainers.algorithms.behavior_cloning import BehaviorCloningConfig as BehaviorCloningConfig
     from ss_trainers.algorithms.cispo import CISPO as CISPO
     from ss_trainers.algorithms.cispo import CISPOConfig as CISPOConfig
     from ss_trainers.algorithms.dapo import DAPO as DAPO
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from ss_trainers.config import get_config_for_task as get_config_for_task
     from ss_trainers.rollout import Episode as Episode
     from ss_trainers.trainer import Trainer as Trainer
+    from ss_trainers.trainers import BehaviorCloningTrainer as BehaviorCloningTrainer
     from ss_trainers.trainers import CISPOTrainer as CISPOTrainer
     from ss_trainers.trainers import DAPOTrainer as DAPOTrainer
     from ss_trainers.trainers import GEPOTrainer as GEPOTrainer
@@ -66,6 +69,9 @@ if TYPE_CHECKING:
 
 # Public name -> module that holds it; torch is imported only when one of them is used.
 _EXPORTS = {
+    "BehaviorCloning": "ss_trainers.algorithms.behavior_cloning",
+    "BehaviorCloningConfig": "ss_trainers.algorithms.behavior_cloning",
+    "BehaviorCloningTrainer": "ss_trainers.trainers",
     "CISPO": "ss_trainers.algorithms.cispo",
     "CISPOConfig": "ss_trainers.algorithms.cispo",
     "CISPOTrainer": "ss_trainers.trainers",

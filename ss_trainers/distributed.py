@@ -66,21 +66,24 @@ class Workers:
                 network.share_memory()
             self._helpers = [_Helper(setup, loaded, critic, self.engine) for _ in range(count - 1)]
 
-    def play(self, episodes: Sequence[Episode], temperature: float, seeds: Sequence[int]) -> Rollouts:
+    def play(
+        self, episodes: Sequence[Episode], temperature: float, seeds: Sequence[int], demonstrator: str | None = None
+    ) -> Rollouts:
         """Plays the episodes; see :meth:`Engine.play`.
 
         Args:
             episodes: what to play; neighbours are played by the same process.
             temperature: of the sampling.
             seeds: of the sampling noise, one a process.
+            demonstrator: who plays, by name; the policy if None.
         """
         size = -(-len(episodes) // (1 + len(self._helpers)))
         parts = [episodes[start : start + size] for start in range(0, len(episodes), size)]
         parts += [()] * (1 + len(self._helpers) - len(parts))
         for helper, part, seed in zip(self._helpers, parts[1:], seeds[1:], strict=True):
-            helper.ask("play", part, temperature, seed)
-        results = [self.engine.play(parts[0], temperature, seeds[0]), *(helper.answer() for helper in self._helpers)]
-        return Rollouts.joined(results)
+            helper.ask("play", part, temperature, seed, demonstrator)
+        own = self.engine.play(parts[0], temperature, seeds[0], demonstrator)
+        return Rollouts.joined([own, *(helper.answer() for helper in self._helpers)])
 
     def score(
         self, micro_batches: Sequence[TokenBatch], temperature: float, wanted: Collection[str]

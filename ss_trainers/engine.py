@@ -17,6 +17,7 @@ from ss_trainers.algorithms.policy_optimization import PolicyOptimization
 from ss_trainers.backends.huggingface import HuggingFaceBackend
 from ss_trainers.backends.models import LoadedModel, load_model
 from ss_trainers.critic import Critic, ValueNetwork, trainable
+from ss_trainers.demonstrations import DemonstrationPlayer, load_demonstrator
 from ss_trainers.policy import LanguagePolicy
 from ss_trainers.rollout import Episode, Rollouts, TextEnv, rollout
 from ss_trainers.types import BatchCounts, LossOutput, TokenBatch
@@ -81,13 +82,16 @@ class Engine:
         policy = [parameter for parameter in self.loaded.model.parameters() if parameter.requires_grad]
         return policy + trainable(self._critic.network if self._critic is not None else None)
 
-    def play(self, episodes: Sequence[Episode], temperature: float, seed: int) -> Rollouts:
+    def play(
+        self, episodes: Sequence[Episode], temperature: float, seed: int, demonstrator: str | None = None
+    ) -> Rollouts:
         """Plays the episodes.
 
         Args:
             episodes: what to play.
             temperature: of the sampling; 0 takes the most likely token.
             seed: of the sampling noise.
+            demonstrator: who plays, by name; the policy if None.
         """
         if not episodes:
             return Rollouts(())
@@ -95,7 +99,12 @@ class Engine:
             self._environments.append(self._make())
         self.backend.seed(seed)
         self.backend.set_sampling(Sampling(self._setup.max_new_tokens, temperature))
-        return rollout(self.backend, self._environments, episodes, self._setup.system_prompt)
+        player = self.backend if demonstrator is None else self._demonstrating(demonstrator)
+        return rollout(player, self._environments, episodes, self._setup.system_prompt)
+
+    def _demonstrating(self, demonstrator: str) -> DemonstrationPlayer:
+        agent = load_demonstrator(demonstrator)
+        return DemonstrationPlayer(agent, self.backend.chat, self.backend.generator.max_context)
 
     @torch.no_grad()
     def score(

@@ -59,16 +59,20 @@ class Ranks:
         self.engine = Engine(setup, loaded, critic)
         self.count: int = self._state.num_processes
 
-    def play(self, episodes: Sequence[Episode], temperature: float, seeds: Sequence[int]) -> Rollouts:
+    def play(
+        self, episodes: Sequence[Episode], temperature: float, seeds: Sequence[int], demonstrator: str | None = None
+    ) -> Rollouts:
         """Plays the episodes, each process its share; see :meth:`Engine.play`.
 
         Args:
             episodes: what to play; neighbours are played by the same process.
             temperature: of the sampling.
             seeds: of the sampling noise, one a process.
+            demonstrator: who plays, by name; the policy if None.
         """
         rank, size = self._state.process_index, -(-len(episodes) // self.count)
-        own = self.engine.play(episodes[rank * size : (rank + 1) * size], temperature, seeds[rank])
+        share = episodes[rank * size : (rank + 1) * size]
+        own = self.engine.play(share, temperature, seeds[rank], demonstrator)
         return Rollouts.joined(gather_object([own]))
 
     def score(

@@ -52,7 +52,8 @@ def sample(iteration: int, training: TrainingConfig, algorithm: PolicyOptimizati
     played, dropped, kept = list[MultiTurnTrajectory](), list[str](), list[MultiTurnTrajectory]()
     rounds, wanted = 0, training.groups_per_iteration
     while rounds < algorithm.sampling_rounds and len(_groups(kept)) < wanted:
-        rollouts = play(training_episodes(iteration, training, rounds), "train" if not rounds else f"train {rounds}")
+        episodes = training_episodes(iteration, training, rounds, alike=algorithm.demonstrator is None)
+        rollouts = play(episodes, "train" if not rounds else f"train {rounds}")
         rounds += 1
         played += rollouts.trajectories
         dropped += rollouts.dropped
@@ -70,14 +71,24 @@ def sample(iteration: int, training: TrainingConfig, algorithm: PolicyOptimizati
     )
 
 
-def training_episodes(iteration: int, training: TrainingConfig, round_number: int = 0) -> list[Episode]:
-    """The episodes of a round: each scenario as often as the group is large."""
+def training_episodes(
+    iteration: int, training: TrainingConfig, round_number: int = 0, alike: bool = True
+) -> list[Episode]:
+    """The episodes of a round: each scenario as often as the group is large, or as many scenarios.
+
+    Args:
+        iteration: which this is, counted from 0.
+        training: how many.
+        round_number: counted from 0.
+        alike: whether the attempts of a group share their scenario; what a demonstrator does is the same each time.
+    """
     keys = ("scenario", iteration, round_number) if round_number else ("scenario", iteration)
-    scenarios, count = Stream(training.seed, *keys), training.groups_per_iteration
+    scenarios, size = Stream(training.seed, *keys), training.group_size if alike else 1
+    count = training.groups_per_iteration * training.group_size // size
     return [
         Episode(seed, training.train_options, round_number * count + group)
         for group in range(count)
-        for seed in [scenarios.below(2**31)] * training.group_size
+        for seed in [scenarios.below(2**31)] * size
     ]
 
 

@@ -137,7 +137,7 @@ class Trainer:
             self.iteration,
             config,
             self.algorithm,
-            lambda episodes, purpose: self._play(episodes, config.temperature, purpose),
+            lambda episodes, purpose: self._play(episodes, config.temperature, purpose, self.algorithm.demonstrator),
         )
         played = time.perf_counter()
         metrics = trajectory_metrics(taken.played.trajectories)
@@ -330,11 +330,13 @@ class Trainer:
                 self._workers = Workers(setup, self._loaded, config.workers, self._critic)
         return self._workers
 
-    def _play(self, episodes: Sequence[Episode], temperature: float, purpose: str) -> Rollouts:
+    def _play(
+        self, episodes: Sequence[Episode], temperature: float, purpose: str, demonstrator: str | None = None
+    ) -> Rollouts:
         """Plays episodes with sampling noise that follows from the seed, the iteration and the purpose."""
         noise = Stream(self.training.seed, "sampling", purpose, self.iteration)
         running = self._running()
-        return running.play(episodes, temperature, [noise.bits() >> 1 for _ in range(running.count)])
+        return running.play(episodes, temperature, [noise.bits() >> 1 for _ in range(running.count)], demonstrator)
 
     def _batch(self, trajectories: Sequence[MultiTurnTrajectory], metrics: dict[str, float]) -> TokenBatch | None:
         """What is trained on; None if there is nothing to learn from."""

@@ -70,6 +70,12 @@ class _NamedTrainer(Trainer):
         return cls(env, model, algorithm.config, *rest, **options)
 
 
+class BehaviorCloningTrainer(_NamedTrainer):
+    """Trains by imitation of a demonstrator; see :class:`Trainer`."""
+
+    algorithm_name = "behavior_cloning"
+
+
 class CISPOTrainer(_NamedTrainer):
     """Trains with clipped importance weights; see :class:`Trainer`."""
 

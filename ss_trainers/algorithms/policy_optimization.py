@@ -38,8 +38,11 @@ class PolicyOptimization:
         needs_critic: whether ``prepare`` reads ``batch.values``.
         critic_iterations: iterations at the beginning in which the critic alone is trained.
         sampling_rounds: how often scenarios are played, at most, until enough of them are kept.
+        demonstrator: the agent that plays in training, by name; the policy itself if None. See
+            :func:`ss_trainers.demonstrations.load_demonstrator`.
     """
 
+    demonstrator: str | None = None
     needs_critic = False
     critic_iterations = 0
     sampling_rounds = 1

@@ -15,6 +15,7 @@ GROUP = "ss_trainers.algorithms"
 
 # Name -> module and class; a module is imported when its algorithm is used.
 ALGORITHMS = {
+    "behavior_cloning": "ss_trainers.algorithms.behavior_cloning:BehaviorCloning",
     "cispo": "ss_trainers.algorithms.cispo:CISPO",
     "dapo": "ss_trainers.algorithms.dapo:DAPO",
     "gepo": "ss_trainers.algorithms.gepo:GEPO",

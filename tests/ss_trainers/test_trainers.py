@@ -27,6 +27,7 @@ ENV = register()
 SMALL = TrainingConfig(iterations=4, groups_per_iteration=3, group_size=4, max_new_tokens=4, learning_rate=1e-2)
 # What a run of a few iterations should not leave out.
 SETTINGS = {
+    "behavior_cloning": {"demonstrator": "tests.ss_trainers.toy_env:Obliging"},
     "gepo": {"kl_coefficient": 0.01},
     "ppo": {"kl_coefficient": 0.05, "kl_target": 0.01, "level": "turn"},
     "rejection_sampling": {"keep": "best"},

@@ -2,6 +2,8 @@
 
 import gymnasium as gym
 
+from ss_gym.types import Completion
+
 LETTERS = "ab"
 
 
@@ -38,6 +40,13 @@ class SayTheLetter(gym.Env):
     def _ask(self):
         self._letter = str(self.np_random.choice(list(LETTERS)))
         return f"say {self._letter}"
+
+
+class Obliging:
+    """Says the letter it is asked for."""
+
+    def act(self, conversations):
+        return [Completion(conversation[-1]["content"].removeprefix("say ")) for conversation in conversations]
 
 
 def register():

@@ -221,6 +221,11 @@ def cispo(rows: list[Row], config: Any):
     return -token_mean(weighed(rows, terms))
 
 
+def behavior_cloning(rows: list[Row], config: Any):
+    terms = [[float(config.keep == "all" or row["success"]) * now for now in row["now"]] for row in rows]
+    return -aggregated(weighed(rows, terms), config.aggregation, None)
+
+
 def rejection_sampling(rows: list[Row], config: Any):
     terms = []
     for row in rows:

@@ -11,7 +11,7 @@ from tests.benchmarks import bandit
 CONTROLS = {"rejection_sampling", "shuffled"}
 
 
-@pytest.mark.parametrize("name", [name for name in ALGORITHMS if name not in CONTROLS])
+@pytest.mark.parametrize("name", [name for name in bandit.NAMES if name not in CONTROLS])
 def test_the_optimum_is_found(name: str) -> None:
     curve = bandit.trained(name, seed=100)
     assert curve[0] == pytest.approx(0.25) and curve[-1] >= 0.98
@@ -24,7 +24,7 @@ def test_the_controls_are_behind() -> None:
 
 def test_the_table_in_the_docs_is_of_every_algorithm() -> None:
     kept = json.loads(bandit.RESULTS.read_text(encoding="utf-8"))
-    assert set(kept) == set(ALGORITHMS)
+    assert set(kept) == set(bandit.NAMES) and set(ALGORITHMS) - set(kept) == set(bandit.LEFT_OUT)
     for name, cell in kept.items():
         last = [curve[-1] for curve in cell["curves"]]
         assert len(last) == bandit.SEEDS

@@ -22,6 +22,8 @@ from tests.ss_trainers.samples import trajectories
 
 # Name of a case -> algorithm and its settings: the defaults, and what they leave out.
 CASES = {
+    "behavior_cloning": ("behavior_cloning", {}),
+    "behavior_cloning, successes": ("behavior_cloning", {"keep": "successes", "aggregation": "sequence_mean"}),
     "cispo": ("cispo", {"ratio_cap": 1.1}),
     "cispo, plain": ("cispo", {"advantage_scale": "none"}),
     "dapo": ("dapo", {}),
@@ -262,8 +264,9 @@ def test_parts_that_are_missing_are_named() -> None:
         make_algorithm("ppo", {}).prepare(batch)
     with pytest.raises(ValueError, match=r"needs batch.reference_logprobs"):
         make_algorithm("rloo", {"kl_coefficient": 0.1}).prepare(batch)
-    with pytest.raises(ValueError, match="does not tell what succeeded"):
-        make_algorithm("rejection_sampling", {}).prepare(batch)
+    for name, chosen in (("rejection_sampling", {}), ("behavior_cloning", {"keep": "successes"})):
+        with pytest.raises(ValueError, match="does not tell what succeeded"):
+            make_algorithm(name, chosen).prepare(batch)
     split = split_by_length(replace(batch, advantages=batch.behavior_logprobs), 20)[0]
     with pytest.raises(TypeError, match="rloo takes a RLOOConfig, not a GRPOConfig"):
         RLOO(GRPOConfig())
@@ -290,6 +293,7 @@ def test_parts_that_are_missing_are_named() -> None:
         ("rloo", {"aggregation": "constant"}, "max_length"),
         ("reinforce_plus_plus", {"clip_low": -1}, "clip_low"),
         ("rejection_sampling", {"keep": "all"}, "keep"),
+        ("behavior_cloning", {"keep": "best"}, "keep must be one of"),
         ("cispo", {"ratio_cap": 0.9}, "ratio_cap"),
         ("shuffled", {"algorithm": "none"}, "there is no algorithm 'none'"),
         ("shuffled", {"algorithm": "dapo"}, "set sampling_rounds to 1 to shuffle them"),
