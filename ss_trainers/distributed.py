@@ -23,6 +23,8 @@ import torch
 import torch.multiprocessing
 from torch import Tensor, nn
 
+from ss_gym.types import MultiTurnTrajectory
+from ss_trainers.algorithms.policy_optimization import Reviewed
 from ss_trainers.backends.models import LoadedModel
 from ss_trainers.critic import ValueNetwork
 from ss_trainers.engine import Engine, EngineSetup
@@ -84,6 +86,10 @@ class Workers:
             helper.ask("play", part, temperature, seed, demonstrator)
         own = self.engine.play(parts[0], temperature, seeds[0], demonstrator)
         return Rollouts.joined([own, *(helper.answer() for helper in self._helpers)])
+
+    def review(self, trajectories: tuple[MultiTurnTrajectory, ...]) -> Reviewed:
+        """What the algorithm makes of episodes; see :meth:`Engine.review`."""
+        return self.engine.review(trajectories)
 
     def score(
         self, micro_batches: Sequence[TokenBatch], temperature: float, wanted: Collection[str]

@@ -13,7 +13,8 @@ from gymnasium.envs.registration import EnvSpec
 from torch import Tensor, nn
 
 from ss_gym.agents import AgentConfig, Sampling
-from ss_trainers.algorithms.policy_optimization import PolicyOptimization
+from ss_gym.types import MultiTurnTrajectory
+from ss_trainers.algorithms.policy_optimization import PolicyOptimization, Reviewed
 from ss_trainers.backends.huggingface import HuggingFaceBackend
 from ss_trainers.backends.models import LoadedModel, load_model
 from ss_trainers.critic import Critic, ValueNetwork, trainable
@@ -101,6 +102,10 @@ class Engine:
         self.backend.set_sampling(Sampling(self._setup.max_new_tokens, temperature))
         player = self.backend if demonstrator is None else self._demonstrating(demonstrator)
         return rollout(player, self._environments, episodes, self._setup.system_prompt)
+
+    def review(self, trajectories: tuple[MultiTurnTrajectory, ...]) -> Reviewed:
+        """What the algorithm makes of episodes before they become a batch."""
+        return self._setup.algorithm.reviewed(trajectories, self.backend.chat)
 
     def _demonstrating(self, demonstrator: str) -> DemonstrationPlayer:
         agent = load_demonstrator(demonstrator)

@@ -16,9 +16,11 @@ from typing import Any
 import torch
 import torch.distributed
 from accelerate import PartialState
-from accelerate.utils import gather_object
+from accelerate.utils import broadcast_object_list, gather_object
 from torch import Tensor
 
+from ss_gym.types import MultiTurnTrajectory
+from ss_trainers.algorithms.policy_optimization import Reviewed
 from ss_trainers.backends.models import LoadedModel
 from ss_trainers.critic import ValueNetwork
 from ss_trainers.engine import Engine, EngineSetup
@@ -74,6 +76,20 @@ class Ranks:
         share = episodes[rank * size : (rank + 1) * size]
         own = self.engine.play(share, temperature, seeds[rank], demonstrator)
         return Rollouts.joined(gather_object([own]))
+
+    def review(self, trajectories: tuple[MultiTurnTrajectory, ...]) -> Reviewed:
+        """What the algorithm makes of episodes: the first process is asked, so that a judge is paid once."""
+        told: list[Reviewed | Exception | None] = [None]
+        if self._state.process_index == 0:
+            try:
+                told[0] = self.engine.review(trajectories)
+            except Exception as error:
+                told[0] = error  # the others are waiting: all of them raise it
+        (result,) = broadcast_object_list(told)
+        if isinstance(result, Exception):
+            raise result
+        assert isinstance(result, Reviewed)
+        return result
 
     def score(
         self, micro_batches: Sequence[TokenBatch], temperature: float, wanted: Collection[str]

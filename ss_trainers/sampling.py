@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean
 
 from ss_gym.streams import Stream
 from ss_gym.types import MultiTurnTrajectory
-from ss_trainers.algorithms.policy_optimization import PolicyOptimization
+from ss_trainers.algorithms.policy_optimization import PolicyOptimization, Reviewed
 from ss_trainers.collate import collate, drop_nonfinite
 from ss_trainers.config import TrainingConfig
 from ss_trainers.rollout import Episode, EpisodesFailedError, Rollouts
 
 # Plays episodes; the text goes into the sampling noise.
 Play = Callable[[Sequence[Episode], str], Rollouts]
+# What the algorithm makes of what was played, before anything is kept.
+Review = Callable[[tuple[MultiTurnTrajectory, ...]], Reviewed]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,20 +27,21 @@ class Sample:
     Attributes:
         played: everything.
         kept: what is trained on.
+        nonfinite: how many episodes have a return that is no number, or infinite, after the review.
         rounds: how often scenarios were played.
+        metrics: what the review tells, as means over the rounds.
     """
 
     played: Rollouts
     kept: tuple[MultiTurnTrajectory, ...]
+    nonfinite: int
     rounds: int
-
-    @property
-    def nonfinite(self) -> int:
-        """How many of the episodes have a return that is no number, or infinite."""
-        return sum(not math.isfinite(trajectory.total_reward) for trajectory in self.played.trajectories)
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
-def sample(iteration: int, training: TrainingConfig, algorithm: PolicyOptimization, play: Play) -> Sample:
+def sample(
+    iteration: int, training: TrainingConfig, algorithm: PolicyOptimization, play: Play, review: Review = Reviewed
+) -> Sample:
     """Plays an iteration's scenarios, and further ones while the algorithm has too few to keep.
 
     Args:
@@ -45,19 +49,24 @@ def sample(iteration: int, training: TrainingConfig, algorithm: PolicyOptimizati
         training: how many scenarios, and attempts at each.
         algorithm: what it keeps, and how many rounds it may take.
         play: plays episodes.
+        review: what the algorithm makes of them; they stay as they are by default.
 
     Raises:
         EpisodesFailedError: if the environment raised in every episode.
     """
     played, dropped, kept = list[MultiTurnTrajectory](), list[str](), list[MultiTurnTrajectory]()
-    rounds, wanted = 0, training.groups_per_iteration
+    rounds, nonfinite, told = 0, 0, list[Mapping[str, float]]()
+    wanted = training.groups_per_iteration
     while rounds < algorithm.sampling_rounds and len(_groups(kept)) < wanted:
         episodes = training_episodes(iteration, training, rounds, alike=algorithm.demonstrator is None)
         rollouts = play(episodes, "train" if not rounds else f"train {rounds}")
+        reviewed = review(rollouts.trajectories)
         rounds += 1
         played += rollouts.trajectories
         dropped += rollouts.dropped
-        kept += rollouts.trajectories if algorithm.sampling_rounds == 1 else _kept(rollouts.trajectories, algorithm)
+        nonfinite += sum(not math.isfinite(trajectory.total_reward) for trajectory in reviewed.trajectories)
+        told.append(reviewed.metrics)
+        kept += reviewed.trajectories if algorithm.sampling_rounds == 1 else _kept(reviewed.trajectories, algorithm)
     if dropped and not played:
         raise EpisodesFailedError(
             f"the environment raised in all {len(dropped)} episodes of iteration {iteration + 1}, "
@@ -67,7 +76,9 @@ def sample(iteration: int, training: TrainingConfig, algorithm: PolicyOptimizati
     return Sample(
         Rollouts(tuple(played), tuple(dropped)),
         tuple(trajectory for trajectory in kept if trajectory.group_id in chosen),
+        nonfinite,
         rounds,
+        {name: fmean(each[name] for each in told if name in each) for each in told for name in each},
     )
 
 

@@ -138,9 +138,11 @@ class Trainer:
             config,
             self.algorithm,
             lambda episodes, purpose: self._play(episodes, config.temperature, purpose, self.algorithm.demonstrator),
+            self._running().review,
         )
         played = time.perf_counter()
         metrics = trajectory_metrics(taken.played.trajectories)
+        metrics |= taken.metrics
         metrics["dropped_episodes"] = float(len(taken.played.dropped))
         metrics["nonfinite_episodes"] = float(taken.nonfinite)
         if self.algorithm.sampling_rounds > 1:

@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any, ClassVar
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from ss_gym.types import MultiTurnTrajectory
 from ss_trainers.algorithms.parts import Advantage, Aggregate, Ratio, ReferencePenalty, Surrogate, token_ratio
 from ss_trainers.functional import aggregation
 from ss_trainers.types import BatchCounts, LossOutput, TokenBatch
+
+if TYPE_CHECKING:
+    from ss_trainers.chat import ChatFormat
+
+
+@dataclass(frozen=True, slots=True)
+class Reviewed:
+    """What an algorithm made of episodes before they become a batch.
+
+    Attributes:
+        trajectories: what is learnt from.
+        metrics: what there is to tell of it.
+    """
+
+    trajectories: tuple[MultiTurnTrajectory, ...]
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 class PolicyOptimization:
@@ -71,6 +88,17 @@ class PolicyOptimization:
     def needs_reference(self) -> bool:
         """Whether ``prepare`` or ``loss`` reads ``batch.reference_logprobs``."""
         return self._penalty.coefficient > 0
+
+    def reviewed(self, trajectories: tuple[MultiTurnTrajectory, ...], chat: ChatFormat) -> Reviewed:
+        """What is made of the episodes before they become a batch: others judge or change them.
+
+        Under a launcher one process is asked, and the others take over what it says.
+
+        Args:
+            trajectories: just played, whole groups.
+            chat: how the model writes conversations, for whatever text is put into them.
+        """
+        return Reviewed(trajectories)
 
     def keeps(self, batch: TokenBatch) -> Tensor:
         """Which rows are kept while a batch is filled up, where ``sampling_rounds`` is above 1: bool (B,)."""
