@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from ss_trainers.algorithms.behavior_cloning import BehaviorCloningConfig as BehaviorCloningConfig
     from ss_trainers.algorithms.cispo import CISPO as CISPO
     from ss_trainers.algorithms.cispo import CISPOConfig as CISPOConfig
+    from ss_trainers.algorithms.critique_revision import CritiqueRevision as CritiqueRevision
+    from ss_trainers.algorithms.critique_revision import CritiqueRevisionConfig as CritiqueRevisionConfig
     from ss_trainers.algorithms.dapo import DAPO as DAPO
     from ss_trainers.algorithms.dapo import DAPOConfig as DAPOConfig
     from ss_trainers.algorithms.gepo import GEPO as GEPO
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from ss_trainers.algorithms.reinforce_plus_plus import ReinforcePlusPlusConfig as ReinforcePlusPlusConfig
     from ss_trainers.algorithms.rejection_sampling import RejectionSampling as RejectionSampling
     from ss_trainers.algorithms.rejection_sampling import RejectionSamplingConfig as RejectionSamplingConfig
+    from ss_trainers.algorithms.rlaif import RLAIF as RLAIF
+    from ss_trainers.algorithms.rlaif import RLAIFConfig as RLAIFConfig
     from ss_trainers.algorithms.rloo import RLOO as RLOO
     from ss_trainers.algorithms.rloo import RLOOConfig as RLOOConfig
     from ss_trainers.algorithms.settings import Recipe as Recipe
@@ -40,10 +44,18 @@ if TYPE_CHECKING:
     from ss_trainers.config import TrainingConfig as TrainingConfig
     from ss_trainers.config import TrainingProfile as TrainingProfile
     from ss_trainers.config import get_config_for_task as get_config_for_task
+    from ss_trainers.reward_model import RewardModel as RewardModel
+    from ss_trainers.reward_model import load_reward_model as load_reward_model
+    from ss_trainers.reward_training import PreferencePair as PreferencePair
+    from ss_trainers.reward_training import RewardModelConfig as RewardModelConfig
+    from ss_trainers.reward_training import preference_pairs as preference_pairs
+    from ss_trainers.reward_training import train_on_preferences as train_on_preferences
+    from ss_trainers.reward_training import train_on_returns as train_on_returns
     from ss_trainers.rollout import Episode as Episode
     from ss_trainers.trainer import Trainer as Trainer
     from ss_trainers.trainers import BehaviorCloningTrainer as BehaviorCloningTrainer
     from ss_trainers.trainers import CISPOTrainer as CISPOTrainer
+    from ss_trainers.trainers import CritiqueRevisionTrainer as CritiqueRevisionTrainer
     from ss_trainers.trainers import DAPOTrainer as DAPOTrainer
     from ss_trainers.trainers import GEPOTrainer as GEPOTrainer
     from ss_trainers.trainers import GRPOTrainer as GRPOTrainer
@@ -52,6 +64,7 @@ if TYPE_CHECKING:
     from ss_trainers.trainers import PPOTrainer as PPOTrainer
     from ss_trainers.trainers import ReinforcePlusPlusTrainer as ReinforcePlusPlusTrainer
     from ss_trainers.trainers import RejectionSamplingTrainer as RejectionSamplingTrainer
+    from ss_trainers.trainers import RLAIFTrainer as RLAIFTrainer
     from ss_trainers.trainers import RLOOTrainer as RLOOTrainer
     from ss_trainers.trainers import VAPOTrainer as VAPOTrainer
     from ss_trainers.training import train as train
@@ -64,6 +77,7 @@ if TYPE_CHECKING:
     from ss_trainers.training import train_with_online_dpo as train_with_online_dpo
     from ss_trainers.training import train_with_ppo as train_with_ppo
     from ss_trainers.training import train_with_reinforce_plus_plus as train_with_reinforce_plus_plus
+    from ss_trainers.training import train_with_rlaif as train_with_rlaif
     from ss_trainers.training import train_with_rloo as train_with_rloo
     from ss_trainers.training import train_with_vapo as train_with_vapo
 
@@ -75,6 +89,9 @@ _EXPORTS = {
     "CISPO": "ss_trainers.algorithms.cispo",
     "CISPOConfig": "ss_trainers.algorithms.cispo",
     "CISPOTrainer": "ss_trainers.trainers",
+    "CritiqueRevision": "ss_trainers.algorithms.critique_revision",
+    "CritiqueRevisionConfig": "ss_trainers.algorithms.critique_revision",
+    "CritiqueRevisionTrainer": "ss_trainers.trainers",
     "DAPO": "ss_trainers.algorithms.dapo",
     "DAPOConfig": "ss_trainers.algorithms.dapo",
     "DAPOTrainer": "ss_trainers.trainers",
@@ -90,6 +107,7 @@ _EXPORTS = {
     "GSPOConfig": "ss_trainers.algorithms.gspo",
     "GSPOTrainer": "ss_trainers.trainers",
     "KeepBest": "ss_trainers.callbacks",
+    "load_reward_model": "ss_trainers.reward_model",
     "LoraSettings": "ss_trainers.config",
     "OnlineDPO": "ss_trainers.algorithms.online_dpo",
     "OnlineDPOConfig": "ss_trainers.algorithms.online_dpo",
@@ -98,6 +116,8 @@ _EXPORTS = {
     "PPO": "ss_trainers.algorithms.ppo",
     "PPOConfig": "ss_trainers.algorithms.ppo",
     "PPOTrainer": "ss_trainers.trainers",
+    "preference_pairs": "ss_trainers.reward_training",
+    "PreferencePair": "ss_trainers.reward_training",
     "Recipe": "ss_trainers.algorithms.settings",
     "ReinforcePlusPlus": "ss_trainers.algorithms.reinforce_plus_plus",
     "ReinforcePlusPlusConfig": "ss_trainers.algorithms.reinforce_plus_plus",
@@ -105,6 +125,11 @@ _EXPORTS = {
     "RejectionSampling": "ss_trainers.algorithms.rejection_sampling",
     "RejectionSamplingConfig": "ss_trainers.algorithms.rejection_sampling",
     "RejectionSamplingTrainer": "ss_trainers.trainers",
+    "RewardModel": "ss_trainers.reward_model",
+    "RewardModelConfig": "ss_trainers.reward_training",
+    "RLAIF": "ss_trainers.algorithms.rlaif",
+    "RLAIFConfig": "ss_trainers.algorithms.rlaif",
+    "RLAIFTrainer": "ss_trainers.trainers",
     "RLOO": "ss_trainers.algorithms.rloo",
     "RLOOConfig": "ss_trainers.algorithms.rloo",
     "RLOOTrainer": "ss_trainers.trainers",
@@ -112,6 +137,8 @@ _EXPORTS = {
     "ShuffledConfig": "ss_trainers.algorithms.shuffled",
     "StopOnRegression": "ss_trainers.callbacks",
     "train": "ss_trainers.training",
+    "train_on_preferences": "ss_trainers.reward_training",
+    "train_on_returns": "ss_trainers.reward_training",
     "train_with": "ss_trainers.training",
     "train_with_cispo": "ss_trainers.training",
     "train_with_dapo": "ss_trainers.training",
@@ -121,6 +148,7 @@ _EXPORTS = {
     "train_with_online_dpo": "ss_trainers.training",
     "train_with_ppo": "ss_trainers.training",
     "train_with_reinforce_plus_plus": "ss_trainers.training",
+    "train_with_rlaif": "ss_trainers.training",
     "train_with_rloo": "ss_trainers.training",
     "train_with_vapo": "ss_trainers.training",
     "Trainer": "ss_trainers.trainer",

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import import_module
 from typing import Protocol
 
 from ss_gym.agents import Conversation
+from ss_gym.attributes import named_attribute
 from ss_gym.types import Completion
 from ss_trainers.chat import ChatFormat, EncodedConversation
 from ss_trainers.rollout import Lockstep
@@ -27,13 +27,7 @@ def load_demonstrator(name: str) -> Demonstrator:
         ValueError: if the name is of another form, or what it names does not act.
         ImportError: if it is not there.
     """
-    module, separator, attribute = name.partition(":")
-    if not (module and separator and attribute):
-        raise ValueError(f"a demonstrator is named 'package.module:attribute', not {name!r:.80}")
-    try:
-        found = getattr(import_module(module), attribute)
-    except AttributeError as error:
-        raise ImportError(f"the demonstrator {name!r} is not there: {error}") from error
+    found = named_attribute(name, "demonstrator")
     agent = found() if isinstance(found, type) or not hasattr(found, "act") else found
     if not callable(getattr(agent, "act", None)):
         raise ValueError(f"the demonstrator {name!r} has no method 'act', but is a {type(agent).__name__}")

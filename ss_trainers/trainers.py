@@ -82,6 +82,12 @@ class CISPOTrainer(_NamedTrainer):
     algorithm_name = "cispo"
 
 
+class CritiqueRevisionTrainer(_NamedTrainer):
+    """Trains by imitation of its own replies as a model revised them; see :class:`Trainer`."""
+
+    algorithm_name = "critique_revision"
+
+
 class DAPOTrainer(_NamedTrainer):
     """Trains with decoupled clip and dynamic sampling; see :class:`Trainer`."""
 
@@ -128,6 +134,12 @@ class RejectionSamplingTrainer(_NamedTrainer):
     """Trains by imitation of attempts that succeeded; see :class:`Trainer`."""
 
     algorithm_name = "rejection_sampling"
+
+
+class RLAIFTrainer(_NamedTrainer):
+    """Trains on what a judge says of the attempts; see :class:`Trainer`."""
+
+    algorithm_name = "rlaif"
 
 
 class RLOOTrainer(_NamedTrainer):

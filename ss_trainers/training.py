@@ -166,6 +166,7 @@ train_with_gspo = _with("gspo")
 train_with_online_dpo = _with("online_dpo")
 train_with_ppo = _with("ppo")
 train_with_reinforce_plus_plus = _with("reinforce_plus_plus")
+train_with_rlaif = _with("rlaif")
 train_with_rloo = _with("rloo")
 train_with_vapo = _with("vapo")
 

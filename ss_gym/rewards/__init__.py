@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from ss_gym.rewards.neural import NeuralReward as NeuralReward
     from ss_gym.rewards.pairwise import PairwiseJudge as PairwiseJudge
     from ss_gym.rewards.pairwise import Preference as Preference
+    from ss_gym.rewards.revision import Reviser as Reviser
+    from ss_gym.rewards.revision import Revision as Revision
 
 # Public name -> module that holds it.
 _EXPORTS = {
@@ -54,6 +56,8 @@ _EXPORTS = {
     "ParetoFront": "ss_gym.rewards.multi_objective",
     "PolitenessReward": "ss_gym.rewards.heuristic",
     "Preference": "ss_gym.rewards.pairwise",
+    "Reviser": "ss_gym.rewards.revision",
+    "Revision": "ss_gym.rewards.revision",
     "RewardFunction": "ss_gym.rewards.function",
     "RewardResult": "ss_gym.rewards.function",
     "SafetyReward": "ss_gym.rewards.heuristic",

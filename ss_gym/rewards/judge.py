@@ -97,6 +97,27 @@ class Bench:
             completions = backend.generate(batch, self.sampling)
             return _read(from_text, [completion.text for completion in completions], len(batch))
 
+        return await self._in_batches(questions, answers)
+
+    async def write(self, questions: Sequence[Conversation], from_text: Callable[[str], T]) -> list[T | MissingReward]:
+        """What the model writes to each question, or why that is missing.
+
+        Args:
+            questions: each ends with a user message.
+            from_text: reads what was written.
+        """
+
+        def answers(batch: Sequence[Conversation]) -> list[T | MissingReward]:
+            completions = self.backend.generate(batch, self.sampling)
+            return _read(from_text, [completion.text for completion in completions], len(batch))
+
+        return await self._in_batches(questions, answers)
+
+    async def _in_batches(
+        self,
+        questions: Sequence[Conversation],
+        answers: Callable[[Sequence[Conversation]], list[T | MissingReward]],
+    ) -> list[T | MissingReward]:
         size = self.batch_size
         batches = [questions[start : start + size] for start in range(0, len(questions), size)]
         calls = [partial(self._tried, answers, batch) for batch in batches]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, Protocol
 
+from ss_gym.attributes import named_attribute
 from ss_gym.rewards.function import CONCURRENCY, Context, MissingReward, RewardFunction, RewardResult, Turns
 from ss_gym.spelling import nearest
 
@@ -119,12 +119,7 @@ def load_scorer(model: str) -> ConversationScorer:
             raise ValueError(f"no learned reward {scheme!r} for {model!r}; {nearest(scheme, installed)}")
         scorer: Any = installed[scheme].load()(location)
     else:
-        module, _, attribute = model.partition(":")
-        found: Any = import_module(module)
-        for part in attribute.split("."):
-            if not hasattr(found, part):
-                raise ImportError(f"the learned reward {model!r} is not there: {module} has no {attribute!r}")
-            found = getattr(found, part)
+        found = named_attribute(model, "learned reward")
         scorer = found() if isinstance(found, type) else found
     if not callable(scorer):
         raise ValueError(f"{model!r} is no function of conversations, but {type(scorer).__name__}")

@@ -93,14 +93,27 @@ class PairwiseJudge:
             raise MissingReward(preference.missing)
         return preference
 
-    def compare_batch(self, pairs: Sequence[tuple[Turns, Turns]]) -> list[Preference]:
+    def compare_batch(
+        self, pairs: Sequence[tuple[Turns, Turns]], asked: Sequence[str] | None = None
+    ) -> list[Preference]:
         """Which ones are preferred, waited for; see ``compare_pairs``."""
-        return run(self.compare_pairs(pairs))
+        return run(self.compare_pairs(pairs, asked))
 
-    async def compare_pairs(self, pairs: Sequence[tuple[Turns, Turns]]) -> list[Preference]:
-        """Which one of each pair is preferred; pairs without a verdict are marked as missing."""
-        orders = [order for first, second in pairs for order in ((first, second), (second, first))]
-        questions = [judge_prompt.comparing_prompt(*order, self.question, self._key) for order in orders]
+    async def compare_pairs(
+        self, pairs: Sequence[tuple[Turns, Turns]], asked: Sequence[str] | None = None
+    ) -> list[Preference]:
+        """Which one of each pair is preferred; pairs without a verdict are marked as missing.
+
+        Args:
+            pairs: what is compared.
+            asked: the question about each pair, such as a principle; the judge's own if None.
+        """
+        asked = [self.question] * len(pairs) if asked is None else asked
+        questions = [
+            judge_prompt.comparing_prompt(*order, question, self._key)
+            for (first, second), question in zip(pairs, asked, strict=True)
+            for order in ((first, second), (second, first))
+        ]
         answers = await self.bench.ask(
             questions,
             ("A", "B"),

@@ -17,6 +17,7 @@ GROUP = "ss_trainers.algorithms"
 ALGORITHMS = {
     "behavior_cloning": "ss_trainers.algorithms.behavior_cloning:BehaviorCloning",
     "cispo": "ss_trainers.algorithms.cispo:CISPO",
+    "critique_revision": "ss_trainers.algorithms.critique_revision:CritiqueRevision",
     "dapo": "ss_trainers.algorithms.dapo:DAPO",
     "gepo": "ss_trainers.algorithms.gepo:GEPO",
     "grpo": "ss_trainers.algorithms.grpo:GRPO",
@@ -25,6 +26,7 @@ ALGORITHMS = {
     "ppo": "ss_trainers.algorithms.ppo:PPO",
     "reinforce_plus_plus": "ss_trainers.algorithms.reinforce_plus_plus:ReinforcePlusPlus",
     "rejection_sampling": "ss_trainers.algorithms.rejection_sampling:RejectionSampling",
+    "rlaif": "ss_trainers.algorithms.rlaif:RLAIF",
     "rloo": "ss_trainers.algorithms.rloo:RLOO",
     "shuffled": "ss_trainers.algorithms.shuffled:Shuffled",
     "vapo": "ss_trainers.algorithms.vapo:VAPO",

@@ -10,11 +10,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from ss_trainers.algorithms.policy_optimization import PolicyOptimization
 from ss_trainers.algorithms.settings import AlgorithmConfig
-from ss_trainers.types import BatchCounts, LossOutput, TokenBatch
+from ss_trainers.algorithms.wrapping import Wrapping
+from ss_trainers.types import TokenBatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,7 @@ class ShuffledConfig(AlgorithmConfig):
     seed: int = 0
 
 
-class Shuffled(PolicyOptimization):
+class Shuffled(Wrapping):
     """Another algorithm, with the outcomes of other attempts.
 
     Args:
@@ -43,24 +42,11 @@ class Shuffled(PolicyOptimization):
     config_class = ShuffledConfig
 
     def __init__(self, config: ShuffledConfig | None = None) -> None:
-        from ss_trainers.algorithms.registry import make_algorithm
-
-        self.config = config or ShuffledConfig()
-        self._inner = make_algorithm(self.config.algorithm, self.config.settings or {})
-        if self._inner.sampling_rounds > 1:
+        config = config or ShuffledConfig()
+        super().__init__(config, config.algorithm, config.settings)
+        if self.sampling_rounds > 1:
             raise ValueError("outcomes decide what dynamic sampling keeps: set sampling_rounds to 1 to shuffle them")
         self._dealt = 0
-        self.needs_critic = self._inner.needs_critic
-        self.critic_iterations = self._inner.critic_iterations
-
-    @property
-    def needs_reference(self) -> bool:
-        """Whether the algorithm does."""
-        return self._inner.needs_reference
-
-    def worth_training(self, batch: TokenBatch) -> Tensor:
-        """As the algorithm has it."""
-        return self._inner.worth_training(batch)
 
     def prepare(self, batch: TokenBatch) -> TokenBatch:
         """The batch with outcomes of other attempts, all of them earned by the last turn."""
@@ -71,28 +57,18 @@ class Shuffled(PolicyOptimization):
         last = (batch.turn_mask.sum(1, keepdim=True) - 1).clamp(min=0)
         rewards = torch.zeros_like(batch.turn_rewards).scatter(1, last, returns[:, None])
         successes = None if batch.successes is None else batch.successes[order]
-        return self._inner.prepare(replace(batch, returns=returns, turn_rewards=rewards, successes=successes))
-
-    def loss(
-        self,
-        batch: TokenBatch,
-        logprobs: Tensor | None,
-        counts: BatchCounts | None = None,
-        values: Tensor | None = None,
-    ) -> LossOutput:
-        """The algorithm's."""
-        return self._inner.loss(batch, logprobs, counts, values)
+        return super().prepare(replace(batch, returns=returns, turn_rewards=rewards, successes=successes))
 
     def observe(self, metrics: Mapping[str, float]) -> None:
         """Tells the algorithm; the next iteration has another dealing, and one that is repeated the same."""
         self._dealt += 1
-        self._inner.observe(metrics)
+        super().observe(metrics)
 
     def state(self) -> dict[str, float]:
         """The algorithm's, and how often outcomes were dealt out."""
-        return {**self._inner.state(), "dealt": float(self._dealt)}
+        return {**super().state(), "dealt": float(self._dealt)}
 
     def restore(self, state: Mapping[str, float]) -> None:
         """Takes up the state of a checkpoint."""
         self._dealt = int(state["dealt"])
-        self._inner.restore(state)
+        super().restore(state)

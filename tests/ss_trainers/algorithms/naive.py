@@ -1,4 +1,4 @@
-"""Every algorithm as loops over numbers: no masks, no batches, nothing of the package.
+"""Every algorithm as loops over numbers: no masks, no batches, nothing of the package but configs.
 
 A row is a dictionary: ``now`` (log-probabilities of its action tokens, differentiable), ``old`` and ``reference``
 (numbers), ``turns`` (which turn each token is of), ``rewards`` (of the turns), ``return``, ``group``, ``success``,
@@ -11,6 +11,8 @@ import math
 from typing import Any
 
 import torch
+
+from ss_trainers.algorithms.registry import make_algorithm
 
 Row = dict[str, Any]
 
@@ -224,6 +226,15 @@ def cispo(rows: list[Row], config: Any):
 def behavior_cloning(rows: list[Row], config: Any):
     terms = [[float(config.keep == "all" or row["success"]) * now for now in row["now"]] for row in rows]
     return -aggregated(weighed(rows, terms), config.aggregation, None)
+
+
+def critique_revision(rows: list[Row], config: Any):
+    return -token_mean(weighed(rows, [list(row["now"]) for row in rows]))
+
+
+def rlaif(rows: list[Row], config: Any):
+    inner = make_algorithm(config.objective, config.settings or {}).config
+    return globals()[config.objective](rows, inner)
 
 
 def rejection_sampling(rows: list[Row], config: Any):
