@@ -48,8 +48,8 @@ def main() -> None:
     trainer = Trainer(lambda: Questions(setting), setting.folder, GRPO(), training)
     trainer.step()
     spent = {"sampling": 0.0, "training": 0.0}
-    trainer._play = _timed(trainer._play, spent, "sampling")  # type: ignore[method-assign]
-    trainer._updater.update = _timed(trainer._updater.update, spent, "training")  # type: ignore[method-assign]
+    trainer._play = timed(trainer._play, spent, "sampling")  # type: ignore[method-assign]
+    trainer._updater.update = timed(trainer._updater.update, spent, "training")  # type: ignore[method-assign]
     begun, tokens = time.process_time(), 0.0
     for _ in range(setting.steps):
         tokens += trainer.step()["tokens"] * setting.prompts * setting.group
@@ -64,14 +64,16 @@ def main() -> None:
     print(json.dumps(result | {"version": ss_gym.__version__}))
 
 
-def _timed(work: Callable[..., Any], spent: dict[str, float], name: str) -> Callable[..., Any]:
-    def timed(*arguments: Any, **keywords: Any) -> Any:
+def timed(work: Callable[..., Any], spent: dict[str, float], name: str) -> Callable[..., Any]:
+    """Lets a function add the CPU seconds that it takes to what is spent under a name."""
+
+    def work_timed(*arguments: Any, **keywords: Any) -> Any:
         begun = time.process_time()
         result = work(*arguments, **keywords)
         spent[name] += time.process_time() - begun
         return result
 
-    return timed
+    return work_timed
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import json
 import random
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, Self
 
 CHAT = (
     "{% for message in messages %}<|{{ message['role'] }}|> {{ message['content'] }} <|end|> {% endfor %}"
@@ -14,8 +15,21 @@ CHAT = (
 SPECIAL = ("<|end|>", "<|system|>", "<|user|>", "<|assistant|>", "<|tool|>", "<pad>")
 
 
+class Stored:
+    """A dataclass that goes to another process as a file."""
+
+    def save(self: Any, path: Path) -> None:
+        """Writes it for the other process."""
+        path.write_text(json.dumps(asdict(self)), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str) -> Self:
+        """Reads it there."""
+        return cls(**json.loads(Path(path).read_text(encoding="utf-8")))
+
+
 @dataclass(frozen=True)
-class Setting:
+class Setting(Stored):
     """One comparison.
 
     Attributes:
@@ -56,15 +70,6 @@ class Setting:
     def reward(self, text: str) -> float:
         """Something that differs between attempts, and costs nothing to tell."""
         return sum(map(ord, text)) % 97 / 97
-
-    def save(self, path: Path) -> None:
-        """Writes the setting for another process."""
-        path.write_text(json.dumps(asdict(self)), encoding="utf-8")
-
-    @classmethod
-    def load(cls, path: str) -> Setting:
-        """Reads it there."""
-        return cls(**json.loads(Path(path).read_text(encoding="utf-8")))
 
 
 def make_model(setting: Setting) -> None:

@@ -7,6 +7,8 @@ import resource
 import sys
 import tempfile
 import time
+from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -58,42 +60,50 @@ def main() -> None:
             processing_class=tokenizer,
             callbacks=[clock],
         )
+        clock.watch(trainer, lambda played: {"tokens": int(played["completion_mask"].sum())})
+        trainer.train()
+    print(json.dumps(clock.result(setting.steps) | {"version": trl.__version__}))
+
+
+class Clock(transformers.TrainerCallback):
+    """CPU seconds and counts since the first step ended."""
+
+    def __init__(self) -> None:
+        self.counts, self.begun = Counter[str](), 0.0
+
+    def watch(self, trainer: Any, counted: Callable[[Any], Mapping[str, float]]) -> None:
+        """Measures how long the trainer samples.
+
+        Args:
+            trainer: a GRPOTrainer that has this clock among its callbacks.
+            counted: what is to be counted of the tensors that one sampling gives.
+        """
         play = trainer._generate_and_score_completions
 
         def timed(inputs: Any) -> Any:
             begun = time.process_time()
-            result = play(inputs)
-            clock.sampling += time.process_time() - begun
-            clock.tokens += int(result["completion_mask"].sum())
-            return result
+            played = play(inputs)
+            self.counts.update({"sampling": time.process_time() - begun, **counted(played)})
+            return played
 
         trainer._generate_and_score_completions = timed
-        trainer.train()
-    print(json.dumps(clock.result(setting) | {"version": trl.__version__}))
-
-
-class Clock(transformers.TrainerCallback):
-    """CPU seconds since the first step ended."""
-
-    def __init__(self) -> None:
-        self.sampling, self.tokens, self.begun = 0.0, 0, 0.0
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Starts the clock once the first step has warmed everything up."""
         self.ended = time.process_time()
         if state.global_step == 1:
-            self.sampling, self.tokens, self.begun = 0.0, 0, self.ended
+            self.counts.clear()
+            self.begun = self.ended
 
-    def result(self, setting: Setting) -> dict[str, float]:
-        """What a step took."""
-        whole = (self.ended - self.begun) / setting.steps
-        sampling = self.sampling / setting.steps
+    def result(self, steps: int) -> dict[str, float]:
+        """What a step took, and its counts."""
+        whole = (self.ended - self.begun) / steps
+        counts = {name: count / steps for name, count in self.counts.items()}
         return {
             "step": whole,
-            "sampling": sampling,
-            "training": whole - sampling,
-            "tokens": self.tokens / setting.steps,
+            "training": whole - counts["sampling"],
             "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10,
+            **counts,
         }
 
 
