@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
@@ -29,3 +30,24 @@ def named_attribute(name: str, kind: str) -> Any:
             raise ImportError(f"the {kind} {name!r} is not there: {module} has no {attribute!r}")
         found = getattr(found, part)
     return found
+
+
+def named_object(name: str, kind: str, fits: Callable[[Any], bool]) -> Any:
+    """The object of a name, or what the class or function of that name makes without arguments.
+
+    Args:
+        name: as in ``named_attribute``.
+        kind: what it is called in messages.
+        fits: whether an object is one of the kind.
+
+    Raises:
+        ValueError: if the name is of another form, or what it stands for neither fits nor makes what does.
+        ImportError: as ``named_attribute``.
+    """
+    found = named_attribute(name, kind)
+    if not isinstance(found, type) and fits(found):
+        return found
+    made = found() if callable(found) else found
+    if not fits(made):
+        raise ValueError(f"{name!r} is no {kind} and makes none: it gave a {type(made).__name__}")
+    return made

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from torch.utils.checkpoint import checkpoint
+from transformers import DynamicCache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 
 def underlying(model: nn.Module) -> PreTrainedModel:
@@ -88,3 +95,56 @@ def context_length(model: PreTrainedModel) -> int:
 def checkpoints_gradients(model: PreTrainedModel) -> bool:
     """Whether layers throw their activations, and with them any cache, away in training."""
     return model.training and any(getattr(module, "gradient_checkpointing", False) for module in model.modules())
+
+
+class _PromptLayer(DynamicLayer):  # type: ignore[no-untyped-call]
+    """A layer's keys and values of a prompt; what follows it is seen once, and not kept.
+
+    A layer that is computed again in the backward pass finds here what it found the first time.
+    """
+
+    def __init__(self, keys: Tensor, values: Tensor) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.lazy_initialization(keys, values)
+        self.keys: Tensor = keys
+        self.values: Tensor = values
+
+    def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        """Keys and values of the prompt and of what follows it."""
+        return torch.cat([self.keys, key_states], -2), torch.cat([self.values, value_states], -2)
+
+
+def prompt_cache(layers: Sequence[tuple[Tensor, Tensor]], rows: int) -> DynamicCache:
+    """A prompt's keys and values (1, KV, P, d) of each layer, for so many rows that follow it."""
+    cache = DynamicCache()
+    cache.layers = [_PromptLayer(*(each.expand(rows, -1, -1, -1) for each in layer)) for layer in layers]
+    return cache
+
+
+def layers_of(decoder: nn.Module) -> list[nn.Module]:
+    """The layers that can be computed again in the backward pass.
+
+    Raises:
+        ValueError: there are none.
+    """
+    layers: list[nn.Module] = [*filter(lambda each: isinstance(each, GradientCheckpointingLayer), decoder.modules())]
+    if not layers:
+        name = type(decoder).__name__
+        raise ValueError(f"the layers of {name} can't be computed again: set gradient_checkpointing to false")
+    return layers
+
+
+@contextmanager
+def recomputed(layers: Sequence[nn.Module]) -> Iterator[None]:
+    """Within it, these layers keep their input only, and are computed again in the backward pass.
+
+    transformers' own switch drops the cache, and with it the shared prompt.
+    """
+    for layer in layers:
+        # Nothing in a layer is random: dropout is off.
+        layer.forward = partial(checkpoint, layer.forward, use_reentrant=False, preserve_rng_state=False)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del layer.forward

@@ -76,7 +76,10 @@ class ChatFormat:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         if tokenizer.eos_token_id is None:
-            raise ValueError("the tokenizer has no end-of-sequence token, so an agent's turn cannot end")
+            raise ValueError(
+                "the tokenizer has no end-of-sequence token, so an agent's turn cannot end: set its eos_token "
+                "and save it beside the model"
+            )
         self.tokenizer = tokenizer
         self.template = str(tokenizer.chat_template or FALLBACK_TEMPLATE)
         try:
@@ -116,9 +119,18 @@ class ChatFormat:
             encoded[0] = (self.end_id, *encoded[0])
         return encoded
 
-    def completion_ids(self, text: str) -> tuple[int, ...]:
-        """The ids of an agent's turn that was written, not sampled: end-of-turn token included."""
-        return (*self.tokenizer.encode(text, add_special_tokens=False), self.end_id)
+    def completion_ids(self, text: str, *, plain: bool = False) -> tuple[int, ...]:
+        """The ids of an agent's turn that was written, not sampled: end-of-turn token included.
+
+        Args:
+            text: what the agent says. If it holds what looks like the end of a turn, all that looks like a
+                control token in it is encoded as plain text.
+            plain: whether that is so in any case.
+        """
+        ids = [] if plain else self.tokenizer.encode(text, add_special_tokens=False)
+        if plain or not self.stop_ids.isdisjoint(ids):
+            ids = self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
+        return (*ids, self.end_id)
 
     def text(self, completion_ids: Sequence[int]) -> str:
         """What the agent said, without the end-of-turn token and the space around."""

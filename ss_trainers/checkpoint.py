@@ -20,6 +20,7 @@ from ss_gym.agents.checkpoint import PREVIOUS_SUFFIX, CheckpointError, locate
 _PARTIAL_SUFFIX = ".partial"
 _TENSORS = "trainer.safetensors"
 _SETTINGS = "trainer.json"
+_EARLIER = "weights"
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,14 @@ class TrainerState:
         settings: how the run was set up, as plain JSON values.
         optimizer: the optimizer's ``state_dict``.
         algorithm: what the algorithm has adapted, by name.
+        earlier: weights of earlier iterations, by their number, that batches under way are played with.
     """
 
     iteration: int
     settings: Mapping[str, Any]
     optimizer: Mapping[str, Any]
     algorithm: Mapping[str, float] = field(default_factory=dict)
+    earlier: Mapping[int, Tensor] = field(default_factory=dict)
 
 
 @contextmanager
@@ -95,7 +98,7 @@ def _put_in_place(partial: Path, target: Path, previous: Path) -> None:
 
 def write_state(folder: Path, state: TrainerState) -> None:
     """Writes a trainer's state into a checkpoint folder."""
-    tensors: dict[str, Tensor] = {}
+    tensors = {f"{_EARLIER}.{version}": weights for version, weights in state.earlier.items()}
     plain: dict[str, dict[str, Any]] = {}
     for index, entry in state.optimizer["state"].items():
         for name, value in entry.items():
@@ -109,6 +112,7 @@ def write_state(folder: Path, state: TrainerState) -> None:
         "settings": dict(state.settings),
         "optimizer": {"param_groups": state.optimizer["param_groups"], "state": plain},
         "algorithm": dict(state.algorithm),
+        "earlier": sorted(state.earlier),
     }
     (folder / _SETTINGS).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
@@ -125,12 +129,14 @@ def read_state(path: str | Path) -> TrainerState:
         entries: dict[int, dict[str, Any]] = {
             int(index): dict(entry) for index, entry in content["optimizer"]["state"].items()
         }
-        for key, tensor in load_file(folder / _TENSORS).items():
+        tensors = load_file(folder / _TENSORS)
+        earlier = {int(version): tensors.pop(f"{_EARLIER}.{version}") for version in content.get("earlier", [])}
+        for key, tensor in tensors.items():
             index, name = key.split(".", 1)
             entries.setdefault(int(index), {})[name] = tensor
         optimizer = {"state": entries, "param_groups": content["optimizer"]["param_groups"]}
         adapted = dict(content.get("algorithm", {}))
-        return TrainerState(int(content["iteration"]), dict(content["settings"]), optimizer, adapted)
+        return TrainerState(int(content["iteration"]), dict(content["settings"]), optimizer, adapted, earlier)
 
 
 def read_settings(path: str | Path) -> dict[str, Any]:

@@ -125,6 +125,24 @@ def drop_nonfinite(batch: TokenBatch) -> tuple[TokenBatch, int]:
     return (batch.select(finite.nonzero()[:, 0]), dropped) if dropped else (batch, 0)
 
 
+def drop_stale(batch: TokenBatch, iteration: int, bound: int) -> tuple[TokenBatch, int]:
+    """The batch without the rows whose policy is too old, and how many those were.
+
+    Args:
+        batch: with ``policy_versions``.
+        iteration: which trains on it, counted from 0.
+        bound: the most iterations that a row's policy may be behind.
+
+    Raises:
+        ValueError: the batch does not tell its policies' versions.
+    """
+    if batch.policy_versions is None:
+        raise ValueError("the batch does not tell with which version of the policy its rows were played")
+    kept = iteration - batch.policy_versions <= bound
+    dropped = len(batch) - int(kept.sum())
+    return (batch.select(kept.nonzero()[:, 0]), dropped) if dropped else (batch, 0)
+
+
 def split_by_length(batch: TokenBatch, max_tokens: int) -> list[TokenBatch]:
     """Micro-batches of rows of similar length, so that little of each is padding.
 

@@ -13,6 +13,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from ss_gym.spelling import nearest
+from ss_trainers.trackers import TRACKERS
 
 ConfigT = TypeVar("ConfigT")
 
@@ -83,14 +84,25 @@ class TrainingConfig:
         max_grad_norm: the gradient is scaled down to this norm where it is longer.
         micro_batch_tokens: most tokens, padding included, that go through the model at once; it
             bounds memory and does not change the gradient.
+        gradient_checkpointing: compute each layer again in the backward pass instead of keeping what it computed:
+            a third more work for a fraction of the memory.
         mismatch: what is done where the trainer computes another probability of a token than the sampler
             did: ``"none"``; ``"truncate"`` weighs each token by the ratio of the two, up to
             ``mismatch_cap``; ``"mask"`` leaves out tokens whose ratio is above that. Both cost a forward
             pass more, and ratios are then against the trainer's probabilities.
         mismatch_cap: the greatest weight.
+        rollout_lag: how many iterations rollouts may run ahead of the update: another process plays them, with
+            its own copy of the model and its own environments, while this one trains. A batch is then played
+            with weights that are up to so many iterations old, and the first ones with those that the run
+            begins with: give it ``mismatch="truncate"``, for the decoupled objective (Hilton et al. 2021,
+            arXiv:2110.00641; AReaL, arXiv:2505.24298). 0 for rollouts and updates in turn, as it must be
+            under a launcher.
+        fixed_lag: exactly so many iterations, whichever process is the faster: the run can be repeated, and
+            resumed exactly. If False, the newest weights that there are when a batch is begun.
         temperature: of the sampling in rollouts.
         max_new_tokens: most tokens of one completion.
-        max_context: most tokens of a conversation; the model's own limit if None.
+        max_context: most tokens of a conversation; the model's own limit if None. One that is full ends there,
+            without success; the instructions are never cut, and must leave room.
         system_prompt: instructions for conversations whose environment brings none.
         train_options: options of ``env.reset`` in training.
         eval_options: options of ``env.reset`` in evaluation, e.g. ``{"split": "dev"}``.
@@ -106,10 +118,12 @@ class TrainingConfig:
             disagree in the second digit of a log-probability: see ``mismatch``.
         threads: threads of one process for tensor arithmetic.
         workers: processes of this machine that share the work; under ``torchrun`` or ``accelerate launch``
-            their processes do, and this must be 1. More than one needs ``device="cpu"``, and a script
-            whose main part stands under ``if __name__ == "__main__":``.
+            their processes do, and this must be 1. More than one needs ``device="cpu"``. They, and
+            ``rollout_lag``, need a script whose main part stands under ``if __name__ == "__main__":``.
         parallel_episodes: conversations that one process plays at once.
         output_dir: folder of metrics and checkpoints; nothing is written if None.
+        trackers: experiment trackers that the metrics also go to, ``"trackio"`` or ``"wandb"``; each is an
+            extra. A run that is resumed in its ``output_dir`` goes on there, too.
     """
 
     iterations: int = 50
@@ -124,8 +138,11 @@ class TrainingConfig:
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
     micro_batch_tokens: int = 8192
+    gradient_checkpointing: bool = False
     mismatch: Literal["none", "truncate", "mask"] = "none"
     mismatch_cap: float = 2.0
+    rollout_lag: int = 0
+    fixed_lag: bool = True
     temperature: float = 1.0
     max_new_tokens: int = 128
     max_context: int | None = None
@@ -143,6 +160,7 @@ class TrainingConfig:
     workers: int = 1
     parallel_episodes: int = 64
     output_dir: str | None = None
+    trackers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Checks the ranges.
@@ -156,7 +174,7 @@ class TrainingConfig:
             "eval_episodes threads workers parallel_episodes"
         ).split():
             _require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("warmup_iterations", "weight_decay", "eval_every", "save_every"):
+        for name in ("warmup_iterations", "weight_decay", "rollout_lag", "eval_every", "save_every"):
             _require(getattr(self, name) >= 0, f"{name} must not be negative, got {getattr(self, name)}")
         for name in ("learning_rate", "critic_learning_rate", "max_grad_norm", "mismatch_cap", "temperature"):
             value = getattr(self, name)
@@ -171,6 +189,9 @@ class TrainingConfig:
             "leave it out for the model's own limit",
         )
         _require(self.workers == 1 or self.device == "cpu", "several workers share the processor: set device to 'cpu'")
+        _require(not isinstance(self.trackers, str), f"trackers must be a list of names, got {self.trackers!r:.80}")
+        for name in self.trackers:
+            _require(name in TRACKERS, f"there is no tracker {name!r:.80}; {nearest(name, TRACKERS.keys())}")
 
     @classmethod
     def from_profile(cls, profile: TrainingProfile | str = "balanced", **changes: Any) -> TrainingConfig:

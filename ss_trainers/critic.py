@@ -44,11 +44,12 @@ class Critic:
 
     Args:
         network: the model and its head.
+        gradient_checkpointing: see :class:`ss_trainers.policy.LanguagePolicy`.
     """
 
-    def __init__(self, network: ValueNetwork) -> None:
+    def __init__(self, network: ValueNetwork, gradient_checkpointing: bool = False) -> None:
         self.network = network
-        self._policy = LanguagePolicy(network.model)
+        self._policy = LanguagePolicy(network.model, gradient_checkpointing)
 
     def values(self, batch: TokenBatch) -> Tensor:
         """Values of the states before the action tokens, differentiable: (B, T), 0 elsewhere.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from ss_gym.agents import Conversation
-from ss_gym.attributes import named_attribute
+from ss_gym.attributes import named_object
 from ss_gym.types import Completion
 from ss_trainers.chat import ChatFormat, EncodedConversation
 from ss_trainers.rollout import Lockstep
@@ -24,15 +24,11 @@ def load_demonstrator(name: str) -> Demonstrator:
     """The agent of a name ``"package.module:attribute"``: an agent, or a class or function that makes one.
 
     Raises:
-        ValueError: if the name is of another form, or what it names does not act.
+        ValueError: if the name is of another form, or what it names neither acts nor makes what does.
         ImportError: if it is not there.
     """
-    found = named_attribute(name, "demonstrator")
-    agent = found() if isinstance(found, type) or not hasattr(found, "act") else found
-    if not callable(getattr(agent, "act", None)):
-        raise ValueError(f"the demonstrator {name!r} has no method 'act', but is a {type(agent).__name__}")
-    made: Demonstrator = agent
-    return made
+    agent: Demonstrator = named_object(name, "demonstrator", lambda found: callable(getattr(found, "act", None)))
+    return agent
 
 
 class DemonstrationPlayer:

@@ -9,18 +9,10 @@ the same number of processes gives the same numbers.
 
 from __future__ import annotations
 
-import os
-import pickle
-import shutil
-import signal
-import traceback
 from collections.abc import Collection, Sequence
-from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 import torch
-import torch.multiprocessing
 from torch import Tensor, nn
 
 from ss_gym.types import MultiTurnTrajectory
@@ -28,16 +20,9 @@ from ss_trainers.algorithms.policy_optimization import Reviewed
 from ss_trainers.backends.models import LoadedModel
 from ss_trainers.critic import ValueNetwork
 from ss_trainers.engine import Engine, EngineSetup
+from ss_trainers.processes import WorkerProcess, check_shared_memory, parts, shared
 from ss_trainers.rollout import Episode, Rollouts
 from ss_trainers.types import BatchCounts, LossOutput, TokenBatch
-
-_SHARED_MEMORY = Path("/dev/shm")
-# How long one process may take over its part before the run is given up as hung.
-_PATIENCE_SECONDS = 3600.0
-
-
-class WorkerError(RuntimeError):
-    """A process that shares the work has failed or vanished."""
 
 
 class Workers:
@@ -133,115 +118,40 @@ class Workers:
         self.engine.close()
 
 
-class _Helper:
+class _Helper(WorkerProcess):
     """Another process, seen from the first one."""
 
     def __init__(self, setup: EngineSetup, loaded: LoadedModel, critic: ValueNetwork | None, engine: Engine) -> None:
-        size = sum(parameter.numel() for parameter in engine.trainable)
-        self._gradient = torch.zeros(size)
-        self._gradient.share_memory_()  # type: ignore[no-untyped-call]
-        context = torch.multiprocessing.get_context("spawn")
-        self._connection, theirs = context.Pipe()
-        self._process = context.Process(
-            target=_serve, args=(theirs, setup, loaded, critic, self._gradient), daemon=True
-        )
-        self._process.start()
-        theirs.close()
-
-    def ask(self, name: str, *arguments: Any) -> None:
-        """Starts a piece of work."""
-        try:
-            # Plain pickles: torch would open a file in shared memory for each tensor sent.
-            self._connection.send_bytes(pickle.dumps((name, arguments)))
-        except OSError as error:
-            raise self._lost() from error
-
-    def answer(self) -> Any:
-        """Waits for the result of the work that was asked for.
-
-        Raises:
-            WorkerError: if it failed, or the process is lost or hangs.
-        """
-        try:
-            if not self._connection.poll(_PATIENCE_SECONDS):
-                raise WorkerError(f"worker process {self._process.pid} has not answered for {_PATIENCE_SECONDS:.0f} s")
-            good, result = pickle.loads(self._connection.recv_bytes())
-        except (EOFError, OSError) as error:
-            raise self._lost() from error
-        if not good:
-            raise WorkerError(f"worker process {self._process.pid} failed:\n{result}")
-        return result
+        self._gradient = shared(torch.zeros(sum(parameter.numel() for parameter in engine.trainable)))
+        super().__init__(_Share, (setup, loaded, critic, self._gradient), "set workers to 1")
 
     def add_gradient(self, engine: Engine) -> None:
         """Adds the process's gradient to this one's."""
-        for parameter, part in _parts(self._gradient, engine):
+        for parameter, part in parts(self._gradient, engine.trainable):
             parameter.grad = part.clone() if parameter.grad is None else parameter.grad.add_(part)
 
-    def stop(self) -> None:
-        """Ends the process, whatever it is doing."""
-        self._process.terminate()
-        self._process.join()
-        self._connection.close()
 
-    def _lost(self) -> WorkerError:
-        self._process.join(timeout=1)
-        return WorkerError(
-            f"worker process {self._process.pid} has ended with exit code {self._process.exitcode}; "
-            "if the machine ran out of memory, set workers to 1"
-        )
+class _Share:
+    """What another process does of the work."""
 
+    def __init__(self, setup: EngineSetup, loaded: LoadedModel, critic: ValueNetwork | None, gradient: Tensor) -> None:
+        self._engine, self._gradient = Engine(setup, loaded, critic), gradient
+        for parameter, part in parts(gradient, self._engine.trainable):
+            parameter.grad = part
 
-def _serve(
-    connection: Connection, setup: EngineSetup, loaded: LoadedModel, critic: ValueNetwork | None, gradient: Tensor
-) -> None:
-    """The life of another process: does what it is asked until the first process is gone."""
-    # Ctrl-C reaches every process of the terminal; the first one decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    engine = Engine(setup, loaded, critic)
-    for parameter, part in _parts(gradient, engine):
-        parameter.grad = part
-    while True:
-        try:
-            name, arguments = pickle.loads(connection.recv_bytes())
-        except EOFError:
-            os._exit(0)
-        try:
-            result = True, _work(engine, gradient, name, arguments)
-        except Exception:
-            result = False, traceback.format_exc()
-        connection.send_bytes(pickle.dumps(result))
-
-
-def _work(engine: Engine, gradient: Tensor, name: str, arguments: Any) -> Any:
-    if name == "play":
-        return engine.play(*arguments)
-    if name == "score":
-        return engine.score(*arguments)
-    if name == "accumulate":
-        gradient.zero_()
-        return engine.accumulate(*arguments)
-    return engine.backend.weights_changed()
-
-
-def _parts(flat: Tensor, engine: Engine) -> list[tuple[nn.Parameter, Tensor]]:
-    """Each trainable parameter with its part of a flat buffer."""
-    sizes = [parameter.numel() for parameter in engine.trainable]
-    return [
-        (parameter, part.view_as(parameter))
-        for parameter, part in zip(engine.trainable, torch.split(flat, sizes), strict=True)
-    ]
+    def __call__(self, name: str, *arguments: Any) -> Any:
+        if name == "play":
+            return self._engine.play(*arguments)
+        if name == "score":
+            return self._engine.score(*arguments)
+        if name == "accumulate":
+            self._gradient.zero_()
+            return self._engine.accumulate(*arguments)
+        return self._engine.backend.weights_changed()
 
 
 def _check_shared_memory(networks: Sequence[nn.Module], count: int) -> None:
-    """Too little of it ends a process without a word, so it is checked beforehand."""
-    if not _SHARED_MEMORY.is_dir():
-        return
     parameters = [parameter for network in networks for parameter in network.parameters()]
     model = sum(parameter.nbytes for parameter in parameters)
     gradient = sum(parameter.nbytes for parameter in parameters if parameter.requires_grad)
-    needed, free = model + (count - 1) * gradient, shutil.disk_usage(_SHARED_MEMORY).free
-    if needed > free:
-        raise RuntimeError(
-            f"{count} workers need {needed / 2**20:.0f} MiB of shared memory, but {_SHARED_MEMORY} has "
-            f"{free / 2**20:.0f} MiB free: set workers to 1, or give the machine more shared memory"
-        )
+    check_shared_memory(model + (count - 1) * gradient, f"{count} workers need", "set workers to 1")

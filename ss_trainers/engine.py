@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import gymnasium as gym
 import torch
@@ -17,8 +17,9 @@ from ss_gym.types import MultiTurnTrajectory
 from ss_trainers.algorithms.policy_optimization import PolicyOptimization, Reviewed
 from ss_trainers.backends.huggingface import HuggingFaceBackend
 from ss_trainers.backends.models import LoadedModel, load_model
+from ss_trainers.config import TrainingConfig
 from ss_trainers.critic import Critic, ValueNetwork, trainable
-from ss_trainers.demonstrations import DemonstrationPlayer, load_demonstrator
+from ss_trainers.demonstrations import DemonstrationPlayer, Demonstrator, load_demonstrator
 from ss_trainers.policy import LanguagePolicy
 from ss_trainers.rollout import Episode, Rollouts, TextEnv, rollout
 from ss_trainers.types import BatchCounts, LossOutput, TokenBatch
@@ -40,6 +41,7 @@ class EngineSetup:
         precision: what matrix products are computed in.
         threads: threads of this process for tensor arithmetic.
         system_prompt: for conversations whose environment brings none.
+        gradient_checkpointing: whether layers are computed again in the backward pass.
     """
 
     environment: EnvSpec | Callable[[], TextEnv]
@@ -53,6 +55,33 @@ class EngineSetup:
     precision: Literal["float32", "bfloat16"]
     threads: int
     system_prompt: str | None = None
+    gradient_checkpointing: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        training: TrainingConfig,
+        device: str,
+        environment: EnvSpec | Callable[[], TextEnv],
+        env_kwargs: Mapping[str, Any],
+        algorithm: PolicyOptimization,
+        base_model: str,
+    ) -> Self:
+        """The engine that settings ask for, on this process's own device; see the attributes."""
+        return cls(
+            environment=environment,
+            env_kwargs=env_kwargs,
+            algorithm=algorithm,
+            base_model=base_model,
+            parallel_episodes=training.parallel_episodes,
+            max_new_tokens=training.max_new_tokens,
+            max_context=training.max_context,
+            device=device,
+            precision=training.precision,
+            threads=training.threads,
+            system_prompt=training.system_prompt,
+            gradient_checkpointing=training.gradient_checkpointing,
+        )
 
 
 class Engine:
@@ -62,20 +91,24 @@ class Engine:
         setup: what it is made of.
         loaded: the model. Its trainable parameters are those that require gradients.
         critic: the network of the critic, for algorithms that need one.
+        scores: whether it scores and trains, too; one that only plays needs no reference.
     """
 
-    def __init__(self, setup: EngineSetup, loaded: LoadedModel, critic: ValueNetwork | None = None) -> None:
+    def __init__(
+        self, setup: EngineSetup, loaded: LoadedModel, critic: ValueNetwork | None = None, scores: bool = True
+    ) -> None:
         torch.set_num_threads(setup.threads)
         self._setup = setup
         self._device = setup.device
         self.loaded = loaded
-        self.policy = LanguagePolicy(loaded.model)
-        self._critic = None if critic is None else Critic(critic)
+        self.policy = LanguagePolicy(loaded.model, setup.gradient_checkpointing)
+        self._critic = None if critic is None else Critic(critic, setup.gradient_checkpointing)
         config = AgentConfig(loaded.location, max_new_tokens=setup.max_new_tokens, device=setup.device)
         dtype = torch.bfloat16 if setup.precision == "bfloat16" else None
         self.backend = HuggingFaceBackend(loaded.location, config, loaded, setup.max_context, dtype)
         self._environments: list[TextEnv] = []
-        self._reference = self._reference_policy() if setup.algorithm.needs_reference else None
+        self._demonstrators: dict[str, Demonstrator] = {}
+        self._reference = self._reference_policy() if scores and setup.algorithm.needs_reference else None
 
     @property
     def trainable(self) -> list[nn.Parameter]:
@@ -105,11 +138,14 @@ class Engine:
 
     def review(self, trajectories: tuple[MultiTurnTrajectory, ...]) -> Reviewed:
         """What the algorithm makes of episodes before they become a batch."""
-        return self._setup.algorithm.reviewed(trajectories, self.backend.chat)
+        return self._setup.algorithm.reviewed(trajectories, self.backend.chat, self.backend.generator.max_context)
 
     def _demonstrating(self, demonstrator: str) -> DemonstrationPlayer:
-        agent = load_demonstrator(demonstrator)
-        return DemonstrationPlayer(agent, self.backend.chat, self.backend.generator.max_context)
+        if demonstrator not in self._demonstrators:
+            self._demonstrators[demonstrator] = load_demonstrator(demonstrator)
+        return DemonstrationPlayer(
+            self._demonstrators[demonstrator], self.backend.chat, self.backend.generator.max_context
+        )
 
     @torch.no_grad()
     def score(

@@ -10,7 +10,7 @@ import torch
 from ss_gym.streams import Stream
 from ss_gym.types import MultiTurnTrajectory
 from ss_trainers.algorithms.policy_optimization import PolicyOptimization
-from ss_trainers.collate import collate, drop_nonfinite, rows_by_length
+from ss_trainers.collate import collate, drop_nonfinite, drop_stale, rows_by_length
 from ss_trainers.config import TrainingConfig
 from ss_trainers.distributed import Workers
 from ss_trainers.functional import aggregation, divergences, ratios
@@ -24,11 +24,35 @@ from ss_trainers.types import TokenBatch
 _MIN_PREFIX = 64
 
 
-def token_batch(trajectories: Sequence[MultiTurnTrajectory]) -> TokenBatch | None:
-    """Trajectories as tokens, without those whose return is no number; None if none is left."""
+def token_batch(trajectories: Sequence[MultiTurnTrajectory], policy_version: int | None = None) -> TokenBatch | None:
+    """Trajectories as tokens, without those whose return is no number; None if none is left.
+
+    Args:
+        trajectories: what was played.
+        policy_version: after how many iterations the policy had the weights it was played with, if that is known.
+    """
     if not trajectories:
         return None
     batch, _ = drop_nonfinite(collate(trajectories, min_prefix=_MIN_PREFIX))
+    if policy_version is not None:
+        batch = replace(batch, policy_versions=torch.full((len(batch),), policy_version))
+    return batch if len(batch) else None
+
+
+def recent(batch: TokenBatch, iteration: int, training: TrainingConfig, metrics: dict[str, float]) -> TokenBatch | None:
+    """The rows whose policy is not older than the settings allow; None if none is left.
+
+    Args:
+        batch: with ``policy_versions``.
+        iteration: which trains on it, counted from 0.
+        training: the engine's settings.
+        metrics: takes up how old the policies are.
+    """
+    assert batch.policy_versions is not None
+    staleness = (iteration - batch.policy_versions).to(torch.float64)
+    metrics["staleness_mean"], metrics["staleness_max"] = staleness.mean().item(), staleness.max().item()
+    batch, dropped = drop_stale(batch, iteration, training.rollout_lag)
+    metrics["stale_episodes"] = float(dropped)
     return batch if len(batch) else None
 
 
@@ -52,8 +76,10 @@ def prepared(
         metrics: takes up what there is to tell.
     """
     metrics |= group_metrics(batch.returns, batch.group_ids)
-    batch = _scored(batch, algorithm, workers, training)
-    if training.mismatch != "none":
+    # What others said has no probability that the policy's could be compared with.
+    corrected = training.mismatch != "none" and not algorithm.imitates
+    batch = _scored(batch, algorithm, workers, training, corrected)
+    if corrected:
         batch = _weighed(batch, training, metrics)
     if batch.reference_logprobs is not None:
         distance = divergences.k1(batch.initial_logprobs, batch.reference_logprobs)
@@ -84,11 +110,15 @@ def minibatches(batch: TokenBatch, count: int, order: Stream) -> list[TokenBatch
 
 
 def _scored(
-    batch: TokenBatch, algorithm: PolicyOptimization, workers: Workers | Ranks, training: TrainingConfig
+    batch: TokenBatch,
+    algorithm: PolicyOptimization,
+    workers: Workers | Ranks,
+    training: TrainingConfig,
+    corrected: bool,
 ) -> TokenBatch:
     """The batch with the log-probabilities and values that are asked for."""
     asked = {
-        "old_logprobs": training.mismatch != "none",
+        "old_logprobs": corrected,
         "reference_logprobs": algorithm.needs_reference,
         "values": algorithm.needs_critic,
     }

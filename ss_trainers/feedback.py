@@ -1,25 +1,20 @@
 """Feedback on attempts: a judge grades each, or says which of two is better, and that becomes a score.
 
-Lee et al. 2023, "RLAIF vs. RLHF", arXiv:2309.00267: grades are their direct RLAIF (section 2.2.2), preferences
-section 2.1.
+Lee et al. 2023, "RLAIF vs. RLHF", arXiv:2309.00267. Grades in the loop are their direct RLAIF; the share of comparisons
+won in the loop is nearer to Guo et al. 2024, arXiv:2402.04792.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import entry_points
 from itertools import combinations
 from statistics import fmean
 from typing import Any, Protocol
 
-from ss_gym.attributes import named_attribute
-from ss_gym.rewards.function import RewardFunction, as_reward_function
-from ss_gym.rewards.judge import JudgeReward
-from ss_gym.rewards.judge_prompt import DEFAULT_RUBRIC
-from ss_gym.rewards.neural import ENTRY_POINT_GROUP, NeuralReward
-from ss_gym.rewards.pairwise import DEFAULT_QUESTION, PairwiseJudge, Preference, flip_rate
+from ss_gym.rewards.function import RewardFunction
+from ss_gym.rewards.pairwise import PairwiseJudge, Preference, flip_rate
 from ss_gym.types import MultiTurnTrajectory
 
 Trajectories = Sequence[MultiTurnTrajectory]
@@ -123,7 +118,7 @@ class Pairs:
         Raises:
             ValueError: if no scenario has two attempts.
         """
-        pairs = compared_pairs([one.group_id for one in trajectories], self._comparisons)
+        pairs = compared_pairs([(one.group_id, one.scenario_id) for one in trajectories], self._comparisons)
         if trajectories and not pairs:
             raise ValueError("no scenario has two attempts to compare: set group_size to 2 or more")
         preferences = self._comparer([(trajectories[one], trajectories[other]) for one, other in pairs])
@@ -151,12 +146,13 @@ class ComparedByModel:
         self._questions = [
             f"In which conversation does the assistant keep better to this principle: {principle}"
             for principle in principles
-        ] or [DEFAULT_QUESTION]
+        ] or [judge.question]
 
     def __call__(self, pairs: Sequence[tuple[MultiTurnTrajectory, MultiTurnTrajectory]]) -> list[Preference]:
         """The judge's preferences."""
         asked = [self._questions[place % len(self._questions)] for place in range(len(pairs))]
-        return self._judge.compare_batch([(one.turns, other.turns) for one, other in pairs], asked)
+        told = [one.system_prompt for one, _ in pairs]
+        return self._judge.compare_batch([(one.turns, other.turns) for one, other in pairs], asked, told)
 
 
 class ComparedByGrade:
@@ -184,21 +180,21 @@ def _by_grade(one: Any, other: Any) -> Preference:
     return Preference(0.5 if one.score == other.score else float(one.score > other.score))
 
 
-def compared_pairs(group_ids: Sequence[int], comparisons: int) -> list[tuple[int, int]]:
+def compared_pairs(groups: Sequence[Hashable], comparisons: int) -> list[tuple[int, int]]:
     """Which attempts are compared: those of a group that are near each other on a ring.
 
     >>> compared_pairs([7, 7, 7, 7, 9], comparisons=1)
     [(0, 1), (0, 3), (1, 2), (2, 3)]
 
     Args:
-        group_ids: of each attempt.
+        groups: of each attempt, what those that may be compared have in common.
         comparisons: how far neighbours may be.
 
     Returns:
         places of the first and the second attempt of each pair.
     """
-    members: dict[int, list[int]] = {}
-    for place, group in enumerate(group_ids):
+    members: dict[Hashable, list[int]] = {}
+    for place, group in enumerate(groups):
         members.setdefault(group, []).append(place)
     return [
         (group[one], group[other])
@@ -211,16 +207,19 @@ def compared_pairs(group_ids: Sequence[int], comparisons: int) -> list[tuple[int
 def rewarded(trajectory: MultiTurnTrajectory, score: float, environment_share: float) -> MultiTurnTrajectory:
     """The episode with a score on its last reply, beside a share of what the environment paid.
 
+    Whether it was a success is for the judge to say now, so that is left out.
+
     Args:
         trajectory: the episode.
         score: nan if it is missing, which makes the return nan as well.
-        environment_share: what the environment's rewards are multiplied by.
+        environment_share: what the environment's rewards are multiplied by; they are left out if it is 0.
     """
-    turns = [replace(turn, reward=environment_share * turn.reward) for turn in trajectory.turns]
+    share = environment_share
+    turns = [replace(turn, reward=share * turn.reward if share else 0.0) for turn in trajectory.turns]
     last = max((place for place, turn in enumerate(turns) if turn.role == "assistant"), default=None)
     if last is not None:
         turns[last] = replace(turns[last], reward=turns[last].reward + score)
-    return replace(trajectory, turns=tuple(turns))
+    return replace(trajectory, turns=tuple(turns), success=None)
 
 
 def agreement(trajectories: Trajectories, scores: Sequence[float]) -> float:
@@ -232,51 +231,8 @@ def agreement(trajectories: Trajectories, scores: Sequence[float]) -> float:
     """
     earned = [one.total_reward for one in trajectories]
     agreed = []
-    for one, other in compared_pairs([one.group_id for one in trajectories], len(trajectories)):
+    for one, other in compared_pairs([(one.group_id, one.scenario_id) for one in trajectories], len(trajectories)):
         difference = (earned[one] - earned[other]) * (scores[one] - scores[other])
         if earned[one] != earned[other] and not math.isnan(difference):
             agreed.append(0.5 if difference == 0 else float(difference > 0))
     return fmean(agreed) if agreed else math.nan
-
-
-def load_judge(name: str, kind: str, comparisons: int, principles: Sequence[str], options: Mapping[str, Any]) -> Judge:
-    """The judge of a name.
-
-    Args:
-        name: ``"package.module:attribute"`` of a reward, or of what makes one; ``"NAME://LOCATION"`` of a learned
-            reward (``ss_gym.reward_models``); or a model name as in ``AgentConfig``.
-        kind: ``"grades"`` or ``"pairs"``.
-        comparisons: see ``Pairs``.
-        principles: what attempts are held to, for a language model.
-        options: keywords of ``JudgeReward`` or ``PairwiseJudge``.
-
-    Raises:
-        ValueError: if options or principles are given to a judge that has none.
-        ImportError: if the module can't be imported, or has no such attribute.
-    """
-    reward = _named_reward(name)
-    if reward is not None:
-        if principles or options:
-            given = "a constitution" if principles else "judge_options"
-            raise ValueError(f"{given} is for a language model as judge; {name!r} is a reward")
-        return Grades(reward) if kind == "grades" else Pairs(ComparedByGrade(reward), comparisons)
-    if kind == "pairs":
-        return Pairs(ComparedByModel(PairwiseJudge(name, **options), principles), comparisons)
-    return Grades(JudgeReward(name, _rubric(principles) if principles else DEFAULT_RUBRIC, **options))
-
-
-def _rubric(principles: Sequence[str]) -> str:
-    listed = "\n".join(f"- {principle}" for principle in principles)
-    return f"How well does the assistant keep to these principles, 5: to all of them, 1: to none?\n{listed}"
-
-
-def _named_reward(name: str) -> RewardFunction | None:
-    """The reward of a name; None if the name is a model's."""
-    scheme, separator, _ = name.partition("://")
-    if separator:
-        learned = {entry.name for entry in entry_points(group=ENTRY_POINT_GROUP)}
-        return NeuralReward(name) if scheme in learned else None
-    if ":" not in name:
-        return None
-    found = named_attribute(name, "judge")
-    return as_reward_function(found if isinstance(found, RewardFunction) else found())

@@ -188,7 +188,8 @@ class Generator:
         if not 0 < len(prompt_ids) < self.max_context:
             raise ValueError(
                 f"the prompt has {len(prompt_ids)} tokens, but the model takes 1 to {self.max_context - 1} "
-                f"and a reply (context {self.max_context})"
+                f"and a reply (context {self.max_context}): shorten the instructions, or take a longer context "
+                "(max_context, or another model)"
             )
         usable = tuple(prompt_ids[:-1])  # at least one token is left to read
         prompt, shared = self._known_prompt(usable)

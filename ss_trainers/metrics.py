@@ -14,7 +14,8 @@ def trajectory_metrics(trajectories: Sequence[MultiTurnTrajectory]) -> dict[str,
 
     ``success`` is there if the environment has that notion. ``reward/NAME`` are the components of
     the return. ``tool_calls`` and ``tool_errors`` count the calls of an episode, ``steps`` what
-    the agent did in it and ``tokens`` what it wrote.
+    the agent did in it and ``tokens`` what it wrote; ``terminated_tokens`` are those of episodes that
+    no limit cut.
     """
     if not trajectories:
         return {}
@@ -26,8 +27,11 @@ def trajectory_metrics(trajectories: Sequence[MultiTurnTrajectory]) -> dict[str,
         "steps": sum(map(len, own)) / count,
         "tool_calls": sum(len(turn.tool_calls) for turns in own for turn in turns) / count,
         "tool_errors": sum(map(_is_tool_error, (turn for each in trajectories for turn in each.turns))) / count,
-        "tokens": sum(len(turn.token_ids or ()) for turns in own for turn in turns) / count,
+        "tokens": sum(map(_written, own)) / count,
     }
+    ended = [_written(turns) for turns, trajectory in zip(own, trajectories, strict=True) if trajectory.terminated]
+    if ended:
+        metrics["terminated_tokens"] = sum(ended) / len(ended)
     judged = [trajectory.success for trajectory in trajectories if trajectory.success is not None]
     if judged:
         metrics["success"] = sum(judged) / len(judged)
@@ -47,6 +51,10 @@ def group_metrics(returns: Tensor, group_ids: Tensor) -> dict[str, float]:
     groups = [returns[group_ids == group] for group in sorted(set(group_ids.tolist()))]
     equal = sum(bool((values == values[0]).all()) for values in groups)
     return {"groups_without_variance": equal / len(groups)}
+
+
+def _written(turns: Sequence[ConversationTurn]) -> int:
+    return sum(len(turn.token_ids or ()) for turn in turns)
 
 
 def _is_tool_error(turn: ConversationTurn) -> bool:

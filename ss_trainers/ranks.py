@@ -22,6 +22,7 @@ from torch import Tensor
 from ss_gym.types import MultiTurnTrajectory
 from ss_trainers.algorithms.policy_optimization import Reviewed
 from ss_trainers.backends.models import LoadedModel
+from ss_trainers.config import TrainingConfig
 from ss_trainers.critic import ValueNetwork
 from ss_trainers.engine import Engine, EngineSetup
 from ss_trainers.rollout import Episode, Rollouts
@@ -41,6 +42,17 @@ def is_first() -> bool:
 def own_device(device: str) -> str:
     """The GPU of this process, where a launcher has started several and ``"cuda"`` names none."""
     return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if device == "cuda" and launched() > 1 else device
+
+
+def check_launcher(training: TrainingConfig) -> None:
+    """Refuses processes of the trainer's own beside those of a launcher.
+
+    Raises:
+        ValueError: if the settings ask for some under a launcher.
+    """
+    for name, alone in (("workers", 1), ("rollout_lag", 0)):
+        if launched() > 1 and getattr(training, name) > alone:
+            raise ValueError(f"a launcher has started several processes, which share the work: set {name} to {alone}")
 
 
 class Ranks:
@@ -78,17 +90,24 @@ class Ranks:
         return Rollouts.joined(gather_object([own]))
 
     def review(self, trajectories: tuple[MultiTurnTrajectory, ...]) -> Reviewed:
-        """What the algorithm makes of episodes: the first process is asked, so that a judge is paid once."""
-        told: list[Reviewed | Exception | None] = [None]
+        """What the algorithm makes of episodes: the first process is asked, so that a judge is paid once.
+
+        Raises:
+            RuntimeError: in the other processes, if it failed in the first one.
+        """
+        told: list[Reviewed | str] = [""]
+        failed: Exception | None = None
         if self._state.process_index == 0:
             try:
                 told[0] = self.engine.review(trajectories)
             except Exception as error:
-                told[0] = error  # the others are waiting: all of them raise it
+                # The others are waiting. What is raised may not survive being sent, so they get its text.
+                told[0], failed = f"{type(error).__name__}: {error}", error
         (result,) = broadcast_object_list(told)
-        if isinstance(result, Exception):
-            raise result
-        assert isinstance(result, Reviewed)
+        if failed is not None:
+            raise failed
+        if not isinstance(result, Reviewed):
+            raise RuntimeError(f"the first process could not review the episodes: {result}")
         return result
 
     def score(

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ss_gym.agents import AgentConfig
-from ss_gym.agents.checkpoint import CheckpointError, read_manifest, write_manifest
+from ss_gym.agents.checkpoint import CheckpointError, locate, read_manifest, write_manifest
 from ss_gym.rewards.function import Context, Turns
 from ss_gym.types import ConversationTurn, MultiTurnTrajectory
 from ss_trainers import causal_lm
@@ -123,7 +123,8 @@ class RewardModel:
             if messages:
                 ids += [token for piece in self.chat.message_ids(messages, opening=opening) for token in piece]
             if said < len(turns):
-                ids += self.chat.completion_ids(_written(turns[said]))
+                # As plain text, or an agent could write a grateful user's turn into its own.
+                ids += self.chat.completion_ids(_written(turns[said]), plain=True)
             place, opening = said + 1, False
         room = self.max_context - 1  # for the token at whose place the score is told
         prompt = prompt[: max(1, room - 1)]
@@ -191,7 +192,7 @@ def load_reward_model(folder: str, device: str = "cpu") -> RewardModel:
         raise CheckpointError(f"'{folder}' holds an agent, not a reward model")
     made = RewardModel.new(folder, device, int(told["max_context"]))
     try:
-        kept = load_file(Path(folder) / _HEAD)
+        kept = load_file(locate(folder) / _HEAD)
         restore(made.critic.network, {**state_of(made.critic.network), **kept})
     except (OSError, SafetensorError, KeyError, RuntimeError) as error:
         raise CheckpointError(f"the reward model '{folder}' is damaged: {error}") from error

@@ -107,7 +107,7 @@ def train_on_preferences(
     """A reward model by Bradley and Terry's loss; see :func:`ss_trainers.functional.preferences.bradley_terry_loss`.
 
     Its scores are logits: the difference of two says how probable it is that the one is preferred. They are
-    shifted so that those of the attempts it was trained on have mean 0.
+    shifted so that those of a reference set, the attempts at up to 16 of the scenarios, have mean 0.
 
     Args:
         pairs: to learn from.
@@ -280,8 +280,9 @@ class _Learner:
             known = _in_order(parts, [self._reward.raw_scores(part) for part in parts])
         loss = lesson.loss(known.requires_grad_()) / count
         (slopes,) = torch.autograd.grad(loss, known)
-        for part in parts:
-            self._reward.raw_scores(part).backward(slopes[part.group_ids])  # type: ignore[no-untyped-call]
+        with self._reward.critic.prompt_encoded_once(parts):
+            for part in parts:
+                self._reward.raw_scores(part).backward(slopes[part.group_ids])  # type: ignore[no-untyped-call]
         return loss.item()
 
     def scores(self, lesson: _Lesson) -> Tensor:

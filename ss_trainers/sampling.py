@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
@@ -13,6 +15,8 @@ from ss_trainers.algorithms.policy_optimization import PolicyOptimization, Revie
 from ss_trainers.collate import collate, drop_nonfinite
 from ss_trainers.config import TrainingConfig
 from ss_trainers.rollout import Episode, EpisodesFailedError, Rollouts
+
+_LOGGER = logging.getLogger(__name__)
 
 # Plays episodes; the text goes into the sampling noise.
 Play = Callable[[Sequence[Episode], str], Rollouts]
@@ -30,6 +34,9 @@ class Sample:
         nonfinite: how many episodes have a return that is no number, or infinite, after the review.
         rounds: how often scenarios were played.
         metrics: what the review tells, as means over the rounds.
+        policy_version: after how many iterations the policy had the weights that it was played with.
+        seconds: how long that took.
+        review_seconds: how long the review took.
     """
 
     played: Rollouts
@@ -37,6 +44,9 @@ class Sample:
     nonfinite: int
     rounds: int
     metrics: Mapping[str, float] = field(default_factory=dict)
+    policy_version: int = 0
+    seconds: float = 0.0
+    review_seconds: float = 0.0
 
 
 def sample(
@@ -56,15 +66,17 @@ def sample(
     """
     played, dropped, kept = list[MultiTurnTrajectory](), list[str](), list[MultiTurnTrajectory]()
     rounds, nonfinite, told = 0, 0, list[Mapping[str, float]]()
-    wanted = training.groups_per_iteration
+    wanted, start, reviewing = training.groups_per_iteration, time.perf_counter(), 0.0
     while rounds < algorithm.sampling_rounds and len(_groups(kept)) < wanted:
         episodes = training_episodes(iteration, training, rounds, alike=algorithm.demonstrator is None)
         rollouts = play(episodes, "train" if not rounds else f"train {rounds}")
+        begun = time.perf_counter()
         reviewed = review(rollouts.trajectories)
+        reviewing += time.perf_counter() - begun
         rounds += 1
         played += rollouts.trajectories
         dropped += rollouts.dropped
-        nonfinite += sum(not math.isfinite(trajectory.total_reward) for trajectory in reviewed.trajectories)
+        nonfinite += _nonfinite(reviewed.trajectories)
         told.append(reviewed.metrics)
         kept += reviewed.trajectories if algorithm.sampling_rounds == 1 else _kept(reviewed.trajectories, algorithm)
     if dropped and not played:
@@ -72,6 +84,7 @@ def sample(
             f"the environment raised in all {len(dropped)} episodes of iteration {iteration + 1}, "
             f"the first: {dropped[0]}"
         )
+    _warn_of(played, iteration)
     chosen = _groups(kept)[:wanted]
     return Sample(
         Rollouts(tuple(played), tuple(dropped)),
@@ -79,6 +92,9 @@ def sample(
         nonfinite,
         rounds,
         {name: fmean(each[name] for each in told if name in each) for each in told for name in each},
+        iteration,
+        time.perf_counter() - start - reviewing,
+        reviewing,
     )
 
 
@@ -103,6 +119,12 @@ def training_episodes(
     ]
 
 
+def sampling_noise(training: TrainingConfig, purpose: str, iteration: int, count: int = 1) -> list[int]:
+    """Seeds of the sampling noise of so many processes; they follow from the seed, the iteration and the purpose."""
+    noise = Stream(training.seed, "sampling", purpose, iteration)
+    return [noise.bits() >> 1 for _ in range(count)]
+
+
 def _kept(trajectories: Sequence[MultiTurnTrajectory], algorithm: PolicyOptimization) -> list[MultiTurnTrajectory]:
     """The attempts at scenarios that the algorithm keeps."""
     if not trajectories:
@@ -111,6 +133,30 @@ def _kept(trajectories: Sequence[MultiTurnTrajectory], algorithm: PolicyOptimiza
     batch, _ = drop_nonfinite(collate(trajectories))
     groups = set(batch.group_ids[algorithm.keeps(batch)].tolist()) if len(batch) else set()
     return [trajectory for trajectory in trajectories if trajectory.group_id in groups]
+
+
+def _nonfinite(trajectories: Sequence[MultiTurnTrajectory]) -> int:
+    return sum(not math.isfinite(trajectory.total_reward) for trajectory in trajectories)
+
+
+def _warn_of(played: Sequence[MultiTurnTrajectory], iteration: int) -> None:
+    """Tells of what would show in no figure but as learning that does not come."""
+    nonfinite = _nonfinite(played)
+    if nonfinite:
+        _LOGGER.warning(
+            "iteration %d does without %d of %d episodes: their return is NaN or infinite, which is for the "
+            "environment's reward to mend",
+            iteration + 1,
+            nonfinite,
+            len(played),
+        )
+    own = [turn for trajectory in played for turn in trajectory.turns if turn.role == "assistant"]
+    if played and all(turn.token_ids == () for turn in own):
+        _LOGGER.warning(
+            "in iteration %d the agent said nothing: what it is told first leaves no room in the model's context; "
+            "shorten it, or take a longer context (max_context, or another model)",
+            iteration + 1,
+        )
 
 
 def _groups(trajectories: Sequence[MultiTurnTrajectory]) -> list[int]:

@@ -15,10 +15,10 @@ from rich.console import Console
 
 from ss_gym.agents import AgentConfig, MultiTurnAgent
 from ss_gym.agents.checkpoint import CHECKPOINT, CheckpointError
-from ss_gym.streams import Stream
 from ss_gym.types import MultiTurnTrajectory
 from ss_trainers.algorithms.policy_optimization import PolicyOptimization
 from ss_trainers.algorithms.registry import make_algorithm
+from ss_trainers.asynchronous import RolloutsAhead
 from ss_trainers.backends.models import lasting_location, load_model, merged
 from ss_trainers.callbacks import Callback
 from ss_trainers.checkpoint import TrainerState, read_settings, read_state
@@ -27,15 +27,16 @@ from ss_trainers.critic import ValueNetwork, trainable
 from ss_trainers.distributed import Workers
 from ss_trainers.engine import EngineSetup
 from ss_trainers.environments import Environment, naming, recalled, wrapped
-from ss_trainers.experience import prepared, token_batch
+from ss_trainers.experience import prepared, recent, token_batch
 from ss_trainers.interruption import undisturbed
 from ss_trainers.metrics import trajectory_metrics
 from ss_trainers.optimization import adamw, trainable_model
-from ss_trainers.ranks import Ranks, is_first, launched, own_device
+from ss_trainers.ranks import Ranks, check_launcher, is_first, launched, own_device
 from ss_trainers.reporter import Reporter
 from ss_trainers.rollout import Episode, Rollouts
-from ss_trainers.sampling import sample
+from ss_trainers.sampling import Sample, sample, sampling_noise
 from ss_trainers.saved_run import take_up, write_run
+from ss_trainers.trackers import check_trackers
 from ss_trainers.types import TokenBatch
 from ss_trainers.update import Updater
 
@@ -74,8 +75,10 @@ class Trainer:
         CheckpointError: if ``resume_from`` is missing or damaged.
         FileNotFoundError: if there is no such model.
         gymnasium.error.Error: if there is no such environment.
-        ImportError: if the module of an id ``module:id`` can't be imported.
-        ValueError: for ``env_wrappers`` beside a function, or several ``workers`` under a launcher.
+        ImportError: if the module of an id ``module:id`` can't be imported, or a tracker is not installed.
+        RuntimeError: if there is too little shared memory for rollouts that run ahead.
+        ValueError: for ``env_wrappers`` beside a function, or several ``workers`` or rollouts that run ahead
+            under a launcher.
     """
 
     def __init__(
@@ -92,21 +95,21 @@ class Trainer:
     ) -> None:
         state = read_state(resume_from) if resume_from is not None else None
         self.training = training or TrainingConfig()
-        if launched() > 1 and self.training.workers > 1:
-            raise ValueError("a launcher has started several processes, which share the work: set workers to 1")
+        check_launcher(self.training)
+        check_trackers(self.training.trackers)
         self.algorithm = algorithm
         self.iteration = state.iteration if state is not None else 0
-        self._environment = wrapped(env, env_wrappers)
-        self._env_kwargs = dict(env_kwargs or {})
-        self._env_settings = naming(env, self._env_kwargs, env_wrappers)
+        kwargs = dict(env_kwargs or {})
+        self._env_settings = naming(env, kwargs, env_wrappers)
         # Checkpoints name it, and are read from other working directories.
         self._base_model = model = lasting_location(model)
         if self.training.output_dir is not None:
             self._keep_base(Path(self.training.output_dir) / CHECKPOINT)
+        device = own_device(self.training.device)
+        self._setup = EngineSetup.of(self.training, device, wrapped(env, env_wrappers), kwargs, algorithm, model)
         self._console = console
         self._workers: Workers | Ranks | None = None
         self._saved: tuple[int, str] | None = None  # the last checkpoint: its iteration and folder
-        device = own_device(self.training.device)
         loaded = merged(load_model(model, device)) if resume_from is None else load_model(str(resume_from), device)
         self._loaded = trainable_model(loaded, self.training)
         self._parameters = [parameter for parameter in self._loaded.model.parameters() if parameter.requires_grad]
@@ -117,6 +120,10 @@ class Trainer:
         self._updater = Updater(self.training, self._optimizer, self._parameters, critic)
         if state is not None:
             take_up(state, str(resume_from), self._optimizer, self._critic, algorithm)
+        self._ahead: RolloutsAhead | None = None
+        if self.training.rollout_lag:
+            earlier = state.earlier if state is not None else {}
+            self._ahead = RolloutsAhead(self._setup, self._loaded, self.training, self.iteration, earlier)
 
     def step(self) -> dict[str, float]:
         """Runs one iteration.
@@ -133,13 +140,7 @@ class Trainer:
     def _step(self, held: ExitStack) -> dict[str, float]:
         """Runs one iteration; from the first change of the weights on, Ctrl-C waits for ``held`` to be closed."""
         config, start = self.training, time.perf_counter()
-        taken = sample(
-            self.iteration,
-            config,
-            self.algorithm,
-            lambda episodes, purpose: self._play(episodes, config.temperature, purpose, self.algorithm.demonstrator),
-            self._running().review,
-        )
+        taken = self._sample()
         played = time.perf_counter()
         metrics = trajectory_metrics(taken.played.trajectories)
         metrics |= taken.metrics
@@ -147,7 +148,7 @@ class Trainer:
         metrics["nonfinite_episodes"] = float(taken.nonfinite)
         if self.algorithm.sampling_rounds > 1:
             metrics["sampling_rounds"] = float(taken.rounds)
-        batch = self._batch(taken.kept, metrics)
+        batch = self._batch(taken.kept, metrics, taken.policy_version)
         metrics["learning_rate"] = config.learning_rate_at(self.iteration)
         if batch is None:
             _LOGGER.warning(
@@ -165,12 +166,28 @@ class Trainer:
         self.iteration += 1
         updated = time.perf_counter()
         generated = metrics.get("tokens", 0.0) * len(taken.played.trajectories)
-        metrics["seconds/rollout"], metrics["seconds/update"] = played - start, updated - played
-        metrics["tokens_per_second/rollout"] = generated / (played - start)
+        metrics["seconds/rollout"], metrics["seconds/update"] = taken.seconds, updated - played
+        metrics["tokens_per_second/rollout"] = generated / taken.seconds
+        metrics["seconds/review"] = taken.review_seconds
+        if self._ahead is not None:
+            metrics["seconds/wait"] = played - start
         if batch is not None:
             trained = config.epochs * (int(batch.lengths.sum()) + len(batch.prefix))
             metrics["tokens_per_second/update"] = trained / (updated - played)
         return metrics
+
+    def _sample(self) -> Sample:
+        """What is played for an iteration: now, or by another process before."""
+        if self._ahead is not None:
+            return self._ahead.batch_of(self.iteration)
+        temperature, demonstrator = self.training.temperature, self.algorithm.demonstrator
+        return sample(
+            self.iteration,
+            self.training,
+            self.algorithm,
+            lambda episodes, purpose: self._play(episodes, temperature, purpose, demonstrator),
+            self._running().review,
+        )
 
     def train(self, callbacks: Sequence[Callback] = ()) -> dict[str, float]:
         """Runs the iterations that are left, with evaluations, checkpoints and a progress bar.
@@ -194,9 +211,17 @@ class Trainer:
         directory = Path(config.output_dir) if config.output_dir is not None else None
         total = config.iterations
         # Of the processes of a launcher, one reports.
-        shown = (directory, self._console) if is_first() else (None, None)
+        shown = (directory, self._console, config.trackers) if is_first() else (None, None, ())
         try:
-            with Reporter(shown[0], total=total, iteration=self.iteration, console=shown[1]) as reporter:
+            reporting = Reporter(
+                shown[0],
+                total=total,
+                iteration=self.iteration,
+                console=shown[1],
+                trackers=shown[2],
+                settings=self._settings(),
+            )
+            with reporting as reporter:
                 while self.iteration < total:
                     metrics = self._reported_iteration(reporter)
                     if directory is not None and config.save_every and self.iteration % config.save_every == 0:
@@ -264,8 +289,9 @@ class Trainer:
             self._workers.wait()
         if not is_first():
             return
+        earlier = self._ahead.earlier(self.iteration) if self._ahead is not None else {}
         state = TrainerState(
-            self.iteration, self._settings(), self._optimizer.state_dict(), dict(self.algorithm.state())
+            self.iteration, self._settings(), self._optimizer.state_dict(), dict(self.algorithm.state()), earlier
         )
         agent = self._agent_config()
         provenance = {
@@ -309,40 +335,32 @@ class Trainer:
         if self._workers is not None:
             self._workers.close()
             self._workers = None
+        if self._ahead is not None:
+            self._ahead.close()
 
     def _running(self) -> Workers | Ranks:
         if self._workers is None:
-            config = self.training
-            setup = EngineSetup(
-                environment=self._environment,
-                env_kwargs=self._env_kwargs,
-                algorithm=self.algorithm,
-                base_model=self._base_model,
-                parallel_episodes=config.parallel_episodes,
-                max_new_tokens=config.max_new_tokens,
-                max_context=config.max_context,
-                device=own_device(config.device),
-                precision=config.precision,
-                threads=config.threads,
-                system_prompt=config.system_prompt,
-            )
             if launched() > 1:
-                self._workers = Ranks(setup, self._loaded, self._critic)
+                self._workers = Ranks(self._setup, self._loaded, self._critic)
             else:
-                self._workers = Workers(setup, self._loaded, config.workers, self._critic)
+                self._workers = Workers(self._setup, self._loaded, self.training.workers, self._critic)
         return self._workers
 
     def _play(
         self, episodes: Sequence[Episode], temperature: float, purpose: str, demonstrator: str | None = None
     ) -> Rollouts:
         """Plays episodes with sampling noise that follows from the seed, the iteration and the purpose."""
-        noise = Stream(self.training.seed, "sampling", purpose, self.iteration)
         running = self._running()
-        return running.play(episodes, temperature, [noise.bits() >> 1 for _ in range(running.count)], demonstrator)
+        noise = sampling_noise(self.training, purpose, self.iteration, running.count)
+        return running.play(episodes, temperature, noise, demonstrator)
 
-    def _batch(self, trajectories: Sequence[MultiTurnTrajectory], metrics: dict[str, float]) -> TokenBatch | None:
+    def _batch(
+        self, trajectories: Sequence[MultiTurnTrajectory], metrics: dict[str, float], version: int | None = None
+    ) -> TokenBatch | None:
         """What is trained on; None if there is nothing to learn from."""
-        batch = token_batch(trajectories)
+        batch = token_batch(trajectories, version)
+        if batch is not None and self._ahead is not None:
+            batch = recent(batch, self.iteration, self.training, metrics)
         return batch and prepared(batch, self.algorithm, self._running(), self.training, metrics)
 
     @contextmanager

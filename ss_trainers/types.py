@@ -59,6 +59,8 @@ class TokenBatch:
             action token.
         value_targets: float (B, T); what the critic should have said.
         value_mask: bool (B, T); where it is trained to.
+        policy_versions: int64 (B,); after how many iterations the policy had the weights that a row was played
+            with: they never change within an episode.
         log_expectations: float (B,); see ``ss_trainers.functional.ratios.log_group_expectation``.
     """
 
@@ -79,6 +81,7 @@ class TokenBatch:
     values: Tensor | None = None
     value_targets: Tensor | None = None
     value_mask: Tensor | None = None
+    policy_versions: Tensor | None = None
     log_expectations: Tensor | None = None
 
     @property

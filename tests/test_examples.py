@@ -1,14 +1,18 @@
-"""The demonstration and its study, on a small scale: everything that they promise to write is there."""
+"""The examples, on a small scale: what they promise to write is there, and tasks of other packages can be learnt."""
 
 from __future__ import annotations
 
 import json
+import random
 import subprocess
 import sys
 from argparse import Namespace
 from pathlib import Path
+from types import ModuleType
 
+import gymnasium as gym
 import pytest
+from gymnasium.utils.env_checker import check_env
 
 from ss_gym.agents.checkpoint import read_manifest
 from ss_gym.types import ConversationTurn
@@ -98,3 +102,62 @@ def test_a_transcript_shows_thoughts_calls_and_what_was_no_call(monkeypatch: pyt
         '- **Shop**: `{"error":"unknown"}`',
         "- **Agent**: `{lamp}` *(unsaid: One moment.)*",
     ]
+
+
+# --- tasks of other packages ------------------------------------------------------------------------
+
+OTHERS = {"reasoning_gym_task": "reasoning_gym", "textarena_game": "textarena"}
+
+
+def example(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The module of an example; skips where the package whose task it is about is not installed."""
+    package = OTHERS[name]
+    pytest.importorskip(package, reason=f"pip install {package.replace('_', '-')}")
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    return __import__(name)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_task_of_another_package_is_an_environment_that_its_seed_decides(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env = gym.make(example(name, monkeypatch).ENV_ID).unwrapped
+    check_env(env, skip_render_check=True)
+    state = random.getstate()
+
+    def played(seed: int) -> list[object]:
+        return [env.reset(seed=seed), env.step("7"), env.action_space.contains("")]
+
+    assert played(1) == played(1)
+    assert len({str(played(seed)) for seed in range(10)}) > 1
+    assert random.getstate() == state
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_task_of_another_package_is_trained_on(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    example(name, monkeypatch)
+    command = [sys.executable, str(EXAMPLES / f"{name}.py"), "--iterations", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "return: " in done.stdout and "after 1 iterations" in done.stdout
+
+
+def test_a_guess_is_answered_and_a_game_is_paid_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    env = gym.make(example("textarena_game", monkeypatch).ENV_ID)
+    asked, _ = env.reset(seed=3)
+    assert "between 1 and 20" in asked
+    low, high, answers = 1, 20, []
+    for _ in range(6):
+        guess = (low + high) // 2
+        answer, reward, over, _, info = env.step(f"I say {guess}, please")
+        answers.append(answer)
+        if over:
+            break
+        assert reward == 0
+        low, high = (guess + 1, high) if answer.endswith("higher.") else (low, guess - 1)
+    assert over and reward == 1 and info["success"] is True
+    assert all("please" not in answer for answer in answers)
+    # Two replies without a guess end a game: by then the last guess was worth something, or there was none.
+    env.reset(seed=3)
+    assert env.step("hello")[:3][2] is False
+    _, reward, over, _, info = env.step("hello")
+    assert over and reward == 0 and info["success"] is False

@@ -2,13 +2,18 @@
 
     python docs/examples/algorithm_study.py                      # the cells that are missing
     python docs/examples/algorithm_study.py --only gspo/1        # one cell again
+    python docs/examples/algorithm_study.py --only gspo/1/retail
     python docs/examples/algorithm_study.py --report             # the table and the plot of what is there
 
 Each run plays 18,000 steps of ``StateSet/Refund-v0`` (about 5 CPU minutes with the training), 12 scenarios of 8
 attempts an iteration, one optimizer step on each, learning rate 2e-4; each algorithm has its own defaults beside
-that. Success is that of 400 customers of dev, sampled, before and after. ``shuffled`` is GRPO whose outcomes are
-dealt out at random, ``rejection_sampling`` imitates the attempts that succeeded. Results go to
-``docs/results/algorithms.json``.
+that, but for ``SETTINGS``. Success is that of 400 customers of dev, sampled, before and after. The controls:
+``shuffled`` is GRPO whose outcomes are dealt out at random, ``rejection_sampling`` imitates the attempts that
+succeeded, ``behavior_cloning`` the demonstrator that the tiny agent had learnt from. ``rlaif`` spends a quarter of
+its steps on attempts that a judge with mistakes compares (``ss_baselines.judges.AuditJudge``), learns a reward model
+from them, and maximises that by GRPO. ``critique_revision`` needs a language model that can write, so it is not here.
+The best three play ``StateSet/Retail-v0`` as well, of which the tiny agent has never seen anything but refunds.
+Results go to ``docs/results/algorithms.json``.
 """
 
 from __future__ import annotations
@@ -16,8 +21,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import tempfile
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,23 +38,37 @@ from rich.console import Console
 from rich.table import Table
 
 from ss_baselines.commands.folders import write_whole
+from ss_baselines.judges import AuditJudge
 from ss_baselines.statistics import half_width
 from ss_gym.scenarios import scenario_id
-from ss_trainers import Episode, Trainer, TrainingConfig
+from ss_trainers import (
+    GRPO,
+    Episode,
+    RewardModelConfig,
+    Trainer,
+    TrainingConfig,
+    preference_pairs,
+    train_on_preferences,
+)
 from ss_trainers.algorithms.registry import ALGORITHMS, make_algorithm
+from ss_trainers.feedback import ComparedByGrade, Pairs
+from ss_trainers.sampling import training_episodes
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
 
-ENV_ID, PROMPT = "StateSet/Refund-v0", {"prompt": "compact"}
+FAMILIES, PROMPT = {"refund": "StateSet/Refund-v0", "retail": "StateSet/Retail-v0"}, {"prompt": "compact"}
 BUDGET, EPISODES, SEEDS = 18_000, 400, 3
 GROUPS, ATTEMPTS = 12, 8
-# What an algorithm is run with beside its defaults: GRPO as in the demonstration.
+# What an algorithm is run with beside its defaults: GRPO as in the demonstration, critics with a start of their own.
 SETTINGS: dict[str, dict[str, Any]] = {
     "grpo": {"aggregation": "sequence_mean"},
+    "ppo": {"level": "turn", "gae_lambda": 1.0, "critic_iterations": 3},
+    "rlaif": {"feedback": "grades", "settings": {"aggregation": "sequence_mean"}},
     "shuffled": {"algorithm": "grpo", "settings": {"aggregation": "sequence_mean"}},
 }
-CELLS = [f"{name}/{seed}" for seed in range(SEEDS) for name in ALGORITHMS]
+NAMES = [name for name in ALGORITHMS if name != "critique_revision"]
+CELLS = [f"{name}/{seed}" for seed in range(SEEDS) for name in NAMES]
 RESULTS = Path(__file__).parents[1] / "results" / "algorithms.json"
 PLOT = Path(__file__).parents[1] / "pages" / "images" / "algorithm_study.png"
 CONSOLE = Console(width=120)
@@ -69,9 +90,9 @@ class Budget:
         return self.steps >= BUDGET
 
 
-def run(name: str, seed: int) -> Cell:
+def run(name: str, seed: int, family: str = "refund") -> Cell:
     """One algorithm, one seed."""
-    settings = dict(SETTINGS.get(name, {}))
+    settings, begun, budget = dict(SETTINGS.get(name, {})), time.process_time(), Budget()
     if name == "shuffled":
         settings["seed"] = seed
     training = TrainingConfig(
@@ -83,25 +104,48 @@ def run(name: str, seed: int) -> Cell:
         micro_batch_tokens=2048,
         seed=seed,
     )
-    algorithm = make_algorithm(name, settings)
-    trainer = Trainer(ENV_ID, "tiny", algorithm, training, env_kwargs=PROMPT, console=CONSOLE)
-    before = evaluated(trainer, seed)
-    begun, budget = time.process_time(), Budget()
-    trainer.train([budget])
-    seconds = time.process_time() - begun
+    with tempfile.TemporaryDirectory() as folder:
+        told = {}
+        if name == "rlaif":
+            told = learn_reward(FAMILIES[family], training, budget, folder)
+            settings["judge"] = f"reward_model://{folder}/reward"
+        trainer = Trainer(
+            FAMILIES[family], "tiny", make_algorithm(name, settings), training, env_kwargs=PROMPT, console=CONSOLE
+        )
+        spent = time.process_time() - begun
+        before, begun = evaluated(trainer, family, seed), time.process_time()
+        trainer.train([budget])
     return {
         "before": before,
-        "after": evaluated(trainer, seed),
+        "cpu_seconds": round(spent + time.process_time() - begun),
+        "after": evaluated(trainer, family, seed),
         "curve": budget.curve,
         "steps": round(budget.steps),
         "iterations": trainer.iteration,
-        "cpu_seconds": round(seconds),
+        **told,
     }
 
 
-def evaluated(trainer: Trainer, seed: int) -> float:
+def learn_reward(env_id: str, training: TrainingConfig, budget: Budget, folder: str) -> Cell:
+    """Has attempts compared for a quarter of the budget, and learns a reward model from that; its figures."""
+    trainer = Trainer(env_id, "tiny", GRPO(), training, env_kwargs=PROMPT)
+    pairs, judge, number = [], Pairs(ComparedByGrade(AuditJudge(wrong=0.1, seed=training.seed)), 4), 0
+    while budget.steps < BUDGET / 4:
+        # Scenarios that training will not see.
+        played = trainer.evaluate(training_episodes(1000 + number, training), seed=1 + number)
+        attempts = [replace(one, group_id=number * GROUPS + one.group_id) for one in played.trajectories]
+        pairs += preference_pairs(attempts, judge)
+        budget.steps += played.metrics["steps"] * len(attempts)
+        number += 1
+    config = RewardModelConfig(learning_rate=1e-3, holdout=0.2, seed=training.seed)
+    reward = train_on_preferences(pairs, "tiny", config, CONSOLE)
+    reward.save(f"{folder}/reward")
+    return {"reward_model": {name: round(value, 4) for name, value in reward.figures.items()}}
+
+
+def evaluated(trainer: Trainer, family: str, seed: int) -> float:
     """Success on dev."""
-    episodes = [Episode(seed, {"scenario_id": scenario_id("refund", "dev", number)}) for number in range(EPISODES)]
+    episodes = [Episode(seed, {"scenario_id": scenario_id(family, "dev", number)}) for number in range(EPISODES)]
     return round(trainer.evaluate(episodes, seed=seed).metrics["success"], 4)
 
 
@@ -113,12 +157,8 @@ def read() -> dict[str, Cell]:
 def report(cells: Mapping[str, Cell]) -> None:
     """Prints the table, best first, and draws the curves."""
     table = Table("algorithm", "seeds", "before", "after", "gain", "IQM of after", "iterations", "CPU s")
-    rows = []
-    for name in ALGORITHMS:
-        runs = [cell for key, cell in sorted(cells.items()) if key.split("/")[0] == name]
-        if runs:
-            rows.append((np.mean([cell["after"] for cell in runs]), name, runs))
-    for _, name, runs in sorted(rows, reverse=True, key=lambda row: row[0]):
+    rows = {family: ranked(cells, family) for family in FAMILIES}
+    for name, runs in [(name, runs) for family in FAMILIES for name, runs in rows[family]]:
         before, after = (np.array([cell[key] for cell in runs]) for key in ("before", "after"))
         table.add_row(
             name,
@@ -131,7 +171,27 @@ def report(cells: Mapping[str, Cell]) -> None:
             f"{np.mean([cell['cpu_seconds'] for cell in runs]):.0f}",
         )
     CONSOLE.print(table)
-    draw([(name, runs) for _, name, runs in rows])
+    draw(sorted(rows["refund"]))
+
+
+def ranked(cells: Mapping[str, Cell], family: str) -> list[tuple[str, list[Cell]]]:
+    """The runs of each algorithm on a family, best first; named with the family where it is not refunds."""
+    rows: dict[str, list[Cell]] = {}
+    for key, cell in sorted(cells.items()):
+        name, _, played = key.split("/") if key.count("/") == 2 else (*key.split("/"), "refund")
+        if played == family:
+            rows.setdefault(name if family == "refund" else f"{name}, {family}", []).append(cell)
+    return sorted(rows.items(), reverse=True, key=lambda row: np.mean([cell["after"] for cell in row[1]]))
+
+
+def best_three(cells: Mapping[str, Cell]) -> list[str]:
+    """What plays Retail as well: the best by interquartile mean, once every cell of refunds is there."""
+    if not cells.keys() >= set(CELLS):
+        return []
+    means = {
+        name: interquartile_mean(np.array([cell["after"] for cell in runs])) for name, runs in ranked(cells, "refund")
+    }
+    return sorted(means, key=lambda name: -means[name])[:3]
 
 
 def interval(values: np.ndarray) -> str:
@@ -168,19 +228,26 @@ def draw(rows: list[tuple[str, list[Cell]]]) -> None:
 def main() -> None:
     """Runs the cells that are missing, or the one that was asked for; then reports."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=CELLS, help="one cell, run again even if it is there")
-    parser.add_argument("--part", choices=("even", "odd"), help="every other missing cell, for two processes at once")
+    retail = [f"{cell}/retail" for cell in CELLS]
+    parser.add_argument("--only", choices=[*CELLS, *retail], help="one cell, run again even if it is there")
+    parser.add_argument("--backwards", action="store_true", help="the last missing cell first, for a second process")
     parser.add_argument("--report", action="store_true", help="run nothing")
     options = parser.parse_args()
-    if not options.report:
-        chosen = CELLS[{"even": 0, "odd": 1, None: 0}[options.part] :: 1 if options.part is None else 2]
-        for cell in [options.only] if options.only else chosen:
-            if options.only or cell not in read():
-                CONSOLE.rule(cell)
-                name, seed = cell.split("/")
-                done = run(name, int(seed))
-                # Others may have added theirs meanwhile.
-                write_whole(RESULTS, json.dumps(dict(sorted({**read(), cell: done}.items())), indent=1) + "\n")
+    while not options.report:
+        cells = read()
+        missing = [options.only] if options.only else [cell for cell in CELLS if cell not in cells]
+        best = [f"{name}/{seed}/retail" for seed in range(SEEDS) for name in best_three(cells)]
+        missing = missing or [cell for cell in best if cell not in cells]
+        if not missing:
+            break
+        chosen = missing[-1 if options.backwards else 0]
+        CONSOLE.rule(chosen)
+        name, number, *family = chosen.split("/")
+        done = run(name, int(number), *family)
+        # Others may have added theirs meanwhile.
+        write_whole(RESULTS, json.dumps(dict(sorted({**read(), chosen: done}.items())), indent=1) + "\n")
+        if options.only:
+            break
     report(read())
 
 

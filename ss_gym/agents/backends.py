@@ -80,6 +80,20 @@ def split_model_name(model_name: str) -> tuple[str, str]:
     return (model_name, "") if model_name in _WORDS else (_DEFAULT_SCHEME, model_name)
 
 
+def check_model_name(model_name: str) -> None:
+    """Refuses a model name that no installed backend answers for, without loading anything.
+
+    Raises:
+        ValueError: if no installed backend has the scheme.
+    """
+    scheme, _ = split_model_name(model_name)
+    known = sorted({"stub", *(entry.name for entry in entry_points(group=ENTRY_POINT_GROUP))})
+    if scheme not in known:
+        near = get_close_matches(scheme, known, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"installed: {', '.join(known)}."
+        raise ValueError(f"no backend for '{model_name}': unknown scheme '{scheme}'; {hint}")
+
+
 def load_backend(config: AgentConfig) -> Backend:
     """The backend that answers for a model name.
 
@@ -87,15 +101,11 @@ def load_backend(config: AgentConfig) -> Backend:
         ValueError: if no installed backend has the scheme.
         ImportError: if the backend needs packages that are not installed.
     """
+    check_model_name(config.model_name)
     scheme, location = split_model_name(config.model_name)
     if scheme == "stub":
         return StubBackend(location, config)
     installed = {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)}
-    if scheme not in installed:
-        known = sorted({"stub", *installed})
-        near = get_close_matches(scheme, known, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"installed: {', '.join(known)}."
-        raise ValueError(f"no backend for '{config.model_name}': unknown scheme '{scheme}'; {hint}")
     try:
         factory: BackendFactory = installed[scheme].load()
     except ModuleNotFoundError as error:

@@ -14,6 +14,7 @@ from ss_gym.asynchronous import Slots, in_thread, side_by_side
 from ss_gym.rewards import judge_prompt
 from ss_gym.rewards.correctness import references_of
 from ss_gym.rewards.function import CONCURRENCY, Context, MissingReward, RewardFunction, RewardResult, Turns
+from ss_gym.types import Completion
 
 T = TypeVar("T")
 _ANSWER_TOKENS = 8
@@ -29,6 +30,7 @@ class Bench:
         timeout: most seconds a call may take; no limit if None. Nothing can end a call that hangs: it is left
             to itself.
         retries: how often a call that failed is made again.
+        answer_tokens: most tokens of an answer, where ``model`` is no config that says so.
 
     Raises:
         ValueError: if a number is outside its range.
@@ -41,17 +43,18 @@ class Bench:
         concurrency: int = 1,
         timeout: float | None = 60.0,
         retries: int = 2,
+        answer_tokens: int = _ANSWER_TOKENS,
     ) -> None:
         if batch_size < 1 or retries < 0 or (timeout is not None and not timeout > 0):
             raise ValueError(
                 f"batch_size must be at least 1, retries at least 0 and timeout above 0, "
                 f"got {batch_size}, {retries}, {timeout}"
             )
-        config = AgentConfig(model, _ANSWER_TOKENS, temperature=0.0) if isinstance(model, str) else model
+        config = AgentConfig(model, answer_tokens, temperature=0.0) if isinstance(model, str) else model
         self._config = config if isinstance(config, AgentConfig) else None
         self._backend = None if isinstance(config, AgentConfig) else config
         self._loading = threading.Lock()
-        self.sampling = Sampling(_ANSWER_TOKENS, 0.0)
+        self.sampling = Sampling(answer_tokens, 0.0)
         if self._config:
             self.sampling = Sampling(self._config.max_new_tokens, self._config.temperature)
         self.batch_size, self.timeout, self.retries = batch_size, timeout, retries
@@ -100,16 +103,20 @@ class Bench:
         return await self._in_batches(questions, answers)
 
     async def write(self, questions: Sequence[Conversation], from_text: Callable[[str], T]) -> list[T | MissingReward]:
-        """What the model writes to each question, or why that is missing.
+        """What the model writes to each question, or why that is missing; what was cut off is.
 
         Args:
             questions: each ends with a user message.
             from_text: reads what was written.
         """
 
+        def read(completion: Completion) -> T:
+            if completion.finish_reason == "length":
+                raise MissingReward(f"the answer was not over after {self.sampling.max_new_tokens} tokens")
+            return from_text(completion.text)
+
         def answers(batch: Sequence[Conversation]) -> list[T | MissingReward]:
-            completions = self.backend.generate(batch, self.sampling)
-            return _read(from_text, [completion.text for completion in completions], len(batch))
+            return _read(read, self.backend.generate(batch, self.sampling), len(batch))
 
         return await self._in_batches(questions, answers)
 

@@ -110,14 +110,19 @@ class NeuralReward(RewardFunction):
         return RewardResult(squashed, {self.name: squashed, f"{self.name}.raw": score})
 
 
-def load_scorer(model: str) -> ConversationScorer:
-    """The learned reward of a name; raises as ``NeuralReward``."""
+def load_scorer(model: str, **options: Any) -> ConversationScorer:
+    """The learned reward of a name; raises as ``NeuralReward``.
+
+    Args:
+        model: the name.
+        **options: keywords of the entry point of a name ``"NAME://LOCATION"``.
+    """
     scheme, separator, location = model.partition("://")
     if separator:
         installed = {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)}
         if scheme not in installed:
             raise ValueError(f"no learned reward {scheme!r} for {model!r}; {nearest(scheme, installed)}")
-        scorer: Any = installed[scheme].load()(location)
+        scorer: Any = installed[scheme].load()(location, **options)
     else:
         found = named_attribute(model, "learned reward")
         scorer = found() if isinstance(found, type) else found

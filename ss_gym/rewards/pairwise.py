@@ -94,24 +94,32 @@ class PairwiseJudge:
         return preference
 
     def compare_batch(
-        self, pairs: Sequence[tuple[Turns, Turns]], asked: Sequence[str] | None = None
+        self,
+        pairs: Sequence[tuple[Turns, Turns]],
+        asked: Sequence[str] | None = None,
+        instructions: Sequence[str] | None = None,
     ) -> list[Preference]:
         """Which ones are preferred, waited for; see ``compare_pairs``."""
-        return run(self.compare_pairs(pairs, asked))
+        return run(self.compare_pairs(pairs, asked, instructions))
 
     async def compare_pairs(
-        self, pairs: Sequence[tuple[Turns, Turns]], asked: Sequence[str] | None = None
+        self,
+        pairs: Sequence[tuple[Turns, Turns]],
+        asked: Sequence[str] | None = None,
+        instructions: Sequence[str] | None = None,
     ) -> list[Preference]:
         """Which one of each pair is preferred; pairs without a verdict are marked as missing.
 
         Args:
             pairs: what is compared.
             asked: the question about each pair, such as a principle; the judge's own if None.
+            instructions: what the agent was told to do in each pair; not shown if None.
         """
         asked = [self.question] * len(pairs) if asked is None else asked
+        instructions = [""] * len(pairs) if instructions is None else instructions
         questions = [
-            judge_prompt.comparing_prompt(*order, question, self._key)
-            for (first, second), question in zip(pairs, asked, strict=True)
+            judge_prompt.comparing_prompt(*order, question, self._key, told)
+            for (first, second), question, told in zip(pairs, asked, instructions, strict=True)
             for order in ((first, second), (second, first))
         ]
         answers = await self.bench.ask(

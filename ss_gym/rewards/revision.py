@@ -66,20 +66,24 @@ class Reviser:
         retries: int = 2,
         key: bytes = b"ss_gym.reviser",
     ) -> None:
-        config = AgentConfig(model, _REPLY_TOKENS, temperature=0.0) if isinstance(model, str) else model
         self._key = key
-        self.bench = Bench(config, batch_size, concurrency, timeout, retries)
+        self.bench = Bench(model, batch_size, concurrency, timeout, retries, _REPLY_TOKENS)
 
-    def revise(self, drafts: Sequence[Turns], principles: Sequence[str]) -> list[Revision]:
+    def revise(
+        self, drafts: Sequence[Turns], principles: Sequence[str], instructions: Sequence[str] | None = None
+    ) -> list[Revision]:
         """A revision for each draft, waited for; see ``revise_drafts``."""
-        return run(self.revise_drafts(drafts, principles))
+        return run(self.revise_drafts(drafts, principles, instructions))
 
-    async def revise_drafts(self, drafts: Sequence[Turns], principles: Sequence[str]) -> list[Revision]:
+    async def revise_drafts(
+        self, drafts: Sequence[Turns], principles: Sequence[str], instructions: Sequence[str] | None = None
+    ) -> list[Revision]:
         """A revision for each draft, with the reason where it is missing.
 
         Args:
             drafts: conversations whose last turn is the reply to revise.
             principles: what each is held to.
+            instructions: what the agent was told to do in each; not shown if None.
 
         Raises:
             ValueError: if a draft does not end with a reply, or the numbers differ.
@@ -87,13 +91,19 @@ class Reviser:
         for place, draft in enumerate(drafts):
             if not draft or draft[-1].role != "assistant":
                 raise ValueError(f"draft {place} does not end with a reply of the assistant")
-        asked = list(zip(drafts, principles, strict=True))
+        told = [""] * len(drafts) if instructions is None else instructions
+        asked = list(zip(drafts, principles, told, strict=True))
         critiques = await self.bench.write(
-            [judge_prompt.critique_prompt(*one, self._key) for one in asked], judge_prompt.read_prose
+            [judge_prompt.critique_prompt(draft, held, self._key, own) for draft, held, own in asked],
+            judge_prompt.read_prose,
         )
         open_ = [place for place, critique in enumerate(critiques) if not isinstance(critique, MissingReward)]
         written = await self.bench.write(
-            [judge_prompt.revision_prompt(*asked[place], str(critiques[place]), self._key) for place in open_],
+            [
+                judge_prompt.revision_prompt(draft, held, str(critiques[place]), self._key, own)
+                for place in open_
+                for draft, held, own in (asked[place],)
+            ],
             judge_prompt.read_prose,
         )
         revisions = {

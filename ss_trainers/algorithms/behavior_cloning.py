@@ -8,6 +8,7 @@ from more of the demonstrations alone.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor
 
@@ -30,7 +31,7 @@ class BehaviorCloningConfig(AlgorithmConfig):
     """
 
     demonstrator: str = "ss_baselines.agents.demonstrator:Demonstrator"
-    keep: str = "all"
+    keep: Literal["all", "successes"] = "all"
     aggregation: Aggregation = "token_mean"
 
     def __post_init__(self) -> None:
@@ -42,13 +43,15 @@ class BehaviorCloning(PolicyOptimization):
     """Maximum likelihood of a demonstrator's turns.
 
     The demonstrator plays the iteration's episodes, each of a scenario of its own: ``groups_per_iteration`` times
-    ``group_size``. Evaluations are the model's.
+    ``group_size``. Evaluations are the model's. It is made once a process; one that draws random numbers as it goes
+    makes a run that can't be resumed exactly.
 
     Args:
         config: who is imitated.
     """
 
     name = "behavior_cloning"
+    imitates = True
     config_class = BehaviorCloningConfig
 
     def __init__(self, config: BehaviorCloningConfig | None = None) -> None:

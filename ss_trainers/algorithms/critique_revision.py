@@ -17,6 +17,7 @@ from ss_trainers.algorithms.parts import LogLikelihood
 from ss_trainers.algorithms.policy_optimization import PolicyOptimization, Reviewed
 from ss_trainers.algorithms.settings import AlgorithmConfig
 from ss_trainers.feedback import JudgeFailedError
+from ss_trainers.judges import load_reviser
 
 if TYPE_CHECKING:
     from ss_trainers.chat import ChatFormat
@@ -37,7 +38,8 @@ class CritiqueRevisionConfig(AlgorithmConfig):
         constitution: the principles; each draft is held to one of them.
         reply: which reply of an episode is revised: its ``"last"`` one, or ``"any"`` of them. Tool calls are none.
         seed: of the choice of principles and replies.
-        reviser_options: keywords of ``Reviser``, such as ``timeout``.
+        reviser_options: of the reviser, such as ``device`` or ``timeout``; see
+            :func:`ss_trainers.judges.load_reviser`.
     """
 
     reviser: str = "stub://reviser"
@@ -58,37 +60,46 @@ class CritiqueRevision(PolicyOptimization):
 
     Args:
         config: who revises, and what.
+        reviser: revises in place of the config's; a run that is resumed has that of the config.
+
+    Raises:
+        ValueError: for an unknown scheme or option of the reviser.
     """
 
     name = "critique_revision"
+    imitates = True
     config_class = CritiqueRevisionConfig
 
-    def __init__(self, config: CritiqueRevisionConfig | None = None) -> None:
+    def __init__(self, config: CritiqueRevisionConfig | None = None, reviser: Reviser | None = None) -> None:
         config = config or CritiqueRevisionConfig()
         super().__init__(config, advantage=Imitated(successes_only=False), surrogate=LogLikelihood())
-        self._reviser = Reviser(config.reviser, **(config.reviser_options or {}))
+        self._reviser = reviser or load_reviser(config.reviser, config.reviser_options)
 
-    def reviewed(self, trajectories: tuple[MultiTurnTrajectory, ...], chat: ChatFormat) -> Reviewed:
+    def reviewed(self, trajectories: tuple[MultiTurnTrajectory, ...], chat: ChatFormat, max_context: int) -> Reviewed:
         """Each episode up to the reply that was chosen, with its revision in the place of that reply.
 
-        Episodes without a reply, and those whose revision is missing, are left out.
+        Episodes without a reply are left out, and those whose revision is missing or has no room in the context.
 
         Raises:
             JudgeFailedError: if there was something to revise, and every revision is missing.
         """
         chosen = [(each, place) for each in trajectories if (place := self._reply(each)) is not None]
         principles = [self._stream("principle", *one).choice(self.config.constitution) for one in chosen]
-        revisions = self._reviser.revise([each.turns[: place + 1] for each, place in chosen], principles)
+        drafts = [each.turns[: place + 1] for each, place in chosen]
+        revisions = self._reviser.revise(drafts, principles, [each.system_prompt for each, _ in chosen])
         written = [one for one in zip(chosen, revisions, strict=True) if not one[1].missing]
         if revisions and not written:
             raise JudgeFailedError(f"the reviser {self.config.reviser!r} wrote nothing: {revisions[0].missing}")
         changed = sum(one.text != each.turns[place].content for (each, place), one in written)
+        made = [revised(each, place, one, chat) for (each, place), one in written]
+        fitting = tuple(one for one in made if _length(one) <= max_context)
         metrics = {
             "revision/without_reply": 1.0 - len(chosen) / max(1, len(trajectories)),
-            "revision/missing": 1.0 - len(written) / max(1, len(revisions)),
+            "revision/missing": 1.0 - len(written) / len(revisions) if revisions else 0.0,
+            "revision/too_long": 1.0 - len(fitting) / len(made) if made else 0.0,
             "revision/changed": changed / max(1, len(written)),
         }
-        return Reviewed(tuple(revised(each, place, one, chat) for (each, place), one in written), metrics)
+        return Reviewed(fitting, metrics)
 
     def _reply(self, trajectory: MultiTurnTrajectory) -> int | None:
         """The place of the reply that is revised; None if the agent said nothing to the user."""
@@ -104,6 +115,10 @@ class CritiqueRevision(PolicyOptimization):
         """Follows from what was said, so that an iteration that is repeated chooses the same."""
         said = "\n".join(turn.content for turn in trajectory.turns)
         return Stream(self.config.seed, purpose, place, said)
+
+
+def _length(trajectory: MultiTurnTrajectory) -> int:
+    return sum(map(len, (trajectory.prompt_ids or (), *(turn.token_ids or () for turn in trajectory.turns))))
 
 
 def revised(trajectory: MultiTurnTrajectory, place: int, revision: Revision, chat: ChatFormat) -> MultiTurnTrajectory:

@@ -55,11 +55,14 @@ class PolicyOptimization:
         needs_critic: whether ``prepare`` reads ``batch.values``.
         critic_iterations: iterations at the beginning in which the critic alone is trained.
         sampling_rounds: how often scenarios are played, at most, until enough of them are kept.
+        imitates: whether what is learnt was said by others. Its log-probability is then not the policy's, and
+            nothing is weighed by it.
         demonstrator: the agent that plays in training, by name; the policy itself if None. See
             :func:`ss_trainers.demonstrations.load_demonstrator`.
     """
 
     demonstrator: str | None = None
+    imitates = False
     needs_critic = False
     critic_iterations = 0
     sampling_rounds = 1
@@ -76,20 +79,29 @@ class PolicyOptimization:
         aggregate: Aggregate | None = None,
         penalty: ReferencePenalty | None = None,
     ) -> None:
-        expected = getattr(type(self), "config_class", None)
-        if expected is not None and not isinstance(config, expected):
-            raise TypeError(f"{self.name} takes a {expected.__name__}, not a {type(config).__name__}")
+        self.check(config)
         self.config = config
         self._advantage, self._ratio, self._surrogate = advantage, ratio, surrogate
         self._aggregate = aggregate or Aggregate()
         self._penalty = penalty or ReferencePenalty()
+
+    @classmethod
+    def check(cls, config: Any) -> None:
+        """Refuses the config of another algorithm.
+
+        Raises:
+            TypeError: if it is.
+        """
+        expected = getattr(cls, "config_class", None)
+        if expected is not None and not isinstance(config, expected):
+            raise TypeError(f"{cls.name} takes a {expected.__name__}, not a {type(config).__name__}")
 
     @property
     def needs_reference(self) -> bool:
         """Whether ``prepare`` or ``loss`` reads ``batch.reference_logprobs``."""
         return self._penalty.coefficient > 0
 
-    def reviewed(self, trajectories: tuple[MultiTurnTrajectory, ...], chat: ChatFormat) -> Reviewed:
+    def reviewed(self, trajectories: tuple[MultiTurnTrajectory, ...], chat: ChatFormat, max_context: int) -> Reviewed:
         """What is made of the episodes before they become a batch: others judge or change them.
 
         Under a launcher one process is asked, and the others take over what it says.
@@ -97,6 +109,7 @@ class PolicyOptimization:
         Args:
             trajectories: just played, whole groups.
             chat: how the model writes conversations, for whatever text is put into them.
+            max_context: most tokens that such a conversation may have.
         """
         return Reviewed(trajectories)
 

@@ -1,8 +1,9 @@
 """RLAIF: what another model says of the attempts is their reward.
 
 Lee et al. 2023, "RLAIF vs. RLHF", arXiv:2309.00267; principles as in Bai et al. 2022, "Constitutional AI",
-arXiv:2212.08073. With a judge that grades or compares in the loop this is their direct RLAIF; with a reward model that
-was trained on preferences (:mod:`ss_trainers.reward_model`) it is the two-stage form.
+arXiv:2212.08073. With a judge that grades in the loop this is their direct RLAIF; with a reward model that was trained
+on preferences (:mod:`ss_trainers.reward_model`) it is the two-stage form. Comparing in the loop is nearer to Guo et al.
+2024, arXiv:2402.04792.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from ss_trainers.algorithms.checks import require_between, require_choice, requi
 from ss_trainers.algorithms.policy_optimization import Reviewed
 from ss_trainers.algorithms.settings import AlgorithmConfig
 from ss_trainers.algorithms.wrapping import Wrapping
-from ss_trainers.feedback import Feedback, Judge, JudgeFailedError, agreement, load_judge, rewarded
+from ss_trainers.feedback import Feedback, Judge, JudgeFailedError, agreement, rewarded
+from ss_trainers.judges import load_judge
 
 if TYPE_CHECKING:
     from ss_trainers.chat import ChatFormat
@@ -41,7 +43,8 @@ class RLAIFConfig(AlgorithmConfig):
         environment_share: what the environment's own reward is multiplied by and added; 0 leaves it out.
         objective: name of the algorithm that maximises the judged return.
         settings: of the objective, by name.
-        judge_options: keywords of ``JudgeReward`` or ``PairwiseJudge``, such as ``timeout``.
+        judge_options: of the judge, such as ``device``, ``timeout`` or ``temperature``; see
+            :func:`ss_trainers.judges.load_judge`.
     """
 
     judge: str = "ss_gym.rewards:create_customer_service_reward"
@@ -69,23 +72,27 @@ class RLAIF(Wrapping):
 
     Args:
         config: who judges, and what is maximised.
+        judge: judges in place of the config's; a run that is resumed has that of the config.
 
     Raises:
         ImportError: if the judge's module can't be imported.
-        ValueError: if the judge can't have what is asked for.
+        ValueError: if the judge can't have what is asked for, or the objective learns from others' words.
     """
 
     name = "rlaif"
     config_class = RLAIFConfig
 
-    def __init__(self, config: RLAIFConfig | None = None) -> None:
+    def __init__(self, config: RLAIFConfig | None = None, judge: Judge | None = None) -> None:
         config = config or RLAIFConfig()
+        self.check(config)
         super().__init__(config, config.objective, config.settings)
-        self._judge: Judge = load_judge(
-            config.judge, config.feedback, config.comparisons, config.constitution, config.judge_options or {}
+        if self.imitates:
+            raise ValueError(f"{config.objective} learns what others say, not what a judge thinks of the attempts")
+        self._judge = judge or load_judge(
+            config.judge, config.feedback, config.comparisons, config.constitution, config.judge_options
         )
 
-    def reviewed(self, trajectories: tuple[MultiTurnTrajectory, ...], chat: ChatFormat) -> Reviewed:
+    def reviewed(self, trajectories: tuple[MultiTurnTrajectory, ...], chat: ChatFormat, max_context: int) -> Reviewed:
         """The attempts with the judge's score in place of their reward.
 
         Raises:
@@ -101,7 +108,7 @@ class RLAIF(Wrapping):
             )
         share = self.config.environment_share
         judged = tuple(rewarded(*pair, share) for pair in zip(trajectories, feedback.scores, strict=True))
-        inner = super().reviewed(judged, chat)
+        inner = super().reviewed(judged, chat, max_context)
         return Reviewed(inner.trajectories, {**_told(trajectories, feedback), **inner.metrics})
 
 

@@ -22,26 +22,31 @@ class Wrapping(PolicyOptimization):
         config: of the algorithm outside.
         inner: name of the algorithm inside.
         settings: its config, by name of the setting.
+
+    Raises:
+        TypeError: if the config is another algorithm's.
+        ValueError: for an unknown inner algorithm or setting, or a value that is wrong.
     """
 
     def __init__(self, config: Any, inner: str, settings: Mapping[str, Any] | None) -> None:
         from ss_trainers.algorithms.registry import make_algorithm
 
+        self.check(config)
         self.config = config
         self._inner = make_algorithm(inner, settings or {})
         self.needs_critic = self._inner.needs_critic
         self.critic_iterations = self._inner.critic_iterations
         self.sampling_rounds = self._inner.sampling_rounds
-        self.demonstrator = self._inner.demonstrator
+        self.demonstrator, self.imitates = self._inner.demonstrator, self._inner.imitates
 
     @property
     def needs_reference(self) -> bool:
         """Whether the inner algorithm does."""
         return self._inner.needs_reference
 
-    def reviewed(self, trajectories: tuple[MultiTurnTrajectory, ...], chat: ChatFormat) -> Reviewed:
+    def reviewed(self, trajectories: tuple[MultiTurnTrajectory, ...], chat: ChatFormat, max_context: int) -> Reviewed:
         """What the inner algorithm makes of them."""
-        return self._inner.reviewed(trajectories, chat)
+        return self._inner.reviewed(trajectories, chat, max_context)
 
     def keeps(self, batch: TokenBatch) -> Tensor:
         """Which rows the inner algorithm keeps."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import PeftConfig, PeftModel
@@ -54,7 +55,8 @@ def load_model(location: str, device: str = "cpu") -> LoadedModel:
         device: where it goes, e.g. ``"cpu"`` or ``"cuda:0"``.
 
     Raises:
-        ValueError: if there is no such device, or it can't do what sampling needs.
+        ValueError: if there is no such device, or it can't do what sampling needs, the tokenizer has tokens
+            that the model does not know, or an adapter is another base model's.
         FileNotFoundError: if there is no such model.
         CheckpointError: if it is a checkpoint of ours and damaged.
         ImportError: if it comes in a package that is not installed.
@@ -73,6 +75,7 @@ def load_model(location: str, device: str = "cpu") -> LoadedModel:
             model, tokenizer = _load_adapter(source)
         else:
             model, tokenizer = _load_plain(str(source) if source.exists() else location, location)
+    _check_vocabulary(model, tokenizer, location)
     # Gradients are asked for by whoever trains.
     return LoadedModel(model.to(device).eval().requires_grad_(False), tokenizer, location)
 
@@ -154,8 +157,39 @@ def _load_adapter(folder: Path) -> tuple[nn.Module, PreTrainedTokenizerBase]:
     if (folder / MANIFEST).is_file():
         # The name that the user gave holds on other machines too; a path inside a package does not.
         base = str(read_manifest(folder).provenance.get("base_model", base))
-    model = merged(load_model(base)).model
-    return PeftModel.from_pretrained(model, str(folder)), AutoTokenizer.from_pretrained(str(folder))
+    loaded, tokenizer = merged(load_model(base)), AutoTokenizer.from_pretrained(str(folder))
+    remedy = "load it on the model that it was trained on, which its folder names"
+    own, known = tokenizer.get_vocab(), loaded.tokenizer.get_vocab()
+    moved = next((token for token, place in known.items() if own.get(token, place) != place), None)
+    if moved is not None:
+        raise ValueError(
+            f"the adapter in '{folder}' has another vocabulary than its base model '{base}': {moved!r} is "
+            f"{own[moved]} in the one and {known[moved]} in the other; {remedy}"
+        )
+    try:
+        return PeftModel.from_pretrained(loaded.model, str(folder)), tokenizer
+    except RuntimeError as error:  # a matrix of another size
+        lines = [line.strip() for line in str(error).splitlines()]
+        first = next((line for line in lines if line.startswith("size mismatch")), lines[0])
+        raise ValueError(
+            f"the adapter in '{folder}' does not fit its base model '{base}' ({first}); {remedy}"
+        ) from error
+
+
+def _check_vocabulary(model: nn.Module, tokenizer: PreTrainedTokenizerBase, location: str) -> None:
+    """Refuses a tokenizer with tokens that the model has no embedding for, but for the one that pads."""
+    embeddings: Any = underlying(model).get_input_embeddings()
+    rows = embeddings.weight.shape[0]
+    places = tokenizer.get_vocab().items()
+    beyond = min(
+        ((place, token) for token, place in places if place >= rows and token != tokenizer.pad_token), default=None
+    )
+    if beyond is not None:
+        raise ValueError(
+            f"the tokenizer in '{location}' does not belong to the model: {beyond[1]!r} is number {beyond[0]}, and the "
+            f"model's vocabulary ends at {rows - 1}; use the tokenizer that it was trained with, or resize its "
+            "embeddings and train them"
+        )
 
 
 def _converted(file: Path) -> Path:

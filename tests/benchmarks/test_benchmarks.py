@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from tests.benchmarks import environments
+from tests.benchmarks import asynchronous, environments
 
 
 def test_recorded_actions_are_all_different_and_replay_to_the_same_ends():
@@ -27,3 +27,10 @@ def test_the_shares_of_the_profile_add_up():
     shares = [float(share.rstrip("%")) for _, share, _, _ in parts]
     assert abs(sum(shares) - 100) < 0.05 * len(parts)
     assert min(shares) > 0
+
+
+def test_a_run_of_rollouts_and_updates_is_timed_and_evaluated():
+    run = asynchronous.measured(0, "truncate", seed=0, iterations=3, episodes=4, groups=1)
+    assert 0 < run.waited < run.seconds and 0 < run.update < run.seconds and run.cpu > 0
+    assert 0.9 < run.weight < 1.1 and len(run.successes) == 4
+    assert asynchronous.table({(0, "truncate"): [run, run]}, "").row_count == 1

@@ -60,6 +60,20 @@ def large_model(setting: Setting) -> Iterator[Row]:
             yield _row(
                 setting, title, lambda batch=batch, half=half: _training(setting, model, batch, half, body, embedding)
             )
+    batch = GRPO().prepare(collate(rows))
+    yield _row(
+        setting,
+        "training in bfloat16, prompt once, layers computed again",
+        lambda: _training(setting, model, batch, True, body, embedding, again=True),
+    )
+    # Last, since it changes the model.
+    for layer in model.model.layers:
+        layer.compile(dynamic=True)
+    yield _row(
+        setting,
+        "training in bfloat16, prompt once, layers compiled",
+        lambda: _training(setting, model, batch, True, body, embedding),
+    )
 
 
 def _row(setting: Setting, title: str, measure: Callable[[], str]) -> Row:
@@ -90,9 +104,11 @@ def _sampling(setting: Setting, model: Any, dtype: torch.dtype | None) -> str:
     return f"{count * sizes.reply_tokens / seconds:,.0f} tokens/s, {count} at once"
 
 
-def _training(setting: Setting, model: Any, batch: TokenBatch, half: bool, body: int, embedding: int) -> str:
-    """Forward and backward passes of GRPO over a batch."""
-    policy, counts = LanguagePolicy(model), BatchCounts.of(batch)
+def _training(
+    setting: Setting, model: Any, batch: TokenBatch, half: bool, body: int, embedding: int, again: bool = False
+) -> str:
+    """Forward and backward passes of GRPO over a batch; layers are computed again if asked for."""
+    policy, counts = LanguagePolicy(model, again), BatchCounts.of(batch)
     parts = [part.to(setting.device) for part in split_by_length(batch, _MICRO_BATCH_TOKENS)]
     kind = torch.device(setting.device).type
 

@@ -149,6 +149,23 @@ def test_an_optimizers_state_comes_back_bit_for_bit(tmp_path):
     assert again.state_dict()["param_groups"] == groups
 
 
+def test_earlier_weights_come_back_and_are_missed(tmp_path):
+    state = optimizer_after_a_step().state_dict()
+    earlier = {4: torch.rand(5), 11: torch.rand(5)}
+    write_state(tmp_path, TrainerState(12, {}, state, earlier=earlier))
+    torch.testing.assert_close(read_state(tmp_path).earlier, earlier, atol=0, rtol=0)
+    torch.testing.assert_close(read_state(tmp_path).optimizer["state"], state["state"], atol=0, rtol=0)
+    settings = json.loads((tmp_path / "trainer.json").read_text())
+    (tmp_path / "trainer.json").write_text(json.dumps({**settings, "earlier": [4, 5]}))
+    with pytest.raises(CheckpointError, match=r"the training state in .* is damaged: .*5"):
+        read_state(tmp_path)
+    # Checkpoints of before rollouts could run ahead.
+    write_state(tmp_path, TrainerState(12, {}, state))
+    del settings["earlier"]
+    (tmp_path / "trainer.json").write_text(json.dumps(settings))
+    assert read_state(tmp_path).earlier == {}
+
+
 def test_a_missing_state_is_named(tmp_path):
     with pytest.raises(CheckpointError, match="no checkpoint at"):
         read_state(tmp_path / "nowhere")

@@ -108,7 +108,8 @@ def stubbed():
         ("demonstrator", ValueError, "named 'package.module:attribute', not 'demonstrator'"),
         ("no_such_package:Agent", ImportError, "no_such_package"),
         ("ss_baselines.agents:Nobody", ImportError, "demonstrator 'ss_baselines.agents:Nobody' is not there"),
-        ("fractions:Fraction", ValueError, "has no method 'act', but is a Fraction"),
+        ("fractions:Fraction", ValueError, "no demonstrator and makes none: it gave a Fraction"),
+        ("math:pi", ValueError, "it gave a float"),
     ],
 )
 def test_a_demonstrator_that_is_none_is_named(name, kind, message) -> None:

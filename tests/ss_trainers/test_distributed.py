@@ -9,7 +9,7 @@ import torch
 
 from ss_trainers import GRPOTrainer, TrainingConfig
 from ss_trainers.collate import split_by_length
-from ss_trainers.distributed import WorkerError
+from ss_trainers.processes import WorkerError
 from ss_trainers.sampling import training_episodes
 from ss_trainers.types import BatchCounts
 from tests.ss_trainers.test_trainer import assert_same_weights, weights

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -9,7 +10,7 @@ from ss_gym.agents import AgentConfig
 from ss_gym.rewards import MissingReward, RewardFunction
 from ss_gym.rewards.judge import JudgeReward
 from ss_gym.rewards.pairwise import PairwiseJudge
-from ss_gym.types import ConversationTurn, MultiTurnTrajectory
+from ss_gym.types import Completion, ConversationTurn, MultiTurnTrajectory
 from ss_trainers.feedback import (
     ComparedByGrade,
     ComparedByModel,
@@ -17,9 +18,9 @@ from ss_trainers.feedback import (
     Pairs,
     agreement,
     compared_pairs,
-    load_judge,
     rewarded,
 )
+from ss_trainers.judges import load_judge
 
 
 def attempt(text, group=0, reward=0.0, success=None):
@@ -35,6 +36,12 @@ def length(turns, context=None):
 
 
 LONGEST = RewardFunction(length)
+
+
+def makes():
+    return LONGEST
+
+
 # Of two attempts at scenario 0 the longer one, and so on; the last has nobody to be compared with.
 ATTEMPTS = [attempt("aaa"), attempt("a"), attempt("aa"), attempt("b", 1), attempt("b", 1), attempt("", 2)]
 
@@ -46,8 +53,6 @@ class Recorded:
         self.place, self.asked = place, []
 
     def generate(self, conversations, sampling):
-        from ss_gym.types import Completion
-
         self.asked += [conversation[-1]["content"] for conversation in conversations]
         return [Completion(self.place or self._longer(text)) for text in self.asked[-len(conversations) :]]
 
@@ -93,6 +98,20 @@ def test_a_model_is_asked_in_both_orders() -> None:
     assert biased.scores == (0.5, 0.5, 0.5) and biased.metrics["feedback/flip_rate"] == 1.0
 
 
+def test_the_judge_sees_what_the_agent_was_told() -> None:
+    backend = Recorded()
+    told = [replace(one, system_prompt="Refuse refunds.") for one in ATTEMPTS[:2]]
+    Pairs(ComparedByModel(PairwiseJudge(backend)), 3)(told)
+    assert all("In both, the assistant was told" in text and "Refuse refunds." in text for text in backend.asked)
+
+
+def test_attempts_at_different_scenarios_are_not_compared() -> None:
+    two = [replace(attempt("a"), scenario_id="s/1"), replace(attempt("b"), scenario_id="s/2"), attempt("c")]
+    again = [replace(one, turns=ATTEMPTS[0].turns) for one in two]
+    verdicts = Pairs(ComparedByGrade(LONGEST), 3).compared([*two, *again])
+    assert [(one, other) for one, other, _ in verdicts] == [(0, 3), (1, 4), (2, 5)]
+
+
 def test_pairs_are_judged_under_the_principles_in_turn() -> None:
     backend = Recorded()
     Pairs(ComparedByModel(PairwiseJudge(backend), ("Be brief.", "Be kind.")), 3)(ATTEMPTS[:3])
@@ -128,6 +147,9 @@ def test_a_score_takes_the_place_of_the_reward() -> None:
     assert [turn.reward for turn in rewarded(episode, 0.7, 0.0).turns] == [0.0, 0.0, 0.7, 0.0]
     assert rewarded(episode, 0.7, 0.5).total_reward == pytest.approx(2.2)
     assert math.isnan(rewarded(episode, math.nan, 0.0).total_reward) and episode.total_reward == 3.0
+    # What the environment could not say is left out with the rest, and so is its notion of success.
+    broken = replace(episode, turns=(replace(turns[0], reward=math.nan), *turns[1:]), success=True)
+    assert rewarded(broken, 0.7, 0.0).total_reward == 0.7 and rewarded(broken, 0.7, 0.0).success is None
 
 
 def test_agreement_is_over_pairs_whose_returns_differ() -> None:
@@ -144,7 +166,10 @@ def test_a_group_of_one_can_not_be_compared() -> None:
 def test_judges_are_found_by_their_names() -> None:
     assert isinstance(load_judge("ss_gym.rewards:create_customer_service_reward", "grades", 3, (), {}), Grades)
     assert isinstance(load_judge("stub://judge", "grades", 3, ("Be brief.",), {"samples": 2}), Grades)
-    assert isinstance(load_judge("stub://judge", "pairs", 3, (), {"timeout": None}), Pairs)
+    assert isinstance(load_judge("stub://judge", "pairs", 3, (), {"timeout": None, "device": "cpu"}), Pairs)
+    # A plain function is a reward; what takes nothing makes one.
+    assert load_judge(f"{__name__}:length", "grades")([attempt("aa")]).scores == (2.0,)
+    assert load_judge(f"{__name__}:makes", "grades")([attempt("aa")]).scores == (2.0,)
     found = load_judge(f"{__name__}:LONGEST", "pairs", 3, (), {})
     assert found(ATTEMPTS[:3]).scores == (1.0, 0.0, 0.5)
 
@@ -154,8 +179,12 @@ def test_judges_are_found_by_their_names() -> None:
     [
         ("ss_gym.rewards:Nothing", (), {}, ImportError, "the judge 'ss_gym.rewards:Nothing' is not there"),
         (f"{__name__}:LONGEST", ("Be brief.",), {}, ValueError, "a constitution is for a language model as judge"),
-        (f"{__name__}:LONGEST", (), {"timeout": 3}, ValueError, "judge_options is for a language model as judge"),
-        ("stub://judge", (), {"patience": 3}, TypeError, "patience"),
+        (f"{__name__}:LONGEST", (), {"timeout": 3}, ValueError, "has 'timeout', but the reward .* has no options"),
+        ("stub://judge", (), {"pateince": 3}, ValueError, "no option 'pateince' of the model 'stub://judge'"),
+        ("stub://judge", ("Be brief.",), {"question": "Which?"}, ValueError, "takes the place of the question"),
+        ("reward_modle://folder", (), {}, ValueError, "unknown scheme 'reward_modle'"),
+        ("reward_model://folder", (), {"timeout": 3}, ValueError, "has device alone"),
+        ("math:pi", (), {}, ValueError, "'math:pi' is no judge and makes none: it gave a float"),
     ],
 )
 def test_judges_that_can_not_be_are_named(name, principles, options, kind, message) -> None:

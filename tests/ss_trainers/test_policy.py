@@ -137,6 +137,47 @@ def test_adapters_get_the_same_gradient_with_and_without_shared_prompt(once):
     assert (shared - whole).norm() <= 1e-6 * whole.norm()
 
 
+@pytest.mark.parametrize("make", [llama, gpt2, lambda: mistral(None), lambda: mistral(7), mamba])
+@pytest.mark.parametrize("share", [True, False])
+def test_layers_that_are_computed_again_give_the_same_gradient(make, share):
+    batch, gradients = batch_of(share=share), []
+    for again in (False, True):
+        model = make()
+        policy = LanguagePolicy(model, gradient_checkpointing=again)
+        with policy.prompt_encoded_once([batch]):
+            policy.logprobs(batch).sum().backward()
+        gradients.append([value.grad for value in model.parameters()])
+        # Nothing is left behind.
+        assert not any("forward" in vars(module) for module in model.modules())
+    torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-9, atol=1e-12)
+
+
+def test_layers_that_are_computed_again_keep_little():
+    kept = {}
+    batch = batch_of(count=8)
+    for again in (False, True):
+        policy, sizes = LanguagePolicy(llama(), gradient_checkpointing=again), []
+
+        def noted(tensor, sizes=sizes):
+            sizes.append(tensor.nbytes)
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(noted, lambda tensor: tensor):
+            policy.logprobs(batch)
+        kept[again] = sum(sizes)
+    assert kept[True] < 0.35 * kept[False]
+
+
+def test_layers_with_adapters_are_computed_again_too():
+    gradients = []
+    for again in (False, True):
+        torch.manual_seed(0)
+        model = get_peft_model(llama(), LoraConfig(target_modules="all-linear", init_lora_weights=False))
+        LanguagePolicy(model, again).logprobs(batch_of()).sum().backward()
+        gradients.append([value.grad for value in model.parameters() if value.requires_grad])
+    torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-9, atol=1e-12)
+
+
 def test_gradient_checkpointing_with_a_shared_prompt_is_refused_and_without_one_works():
     model = llama()
     model.gradient_checkpointing_enable()

@@ -31,6 +31,7 @@ SETTINGS = {
     "gepo": {"kl_coefficient": 0.01},
     "ppo": {"kl_coefficient": 0.05, "kl_target": 0.01, "level": "turn"},
     "rejection_sampling": {"keep": "best"},
+    "rlaif": {"judge": "tests.ss_trainers.algorithms.test_rlaif:LIKES_A"},
     "shuffled": {"algorithm": "rloo"},
     "vapo": {"critic_iterations": 1},
 }
@@ -257,18 +258,19 @@ KILLED = """
 import sys
 from dataclasses import replace
 from tests.ss_trainers.test_trainers import LONG, SMALL, made
-name, model, out = sys.argv[1:]
-made(name, model, replace(SMALL, iterations=LONG, save_every=1, output_dir=out)).train()
+name, lag, model, out = sys.argv[1:]
+training = replace(SMALL, iterations=LONG, save_every=1, output_dir=out, rollout_lag=int(lag))
+made(name, model, training).train()
 """
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ALGORITHMS)
-def test_after_a_kill_the_run_goes_on_to_the_same_weights(name, folder, tmp_path):
-    training = replace(SMALL, iterations=LONG)
+@pytest.mark.parametrize(("name", "lag"), [*((name, 0) for name in ALGORITHMS), ("grpo", 1), ("dapo", 2), ("ppo", 3)])
+def test_after_a_kill_the_run_goes_on_to_the_same_weights(name, lag, folder, tmp_path):
+    training = replace(SMALL, iterations=LONG, rollout_lag=lag)
     whole = made(name, folder, replace(training, output_dir=str(tmp_path / "whole")))
     whole.train()
-    command = [sys.executable, "-c", KILLED, name, folder, str(tmp_path / "run")]
+    command = [sys.executable, "-c", KILLED, name, str(lag), folder, str(tmp_path / "run")]
     process = subprocess.Popen(command, cwd=Path(__file__).parents[2], env={**os.environ, "OMP_NUM_THREADS": "1"})
     checkpoint, deadline = tmp_path / "run" / "checkpoint", time.monotonic() + 120
     while not checkpoint.is_dir() and time.monotonic() < deadline:

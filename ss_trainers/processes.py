@@ -1,0 +1,155 @@
+"""Another process of this machine that does a part of the work, and the memory that is shared with it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import shutil
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.multiprocessing
+from torch import Tensor
+
+_SHARED_MEMORY = Path("/dev/shm")
+# How long one piece of work may take before the run is given up as hung.
+_PATIENCE_SECONDS = 3600.0
+
+# Does a piece of work; the arguments and the result are sent as pickles.
+Work = Callable[..., Any]
+
+
+class WorkerError(RuntimeError):
+    """A process that shares the work has failed or vanished."""
+
+
+class WorkerProcess:
+    """A process that does what it is asked, one thing after the other; it ends when this one does.
+
+    Args:
+        make: a class or function of a module; called there once, it gives what does the work.
+        arguments: of ``make``; tensors among them are shared between the processes.
+        advice: what to do if there is too little memory for the process.
+    """
+
+    def __init__(self, make: Callable[..., Work], arguments: tuple[Any, ...], advice: str) -> None:
+        self._advice = advice
+        context = torch.multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, make, arguments), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    def ask(self, *arguments: Any) -> None:
+        """Starts a piece of work, or puts it behind those that were asked for before.
+
+        Raises:
+            WorkerError: if the process is lost.
+        """
+        try:
+            # Plain pickles: torch would open a file in shared memory for each tensor sent.
+            self._connection.send_bytes(pickle.dumps(arguments))
+        except OSError as error:
+            raise self._lost() from error
+
+    def answer(self) -> Any:
+        """Waits for the result of the first piece of work that has not been answered.
+
+        Raises:
+            WorkerError: if it failed, or the process is lost or hangs.
+        """
+        try:
+            if not self._connection.poll(_PATIENCE_SECONDS):
+                raise WorkerError(f"worker process {self._process.pid} has not answered for {_PATIENCE_SECONDS:.0f} s")
+            good, result = pickle.loads(self._connection.recv_bytes())
+        except (EOFError, OSError) as error:
+            raise self._lost() from error
+        if not good:
+            raise WorkerError(f"worker process {self._process.pid} failed:\n{result}")
+        return result
+
+    def stop(self) -> None:
+        """Ends the process, whatever it is doing."""
+        self._process.terminate()
+        self._process.join()
+        self._connection.close()
+
+    def _lost(self) -> WorkerError:
+        self._process.join(timeout=1)
+        return WorkerError(
+            f"worker process {self._process.pid} has ended with exit code {self._process.exitcode}; "
+            f"if the machine ran out of memory, {self._advice}"
+        )
+
+
+def _serve(connection: Connection, make: Callable[..., Work], arguments: tuple[Any, ...]) -> None:
+    """The life of another process."""
+    # Ctrl-C reaches every process of the terminal; the first one decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_the_first_process, daemon=True).start()
+    work = make(*arguments)
+    # Answers may wait to be fetched while the next piece of work goes on.
+    with ThreadPoolExecutor(1) as answers:
+        while True:
+            try:
+                asked = pickle.loads(connection.recv_bytes())
+            except (EOFError, OSError):
+                os._exit(0)
+            try:
+                answer = pickle.dumps((True, work(*asked)))
+            except Exception:
+                answer = pickle.dumps((False, traceback.format_exc()))
+            answers.submit(connection.send_bytes, answer)
+
+
+def _end_with_the_first_process() -> None:
+    """Killed, the first process can't stop the others: what they do is then for nobody."""
+    first = multiprocessing.parent_process()
+    assert first is not None
+    first.join()
+    os._exit(0)
+
+
+def shared(tensor: Tensor) -> Tensor:
+    """The tensor, in memory that it shares with the processes it is sent to."""
+    tensor.share_memory_()  # type: ignore[no-untyped-call]
+    return tensor
+
+
+def check_shared_memory(needed: int, who: str, advice: str) -> None:
+    """Too little of it ends a process without a word, so it is checked beforehand.
+
+    Args:
+        needed: bytes.
+        who: needs them, with the verb.
+        advice: what to do about it.
+
+    Raises:
+        RuntimeError: if there is too little.
+    """
+    if not _SHARED_MEMORY.is_dir():
+        return
+    free = shutil.disk_usage(_SHARED_MEMORY).free
+    if needed > free:
+        raise RuntimeError(
+            f"{who} {needed / 2**20:.0f} MiB of shared memory, but {_SHARED_MEMORY} has {free / 2**20:.0f} MiB free: "
+            f"{advice}, or give the machine more shared memory"
+        )
+
+
+def parts(flat: Tensor, parameters: Iterable[Tensor]) -> list[tuple[Tensor, Tensor]]:
+    """Each parameter with its part of a flat buffer."""
+    parameters = list(parameters)
+    sizes = [parameter.numel() for parameter in parameters]
+    return [
+        (parameter, part.view_as(parameter))
+        for parameter, part in zip(parameters, torch.split(flat, sizes), strict=True)
+    ]

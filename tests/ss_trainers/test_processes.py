@@ -1,0 +1,115 @@
+"""Another process: what it is asked is done in order, and what happens to it is told."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ss_trainers import processes
+from ss_trainers.processes import WorkerError, WorkerProcess
+
+ROOT = Path(__file__).parents[2]
+
+
+class Clerk:
+    """Does one of several things."""
+
+    def __init__(self, name):
+        self._name = name
+
+    def __call__(self, work, *arguments):
+        return getattr(self, work)(*arguments)
+
+    def greet(self, count=1):
+        return f"{self._name} greets" * count
+
+    def fail(self):
+        raise ValueError("that can't be done")
+
+    def unpicklable(self):
+        return lambda: None
+
+    def touch(self, path):
+        Path(path).touch()
+
+    def sleep(self):
+        time.sleep(600)
+
+    def end(self):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def process():
+    process = WorkerProcess(Clerk, ("Ann",), "have less")
+    yield process
+    process.stop()
+
+
+def test_what_is_asked_is_answered_in_order_and_failures_are_told(process):
+    for work in ("greet", "fail", "unpicklable", "greet"):
+        process.ask(work)
+    assert process.answer() == "Ann greets"
+    with pytest.raises(WorkerError, match="that can't be done"):
+        process.answer()
+    with pytest.raises(WorkerError, match="pickle"):
+        process.answer()
+    assert process.answer() == "Ann greets"
+
+
+def test_answers_that_nobody_has_fetched_yet_do_not_keep_it_from_the_next_work(process, tmp_path):
+    process.ask("greet", 1_000_000)  # more than a pipe holds
+    process.ask("touch", tmp_path / "done")
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "done").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert (tmp_path / "done").exists()
+    assert len(process.answer()) == 10_000_000
+    process.answer()
+
+
+def test_a_process_that_hangs_or_is_lost_is_an_error_with_advice(process, monkeypatch):
+    monkeypatch.setattr(processes, "_PATIENCE_SECONDS", 0.2)
+    process.ask("sleep")
+    with pytest.raises(WorkerError, match=r"has not answered for 0 s"):
+        process.answer()
+    monkeypatch.undo()
+    other = WorkerProcess(Clerk, ("Bea",), "have less")
+    other.ask("end")
+    with pytest.raises(WorkerError, match=r"has ended with exit code -9; if the machine ran out of memory, have less"):
+        other.answer()
+    other.stop()
+
+
+SCRIPT = """
+import os, signal
+from ss_trainers.processes import WorkerProcess
+from tests.ss_trainers.test_processes import Clerk
+process = WorkerProcess(Clerk, ("Ann",), "")
+process.ask("greet")
+process.answer()
+process.ask("sleep")
+print(process._process.pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_it_ends_with_the_first_process_whatever_it_is_doing():
+    result = subprocess.run([sys.executable, "-c", SCRIPT], cwd=ROOT, stdout=subprocess.PIPE, text=True, timeout=120)
+    assert result.returncode == -signal.SIGKILL
+    deadline = time.monotonic() + 30
+    while _is_there(int(result.stdout)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _is_there(int(result.stdout))
+
+
+def _is_there(pid):
+    try:
+        # What has ended and is waited for by nobody is a zombie.
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
