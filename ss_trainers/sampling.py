@@ -14,6 +14,7 @@ from ss_gym.types import MultiTurnTrajectory
 from ss_trainers.algorithms.policy_optimization import PolicyOptimization, Reviewed
 from ss_trainers.collate import collate, drop_nonfinite
 from ss_trainers.config import TrainingConfig
+from ss_trainers.metrics import trajectory_metrics
 from ss_trainers.rollout import Episode, EpisodesFailedError, Rollouts
 
 _LOGGER = logging.getLogger(__name__)
@@ -47,6 +48,20 @@ class Sample:
     policy_version: int = 0
     seconds: float = 0.0
     review_seconds: float = 0.0
+
+    def told(self) -> dict[str, float]:
+        """Everything that there is to tell of it."""
+        metrics = trajectory_metrics(self.played.trajectories)
+        generated = metrics.get("tokens", 0.0) * len(self.played.trajectories)
+        return {
+            **metrics,
+            **self.metrics,
+            "dropped_episodes": float(len(self.played.dropped)),
+            "nonfinite_episodes": float(self.nonfinite),
+            "seconds/rollout": self.seconds,
+            "seconds/review": self.review_seconds,
+            "tokens_per_second/rollout": generated / self.seconds,
+        }
 
 
 def sample(

@@ -29,7 +29,6 @@ from ss_trainers.engine import EngineSetup
 from ss_trainers.environments import Environment, naming, recalled, wrapped
 from ss_trainers.experience import prepared, recent, token_batch
 from ss_trainers.interruption import undisturbed
-from ss_trainers.metrics import trajectory_metrics
 from ss_trainers.optimization import adamw, trainable_model
 from ss_trainers.ranks import Ranks, check_launcher, is_first, launched, own_device
 from ss_trainers.reporter import Reporter
@@ -142,10 +141,7 @@ class Trainer:
         config, start = self.training, time.perf_counter()
         taken = self._sample()
         played = time.perf_counter()
-        metrics = trajectory_metrics(taken.played.trajectories)
-        metrics |= taken.metrics
-        metrics["dropped_episodes"] = float(len(taken.played.dropped))
-        metrics["nonfinite_episodes"] = float(taken.nonfinite)
+        metrics = taken.told()
         if self.algorithm.sampling_rounds > 1:
             metrics["sampling_rounds"] = float(taken.rounds)
         batch = self._batch(taken.kept, metrics, taken.policy_version)
@@ -165,10 +161,7 @@ class Trainer:
         self.algorithm.observe(metrics)
         self.iteration += 1
         updated = time.perf_counter()
-        generated = metrics.get("tokens", 0.0) * len(taken.played.trajectories)
-        metrics["seconds/rollout"], metrics["seconds/update"] = taken.seconds, updated - played
-        metrics["tokens_per_second/rollout"] = generated / taken.seconds
-        metrics["seconds/review"] = taken.review_seconds
+        metrics["seconds/update"] = updated - played
         if self._ahead is not None:
             metrics["seconds/wait"] = played - start
         if batch is not None:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from itertools import accumulate
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 
 import gymnasium as gym
@@ -183,6 +184,22 @@ def half_precision(setting: Setting) -> Iterator[Row]:
         yield Row(f"mismatch '{mismatch}'", figure, metrics["logprob_difference"] <= 0.1)
 
 
+def rollouts_ahead(setting: Setting) -> Iterator[Row]:
+    """Iterations while another process plays the next ones, beside those in turn."""
+    if not setting.on_cuda:
+        yield Row("rollouts ahead", "measured on a processor by python -m tests.benchmarks.asynchronous")
+        return
+    for lag, mismatch in ((0, "none"), (1, "truncate")):
+        trainer, walls = setting.trainer(rollout_lag=lag, mismatch=mismatch, iterations=7), list[float]()
+        for _ in range(6):
+            start = setting.clock()
+            metrics = trainer.step()
+            walls.append(setting.clock() - start)
+        trainer.close()
+        figure = f"{median(walls[2:]):.2f} s an iteration, update {metrics['seconds/update']:.2f} s"
+        yield Row(f"rollout_lag {lag}", figure, metrics.get("staleness_max", 0.0) <= lag)
+
+
 def checkpoint(setting: Setting) -> Iterator[Row]:
     """A run that was saved and resumed is the run that went on."""
     whole = setting.trainer()
@@ -213,6 +230,7 @@ SECTIONS: dict[str, Callable[[Setting], Iterator[Row]]] = {
     "training": training,
     "two GRPO iterations in StateSet/Refund-v0": iterations,
     "an iteration of GRPO in bfloat16": half_precision,
+    "rollouts that run ahead": rollouts_ahead,
     "checkpoint, resume": checkpoint,
     "a model of a usual size": large_model,
 }
