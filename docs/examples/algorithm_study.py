@@ -66,6 +66,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "ppo": {"level": "turn", "gae_lambda": 1.0, "critic_iterations": 3},
     "rlaif": {"feedback": "grades", "settings": {"aggregation": "sequence_mean"}},
     "shuffled": {"algorithm": "grpo", "settings": {"aggregation": "sequence_mean"}},
+    "vapo": {"length_alpha": 1.0, "critic_iterations": 3},
 }
 NAMES = [name for name in ALGORITHMS if name != "critique_revision"]
 CELLS = [f"{name}/{seed}" for seed in range(SEEDS) for name in NAMES]

@@ -54,13 +54,14 @@ def main(arguments: Sequence[str] | None = None, sections: Sections = SECTIONS) 
         for title, rows in measured(setting, sections):
             results[title] = rows
             status.update(f"measured: {title}")
+            if options.out is not None:
+                # After each section: a lease that ends loses the one that was going on, and no other.
+                write(options.out, setting, results)
     console.print(table(results))
     for rows in results.values():
         for row in rows:
             if row.error:
                 print(row.error, file=sys.stderr)
-    if options.out is not None:
-        write(options.out, setting, results)
     return int(any(row.passed is False for rows in results.values() for row in rows))
 
 
