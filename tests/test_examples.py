@@ -111,8 +111,8 @@ OTHERS = {"reasoning_gym_task": "reasoning_gym", "textarena_game": "textarena"}
 
 def example(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The module of an example; skips where the package whose task it is about is not installed."""
-    package = OTHERS[name]
-    pytest.importorskip(package, reason=f"pip install {package.replace('_', '-')}")
+    if (package := OTHERS.get(name)) is not None:
+        pytest.importorskip(package, reason=f"pip install {package.replace('_', '-')}")
     monkeypatch.syspath_prepend(str(EXAMPLES))
     return __import__(name)
 
@@ -161,3 +161,37 @@ def test_a_guess_is_answered_and_a_game_is_paid_at_its_end(monkeypatch: pytest.M
     assert env.step("hello")[:3][2] is False
     _, reward, over, _, info = env.step("hello")
     assert over and reward == 0 and info["success"] is False
+
+
+# --- every algorithm on refunds ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def study(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    return example("algorithm_study", monkeypatch)
+
+
+def test_the_table_of_the_study_is_that_of_its_results(study: ModuleType) -> None:
+    cells, page = study.read(), (EXAMPLES.parent / "pages" / "algorithms.md").read_text(encoding="utf-8")
+    assert study.markdown(cells) in page
+    known = {*study.CELLS, *(f"{cell}/retail" for cell in study.CELLS)}
+    for key, cell in cells.items():
+        assert key in known and cell["steps"] >= study.BUDGET
+        # A cell of other settings would have to be run again.
+        assert cell["settings"] == study.SETTINGS.get(key.split("/")[0], {}), key
+
+
+def test_the_interquartile_mean_is_that_of_the_middle_half(study: ModuleType) -> None:
+    numbers = study.np.array
+    assert study.interquartile_mean(numbers([0.0, 1.0, 2.0, 100.0])) == pytest.approx(1.5)
+    # Of three, the middle one whole and a quarter of each of the others.
+    assert study.interquartile_mean(numbers([0.0, 3.0, 12.0])) == pytest.approx((3 + 0.25 * 12) / 1.5)
+
+
+@pytest.mark.parametrize("name", ["rlaif", "behavior_cloning"])
+def test_a_cell_of_the_study_can_be_run(name: str, study: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    for constant, value in (("BUDGET", 60), ("EPISODES", 4), ("GROUPS", 2), ("ATTEMPTS", 3)):
+        monkeypatch.setattr(study, constant, value)
+    cell = study.run(name, 0)
+    assert cell["steps"] >= 60 and 0 <= cell["after"] <= 1 and cell["iterations"] >= 1
+    assert ("reward_model" in cell) is (name == "rlaif")

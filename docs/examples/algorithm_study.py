@@ -4,6 +4,7 @@
     python docs/examples/algorithm_study.py --only gspo/1        # one cell again
     python docs/examples/algorithm_study.py --only gspo/1/retail
     python docs/examples/algorithm_study.py --report             # the table and the plot of what is there
+    python docs/examples/algorithm_study.py --markdown           # the table as it stands in docs/pages/algorithms.md
 
 Each run plays 18,000 steps of ``StateSet/Refund-v0`` (about 5 CPU minutes with the training), 12 scenarios of 8
 attempts an iteration, one optimizer step on each, learning rate 2e-4; each algorithm has its own defaults beside
@@ -117,6 +118,7 @@ def run(name: str, seed: int, family: str = "refund") -> Cell:
         before, begun = evaluated(trainer, family, seed), time.process_time()
         trainer.train([budget])
     return {
+        "settings": SETTINGS.get(name, {}),
         "before": before,
         "cpu_seconds": round(spent + time.process_time() - begun),
         "after": evaluated(trainer, family, seed),
@@ -155,24 +157,42 @@ def read() -> dict[str, Cell]:
     return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
 
 
+HEADINGS = ("algorithm", "seeds", "before", "after", "gain", "IQM of after", "iterations", "CPU s")
+
+
 def report(cells: Mapping[str, Cell]) -> None:
     """Prints the table, best first, and draws the curves."""
-    table = Table("algorithm", "seeds", "before", "after", "gain", "IQM of after", "iterations", "CPU s")
-    rows = {family: ranked(cells, family) for family in FAMILIES}
-    for name, runs in [(name, runs) for family in FAMILIES for name, runs in rows[family]]:
-        before, after = (np.array([cell[key] for cell in runs]) for key in ("before", "after"))
-        table.add_row(
-            name,
-            str(len(runs)),
-            f"{before.mean():.3f}",
-            interval(after),
-            interval(after - before),
-            f"{interquartile_mean(after):.3f}",
-            f"{np.mean([cell['iterations'] for cell in runs]):.0f}",
-            f"{np.mean([cell['cpu_seconds'] for cell in runs]):.0f}",
-        )
+    table = Table(*HEADINGS)
+    for row in rows_of(cells):
+        table.add_row(*row)
     CONSOLE.print(table)
-    draw(sorted(rows["refund"]))
+    draw(sorted(ranked(cells, "refund")))
+
+
+def markdown(cells: Mapping[str, Cell]) -> str:
+    """The table for a page."""
+    lines = [HEADINGS, ("---",) * len(HEADINGS), *rows_of(cells)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def rows_of(cells: Mapping[str, Cell]) -> list[tuple[str, ...]]:
+    """The table's rows, best first, a family after the other."""
+    rows = []
+    for name, runs in [row for family in FAMILIES for row in ranked(cells, family)]:
+        before, after = (np.array([cell[key] for cell in runs]) for key in ("before", "after"))
+        rows.append(
+            (
+                name,
+                str(len(runs)),
+                f"{before.mean():.3f}",
+                interval(after),
+                interval(after - before),
+                f"{interquartile_mean(after):.3f}",
+                f"{np.mean([cell['iterations'] for cell in runs]):.0f}",
+                f"{np.mean([cell['cpu_seconds'] for cell in runs]):.0f}",
+            )
+        )
+    return rows
 
 
 def ranked(cells: Mapping[str, Cell], family: str) -> list[tuple[str, list[Cell]]]:
@@ -233,8 +253,9 @@ def main() -> None:
     parser.add_argument("--only", choices=[*CELLS, *retail], help="one cell, run again even if it is there")
     parser.add_argument("--backwards", action="store_true", help="the last missing cell first, for a second process")
     parser.add_argument("--report", action="store_true", help="run nothing")
+    parser.add_argument("--markdown", action="store_true", help="run nothing, and print the table for a page")
     options = parser.parse_args()
-    while not options.report:
+    while not (options.report or options.markdown):
         cells = read()
         missing = [options.only] if options.only else [cell for cell in CELLS if cell not in cells]
         best = [f"{name}/{seed}/retail" for seed in range(SEEDS) for name in best_three(cells)]
@@ -249,7 +270,10 @@ def main() -> None:
         write_whole(RESULTS, json.dumps(dict(sorted({**read(), chosen: done}.items())), indent=1) + "\n")
         if options.only:
             break
-    report(read())
+    if options.markdown:
+        print(markdown(read()))
+    else:
+        report(read())
 
 
 if __name__ == "__main__":
