@@ -29,7 +29,7 @@ from ss_trainers.rollout import EpisodesFailedError
 from ss_trainers.sampling import Sample, sample, sampling_noise
 
 # What is wrong with a batch, not with the process that plays it: told where the batch is needed.
-_Failed = EpisodesFailedError | JudgeFailedError
+_Failed = EpisodesFailedError | JudgeFailedError | ValueError
 
 
 class Snapshots:
@@ -121,14 +121,12 @@ class RolloutsAhead:
         Raises:
             EpisodesFailedError: if the environment raised in every episode.
             JudgeFailedError: if a judge said nothing of any.
+            ValueError: if a prompt is longer than the context, or a setting does not fit what is played.
             WorkerError: if the other process failed or is lost.
         """
         self._snapshots.take(iteration, self._parameters)
         if self._process is None:
-            # A plain pickle is a copy, other than what is sent to processes that share the model.
-            arguments = (self._setup, pickle.dumps(self._loaded), self._training, self._snapshots)
-            self._process = WorkerProcess(_Player, arguments, "set rollout_lag to 0")
-            self._asked = iteration
+            self._process, self._asked = self._started(), iteration
         last = max(iteration, min(iteration + self._training.rollout_lag, self._training.iterations - 1))
         for number in range(self._asked, last + 1):
             self._process.ask(number, self._version_for(number, iteration))
@@ -137,6 +135,12 @@ class RolloutsAhead:
         if isinstance(taken, _Failed):
             raise taken
         return taken
+
+    def _started(self) -> WorkerProcess:
+        # A plain pickle is a copy, other than what is sent to processes that share the model. It is taken out of
+        # its list over there, or it would stay in memory beside the model that was made of it.
+        arguments = (self._setup, [pickle.dumps(self._loaded)], self._training, self._snapshots)
+        return WorkerProcess(_Player, arguments, "set rollout_lag to 0")
 
     def earlier(self, iteration: int) -> dict[int, Tensor]:
         """The weights, older than the present ones, that batches under way are played with, by version.
@@ -170,8 +174,8 @@ class _Player:
     The algorithm is a copy: what it adapts from iteration to iteration does not change what is played or kept.
     """
 
-    def __init__(self, setup: EngineSetup, loaded: bytes, training: TrainingConfig, snapshots: Snapshots) -> None:
-        self._engine = Engine(setup, pickle.loads(loaded), scores=False)
+    def __init__(self, setup: EngineSetup, loaded: list[bytes], training: TrainingConfig, snapshots: Snapshots) -> None:
+        self._engine = Engine(setup, pickle.loads(loaded.pop()), scores=False)
         self._parameters = _trained(self._engine.loaded)
         self._algorithm, self._training, self._snapshots = setup.algorithm, training, snapshots
 
@@ -195,7 +199,7 @@ class _Player:
                 ),
                 self._engine.review,
             )
-        except (EpisodesFailedError, JudgeFailedError) as error:
+        except (EpisodesFailedError, JudgeFailedError, ValueError) as error:
             return error
         return replace(taken, policy_version=version)
 

@@ -22,6 +22,8 @@ from torch import Tensor
 _SHARED_MEMORY = Path("/dev/shm")
 # How long one piece of work may take before the run is given up as hung.
 _PATIENCE_SECONDS = 3600.0
+# How long a process that is to end may take over it.
+_GOODBYE_SECONDS = 10.0
 
 # Does a piece of work; the arguments and the result are sent as pickles.
 Work = Callable[..., Any]
@@ -38,6 +40,9 @@ class WorkerProcess:
         make: a class or function of a module; called there once, it gives what does the work.
         arguments: of ``make``; tensors among them are shared between the processes.
         advice: what to do if there is too little memory for the process.
+
+    Raises:
+        WorkerError: if the arguments can't be sent to another process.
     """
 
     def __init__(self, make: Callable[..., Work], arguments: tuple[Any, ...], advice: str) -> None:
@@ -45,8 +50,15 @@ class WorkerProcess:
         context = torch.multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, make, arguments), daemon=True)
-        self._process.start()
-        theirs.close()
+        try:
+            self._process.start()
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise WorkerError(
+                f"what another process needs can't be sent to it ({error}): give the environment as an id, a spec, "
+                "or a function that stands in a module"
+            ) from error
+        finally:
+            theirs.close()
 
     def ask(self, *arguments: Any) -> None:
         """Starts a piece of work, or puts it behind those that were asked for before.
@@ -79,15 +91,23 @@ class WorkerProcess:
     def stop(self) -> None:
         """Ends the process, whatever it is doing."""
         self._process.terminate()
-        self._process.join()
+        self._process.join(_GOODBYE_SECONDS)
+        if self._process.exitcode is None:  # something in it holds SIGTERM back
+            self._process.kill()
+            self._process.join()
         self._connection.close()
 
     def _lost(self) -> WorkerError:
         self._process.join(timeout=1)
-        return WorkerError(
-            f"worker process {self._process.pid} has ended with exit code {self._process.exitcode}; "
-            f"if the machine ran out of memory, {self._advice}"
-        )
+        code = self._process.exitcode
+        if code in (-signal.SIGKILL, 128 + signal.SIGKILL):
+            hint = f"if the machine ran out of memory, {self._advice}"
+        else:
+            hint = (
+                "what it printed may say why; in a script, the part that starts processes must stand under "
+                'if __name__ == "__main__":'
+            )
+        return WorkerError(f"worker process {self._process.pid} has ended with exit code {code}; {hint}")
 
 
 def _serve(connection: Connection, make: Callable[..., Work], arguments: tuple[Any, ...]) -> None:
@@ -95,7 +115,7 @@ def _serve(connection: Connection, make: Callable[..., Work], arguments: tuple[A
     # Ctrl-C reaches every process of the terminal; the first one decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_the_first_process, daemon=True).start()
-    work = make(*arguments)
+    work = _made(make, arguments)
     # Answers may wait to be fetched while the next piece of work goes on.
     with ThreadPoolExecutor(1) as answers:
         while True:
@@ -107,7 +127,29 @@ def _serve(connection: Connection, make: Callable[..., Work], arguments: tuple[A
                 answer = pickle.dumps((True, work(*asked)))
             except Exception:
                 answer = pickle.dumps((False, traceback.format_exc()))
-            answers.submit(connection.send_bytes, answer)
+            answers.submit(_send, connection, answer)
+
+
+def _made(make: Callable[..., Work], arguments: tuple[Any, ...]) -> Work:
+    """What does the work; if it can't be made, what says so to whoever asks."""
+    try:
+        return make(*arguments)
+    except Exception as error:
+        reason = error
+
+        def failing(*_: Any) -> Any:
+            raise reason
+
+        return failing
+
+
+def _send(connection: Connection, answer: bytes) -> None:
+    try:
+        connection.send_bytes(answer)
+    except Exception:
+        # Nobody would ever learn of it, and wait.
+        traceback.print_exc()
+        os._exit(1)
 
 
 def _end_with_the_first_process() -> None:

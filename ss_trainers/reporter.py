@@ -61,6 +61,7 @@ class Reporter:
         self._progress: Progress | None = None
         self._task = TaskID(0)
         self._opened = ExitStack()
+        self._failed = False
 
     def __enter__(self) -> Reporter:
         with ExitStack() as opened:
@@ -84,6 +85,7 @@ class Reporter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._failed = kind is not None
         self._opened.close()
 
     def report(self, iteration: int, metrics: Mapping[str, float]) -> None:
@@ -125,7 +127,7 @@ class Reporter:
         tracker = self._trackers.pop(name, None)
         try:
             if tracker is not None:
-                tracker.close()
+                tracker.close(self._failed)
         except Exception as error:  # As above: the last checkpoint is still to be saved.
             _LOGGER.warning("the tracker '%s' could not be closed: %r", name, error)
 

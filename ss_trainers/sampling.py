@@ -49,6 +49,29 @@ class Sample:
     seconds: float = 0.0
     review_seconds: float = 0.0
 
+    def warn(self, iteration: int) -> None:
+        """Tells of what would show in no figure but as learning that does not come.
+
+        Args:
+            iteration: which it was played for, counted from 0.
+        """
+        played, nonfinite = self.played.trajectories, _nonfinite(self.played.trajectories)
+        if nonfinite:
+            _LOGGER.warning(
+                "iteration %d does without %d of %d episodes: their return is NaN or infinite, which is for the "
+                "environment's reward to mend",
+                iteration + 1,
+                nonfinite,
+                len(played),
+            )
+        own = [turn for trajectory in played for turn in trajectory.turns if turn.role == "assistant"]
+        if played and all(turn.token_ids == () for turn in own):
+            _LOGGER.warning(
+                "in iteration %d the agent said nothing: what it is told first leaves no room in the model's context; "
+                "shorten it, or take a longer context (max_context, or another model)",
+                iteration + 1,
+            )
+
     def told(self) -> dict[str, float]:
         """Everything that there is to tell of it."""
         metrics = trajectory_metrics(self.played.trajectories)
@@ -99,7 +122,6 @@ def sample(
             f"the environment raised in all {len(dropped)} episodes of iteration {iteration + 1}, "
             f"the first: {dropped[0]}"
         )
-    _warn_of(played, iteration)
     chosen = _groups(kept)[:wanted]
     return Sample(
         Rollouts(tuple(played), tuple(dropped)),
@@ -152,26 +174,6 @@ def _kept(trajectories: Sequence[MultiTurnTrajectory], algorithm: PolicyOptimiza
 
 def _nonfinite(trajectories: Sequence[MultiTurnTrajectory]) -> int:
     return sum(not math.isfinite(trajectory.total_reward) for trajectory in trajectories)
-
-
-def _warn_of(played: Sequence[MultiTurnTrajectory], iteration: int) -> None:
-    """Tells of what would show in no figure but as learning that does not come."""
-    nonfinite = _nonfinite(played)
-    if nonfinite:
-        _LOGGER.warning(
-            "iteration %d does without %d of %d episodes: their return is NaN or infinite, which is for the "
-            "environment's reward to mend",
-            iteration + 1,
-            nonfinite,
-            len(played),
-        )
-    own = [turn for trajectory in played for turn in trajectory.turns if turn.role == "assistant"]
-    if played and all(turn.token_ids == () for turn in own):
-        _LOGGER.warning(
-            "in iteration %d the agent said nothing: what it is told first leaves no room in the model's context; "
-            "shorten it, or take a longer context (max_context, or another model)",
-            iteration + 1,
-        )
 
 
 def _groups(trajectories: Sequence[MultiTurnTrajectory]) -> list[int]:

@@ -60,8 +60,12 @@ class Tracker(Protocol):
         """Records finite metrics of an iteration, counted from 1."""
         ...
 
-    def close(self) -> None:
-        """Ends the run, or this part of it."""
+    def close(self, failed: bool = False) -> None:
+        """Ends the run, or this part of it.
+
+        Args:
+            failed: whether something was raised, Ctrl-C included.
+        """
         ...
 
 
@@ -83,7 +87,7 @@ class TrackioTracker:
         """See ``Tracker``."""
         self._run.log(dict(metrics), step=iteration)
 
-    def close(self) -> None:
+    def close(self, failed: bool = False) -> None:
         """See ``Tracker``."""
         self._run.finish()
 
@@ -117,9 +121,9 @@ class WandbTracker:
         """See ``Tracker``."""
         self._run.log({"iteration": iteration, **metrics})
 
-    def close(self) -> None:
+    def close(self, failed: bool = False) -> None:
         """See ``Tracker``."""
-        self._run.finish()
+        self._run.finish(exit_code=int(failed))
 
 
 # By name, which is that of the package and of the extra, too.

@@ -141,6 +141,7 @@ class Trainer:
         config, start = self.training, time.perf_counter()
         taken = self._sample()
         played = time.perf_counter()
+        taken.warn(self.iteration)
         metrics = taken.told()
         if self.algorithm.sampling_rounds > 1:
             metrics["sampling_rounds"] = float(taken.rounds)
@@ -205,16 +206,16 @@ class Trainer:
         total = config.iterations
         # Of the processes of a launcher, one reports.
         shown = (directory, self._console, config.trackers) if is_first() else (None, None, ())
-        try:
-            reporting = Reporter(
-                shown[0],
-                total=total,
-                iteration=self.iteration,
-                console=shown[1],
-                trackers=shown[2],
-                settings=self._settings(),
-            )
-            with reporting as reporter:
+        reporting = Reporter(
+            shown[0],
+            total=total,
+            iteration=self.iteration,
+            console=shown[1],
+            trackers=shown[2],
+            settings=self._settings(),
+        )
+        with reporting as reporter:
+            try:
                 while self.iteration < total:
                     metrics = self._reported_iteration(reporter)
                     if directory is not None and config.save_every and self.iteration % config.save_every == 0:
@@ -222,13 +223,17 @@ class Trainer:
                     # All of them: one that keeps the best must not miss the last.
                     if any([callback(self, metrics) for callback in callbacks]):
                         break
-        except KeyboardInterrupt:
+            except KeyboardInterrupt:
+                # Before anything else is closed, which may take its time.
+                if directory is not None:
+                    self.save(directory / CHECKPOINT)
+                    _LOGGER.warning("interrupted after iteration %d; saved %s", self.iteration, directory / CHECKPOINT)
+                raise
+            finally:
+                if self._ahead is not None:
+                    self._ahead.close()  # what it is playing is for nobody now
             if directory is not None:
                 self.save(directory / CHECKPOINT)
-                _LOGGER.warning("interrupted after iteration %d; saved %s", self.iteration, directory / CHECKPOINT)
-            raise
-        if directory is not None:
-            self.save(directory / CHECKPOINT)
         return metrics
 
     def _reported_iteration(self, reporter: Reporter) -> dict[str, float]:
@@ -325,11 +330,11 @@ class Trainer:
 
     def close(self) -> None:
         """Ends other processes and closes the environments; they start again when they are needed."""
-        if self._workers is not None:
-            self._workers.close()
-            self._workers = None
         if self._ahead is not None:
             self._ahead.close()
+        if self._workers is not None:
+            workers, self._workers = self._workers, None
+            workers.close()
 
     def _running(self) -> Workers | Ranks:
         if self._workers is None:

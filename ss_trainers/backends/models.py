@@ -177,12 +177,26 @@ def _load_adapter(folder: Path) -> tuple[nn.Module, PreTrainedTokenizerBase]:
 
 
 def _check_vocabulary(model: nn.Module, tokenizer: PreTrainedTokenizerBase, location: str) -> None:
-    """Refuses a tokenizer with tokens that the model has no embedding for, but for the one that pads."""
+    """Refuses a tokenizer with tokens that the model has no embedding for and that conversations may hold.
+
+    These are all but the one that pads, and control tokens of no turn: models that read pictures have some whose
+    embeddings are not in the weights for text.
+    """
     embeddings: Any = underlying(model).get_input_embeddings()
     rows = embeddings.weight.shape[0]
-    places = tokenizer.get_vocab().items()
+    written = (str(tokenizer.chat_template or ""), tokenizer.bos_token, tokenizer.eos_token)
+    unused = {
+        str(token)
+        for token in tokenizer.added_tokens_decoder.values()
+        if token.special and not any(str(token) in str(text) for text in written)
+    }
     beyond = min(
-        ((place, token) for token, place in places if place >= rows and token != tokenizer.pad_token), default=None
+        (
+            (place, token)
+            for token, place in tokenizer.get_vocab().items()
+            if place >= rows and token != tokenizer.pad_token and token not in unused
+        ),
+        default=None,
     )
     if beyond is not None:
         raise ValueError(

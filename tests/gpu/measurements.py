@@ -197,7 +197,7 @@ def rollouts_ahead(setting: Setting) -> Iterator[Row]:
             walls.append(setting.clock() - start)
         trainer.close()
         figure = f"{median(walls[2:]):.2f} s an iteration, update {metrics['seconds/update']:.2f} s"
-        yield Row(f"rollout_lag {lag}", figure, metrics.get("staleness_max", 0.0) <= lag)
+        yield Row(f"rollout_lag {lag}", figure, None if not lag else metrics["staleness_max"] == lag)
 
 
 def checkpoint(setting: Setting) -> Iterator[Row]:

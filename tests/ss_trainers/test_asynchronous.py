@@ -297,3 +297,21 @@ def test_an_iteration_in_which_every_episode_broke_off_is_told_where_it_is_neede
     with pytest.raises(EpisodesFailedError, match=r"all 12 episodes of iteration 1, the first: .*unknown option"):
         trainer.step()
     assert trainer._ahead._process is None and trainer.iteration == 0
+
+
+def test_the_newest_weights_in_a_process_of_its_own(folder):
+    training = replace(LAGGED, fixed_lag=False, iterations=4)
+    trainer = Trainer(SayTheLetter, folder, make_algorithm("grpo", {}), training)
+    stopped = []
+    trainer.train([lambda _, metrics: stopped.append(metrics["staleness_max"]) or len(stopped) == 3])
+    assert max(stopped) <= training.rollout_lag
+    # Batches that nobody will ask for are not played on.
+    assert trainer._ahead._process is None and trainer.iteration == 3
+
+
+def test_what_does_not_fit_is_told_as_it_is_without_a_lag(folder):
+    training = replace(LAGGED, max_context=2)
+    with pytest.raises(ValueError, match="the prompt has"):
+        Trainer(SayTheLetter, folder, make_algorithm("grpo", {}), training).step()
+    with pytest.raises(WorkerError, match="give the environment as an id"):
+        Trainer(lambda: SayTheLetter(), folder, make_algorithm("grpo", {}), LAGGED).step()

@@ -319,9 +319,13 @@ def test_a_tokenizer_larger_than_the_model_is_refused_but_for_a_pad_token(tmp_pa
     tokenizer.add_special_tokens({"pad_token": "<empty>"})
     tokenizer.save_pretrained(tmp_path)
     assert len(load_model(str(tmp_path)).tokenizer) == size + 1
+    # As that of a model whose weights for pictures are elsewhere.
+    tokenizer.add_tokens(["<picture>"], special_tokens=True)
+    tokenizer.save_pretrained(tmp_path)
+    assert len(load_model(str(tmp_path)).tokenizer) == size + 2
     tokenizer.add_tokens(["<refund>"])
     tokenizer.save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match=f"'<refund>' is number {size + 1}"):
+    with pytest.raises(ValueError, match=f"'<refund>' is number {size + 2}"):
         load_model(str(tmp_path))
 
 

@@ -39,6 +39,9 @@ class Clerk:
     def sleep(self):
         time.sleep(600)
 
+    def hold_on(self):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
     def end(self):
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -83,6 +86,30 @@ def test_a_process_that_hangs_or_is_lost_is_an_error_with_advice(process, monkey
     with pytest.raises(WorkerError, match=r"has ended with exit code -9; if the machine ran out of memory, have less"):
         other.answer()
     other.stop()
+
+
+class Broken:
+    def __init__(self):
+        raise ValueError("there is no such shop")
+
+
+def test_what_can_not_be_made_or_sent_is_told():
+    process = WorkerProcess(Broken, (), "have less")
+    process.ask("greet")
+    with pytest.raises(WorkerError, match="there is no such shop"):
+        process.answer()
+    process.stop()
+    with pytest.raises(WorkerError, match=r"can't be sent to it .* give the environment as an id"):
+        WorkerProcess(Clerk, (lambda: None,), "have less")
+
+
+def test_a_process_that_holds_the_signal_back_is_ended(monkeypatch):
+    monkeypatch.setattr(processes, "_GOODBYE_SECONDS", 0.2)
+    process = WorkerProcess(Clerk, ("Ann",), "have less")
+    process.ask("hold_on")
+    process.answer()
+    process.stop()
+    assert process._process.exitcode == -signal.SIGKILL
 
 
 SCRIPT = """

@@ -37,8 +37,8 @@ class Recorder:
     def report(self, iteration, metrics):
         self.told.append((self.run.id, iteration, metrics))
 
-    def close(self):
-        self.told.append((self.run.id, "closed", None))
+    def close(self, failed=False):
+        self.told.append((self.run.id, "failed" if failed else "closed", None))
 
 
 class Failing:
@@ -50,7 +50,7 @@ class Failing:
     def report(self, iteration, metrics):
         raise ConnectionError("the service is down")
 
-    def close(self):
+    def close(self, failed=False):
         raise ConnectionError("still down")
 
 
@@ -66,6 +66,12 @@ def recorded(monkeypatch):
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     return str(save_tiny(tmp_path_factory.mktemp("model")))
+
+
+def test_a_run_that_raised_is_told_as_failed(recorded):
+    with pytest.raises(KeyboardInterrupt), Reporter(trackers=["wandb"]):
+        raise KeyboardInterrupt
+    assert recorded[-1][1] == "failed"
 
 
 def test_a_tracker_gets_the_finite_metrics_of_each_iteration(recorded):
