@@ -291,6 +291,7 @@ def test_in_a_process_of_its_own_and_where_that_is_lost_the_weights_are_the_same
     assert_same(weights_of(trainer), weights_of(other))
 
 
+@pytest.mark.slow
 def test_an_iteration_in_which_every_episode_broke_off_is_told_where_it_is_needed(folder):
     training = replace(LAGGED, fixed_lag=False, workers=2, train_options={"raise": True})
     trainer = Trainer(Fragile, folder, make_algorithm("grpo", {}), training)

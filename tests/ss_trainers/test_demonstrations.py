@@ -80,6 +80,7 @@ def test_each_demonstration_is_of_a_scenario_of_its_own(folder) -> None:
     assert len({episode.seed for episode in seen}) == len({episode.group_id for episode in seen}) == 16
 
 
+@pytest.mark.slow
 def test_several_processes_share_the_demonstrations(folder) -> None:
     curves = []
     for workers in (1, 2):

@@ -113,7 +113,7 @@ def test_a_critic_comes_to_foresee_the_return(folder):
     assert sum(losses[-3:]) < 0.7 * sum(losses[:3])
 
 
-@pytest.mark.parametrize("critic_only", [False, True])
+@pytest.mark.parametrize("critic_only", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_two_processes_have_the_gradient_and_the_scores_of_one(critic_only, folder):
     trainer = made("ppo", folder, replace(SMALL, workers=2))
     workers = trainer._running()

@@ -110,7 +110,7 @@ def test_what_is_kept_and_imitated_is_for_the_judge_to_say(folder) -> None:
     # The environment's successes are none of it: no attempt of a new model at four tokens is one.
     for objective, settings in (("dapo", {"sampling_rounds": 1}), ("rejection_sampling", {"keep": "best"})):
         config = RLAIFConfig(f"{HERE}:LIKES_A", "grades", objective=objective, settings=settings)
-        trainer = Trainer(register(), folder, RLAIF(config), replace(SMALL, iterations=30, schedule="constant"))
+        trainer = Trainer(register(), folder, RLAIF(config), replace(SMALL, iterations=20, schedule="constant"))
         before = share_of_a(trainer)
         trainer.train()
         assert share_of_a(trainer) > 3 * before, objective
