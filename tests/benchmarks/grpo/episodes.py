@@ -19,7 +19,6 @@ table has medians. How TRL plays is told in ``trl_episodes.py``.
 
 from __future__ import annotations
 
-import argparse
 import json
 import platform
 import sys
@@ -34,7 +33,7 @@ from rich.table import Table
 from ss_baselines.commands.folders import write_whole
 from tests.benchmarks.environments import additions
 from tests.benchmarks.grpo.episode_setting import EpisodeSetting, make_model
-from tests.benchmarks.grpo.run import ROOT, Figures, measured
+from tests.benchmarks.grpo.run import ROOT, Figures, arguments, measured, ratios
 
 RESULTS = ROOT / "docs" / "results" / "trl_episodes.json"
 CASES: dict[str, dict[str, Any]] = {
@@ -80,21 +79,14 @@ def table(results: dict[str, Figures]) -> Table:
             each = [one[key] / one["episodes"] for key in ("replies", "tokens", "read_and_written")]
             means = f"{each[0]:.1f}", f"{each[1]:,.0f}", f"{each[2]:,.0f}"
             shown.add_row(f"  {trainer}", *times, *rates, f"{one['episodes']:.0f}", *means)
-        ratios = [case["trl"][key] / case["ours"][key] for key in ("step", "sampling", "training")]
-        memory = case["ours"]["peak_mb"] / case["trl"]["peak_mb"]
-        shown.add_row("  ratio", *(f"{ratio:.1f} ×" for ratio in ratios), "", f"{memory:.2f} of it")
+        shown.add_row(*ratios(case))
     shown.caption = "steps, sampled tokens and tokens in all: means of an episode"
     return shown
 
 
 def main() -> None:
     """Measures the cases, keeps what was found, and prints the table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--python", default=sys.executable, help="the interpreter of TRL's environment")
-    parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--only", choices=list(CASES), action="append", help="one case, again")
-    parser.add_argument("--report", action="store_true", help="only show what is there")
-    options = parser.parse_args()
+    options = arguments(__doc__, CASES, rounds=1)
     kept = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {"results": {}}
     results: dict[str, Figures] = kept["results"]
     console = Console(width=140)

@@ -18,6 +18,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -88,20 +89,30 @@ def table(results: dict[str, Figures]) -> Table:
             rate = one["tokens"] / one["step"]
             times = [f"{one[key]:.2f}" for key in ("step", "sampling", "training")]
             shown.add_row(f"  {trainer}", *times, f"{rate:,.0f}", f"{one['peak_mb']:,.0f}")
-        ratios = [case["trl"][key] / case["ours"][key] for key in ("step", "sampling", "training")]
-        memory = case["ours"]["peak_mb"] / case["trl"]["peak_mb"]
-        shown.add_row("  ratio", *(f"{ratio:.1f} ×" for ratio in ratios), "", f"{memory:.2f} of it")
+        shown.add_row(*ratios(case))
     return shown
+
+
+def ratios(case: Figures) -> list[str]:
+    """The row that compares the two: times, nothing, memory."""
+    times = [case["trl"][key] / case["ours"][key] for key in ("step", "sampling", "training")]
+    memory = case["ours"]["peak_mb"] / case["trl"]["peak_mb"]
+    return ["  ratio", *(f"{ratio:.1f} ×" for ratio in times), "", f"{memory:.2f} of it"]
+
+
+def arguments(title: str | None, cases: Iterable[str], rounds: int) -> argparse.Namespace:
+    """What the command line asks for."""
+    parser = argparse.ArgumentParser(description=(title or "").partition("\n")[0])
+    parser.add_argument("--python", default=sys.executable, help="the interpreter of TRL's environment")
+    parser.add_argument("--rounds", type=int, default=rounds)
+    parser.add_argument("--only", choices=list(cases), action="append", help="one case, again")
+    parser.add_argument("--report", action="store_true", help="only show what is there")
+    return parser.parse_args()
 
 
 def main() -> None:
     """Measures the cases, keeps what was found, and prints the table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--python", default=sys.executable, help="the interpreter of TRL's environment")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", choices=list(CASES), action="append", help="one case, again")
-    parser.add_argument("--report", action="store_true", help="only show what is there")
-    options = parser.parse_args()
+    options = arguments(__doc__, CASES, rounds=3)
     results: dict[str, Figures] = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     console = Console(width=120)
     with tempfile.TemporaryDirectory() as folder:

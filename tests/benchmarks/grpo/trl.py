@@ -16,6 +16,21 @@ import transformers
 
 from tests.benchmarks.grpo.setting import Setting
 
+# What both trainers do alike: the rate, no reference model, one pass over the episodes, nothing written.
+ALIKE: dict[str, Any] = {
+    "learning_rate": 1e-5,
+    "beta": 0.0,
+    "num_iterations": 1,
+    "save_strategy": "no",
+    "report_to": "none",
+    "logging_strategy": "no",
+    "disable_tqdm": True,
+    # Its own default recomputes activations, which takes longer.
+    "gradient_checkpointing": False,
+    "bf16": False,
+    "use_cpu": True,
+}
+
 
 def main() -> None:
     """Prints what the steps took."""
@@ -38,18 +53,7 @@ def main() -> None:
             num_generations=setting.group,
             max_completion_length=setting.completion,
             max_steps=setting.steps + 1,
-            learning_rate=1e-5,
-            # What both do alike: no reference model, one pass over the episodes, nothing written.
-            beta=0.0,
-            num_iterations=1,
-            save_strategy="no",
-            report_to="none",
-            logging_strategy="no",
-            disable_tqdm=True,
-            # Its own default recomputes activations, which takes longer.
-            gradient_checkpointing=False,
-            bf16=False,
-            use_cpu=True,
+            **ALIKE,
         )
         clock = Clock()
         trainer = trl.GRPOTrainer(

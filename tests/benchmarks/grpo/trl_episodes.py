@@ -24,7 +24,7 @@ from ss_gym.agents import Conversation
 from ss_gym.types import Completion
 from ss_trainers.chat import ChatFormat, EncodedConversation
 from tests.benchmarks.grpo.episode_setting import EpisodeSetting
-from tests.benchmarks.grpo.trl import Clock
+from tests.benchmarks.grpo.trl import ALIKE, Clock
 
 
 class Episode:
@@ -131,19 +131,8 @@ def main() -> None:
             num_generations=setting.group,
             max_completion_length=setting.completion,
             max_steps=setting.steps + 1,
-            learning_rate=1e-5,
             shuffle_dataset=False,
-            # What both do alike: no reference model, one pass over the episodes, nothing written.
-            beta=0.0,
-            num_iterations=1,
-            save_strategy="no",
-            report_to="none",
-            logging_strategy="no",
-            disable_tqdm=True,
-            # Its own default recomputes activations, which takes longer.
-            gradient_checkpointing=False,
-            bf16=False,
-            use_cpu=True,
+            **ALIKE,
         )
         clock = Clock()
         trainer = trl.GRPOTrainer(
