@@ -7,6 +7,7 @@ import os
 import pickle
 import shutil
 import signal
+import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterable
@@ -24,6 +25,11 @@ _SHARED_MEMORY = Path("/dev/shm")
 _PATIENCE_SECONDS = 3600.0
 # How long a process that is to end may take over it.
 _GOODBYE_SECONDS = 10.0
+
+# Importing torch and transformers takes seconds: one process does it, and the others are forked from it. It has
+# no threads and never touches a GPU; macOS does not let a process be forked that has loaded its frameworks.
+_START_METHOD = "forkserver" if sys.platform == "linux" else "spawn"
+_IMPORTED_ONCE = ["ss_trainers.distributed", "ss_trainers.asynchronous"]
 
 # Does a piece of work; the arguments and the result are sent as pickles.
 Work = Callable[..., Any]
@@ -47,9 +53,12 @@ class WorkerProcess:
 
     def __init__(self, make: Callable[..., Work], arguments: tuple[Any, ...], advice: str) -> None:
         self._advice = advice
-        context = torch.multiprocessing.get_context("spawn")
+        context: Any = torch.multiprocessing.get_context(_START_METHOD)
+        if _START_METHOD == "forkserver":
+            context.set_forkserver_preload(_IMPORTED_ONCE)
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, make, arguments), daemon=True)
+        given = (theirs, dict(os.environ), make, arguments)
+        self._process = context.Process(target=_serve, args=given, daemon=True)
         try:
             self._process.start()
         except (pickle.PicklingError, AttributeError, TypeError) as error:
@@ -110,8 +119,12 @@ class WorkerProcess:
         return WorkerError(f"worker process {self._process.pid} has ended with exit code {code}; {hint}")
 
 
-def _serve(connection: Connection, make: Callable[..., Work], arguments: tuple[Any, ...]) -> None:
+def _serve(
+    connection: Connection, variables: dict[str, str], make: Callable[..., Work], arguments: tuple[Any, ...]
+) -> None:
     """The life of another process."""
+    os.environ.clear()  # the server's are those of the time when it was started
+    os.environ.update(variables)
     # Ctrl-C reaches every process of the terminal; the first one decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_the_first_process, daemon=True).start()

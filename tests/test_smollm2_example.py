@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -28,28 +29,39 @@ def few(out: Path) -> list[str]:
     return [*given, "--model", "tiny", "--out", str(out), "--results", f"{out}/all.json", "--plot", f"{out}/plot.png"]
 
 
-def test_a_run_that_is_interrupted_goes_on_and_ends_with_everything_measured(
-    example: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tick, begun = example.Run.tick, []
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that was interrupted after GRPO's first iteration."""
+    out = tmp_path_factory.mktemp("run")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.syspath_prepend(str(ROOT / "docs" / "examples"))
+        import smollm2_refund
 
-    def interrupted(run: Any, *_: object) -> None:
-        tick(run)
-        if run.seconds("grpo"):
-            raise KeyboardInterrupt
+        tick = smollm2_refund.Run.tick
 
-    with monkeypatch.context() as patched:
-        patched.setattr(example.Run, "tick", interrupted)
+        def interrupting(run: Any, *_: object) -> None:
+            tick(run)
+            if run.seconds("grpo"):
+                raise KeyboardInterrupt
+
+        patched.setattr(smollm2_refund.Run, "tick", interrupting)
         with pytest.raises(KeyboardInterrupt):
-            example.main(few(tmp_path))
-    before = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
+            smollm2_refund.main(few(out))
+    return out
+
+
+def test_a_run_that_is_interrupted_goes_on_and_ends_with_everything_measured(
+    example: Any, interrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, begun = Path(shutil.copytree(interrupted, tmp_path / "run")), []
+    before = json.loads((out / "run.json").read_text(encoding="utf-8"))
     assert list(before["stages"]) == ["prepare", "cloning", "cloned"]
-    assert not (tmp_path / "all.json").exists()
+    assert not (out / "all.json").exists()
 
     resume = example.GRPOTrainer.resume
     monkeypatch.setattr(example.Trainer, "resume", lambda *given, **more: begun.append(1) or resume(*given, **more))
-    example.main(few(tmp_path))
-    record = json.loads((tmp_path / "all.json").read_text(encoding="utf-8"))
+    example.main(few(out))
+    record = json.loads((out / "all.json").read_text(encoding="utf-8"))
     assert len(begun) == 2  # GRPO went on from its first iteration; the last measurement takes the checkpoint, too
     assert list(record["stages"]) == list(example.STAGES)
     assert record["stages"]["cloned"] == before["stages"]["cloned"]
@@ -58,17 +70,17 @@ def test_a_run_that_is_interrupted_goes_on_and_ends_with_everything_measured(
     assert [pair for pair, _ in record["stages"]["after"]["outcomes"]] == [
         pair for pair, _ in record["stages"]["before"]["outcomes"]
     ]
-    assert read_manifest(tmp_path / "grpo" / "checkpoint")
-    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+    assert read_manifest(out / "grpo" / "checkpoint")
+    assert (out / "plot.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(SystemExit, match="other settings"):
-        example.main([*few(tmp_path), "--groups", "3"])
+        example.main([*few(out), "--groups", "3"])
 
 
-def test_grpo_ends_after_one_iteration_where_the_time_is_up(example: Any, tmp_path: Path) -> None:
-    example.main([*few(tmp_path), "--minutes", "0.001"])
-    record = json.loads((tmp_path / "all.json").read_text(encoding="utf-8"))
-    assert record["stages"]["grpo"]["iterations"] == 1
-    assert list(record["stages"]) == list(example.STAGES)
+def test_grpo_ends_where_the_time_is_up(example: Any, interrupted: Path, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(interrupted, tmp_path / "run"))
+    run = example.Run(example.arguments([*few(out), "--minutes", "0.001"]))
+    with run.timed("grpo"):
+        assert example.grpo(run)["iterations"] == 1
 
 
 def test_the_tools_are_not_listed_in_the_prompt_of_the_prepared_model(example: Any, tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ Each run plays 18,000 steps of ``StateSet/Refund-v0`` (about 5 CPU minutes with 
 attempts an iteration, one optimizer step on each, learning rate 2e-4; each algorithm has its own defaults beside
 that, but for ``SETTINGS``. Success is that of 400 customers of dev, sampled, before and after. The controls:
 ``shuffled`` is GRPO whose outcomes are dealt out at random, ``rejection_sampling`` imitates the attempts that
-succeeded, ``behavior_cloning`` the demonstrator that the tiny agent had learnt from. ``rlaif`` spends a quarter of
-its steps on attempts that a judge with mistakes compares (``ss_baselines.judges.AuditJudge``), learns a reward model
-from them, and maximises that by GRPO. ``critique_revision`` needs a language model that can write, so it is not here.
+succeeded, ``behavior_cloning`` the demonstrator that the tiny agent had learnt from. ``rlaif`` is GRPO that gets to
+know nothing but which of two attempts a judge prefers, who is wrong about a tenth of the conversations
+(``ss_baselines.judges.AuditJudge``). ``critique_revision`` needs a language model that can write, so it is not here.
 The best three play ``StateSet/Retail-v0`` as well, of which the tiny agent has never seen anything but refunds.
 Results go to ``docs/results/algorithms.json``.
 """
@@ -22,10 +22,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,21 +37,10 @@ from rich.console import Console
 from rich.table import Table
 
 from ss_baselines.commands.folders import write_whole
-from ss_baselines.judges import AuditJudge
 from ss_baselines.statistics import half_width
 from ss_gym.scenarios import scenario_id
-from ss_trainers import (
-    GRPO,
-    Episode,
-    RewardModelConfig,
-    Trainer,
-    TrainingConfig,
-    preference_pairs,
-    train_on_preferences,
-)
+from ss_trainers import Episode, Trainer, TrainingConfig
 from ss_trainers.algorithms.registry import ALGORITHMS, make_algorithm
-from ss_trainers.feedback import ComparedByGrade, Pairs
-from ss_trainers.sampling import training_episodes
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
@@ -65,7 +52,11 @@ GROUPS, ATTEMPTS = 12, 8
 SETTINGS: dict[str, dict[str, Any]] = {
     "grpo": {"aggregation": "sequence_mean"},
     "ppo": {"level": "turn", "gae_lambda": 1.0, "critic_iterations": 3},
-    "rlaif": {"feedback": "grades", "settings": {"aggregation": "sequence_mean"}},
+    "rlaif": {
+        "judge": "ss_baselines.judges:AuditJudge",
+        "comparisons": 4,
+        "settings": {"aggregation": "sequence_mean"},
+    },
     "shuffled": {"algorithm": "grpo", "settings": {"aggregation": "sequence_mean"}},
     "vapo": {"length_alpha": 1.0, "critic_iterations": 3},
 }
@@ -94,7 +85,7 @@ class Budget:
 
 def run(name: str, seed: int, family: str = "refund") -> Cell:
     """One algorithm, one seed."""
-    settings, begun, budget = dict(SETTINGS.get(name, {})), time.process_time(), Budget()
+    settings, budget = dict(SETTINGS.get(name, {})), Budget()
     if name == "shuffled":
         settings["seed"] = seed
     training = TrainingConfig(
@@ -106,44 +97,19 @@ def run(name: str, seed: int, family: str = "refund") -> Cell:
         micro_batch_tokens=2048,
         seed=seed,
     )
-    with tempfile.TemporaryDirectory() as folder:
-        told = {}
-        if name == "rlaif":
-            told = learn_reward(FAMILIES[family], training, budget, folder)
-            settings["judge"] = f"reward_model://{folder}/reward"
-        trainer = Trainer(
-            FAMILIES[family], "tiny", make_algorithm(name, settings), training, env_kwargs=PROMPT, console=CONSOLE
-        )
-        spent = time.process_time() - begun
-        before, begun = evaluated(trainer, family, seed), time.process_time()
-        trainer.train([budget])
+    algorithm = make_algorithm(name, settings)
+    trainer = Trainer(FAMILIES[family], "tiny", algorithm, training, env_kwargs=PROMPT, console=CONSOLE)
+    before, begun = evaluated(trainer, family, seed), time.process_time()
+    trainer.train([budget])
     return {
         "settings": SETTINGS.get(name, {}),
         "before": before,
-        "cpu_seconds": round(spent + time.process_time() - begun),
+        "cpu_seconds": round(time.process_time() - begun),
         "after": evaluated(trainer, family, seed),
         "curve": budget.curve,
         "steps": round(budget.steps),
         "iterations": trainer.iteration,
-        **told,
     }
-
-
-def learn_reward(env_id: str, training: TrainingConfig, budget: Budget, folder: str) -> Cell:
-    """Has attempts compared for a quarter of the budget, and learns a reward model from that; its figures."""
-    trainer = Trainer(env_id, "tiny", GRPO(), training, env_kwargs=PROMPT)
-    pairs, judge, number = [], Pairs(ComparedByGrade(AuditJudge(wrong=0.1, seed=training.seed)), 4), 0
-    while budget.steps < BUDGET / 4:
-        # Scenarios that training will not see.
-        played = trainer.evaluate(training_episodes(1000 + number, training), seed=1 + number)
-        attempts = [replace(one, group_id=number * GROUPS + one.group_id) for one in played.trajectories]
-        pairs += preference_pairs(attempts, judge)
-        budget.steps += played.metrics["steps"] * len(attempts)
-        number += 1
-    config = RewardModelConfig(learning_rate=1e-3, holdout=0.2, seed=training.seed)
-    reward = train_on_preferences(pairs, "tiny", config, CONSOLE)
-    reward.save(f"{folder}/reward")
-    return {"reward_model": {name: round(value, 4) for name, value in reward.figures.items()}}
 
 
 def evaluated(trainer: Trainer, family: str, seed: int) -> float:

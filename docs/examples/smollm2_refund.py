@@ -310,7 +310,7 @@ def common(run: Run) -> dict[str, Any]:
 def begun(new: Callable[[], Trainer], training: TrainingConfig) -> Trainer:
     """A trainer, which goes on from the checkpoint in its folder if there is one."""
     folder = checkpoint_folder(str(training.output_dir))
-    changes = {name: getattr(training, name) for name in ("iterations", "max_context", "workers")}
+    changes = {name: getattr(training, name) for name in ("iterations", "max_context", "workers", "output_dir")}
     return new() if folder is None else Trainer.resume(folder, training=changes, console=CONSOLE)
 
 

@@ -34,12 +34,12 @@ def test_memory_is_flat_over_many_episodes(family: str) -> None:
     assert abs(drift(readings, warm_up=0.5)) <= 2.0, readings
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", ["refund", "retail"])
 def test_rows_play_on_through_all_splits(family: str) -> None:
-    readings = list(endure(family, 200, width=8))
+    readings = list(endure(family, 100, width=4))
     assert len(readings) == READINGS
     assert [reading.episodes for reading in readings] == sorted(reading.episodes for reading in readings)
-    assert 200 <= readings[-1].episodes < 220
+    assert 100 <= readings[-1].episodes < 110
     assert readings[-1].steps > 2 * readings[-1].episodes
     assert all(reading.resident > 0 for reading in readings)
 

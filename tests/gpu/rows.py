@@ -60,14 +60,14 @@ SMALL = Sizes(
     rounds=1,
     rows=2,
     groups=2,
-    group_size=6,
-    max_new_tokens=64,
+    group_size=4,
+    max_new_tokens=48,
     checked=2,
     width=128,
     layers=2,
     vocabulary=400,
     reply_tokens=4,
-    limits=(("max_turns", 6), ("max_steps", 12)),
+    limits=(("max_turns", 5), ("max_steps", 8)),
 )
 
 

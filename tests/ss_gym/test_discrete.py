@@ -78,7 +78,7 @@ def test_what_is_on_offer_is_whole_and_every_choice_is_some_time(env_id: str) ->
     names = np.array(env.get_wrapper_attr("choice_names"))
     ends = np.array([name == "end" or name.startswith("transfer") for name in names])
     offered = np.zeros(len(names), np.bool_)
-    for seed in range(300):
+    for seed in range(200):
         _, info = env.reset(seed=seed)
         ended = False
         while not ended:

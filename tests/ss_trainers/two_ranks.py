@@ -1,0 +1,60 @@
+"""What each of a launcher's processes does in ``test_ranks.py``: ``two_ranks.py MODEL FOLDER``."""
+
+import hashlib
+import os
+import random
+import sys
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from ss_trainers import GRPO, Trainer, TrainingConfig
+from ss_trainers.algorithms.registry import make_algorithm
+from ss_trainers.collate import collate
+from ss_trainers.experience import prepared
+from ss_trainers.ranks import is_first
+from tests.ss_trainers.samples import trajectories
+from tests.ss_trainers.toy_env import register
+
+
+def updates(model):
+    """Ten updates on batches that do not depend on the weights, with a critic and two minibatches each."""
+    training = TrainingConfig(learning_rate=1e-3, minibatches=2, micro_batch_tokens=60)
+    algorithm = make_algorithm("ppo", {"kl_coefficient": 0.1})
+    trainer = Trainer(register(), model, algorithm, training)
+    workers = trainer._running()
+    for number in range(10):
+        given = [replace(one, success=True) for one in trajectories(random.Random(number), 12)]
+        batch = prepared(collate(given), algorithm, workers, training, {})
+        with ExitStack() as held:
+            metrics = trainer._updater.update(batch, workers, number, held)
+    weights = torch.cat([value.detach().flatten() for value in workers.engine.trainable])
+    return {"weights": weights, "metrics": metrics}
+
+
+def whole_run(model, folder):
+    """A run with evaluations and checkpoints; what this process has in the end."""
+    training = TrainingConfig(
+        iterations=2,
+        groups_per_iteration=3,
+        group_size=3,
+        max_new_tokens=4,
+        learning_rate=1e-2,
+        eval_every=1,
+        eval_episodes=5,
+        output_dir=str(folder),
+    )
+    trainer = Trainer(register(), model, GRPO(), training)
+    metrics = trainer.train()
+    weights = torch.cat([value.detach().flatten() for value in trainer._parameters])
+    return hashlib.sha256(weights.numpy().tobytes()).hexdigest(), metrics["return"]
+
+
+if __name__ == "__main__":
+    model, folder = sys.argv[1], Path(sys.argv[2])
+    done = updates(model)
+    if is_first():
+        torch.save(done, folder / "updates.pt")
+    print("RESULT", os.environ["RANK"], *whole_run(model, folder / "run"), flush=True)
