@@ -21,10 +21,9 @@ import argparse
 import json
 import os
 import platform
-import resource
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -35,6 +34,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import matplotlib
+import psutil
 from rich.console import Console
 from rich.table import Table
 
@@ -166,9 +166,13 @@ class Run:
 
 
 def clocks() -> dict[str, float]:
-    """Seconds of the wall clock, and of the processors: this process, and those that it started and that have ended."""
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return {"wall": time.time(), "cpu": sum(one.ru_utime + one.ru_stime for one in used)}
+    """Seconds of the wall clock, and of the processors: this process and all that it started, those that ended too."""
+    used, this = 0.0, psutil.Process()
+    for process in (this, *this.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):  # it has just ended, and its parent has its time
+            times = process.cpu_times()
+            used += times.user + times.system + times.children_user + times.children_system
+    return {"wall": time.time(), "cpu": used}
 
 
 def versions() -> dict[str, str]:

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from statistics import median
 
+import psutil
 from rich.console import Console
 from rich.table import Table
 
@@ -88,8 +89,12 @@ def measured(lag: int, mismatch: str, seed: int, iterations: int, episodes: int,
 
 
 def _cpu_seconds() -> float:
-    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+    used, this = 0.0, psutil.Process()
+    for process in (this, *this.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):  # it has just ended, and its parent has its time
+            times = process.cpu_times()
+            used += times.user + times.system + times.children_user + times.children_system
+    return used
 
 
 def table(runs: dict[tuple[int, str], list[Run]], title: str) -> Table:
