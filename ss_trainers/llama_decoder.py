@@ -3,7 +3,8 @@
 transformers spends 5 to 10 ms of a step on dispatch, more than the arithmetic of a model of a few
 million parameters takes. Here a step is a handful of large operations: the new tokens of all rows
 go through the linear layers as one packed matrix without padding, rows that read one token share
-one attention call, and rows that read several are grouped by similar number.
+one attention call (on a processor they get one each where their lengths differ so much that reading
+to the end of the longest costs more), and rows that read several are grouped by similar number.
 
 Keys and values of conversations lie in preallocated slots that grow by doubling. Shared prompts
 lie in a bank beside them, which all rows attend to in a single matrix product: sharing costs
@@ -22,48 +23,21 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from peft.tuners.lora import Linear as LoraLinear
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 from transformers import LlamaForCausalLM, PreTrainedModel
-from transformers.activations import ACT2FN
-from transformers.models.llama import modeling_llama as llama
+
+from ss_trainers.llama_weights import Layer, is_known, matrix, read_layer
 
 _INITIAL_CAPACITY = 64
 # Attention scores computed at once for rows that read several tokens: what a processor core's
 # cache holds; elsewhere as many as memory allows (128 MB in fp32), since every call costs a launch.
 _MAX_SCORES, _MAX_SCORES_ELSEWHERE = 2**17, 2**25
-
-# What a Llama is made of. Anything else in it (other adapters, quantized layers) is someone's change.
-_PARTS = frozenset(
-    {
-        LlamaForCausalLM,
-        llama.LlamaModel,
-        llama.LlamaDecoderLayer,
-        llama.LlamaAttention,
-        llama.LlamaMLP,
-        llama.LlamaRMSNorm,
-        llama.LlamaRotaryEmbedding,
-        type(ACT2FN["silu"]),
-        nn.Embedding,
-        nn.Linear,
-        nn.ModuleList,
-    }
-)
+# On a processor, keys and values that need not be read (bytes, for each row that reads one token) pay for a call
+# for each row.
+_WORTH_A_CALL = 2**18
 
 _KeysValues = tuple[Tensor, Tensor]
-
-
-@dataclass(frozen=True, slots=True)
-class _Layer:
-    """Weights of one layer, those that read the same input stacked."""
-
-    input_norm: Tensor
-    query_key_value: Tensor  # ((H + 2 KV) d, D); the queries' rows carry the attention scale
-    output: Tensor
-    post_norm: Tensor
-    gate_up: Tensor
-    down: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +53,7 @@ class _Group:
         bias: (S, 1, 1, Q, bank + L) additive mask.
         bank: the part of the prompt bank attended to.
         length: L, positions of the slots attended to.
+        each: slot and positions of each row, if they are attended to one by one; the bias is then that of the bank.
     """
 
     tokens: Tensor | None
@@ -88,6 +63,7 @@ class _Group:
     bias: Tensor
     bank: slice
     length: int
+    each: list[tuple[int, int]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +120,7 @@ class LlamaDecoder:
         config: Any = model.config
         return (
             isinstance(model, LlamaForCausalLM)
-            and _is_known(model)
+            and is_known(model)
             and not config.attention_bias
             and not config.mlp_bias
             and config.hidden_act == "silu"
@@ -158,8 +134,8 @@ class LlamaDecoder:
         self._embedding: Tensor = decoder.embed_tokens.weight.to(dtype)
         self._norm: Tensor = decoder.norm.weight.to(dtype)
         tied = self._model.lm_head.weight is decoder.embed_tokens.weight
-        self._head = self._embedding if tied else _weight(self._model.lm_head).to(dtype)
-        self._layers = [_read_layer(layer, scale, dtype) for layer in decoder.layers]
+        self._head = self._embedding if tied else matrix(self._model.lm_head).to(dtype)
+        self._layers = [read_layer(layer, scale, dtype) for layer in decoder.layers]
         self._prompt_starts = [0]
         empty = self._embedding.new_empty(self._kv_heads, 0, self._head_size)
         self._bank: list[_KeysValues] = [(empty, empty) for _ in self._layers]
@@ -235,6 +211,8 @@ class LlamaDecoder:
     def _group(self, rows: _Rows, members: NDArray[np.int64]) -> _Group:
         slots = rows.slots[members]
         span = int(slots.max()) + 1
+        if self._one_by_one(rows, members, span):
+            return self._singles(rows, members)
         # Attending to idle slots is cheaper than copying the busy ones together, unless most are idle.
         dense = span <= 4 * len(slots)
         if dense:
@@ -251,14 +229,11 @@ class LlamaDecoder:
         real = (column < counts) & busy[:, None]
 
         length = int((starts + counts).max())
-        begin = np.array([self._bank_start[slot] for slot in rows.slots[row_at].tolist()])[:, None]
-        end = np.array([self._bank_end[slot] for slot in rows.slots[row_at].tolist()])[:, None]
-        bank = slice(int(begin.min()), int(end.max()))
-        position = np.arange(bank.start, bank.stop)
-        hidden = np.empty((*tokens.shape, len(position) + length), dtype=bool)
-        hidden[..., : len(position)] = ((position < begin) | (position >= end))[:, None]
-        hidden[..., len(position) :] = np.arange(length) > (starts + clipped)[..., None]
-        bias = self._head.new_zeros(hidden.shape).masked_fill_(self._to_device(hidden), -torch.inf)
+        bank, unseen = self._bank_of(rows.slots[row_at])
+        hidden = np.empty((*tokens.shape, unseen.shape[1] + length), dtype=bool)
+        hidden[..., : unseen.shape[1]] = unseen[:, None]
+        hidden[..., unseen.shape[1] :] = np.arange(length) > (starts + clipped)[..., None]
+        bias = self._bias(hidden)
         whole = len(tokens) == len(rows.slots) and bool((tokens[:, 0] == np.arange(len(tokens))).all())
         return _Group(
             tokens=None if whole and tokens.shape[1] == 1 else self._to_device(tokens),
@@ -270,7 +245,41 @@ class LlamaDecoder:
             length=length,
         )
 
-    def _run_layer(self, hidden: Tensor, layer: _Layer, cache: _KeysValues, bank: _KeysValues, step: _Step) -> Tensor:
+    def _one_by_one(self, rows: _Rows, members: NDArray[np.int64], span: int) -> bool:
+        """Whether rows that read one token spare enough memory traffic by attending to what is theirs alone."""
+        if self._head.device.type != "cpu" or int(rows.counts[members].max()) > 1:
+            return False
+        ends = rows.starts[members] + 1
+        spared = span * int(ends.max()) - int(ends.sum())
+        return spared * 2 * self._kv_heads * self._head_size * self._head.itemsize > _WORTH_A_CALL * len(members)
+
+    def _singles(self, rows: _Rows, members: NDArray[np.int64]) -> _Group:
+        slots, tokens = rows.slots[members], rows.firsts[members]
+        bank, unseen = self._bank_of(slots)
+        whole = len(tokens) == int(rows.counts.sum())
+        return _Group(
+            tokens=None if whole else self._to_device(tokens[:, None]),
+            members=self._to_device(tokens),
+            places=self._to_device(np.arange(len(tokens))),
+            slots=None,
+            bias=self._bias(unseen)[:, None, None],
+            bank=bank,
+            length=0,
+            each=list(zip(slots.tolist(), (rows.starts[members] + 1).tolist(), strict=True)),
+        )
+
+    def _bank_of(self, slots: NDArray[np.int64]) -> tuple[slice, NDArray[np.bool_]]:
+        """The part of the bank that slots begin with, and what of it (S, bank) each of them does not."""
+        begin = np.array([self._bank_start[slot] for slot in slots.tolist()])[:, None]
+        end = np.array([self._bank_end[slot] for slot in slots.tolist()])[:, None]
+        bank = slice(int(begin.min()), int(end.max()))
+        position = np.arange(bank.start, bank.stop)
+        return bank, (position < begin) | (position >= end)
+
+    def _bias(self, hidden: NDArray[np.bool_]) -> Tensor:
+        return self._head.new_zeros(hidden.shape).masked_fill_(self._to_device(hidden), -torch.inf)
+
+    def _run_layer(self, hidden: Tensor, layer: Layer, cache: _KeysValues, bank: _KeysValues, step: _Step) -> Tensor:
         heads, kv_heads, size = self._heads, self._kv_heads, self._head_size
         packed = functional.linear(self._normalize(hidden, layer.input_norm), layer.query_key_value)
         packed = packed.view(len(hidden), heads + 2 * kv_heads, size)
@@ -280,17 +289,55 @@ class LlamaDecoder:
             stored.view(-1, size).index_copy_(0, step.target, new.reshape(-1, size))
         queries = rotated[:, :heads]
         if step.groups[0].tokens is None:
-            mixed = self._attend(queries[:, None], cache, bank, step.groups[0])
+            mixed = self._mix(queries[:, None], cache, bank, step.groups[0])
         else:
             mixed = hidden.new_empty(len(hidden), heads * size)
             for group in step.groups:
-                mixed[group.members] = self._attend(queries[group.tokens], cache, bank, group)[group.places]
+                mixed[group.members] = self._mix(queries[group.tokens], cache, bank, group)[group.places]
         hidden = torch.addmm(hidden, mixed, layer.output.t())
         gate, up = functional.linear(self._normalize(hidden, layer.post_norm), layer.gate_up).chunk(2, -1)
         return torch.addmm(hidden, functional.silu(gate).mul_(up), layer.down.t())
 
-    def _attend(self, queries: Tensor, cache: _KeysValues, bank: _KeysValues, group: _Group) -> Tensor:
+    def _mix(self, queries: Tensor, cache: _KeysValues, bank: _KeysValues, group: _Group) -> Tensor:
         """Attention of (S, Q, H, d) queries over bank and slots, as (S Q, H d)."""
+        if group.each is None:
+            return self._attend(queries, cache, bank, group)
+        return self._attend_each(queries, cache, bank, group.bank, group.bias, group.each)
+
+    def _attend_each(
+        self,
+        queries: Tensor,
+        cache: _KeysValues,
+        bank: _KeysValues,
+        part: slice,
+        bias: Tensor,
+        each: list[tuple[int, int]],
+    ) -> Tensor:
+        """One query a row: what it sees of its slot is read, and nothing of other slots."""
+        kv_heads, size, shared = self._kv_heads, self._head_size, part.stop - part.start
+        queries = queries.reshape(len(each), kv_heads, -1, size)
+        mixed = torch.empty_like(queries)
+        if shared:
+            flat = queries.transpose(0, 1).reshape(kv_heads, -1, size)
+            bank_scores = torch.bmm(flat, bank[0][:, part].transpose(-1, -2))
+            bank_scores = bank_scores.view(kv_heads, len(each), -1, shared).transpose(0, 1).add(bias)
+            bank_weights = torch.empty_like(bank_scores)
+        for row, (slot, length) in enumerate(each):
+            scores = torch.bmm(queries[row], cache[0][slot, :, :length].transpose(-1, -2))
+            if shared:
+                scores = torch.cat([bank_scores[row], scores], -1)
+            weights = torch.softmax(scores, -1)
+            torch.bmm(weights[..., shared:], cache[1][slot, :, :length], out=mixed[row])
+            if shared:
+                bank_weights[row] = weights[..., :shared]
+        if shared:
+            flat = bank_weights.transpose(0, 1).reshape(kv_heads, -1, shared)
+            from_bank = torch.bmm(flat, bank[1][:, part])
+            mixed = mixed.add_(from_bank.view(kv_heads, len(each), -1, size).transpose(0, 1))
+        return mixed.reshape(len(each), -1)
+
+    def _attend(self, queries: Tensor, cache: _KeysValues, bank: _KeysValues, group: _Group) -> Tensor:
+        """All rows of a group at once."""
         rows, width = queries.shape[:2]
         kv_heads, size, shared = self._kv_heads, self._head_size, group.bank.stop - group.bank.start
         repeats = self._heads // kv_heads
@@ -344,39 +391,3 @@ class LlamaDecoder:
 
     def _to_device(self, values: NDArray[Any]) -> Tensor:
         return torch.from_numpy(values).to(self._head.device)
-
-
-def _is_known(module: nn.Module) -> bool:
-    """Whether all parts of a module are those of a Llama, with plain LoRA around linear layers."""
-    if type(module) is LoraLinear:
-        # Variants, such as DoRA, compute something else than a sum of two products.
-        return not module.lora_variant and not any(module.lora_bias.values()) and _is_known(module.get_base_layer())
-    return type(module) in _PARTS and all(_is_known(part) for part in module.children())
-
-
-def _read_layer(layer: Any, scale: float, dtype: torch.dtype) -> _Layer:
-    attention, mlp = layer.self_attn, layer.mlp
-    projections = [_weight(attention.q_proj) * scale, _weight(attention.k_proj), _weight(attention.v_proj)]
-    return _Layer(
-        input_norm=layer.input_layernorm.weight.to(dtype),
-        query_key_value=torch.cat(projections).to(dtype),
-        output=_weight(attention.o_proj).to(dtype),
-        post_norm=layer.post_attention_layernorm.weight.to(dtype),
-        gate_up=torch.cat([_weight(mlp.gate_proj), _weight(mlp.up_proj)]).to(dtype),
-        down=_weight(mlp.down_proj).to(dtype),
-    )
-
-
-def _weight(linear: Any) -> Tensor:
-    """The matrix that a linear layer stands for, its active LoRA adapters added."""
-    if not hasattr(linear, "get_base_layer"):
-        weight: Tensor = linear.weight
-        return weight
-    weight = linear.get_base_layer().weight
-    if linear.disable_adapters or linear.merged:
-        return weight
-    for name in linear.active_adapters:
-        if name in linear.lora_A:
-            # Adapters are in single precision where the model is in half precision.
-            weight = weight + linear.get_delta_weight(name).to(weight.dtype)
-    return weight

@@ -84,6 +84,16 @@ def test_logprobs_of_interleaved_conversations_equal_a_fresh_forward_pass(make, 
     assert worst_difference(model, said, replies, temperature=0.7) <= limit
 
 
+def test_rows_that_attend_to_their_slots_one_by_one_say_the_same(monkeypatch):
+    attend, calls = LlamaDecoder._attend_each, []
+    monkeypatch.setattr("ss_trainers.llama_decoder._WORTH_A_CALL", -1)
+    monkeypatch.setattr(LlamaDecoder, "_attend_each", lambda *given: calls.append(given[-1]) or attend(*given))
+    model = llama(torch.float64)
+    said, replies = play(make_generator(model), random.Random(1))
+    assert worst_difference(model, said, replies) <= 1e-5
+    assert max(map(len, calls)) > 3 and any(slot != place for each in calls for place, (slot, _) in enumerate(each))
+
+
 @pytest.mark.parametrize("native", [True, False])
 def test_a_half_precision_model_reports_logprobs_in_single_precision(native):
     model = llama(torch.bfloat16)
