@@ -67,9 +67,8 @@ def test_a_run_that_is_interrupted_goes_on_and_ends_with_everything_measured(
     assert record["stages"]["cloned"] == before["stages"]["cloned"]
     assert len(record["stages"]["grpo"]["curve"]) == record["stages"]["grpo"]["iterations"] == 2
     assert record["seconds"]["grpo"]["wall"] >= before["seconds"]["grpo"]["wall"] > 0
-    assert [pair for pair, _ in record["stages"]["after"]["outcomes"]] == [
-        pair for pair, _ in record["stages"]["before"]["outcomes"]
-    ]
+    customers = {name: [pair for pair, _ in record["stages"][name]["outcomes"]] for name in example.MEASURED}
+    assert customers == {"before": [0, 0], "cloned": [0, 0, 1, 1], "after": [0, 0, 1, 1]}
     assert read_manifest(out / "grpo" / "checkpoint")
     assert (out / "plot.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(SystemExit, match="other settings"):
@@ -96,5 +95,5 @@ def test_the_table_of_the_page_is_that_of_the_results(example: Any) -> None:
     assert example.markdown(record) in PAGE.read_text(encoding="utf-8")
     for name in example.MEASURED:
         outcomes = [ok for _, ok in record["stages"][name]["outcomes"]]
-        assert len(outcomes) >= 100
+        assert len(outcomes) >= (20 if name == "before" else 100)
         assert sum(outcomes) / len(outcomes) == pytest.approx(record["stages"][name]["success"]["value"])
