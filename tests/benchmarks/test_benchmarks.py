@@ -3,7 +3,8 @@
 import subprocess
 import sys
 
-from tests.benchmarks import asynchronous, environments
+from ss_trainers import RewardModelConfig
+from tests.benchmarks import asynchronous, environments, reward_model
 
 
 def test_recorded_actions_are_all_different_and_replay_to_the_same_ends():
@@ -34,3 +35,13 @@ def test_a_run_of_rollouts_and_updates_is_timed_and_evaluated():
     assert 0 < run.waited < run.seconds and 0 < run.update < run.seconds and run.cpu > 0
     assert 0.9 < run.weight < 1.1 and len(run.successes) == 4
     assert asynchronous.table({(0, "truncate"): [run, run]}, "").row_count == 1
+
+
+def test_what_reward_models_tell_apart_is_measured_on_attempts_with_both_ends():
+    attempts = reward_model.played(3, 0)
+    assert {each.success for each in attempts} == {True, False}  # else nothing could be told apart
+    rows = reward_model.measured(attempts, attempts, RewardModelConfig(learning_rate=1e-3, holdout=0.0))
+    assert [row.lesson for row in rows] == ["preferences", "preferences, a tenth wrong", "returns"]
+    assert all(0 <= row.within.low <= row.within.value <= row.within.high <= 1 for row in rows)
+    assert all(0 < row.among_all < 1 and row.cpu_seconds >= 0 for row in rows)
+    assert reward_model.markdown(rows).count("\n") == 4
