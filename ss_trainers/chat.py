@@ -24,6 +24,7 @@ from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from ss_gym.agents import Conversation
+from ss_gym.agents.backends import cut_at_stop
 from ss_gym.types import Message
 
 _LOGGER = logging.getLogger(__name__)
@@ -132,13 +133,21 @@ class ChatFormat:
             ids = self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
         return (*ids, self.end_id)
 
-    def text(self, completion_ids: Sequence[int]) -> str:
-        """What the agent said, without the end-of-turn token and the space around."""
+    def text(self, completion_ids: Sequence[int], stop: Sequence[str] = ()) -> str:
+        """What the agent said, without the end-of-turn token and the space around.
+
+        Args:
+            completion_ids: the ids of its turn.
+            stop: texts that end it: what stands from the first of them on is left out.
+        """
         ids = list(completion_ids)
         if ids and ids[-1] in self.stop_ids:
             ids.pop()
-        text = self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
-        return str(text).strip()
+        return cut_at_stop(self.decoded(ids), stop)[0].strip()
+
+    def decoded(self, ids: Sequence[int]) -> str:
+        """The text of some ids as it stands."""
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
     def _piece_ids(self, piece: str) -> tuple[int, ...]:
         return self._template_ids(piece.rstrip(" "))

@@ -38,6 +38,7 @@ from ss_trainers import causal_lm
 from ss_trainers.huggingface_decoder import HuggingFaceDecoder
 from ss_trainers.llama_decoder import LlamaDecoder
 from ss_trainers.self_check import check_kept_past
+from ss_trainers.token_sampling import SamplingSettings, draw
 
 # Prompts that agree on fewer tokens than this are encoded each by itself: attending to the shared
 # prompts costs every conversation a little, whether it begins with them or not.
@@ -49,35 +50,13 @@ _MAX_SHARED_PROMPTS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class SamplingSettings:
-    """How replies are sampled.
-
-    Attributes:
-        eos_ids: ids that end a reply; they are part of it.
-        max_new_tokens: the most tokens of one reply.
-        temperature: logits are divided by it; 0 takes the likeliest token.
-    """
-
-    eos_ids: tuple[int, ...]
-    max_new_tokens: int = 128
-    temperature: float = 1.0
-
-    def __post_init__(self) -> None:
-        """Refuse settings under which nothing can be sampled."""
-        if self.max_new_tokens < 1:
-            raise ValueError(f"max_new_tokens must be at least 1, not {self.max_new_tokens}")
-        if not 0 <= self.temperature < float("inf"):
-            raise ValueError(f"temperature must be 0 (greedy) or a positive number, not {self.temperature}")
-
-
-@dataclass(frozen=True, slots=True)
 class SampledTokens:
     """One reply.
 
     Attributes:
         token_ids: the sampled ids, the end-of-turn id included.
         logprobs: log-probability of each under the distribution it was sampled from (after
-            temperature), in nats; for greedy replies, at temperature 1.
+            temperature and ``top_p``), in nats; for greedy replies, at temperature 1.
         finish_reason: ``"length"`` if ``max_new_tokens`` or the context cut it, which leaves
             ``token_ids`` empty when the context had no room for even one.
     """
@@ -98,6 +77,8 @@ class Session:
     length: int = 0
     _slot: int = -1
     _unread: list[int] = field(default_factory=list)
+    _settings: SamplingSettings | None = None
+    _noise: torch.Generator | None = None
     _ids: list[int] = field(default_factory=list)
     _logprobs: list[float] = field(default_factory=list)
 
@@ -204,8 +185,20 @@ class Generator:
         self._open.add(session)
         return session
 
-    def extend(self, session: Session, new_ids: Sequence[int]) -> None:
+    def extend(
+        self,
+        session: Session,
+        new_ids: Sequence[int],
+        settings: SamplingSettings | None = None,
+        noise: torch.Generator | None = None,
+    ) -> None:
         """Give a conversation what arrived since its last reply, and ask for the next reply.
+
+        Args:
+            session: the conversation.
+            new_ids: what arrived.
+            settings: how the reply is sampled; by default as the generator's settings say at each step.
+            noise: where its draws come from, on the processor; by default from the generator's own.
 
         Raises:
             ValueError: the session is closed, or already waits for a reply.
@@ -217,6 +210,7 @@ class Generator:
         session._unread.extend(new_ids)
         session.length += len(new_ids)
         session._ids, session._logprobs = [], []
+        session._settings, session._noise = settings, noise
         self._waiting[session] = None
 
     @torch.inference_mode()
@@ -231,7 +225,10 @@ class Generator:
             logits = self._forward([session._slot for session in rows], tokens)
             read = [index for index, session in enumerate(rows) if not session._unread]
             if read:
-                chosen, logprobs = self._sample(logits if len(read) == len(rows) else logits[read])
+                asked = [rows[index] for index in read]
+                settings = [session._settings or self.settings for session in asked]
+                noise = [session._noise or self._rng for session in asked]
+                chosen, logprobs = draw(logits if len(read) == len(rows) else logits[read], settings, noise)
                 for index, token, logprob in zip(read, chosen, logprobs, strict=True):
                     if self._append(rows[index], token, logprob):
                         finished.append(rows[index])
@@ -303,27 +300,12 @@ class Generator:
         session._logprobs.append(logprob)
         session._unread.append(token)
         session.length += 1
-        return token in self.settings.eos_ids or len(session._ids) >= self.settings.max_new_tokens
+        settings = session._settings or self.settings
+        return settings.ended(session._ids) or len(session._ids) >= settings.max_new_tokens
 
     def _reply(self, session: Session) -> SampledTokens:
-        stopped = bool(session._ids) and session._ids[-1] in self.settings.eos_ids
+        stopped = (session._settings or self.settings).ended(session._ids)
         return SampledTokens(tuple(session._ids), tuple(session._logprobs), "stop" if stopped else "length")
-
-    def _sample(self, logits: Tensor) -> tuple[list[int], list[float]]:
-        greedy = self.settings.temperature == 0
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        logprobs = torch.log_softmax(logits if greedy else logits / self.settings.temperature, -1)
-        if greedy:
-            chosen = logprobs.argmax(-1)
-        else:
-            # Inverse transform sampling. The sums need more digits than float32 has, or the tail
-            # of a large vocabulary is lost; a draw is below the total, so what it lands on has
-            # probability above 0.
-            cumulative = logprobs.exp().cumsum(-1, dtype=torch.float64)
-            draws = torch.rand(len(logits), 1, dtype=torch.float64, generator=self._rng).to(logits.device)
-            chosen = torch.searchsorted(cumulative, draws * cumulative[:, -1:], right=True)[:, 0]
-            chosen.clamp_(max=logits.shape[-1] - 1)
-        return chosen.tolist(), logprobs.gather(-1, chosen[:, None])[:, 0].tolist()
 
     def _take_slot(self) -> int:
         return self._free.pop() if self._free else next(self._slots)

@@ -71,7 +71,7 @@ class MultiTurnAgent:
             RuntimeError: before ``initialize``.
         """
         prepared = [self._prepared(conversation) for conversation in conversations]
-        sampling = Sampling(self.config.max_new_tokens, self.config.temperature)
+        sampling = Sampling.of(self.config)
         backend = self.backend
         with self._lock:
             return backend.generate(prepared, sampling) if prepared else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -18,6 +19,7 @@ ENTRY_POINT_GROUP = "ss_gym.backends"
 # A model name without a scheme is one of these words or a Hugging Face folder or hub id.
 _WORDS = frozenset({"tiny"})
 _DEFAULT_SCHEME = "hf"
+_WORD = re.compile(r"\s*\S+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +29,34 @@ class Sampling:
     Attributes:
         max_new_tokens: most tokens of one completion.
         temperature: softmax temperature; 0 takes the most likely token.
+        top_p: only the likeliest tokens that together have at least this probability are drawn.
+        stop: texts that end a completion; none of them is part of its text.
+        seed: of the noise of these completions, whatever else is sampled meanwhile; None goes on with the
+            backend's own.
     """
 
     max_new_tokens: int = 256
     temperature: float = 1.0
+    top_p: float = 1.0
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+
+    @classmethod
+    def of(cls, config: AgentConfig) -> Sampling:
+        """How an agent samples."""
+        return cls(config.max_new_tokens, config.temperature, config.top_p, config.stop)
+
+
+def cut_at_stop(text: str, stop: Sequence[str]) -> tuple[str, bool]:
+    """A text up to the first of the texts that end it, and whether there was one.
+
+    >>> cut_at_stop("One. Two. Three.", ("Three", " Two"))
+    ('One.', True)
+    >>> cut_at_stop("One.", ("Two",))
+    ('One.', False)
+    """
+    places = [place for each in stop if (place := text.find(each)) >= 0]
+    return (text[: min(places)], True) if places else (text, False)
 
 
 class Backend(Protocol):
@@ -139,8 +165,16 @@ class StubBackend:
         self._responses = config.stub_responses
 
     def generate(self, conversations: Sequence[Conversation], sampling: Sampling) -> list[Completion]:
-        """The scripted or made-up answer to each conversation."""
-        return [Completion(self._answer(conversation)) for conversation in conversations]
+        """The scripted or made-up answer to each conversation; its words are its tokens."""
+        return [self._completed(self._answer(conversation), sampling) for conversation in conversations]
+
+    @staticmethod
+    def _completed(answer: str, sampling: Sampling) -> Completion:
+        text, _ = cut_at_stop(answer, sampling.stop)
+        words = list(_WORD.finditer(text))
+        if len(words) <= sampling.max_new_tokens:
+            return Completion(text)
+        return Completion(text[: words[sampling.max_new_tokens - 1].end()], finish_reason="length")
 
     def _answer(self, conversation: Conversation) -> str:
         turn = sum(1 for message in conversation if message["role"] == "assistant")

@@ -18,6 +18,8 @@ class AgentConfig:
         seed: of the sampling noise.
         device: where a local model runs, e.g. ``"cpu"`` or ``"cuda:0"``.
         stub_responses: what ``stub://`` says, one a turn, from the start again after the last.
+        top_p: only the likeliest tokens that together have at least this probability are drawn; 1 draws all.
+        stop: texts that end a completion; none of them is part of it.
     """
 
     model_name: str
@@ -27,6 +29,8 @@ class AgentConfig:
     seed: int = 0
     device: str = "cpu"
     stub_responses: tuple[str, ...] = ()
+    top_p: float = 1.0
+    stop: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Checks the values.
@@ -35,10 +39,18 @@ class AgentConfig:
             ValueError: if one is outside its range.
         """
         # A list, as JSON and YAML give it, would make the config unhashable.
-        object.__setattr__(self, "stub_responses", tuple(self.stub_responses))
+        for name in ("stop", "stub_responses"):
+            given = getattr(self, name)
+            if isinstance(given, str):
+                raise ValueError(f"{name} is a list of texts, got the text {given!r:.80}: put it into a list")
+            object.__setattr__(self, name, tuple(given))
         if not self.model_name:
             raise ValueError("model_name is empty; give for instance 'tiny', 'stub://demo', a folder or a hub id")
         if self.max_new_tokens < 1:
             raise ValueError(f"max_new_tokens must be at least 1, got {self.max_new_tokens}")
         if self.temperature < 0:
             raise ValueError(f"temperature must not be negative, got {self.temperature}")
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p must be above 0 and at most 1, got {self.top_p}")
+        if not all(self.stop):
+            raise ValueError("stop has an empty text, which would end every completion at once")

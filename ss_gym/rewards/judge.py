@@ -56,7 +56,7 @@ class Bench:
         self._loading = threading.Lock()
         self.sampling = Sampling(answer_tokens, 0.0)
         if self._config:
-            self.sampling = Sampling(self._config.max_new_tokens, self._config.temperature)
+            self.sampling = Sampling.of(self._config)
         self.batch_size, self.timeout, self.retries = batch_size, timeout, retries
         self._slots = Slots(concurrency)
 

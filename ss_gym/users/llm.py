@@ -32,7 +32,7 @@ class LLMUser:
         conversations = [
             Conversation([{"role": "system", "content": request.briefing}, *request.messages]) for request in requests
         ]
-        sampling = Sampling(self.config.max_new_tokens, self.config.temperature)
+        sampling = Sampling.of(self.config)
         return [completion.text for completion in self._backend.generate(conversations, sampling)]
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from weakref import finalize
 
+import numpy as np
 import torch
 
 from ss_gym.agents import AgentConfig, Conversation, Sampling
@@ -14,7 +16,8 @@ from ss_gym.types import Completion
 from ss_trainers import causal_lm
 from ss_trainers.backends.models import TINY, LoadedModel, load_model
 from ss_trainers.chat import ChatFormat, EncodedConversation
-from ss_trainers.generation import Generator, SamplingSettings, Session
+from ss_trainers.generation import Generator, Session
+from ss_trainers.token_sampling import SamplingSettings
 
 
 @dataclass(slots=True)
@@ -64,16 +67,18 @@ class HuggingFaceBackend:
     ) -> None:
         self.loaded = loaded or load_model(location or TINY, config.device)
         self.chat = ChatFormat(self.loaded.tokenizer)
+        self._known_settings: dict[Sampling, SamplingSettings] = {}
         self._rng = torch.Generator().manual_seed(config.seed)
+        self._sampling = Sampling.of(config)
         self.generator = Generator(
             self.loaded.model,
-            self._settings(config.max_new_tokens, config.temperature),
+            self._settings(Sampling.of(config)),
             max_context=max_context,
             rng=self._rng,
             dtype=dtype,
         )
         self.trained = False
-        self._asked: dict[Session, Conversation] = {}
+        self._asked: dict[Session, tuple[Conversation, Sampling]] = {}
         self._sessions: set[Session] = set()
         # Replies to conversations that were submitted and finished while ``generate`` went on.
         self._kept: list[tuple[Conversation, Completion]] = []
@@ -91,8 +96,8 @@ class HuggingFaceBackend:
             self.generator.weights_changed()
 
     def set_sampling(self, sampling: Sampling) -> None:
-        """Sets how the replies that are asked for from now on are sampled."""
-        self.generator.settings = self._settings(sampling.max_new_tokens, sampling.temperature)
+        """Sets how the replies that are submitted from now on without a sampling of their own are sampled."""
+        self._sampling = sampling
 
     def weights_changed(self) -> None:
         """Forgets what was computed with the model's old weights; to be called when they change."""
@@ -109,12 +114,11 @@ class HuggingFaceBackend:
         Raises:
             ValueError: if a conversation's prompt is longer than the model's context.
         """
-        self.set_sampling(sampling)
         submitted: list[Conversation] = []
         given: dict[int, Completion] = {}
         try:
-            for conversation in conversations:
-                self.submit(conversation)
+            for place, conversation in enumerate(conversations):
+                self.submit(conversation, sampling, place)
                 submitted.append(conversation)
             own = {id(conversation) for conversation in submitted}
             while len(given) < len(own):
@@ -151,8 +155,13 @@ class HuggingFaceBackend:
             rows.append([float(logprobs[token]) for token in first])
         return rows
 
-    def submit(self, conversation: Conversation) -> None:
+    def submit(self, conversation: Conversation, sampling: Sampling | None = None, place: int = 0) -> None:
         """Asks for the reply to a conversation.
+
+        Args:
+            conversation: ends with a user or tool message.
+            sampling: how the reply is sampled; by default as ``set_sampling`` said last.
+            place: of the reply among those that share the seed of the sampling, so that they differ.
 
         Raises:
             ValueError: if its prompt is longer than the model's context.
@@ -161,9 +170,11 @@ class HuggingFaceBackend:
             self._drop(self._freed.popleft())
         dialogue = self._dialogue(conversation)
         ids = dialogue.encoded.ids
-        self.generator.extend(dialogue.session, ids[len(dialogue.known) :])
+        sampling = sampling or self._sampling
+        noise = None if sampling.seed is None else torch.Generator().manual_seed(_mixed(sampling.seed, place))
+        self.generator.extend(dialogue.session, ids[len(dialogue.known) :], self._settings(sampling), noise)
         dialogue.known = ids
-        self._asked[dialogue.session] = conversation
+        self._asked[dialogue.session] = conversation, sampling
 
     def replies(self) -> list[tuple[Conversation, Completion]]:
         """At least one of the replies that were asked for and not given yet."""
@@ -175,9 +186,9 @@ class HuggingFaceBackend:
         given: list[tuple[Conversation, Completion]] = []
         while self._asked and not given:
             for session, sampled in self.generator.step():
-                conversation = self._asked.pop(session)
+                conversation, sampling = self._asked.pop(session)
                 conversation.state.known.extend(sampled.token_ids)
-                text = self.chat.text(sampled.token_ids)
+                text = self.chat.text(sampled.token_ids, sampling.stop)
                 completion = Completion(text, sampled.token_ids, sampled.logprobs, sampled.finish_reason)
                 given.append((conversation, completion))
         return given
@@ -214,7 +225,25 @@ class HuggingFaceBackend:
         self._sessions.discard(session)
         self._asked.pop(session, None)
 
-    def _settings(self, max_new_tokens: int, temperature: float) -> SamplingSettings:
-        model_ends = causal_lm.underlying(self.loaded.model).generation_config.eos_token_id or []
-        ends = self.chat.stop_ids.union([model_ends] if isinstance(model_ends, int) else model_ends)
-        return SamplingSettings(tuple(sorted(ends)), max_new_tokens, temperature)
+    def _settings(self, sampling: Sampling) -> SamplingSettings:
+        known = self._known_settings.get(sampling)
+        if known is None:
+            model_ends = causal_lm.underlying(self.loaded.model).generation_config.eos_token_id or []
+            ends = self.chat.stop_ids.union([model_ends] if isinstance(model_ends, int) else model_ends)
+            stopped = partial(self._has_stop, sampling.stop) if sampling.stop else None
+            known = SamplingSettings(
+                tuple(sorted(ends)), sampling.max_new_tokens, sampling.temperature, sampling.top_p, stopped
+            )
+            self._known_settings = {sampling: known}  # the last one: most replies are sampled alike
+        return known
+
+    def _has_stop(self, stop: Sequence[str], ids: Sequence[int]) -> bool:
+        """Whether one of the texts has just come to its end; no token is without a byte."""
+        longest = max(len(each.encode()) for each in stop)
+        text = self.chat.decoded(ids[-longest - 1 :])
+        return any(each in text for each in stop)
+
+
+def _mixed(seed: int, place: int) -> int:
+    """A seed for each of several replies that share one."""
+    return int(np.random.SeedSequence([seed % 2**64, place]).generate_state(1, np.uint64)[0] >> 1)

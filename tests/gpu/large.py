@@ -12,8 +12,9 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from ss_trainers import GRPO
 from ss_trainers.collate import collate, split_by_length
-from ss_trainers.generation import Generator, SamplingSettings
+from ss_trainers.generation import Generator
 from ss_trainers.policy import LanguagePolicy
+from ss_trainers.token_sampling import SamplingSettings
 from ss_trainers.types import BatchCounts, TokenBatch
 from tests.benchmarks import learning
 from tests.gpu.rows import Row, Setting

@@ -6,8 +6,9 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, GPT2LMHeadModel
 
-from ss_trainers.generation import Generator, SamplingSettings
+from ss_trainers.generation import Generator
 from ss_trainers.policy import LanguagePolicy
+from ss_trainers.token_sampling import SamplingSettings
 from tests.ss_trainers.samples import VOCABULARY, gpt2, llama
 from tests.ss_trainers.test_generation import EOS, play, worst_difference
 from tests.ss_trainers.test_policy import batch_of, expected_logprobs

@@ -9,8 +9,8 @@ from peft import LoraConfig, get_peft_model
 
 from ss_trainers import GRPOConfig, GRPOTrainer, LoraSettings, TrainingConfig
 from ss_trainers.backends.models import load_model
-from ss_trainers.generation import SamplingSettings
 from ss_trainers.llama_decoder import LlamaDecoder
+from ss_trainers.token_sampling import SamplingSettings
 from tests.ss_trainers.elsewhere import ELSEWHERE, elsewhere
 from tests.ss_trainers.samples import gpt2, llama
 from tests.ss_trainers.test_generation import EOS, make_generator, play, worst_difference

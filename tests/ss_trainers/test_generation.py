@@ -6,9 +6,10 @@ import torch
 from peft import IA3Config, LNTuningConfig, LoraConfig, PrefixTuningConfig, PromptTuningConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from ss_trainers.generation import Generator, SamplingSettings
+from ss_trainers.generation import Generator
 from ss_trainers.huggingface_decoder import HuggingFaceDecoder
 from ss_trainers.llama_decoder import LlamaDecoder
+from ss_trainers.token_sampling import SamplingSettings, draw
 from tests.ss_trainers.samples import VOCABULARY, gpt2, llama
 
 EOS = 3
@@ -292,6 +293,45 @@ def test_tokens_are_drawn_as_often_as_their_probability_says(temperature):
     assert chi_square < degrees + 4 * math.sqrt(2 * degrees)
 
 
+def test_only_the_likeliest_tokens_are_drawn_and_their_probabilities_add_up_to_one():
+    logprobs = torch.tensor([0.5, 0.3, 0.15, 0.05]).log().repeat(4000, 1)
+    noise = [torch.Generator().manual_seed(0)] * 4000
+    # 0.5 is less than 0.6, with 0.3 it is enough.
+    chosen, told = draw(logprobs, [SamplingSettings((), top_p=0.6)] * 4000, noise)
+    assert set(chosen) == {0, 1} and abs(chosen.count(0) / 4000 - 5 / 8) < 0.03
+    assert {token: round(math.exp(value), 6) for token, value in zip(chosen, told, strict=True)} == {0: 0.625, 1: 0.375}
+    chosen, told = draw(logprobs, [SamplingSettings((), top_p=1e-9)] * 4000, noise)
+    assert set(chosen) == {0} and max(map(abs, told)) < 1e-6
+
+
+def test_each_conversation_is_sampled_as_it_asks():
+    model, prompt = llama(), list(range(4, 16))
+
+    def replies(*asked):
+        generator = make_generator(model)
+        sessions = [generator.open(prompt) for _ in asked]
+        for session, (settings, noise) in zip(sessions, asked, strict=True):
+            generator.extend(session, [20], settings, noise)
+        found = {}
+        while len(found) < len(sessions):
+            found.update(generator.step())
+        return [found[session] for session in sessions]
+
+    greedy, long, cut = (SamplingSettings((), 9, 0.0), SamplingSettings((), 12), SamplingSettings((), 12, top_p=0.3))
+    ended = SamplingSettings((), 12, ends=lambda ids: len(ids) == 4)
+
+    def seeded(number):
+        return torch.Generator().manual_seed(number)
+
+    own = [replies(each)[0] for each in ((greedy, None), (long, seeded(1)), (cut, seeded(2)), (ended, seeded(3)))]
+    together = replies((ended, seeded(3)), (None, None), (cut, seeded(2)), (long, seeded(1)), (greedy, None))
+    assert [len(reply.token_ids) for reply in together] == [4, 8, 12, 12, 9]
+    assert together[0].finish_reason == "stop" and together[2].finish_reason == "length"
+    for alone, beside in zip(own, (together[4], together[3], together[2], together[0]), strict=True):
+        assert alone.token_ids == beside.token_ids
+        assert alone.logprobs == pytest.approx(beside.logprobs, abs=1e-6)
+
+
 def test_greedy_takes_the_likeliest_and_reports_its_plain_logprob():
     model = llama()
     generator = make_generator(model, settings=SamplingSettings((), max_new_tokens=5, temperature=0))
@@ -385,6 +425,8 @@ def test_misuse_is_refused_with_a_reason():
         make_generator(llama(), max_context=0)
     with pytest.raises(ValueError, match="max_new_tokens"):
         SamplingSettings((EOS,), max_new_tokens=0)
+    with pytest.raises(ValueError, match="top_p must be above 0"):
+        SamplingSettings((), top_p=0.0)
     with pytest.raises(ValueError, match="temperature"):
         SamplingSettings((EOS,), temperature=-1)
     with pytest.raises(TypeError, match="not a Hugging Face causal"):

@@ -82,6 +82,33 @@ def test_the_seed_decides_what_is_sampled(folder):
     assert sample(1) != sample(2)
 
 
+def test_a_seed_of_the_request_decides_whatever_else_is_sampled(folder):
+    backend = backend_of(folder)
+    other = Conversation([{"role": "user", "content": "Where is it?"}])
+    first = backend.generate([Conversation(HELLO), Conversation(HELLO)], Sampling(8, seed=5))
+    backend.generate([other], Sampling(8))
+    again = backend.generate([Conversation(HELLO), Conversation(HELLO), other], Sampling(8, seed=5))
+    assert [one.token_ids for one in first] == [one.token_ids for one in again[:2]]
+    assert first[0].token_ids != first[1].token_ids
+    assert backend.generate([Conversation(HELLO)], Sampling(8, seed=6))[0].token_ids != first[0].token_ids
+
+
+def test_a_reply_ends_where_a_stop_text_does_and_does_not_show_it(folder):
+    backend = backend_of(folder)
+    whole = backend.generate([Conversation(HELLO)], Sampling(40, seed=1))[0]
+    stop = whole.text[len(whole.text) // 2 :][:3]
+    before = whole.text[: whole.text.index(stop)]
+    conversation = Conversation(HELLO)
+    reply = backend.generate([conversation], Sampling(40, seed=1, stop=("not said", stop)))[0]
+    assert reply.text == before.strip() and reply.finish_reason == "stop"
+    # The ids are those that were sampled up to there, so the conversation goes on from them.
+    assert reply.token_ids == whole.token_ids[: len(reply.token_ids)] and stop in backend.chat.decoded(reply.token_ids)
+    assert stop not in backend.chat.decoded(reply.token_ids[:-1])
+    conversation.record(reply, "And then?", {})
+    assert backend.generate([conversation], Sampling(4))[0].token_ids
+    assert backend.generate([Conversation(HELLO)], Sampling(40, seed=1))[0] == whole
+
+
 def test_at_temperature_zero_the_likeliest_token_is_taken(folder):
     loaded = load_model(str(folder))
     completion = answer(folder, temperature=0.0, max_new_tokens=1)

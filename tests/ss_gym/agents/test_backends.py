@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from ss_gym.agents import AgentConfig, Conversation, Sampling, load_backend
 from ss_gym.agents.backends import split_model_name
+from ss_gym.types import Completion
 
 
 def answers(config, *conversations):
@@ -57,6 +58,14 @@ def test_the_stub_follows_its_script_turn_by_turn_and_starts_again():
     assert answers(config, *conversations) == ["one", "two", "one"]
 
 
+def test_the_stub_ends_at_a_stop_text_or_at_its_limit_of_words():
+    config = AgentConfig(model_name="stub://demo", stub_responses=("One two. Three four.",))
+    backend, asked = load_backend(config), [Conversation([user("a")])]
+    assert backend.generate(asked, Sampling(stop=("four", " Three"))) == [Completion("One two.")]
+    assert backend.generate(asked, Sampling(3)) == [Completion("One two. Three", finish_reason="length")]
+    assert backend.generate(asked, Sampling(4)) == [Completion("One two. Three four.")]
+
+
 @given(st.text())
 def test_the_stub_answers_any_text(text):
     assert answers(AgentConfig(model_name="stub://demo"), [user(text)])[0]
@@ -68,6 +77,9 @@ def test_the_stub_answers_any_text(text):
         ({"model_name": ""}, "model_name is empty"),
         ({"model_name": "tiny", "max_new_tokens": 0}, "max_new_tokens must be at least 1, got 0"),
         ({"model_name": "tiny", "temperature": -1.0}, "temperature must not be negative"),
+        ({"model_name": "tiny", "top_p": 0.0}, "top_p must be above 0 and at most 1, got 0.0"),
+        ({"model_name": "tiny", "stop": ("", "a")}, "stop has an empty text"),
+        ({"model_name": "tiny", "stop": "END"}, "stop is a list of texts, got the text 'END'"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings, message):
