@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from importlib.metadata import entry_points
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 from ss_gym.agents.config import AgentConfig
 from ss_gym.agents.conversation import Conversation
+from ss_gym.spelling import nearest
 from ss_gym.streams import Stream
 from ss_gym.types import Completion
 
@@ -19,6 +20,8 @@ ENTRY_POINT_GROUP = "ss_gym.backends"
 # A model name without a scheme is one of these words or a Hugging Face folder or hub id.
 _WORDS = frozenset({"tiny"})
 _DEFAULT_SCHEME = "hf"
+# Schemes whose packages are an extra of the same name.
+_EXTRAS = frozenset({"openai"})
 _WORD = re.compile(r"\s*\S+")
 
 
@@ -90,6 +93,33 @@ class ChoosingBackend(Backend, Protocol):
 BackendFactory = Callable[[str, AgentConfig], Backend]
 
 
+class BackendError(RuntimeError):
+    """A backend can't answer; the message says why and what to do."""
+
+
+Options = TypeVar("Options")
+
+
+def read_options(config: AgentConfig, kind: type[Options]) -> Options:
+    """The options of an agent's backend.
+
+    Args:
+        config: the agent's.
+        kind: a dataclass with a field for each option.
+
+    Raises:
+        ValueError: if there is no such option, or a value is out of its range.
+    """
+    known = [entry.name for entry in fields(kind)]  # type: ignore[arg-type]
+    for name in config.backend_options:
+        if name not in known:
+            hint = nearest(name, known) if known else "it has none"
+            raise ValueError(f"'{config.model_name}' has no backend option {name!r:.80}; {hint}")
+    # A list, as JSON and YAML give it, stands for a tuple.
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in config.backend_options.items()}
+    return kind(**given)
+
+
 def split_model_name(model_name: str) -> tuple[str, str]:
     """The scheme of a model name and what it names.
 
@@ -135,10 +165,17 @@ def load_backend(config: AgentConfig) -> Backend:
     try:
         factory: BackendFactory = installed[scheme].load()
     except ModuleNotFoundError as error:
+        extra = scheme if scheme in _EXTRAS else "train"
         raise ImportError(
-            f"the backend of '{config.model_name}' needs the package '{error.name}': pip install 'stateset-gym[train]'"
+            f"the backend of '{config.model_name}' needs the package '{error.name}': "
+            f"pip install 'stateset-gym[{extra}]'"
         ) from error
     return factory(location, config)
+
+
+@dataclass(frozen=True, slots=True)
+class _NoOptions:
+    """Of backends that have none."""
 
 
 class StubBackend:
@@ -161,6 +198,7 @@ class StubBackend:
     _TOPIC_WORDS = 8
 
     def __init__(self, name: str, config: AgentConfig) -> None:
+        read_options(config, _NoOptions)
         self._key = (name, config.seed)
         self._responses = config.stub_responses
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,7 @@ class AgentConfig:
         stub_responses: what ``stub://`` says, one a turn, from the start again after the last.
         top_p: only the likeliest tokens that together have at least this probability are drawn; 1 draws all.
         stop: texts that end a completion; none of them is part of it.
+        backend_options: what the backend has of its own, by name, such as ``timeout`` of ``openai://…``.
     """
 
     model_name: str
@@ -31,6 +34,7 @@ class AgentConfig:
     stub_responses: tuple[str, ...] = ()
     top_p: float = 1.0
     stop: tuple[str, ...] = ()
+    backend_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         """Checks the values.

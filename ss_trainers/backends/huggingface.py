@@ -12,12 +12,15 @@ import numpy as np
 import torch
 
 from ss_gym.agents import AgentConfig, Conversation, Sampling
+from ss_gym.agents.backends import read_options
 from ss_gym.types import Completion
 from ss_trainers import causal_lm
 from ss_trainers.backends.models import TINY, LoadedModel, load_model
 from ss_trainers.chat import ChatFormat, EncodedConversation
 from ss_trainers.generation import Generator, Session
 from ss_trainers.token_sampling import SamplingSettings
+
+_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
 @dataclass(slots=True)
@@ -35,6 +38,24 @@ class _Dialogue:
     known: list[int]
 
 
+@dataclass(frozen=True, slots=True)
+class HuggingFaceOptions:
+    """``AgentConfig.backend_options`` of this backend.
+
+    Attributes:
+        max_context: most tokens of a conversation; the model's own limit if None.
+        dtype: the model's weights are rounded to it for sampling, such as ``"bfloat16"``; its own if None.
+    """
+
+    max_context: int | None = None
+    dtype: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses precisions that no model computes in."""
+        if self.dtype not in (None, *_DTYPES):
+            raise ValueError(f"dtype must be one of {', '.join(_DTYPES)}, got {self.dtype!r:.80}")
+
+
 class HuggingFaceBackend:
     """Answers conversations with a causal language model.
 
@@ -45,10 +66,11 @@ class HuggingFaceBackend:
     Args:
         location: which model, as in :func:`ss_trainers.backends.models.load_model`; ``"tiny"`` if
             empty.
-        config: the agent's; device, seed and sampling are read.
+        config: the agent's; device, seed and sampling are read, and ``backend_options`` as those of
+            :class:`HuggingFaceOptions`.
         loaded: the model, where it is loaded already.
-        max_context: most tokens of a conversation; the model's own limit if None.
-        dtype: the model's weights are rounded to it for sampling; its own if None.
+        max_context: in place of the option.
+        dtype: in place of the option.
 
     Attributes:
         loaded: the model and its tokenizer.
@@ -65,6 +87,7 @@ class HuggingFaceBackend:
         max_context: int | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
+        options = read_options(config, HuggingFaceOptions)
         self.loaded = loaded or load_model(location or TINY, config.device)
         self.chat = ChatFormat(self.loaded.tokenizer)
         self._known_settings: dict[Sampling, SamplingSettings] = {}
@@ -73,9 +96,9 @@ class HuggingFaceBackend:
         self.generator = Generator(
             self.loaded.model,
             self._settings(Sampling.of(config)),
-            max_context=max_context,
+            max_context=options.max_context if max_context is None else max_context,
             rng=self._rng,
-            dtype=dtype,
+            dtype=_DTYPES.get(options.dtype or "") if dtype is None else dtype,
         )
         self.trained = False
         self._asked: dict[Session, tuple[Conversation, Sampling]] = {}
