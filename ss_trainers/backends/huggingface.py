@@ -13,6 +13,7 @@ import torch
 
 from ss_gym.agents import AgentConfig, Conversation, Sampling
 from ss_gym.agents.backends import read_options
+from ss_gym.agents.dialects import DIALECTS, Dialect, as_action, dialect_of
 from ss_gym.types import Completion
 from ss_trainers import causal_lm
 from ss_trainers.backends.models import TINY, LoadedModel, load_model
@@ -45,15 +46,19 @@ class HuggingFaceOptions:
     Attributes:
         max_context: most tokens of a conversation; the model's own limit if None.
         dtype: the model's weights are rounded to it for sampling, such as ``"bfloat16"``; its own if None.
+        dialect: how the model writes calls, one of ``ss_gym.agents.dialects.DIALECTS``; by default as its chat
+            template shows.
     """
 
     max_context: int | None = None
     dtype: str | None = None
+    dialect: Dialect | None = None
 
     def __post_init__(self) -> None:
         """Refuses precisions that no model computes in."""
-        if self.dtype not in (None, *_DTYPES):
-            raise ValueError(f"dtype must be one of {', '.join(_DTYPES)}, got {self.dtype!r:.80}")
+        for name, known in (("dtype", _DTYPES), ("dialect", DIALECTS)):
+            if getattr(self, name) not in (None, *known):
+                raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r:.80}")
 
 
 class HuggingFaceBackend:
@@ -90,6 +95,7 @@ class HuggingFaceBackend:
         options = read_options(config, HuggingFaceOptions)
         self.loaded = loaded or load_model(location or TINY, config.device)
         self.chat = ChatFormat(self.loaded.tokenizer)
+        self._dialect = options.dialect or dialect_of(self.chat.template)
         self._known_settings: dict[Sampling, SamplingSettings] = {}
         self._rng = torch.Generator().manual_seed(config.seed)
         self._sampling = Sampling.of(config)
@@ -211,7 +217,7 @@ class HuggingFaceBackend:
             for session, sampled in self.generator.step():
                 conversation, sampling = self._asked.pop(session)
                 conversation.state.known.extend(sampled.token_ids)
-                text = self.chat.text(sampled.token_ids, sampling.stop)
+                text = as_action(self.chat.text(sampled.token_ids, sampling.stop), self._dialect)
                 completion = Completion(text, sampled.token_ids, sampled.logprobs, sampled.finish_reason)
                 given.append((conversation, completion))
         return given

@@ -109,6 +109,32 @@ def test_a_reply_ends_where_a_stop_text_does_and_does_not_show_it(folder):
     assert backend.generate([Conversation(HELLO)], Sampling(40, seed=1))[0] == whole
 
 
+def test_calls_are_read_in_the_dialect_of_the_model(folder, monkeypatch):
+    backends = [backend_of(folder), backend_of(folder, backend_options={"dialect": "llama"})]
+    loaded = load_model(str(folder))
+    loaded.tokenizer.chat_template = "{#- <|python_tag|> -#}" + str(loaded.tokenizer.chat_template)
+    backends.append(HuggingFaceBackend(str(folder), AgentConfig(str(folder)), loaded))
+    said = []
+    for backend in backends:
+        monkeypatch.setattr(backend.chat, "text", lambda *_: '{"name": "a", "parameters": {}}')
+        said.append(backend.generate([Conversation(HELLO)], Sampling(2))[0].text)
+    ours = '<tool_call>{"name": "a", "arguments": {}}</tool_call>'
+    assert said == ['{"name": "a", "parameters": {}}', ours, ours]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"dtype": "int8"}, "dtype must be one of float32, float16, bfloat16, got 'int8'"),
+        ({"dialect": "klingon"}, "dialect must be one of hermes, llama, mistral, json, got 'klingon'"),
+        ({"max_contxt": 9}, r"no backend option 'max_contxt'; did you mean 'max_context'\?"),
+    ],
+)
+def test_options_that_the_backend_does_not_have_are_refused(folder, options, message):
+    with pytest.raises(ValueError, match=message):
+        backend_of(folder, backend_options=options)
+
+
 def test_at_temperature_zero_the_likeliest_token_is_taken(folder):
     loaded = load_model(str(folder))
     completion = answer(folder, temperature=0.0, max_new_tokens=1)

@@ -1,0 +1,145 @@
+"""Calls in the forms of several model families, read as environments read them."""
+
+import json
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ss_gym.actions import parse_action
+from ss_gym.agents.dialects import DIALECTS, as_action, dialect_of
+
+ARGUMENTS = {"order_id": "48213", "note": 'a "}</tool_call>;[ARGS]'}
+CALL = json.dumps(ARGUMENTS)
+
+
+def calls(text, dialect):
+    return [(call.name, call.arguments, bool(call.error)) for call in parse_action(as_action(text, dialect)).tool_calls]
+
+
+@pytest.mark.parametrize(
+    ("dialect", "text", "aside"),
+    [
+        ("hermes", f'One.<tool_call>{{"name": "a", "arguments": {CALL}}}</tool_call>', "One."),
+        ("llama", f'{{"name": "a", "parameters": {CALL}}}', ""),
+        ("llama", f' <|python_tag|>{{"name": "a", "parameters": {CALL}}}<|eom_id|>', ""),
+        ("llama", f'One.<|python_tag|>{{"type": "function", "name": "a", "parameters": {CALL}}}', "One."),
+        ("llama", f"One.<function=a>{CALL}</function>", "One."),
+        ("llama", f"<function=a>{CALL}", ""),
+        ("mistral", f'One.[TOOL_CALLS] [{{"name": "a", "arguments": {CALL}, "id": "x12345678"}}]', "One."),
+        ("mistral", f"[TOOL_CALLS]a[ARGS]{CALL}", ""),
+        ("mistral", f"[TOOL_CALLS]a[CALL_ID]x12345678[ARGS] {CALL}", ""),
+        ("json", f'{{"name": "a", "arguments": {CALL}}}', ""),
+        ("json", f'{{"tool": "a", "input": {CALL}}}', ""),
+        ("json", f'[{{"type": "function", "function": {{"name": "a", "arguments": {json.dumps(CALL)}}}}}]', ""),
+        ("json", f'One.\n```json\n{{"name": "a", "arguments": {CALL}}}\n```', "One."),
+    ],
+)
+def test_one_call(dialect, text, aside):
+    action = parse_action(as_action(text, dialect))
+    assert [(call.name, call.arguments, call.error) for call in action.tool_calls] == [("a", ARGUMENTS, "")]
+    assert action.aside == aside and action.say == ""
+
+
+@pytest.mark.parametrize(
+    ("dialect", "text"),
+    [
+        ("llama", f'<|python_tag|>{{"name": "a", "parameters": {CALL}}}; {{"name": "b", "parameters": {{}}}}'),
+        ("llama", f"<function=a>{CALL}</function><function=b></function>"),
+        ("mistral", f'[TOOL_CALLS][{{"name": "a", "arguments": {CALL}}}, {{"name": "b", "arguments": {{}}}}]'),
+        ("mistral", f"[TOOL_CALLS]a[ARGS]{CALL}[TOOL_CALLS]b[ARGS]{{}}"),
+        ("mistral", f"[TOOL_CALLS]a[ARGS]{CALL}b[ARGS]{{}}"),
+        ("json", f'[{{"name": "a", "arguments": {CALL}}}, {{"name": "b"}}]'),
+        ("json", f'```\n{{"name": "a", "args": {CALL}}}\n```\n```json\n{{"name": "b", "parameters": {{}}}}\n```'),
+    ],
+)
+def test_several_calls(dialect, text):
+    assert calls(text, dialect) == [("a", ARGUMENTS, False), ("b", {}, False)]
+
+
+@pytest.mark.parametrize(
+    ("dialect", "text"),
+    [
+        ("llama", '<|python_tag|>{"name": "a", "parameters": {'),
+        ("llama", '<function=a>{"order_id": </function>'),
+        ("mistral", '[TOOL_CALLS][{"name": "a"'),
+        ("mistral", '[TOOL_CALLS]a[ARGS]{"order_id": '),
+        ("mistral", "[TOOL_CALLS]and nothing more"),
+        ("llama", '<|python_tag|>{"name": "a", "parameters": [1]}'),
+        ("llama", '<|python_tag|>{"name": "a", "parameters": {"x": NaN}}'),
+    ],
+)
+def test_what_is_marked_as_a_call_and_is_none_is_an_error_for_the_model(dialect, text):
+    found = calls(text, dialect)
+    assert found and found[-1][2]
+
+
+@pytest.mark.parametrize(
+    ("dialect", "text"),
+    [
+        ("json", "Your order is {not here}."),
+        ("json", '{"order": "17"}'),
+        ("json", "```python\nprint(1)\n```"),
+        ("llama", '{"order": "17"}'),
+        ("llama", "[1, 2] are numbers"),
+        ("mistral", "I use [ARGS] and {}"),
+    ],
+)
+def test_what_is_no_call_is_said(dialect, text):
+    assert as_action(text, dialect) == text and parse_action(text).say == text
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_call_in_our_form_is_one_in_any_dialect(dialect):
+    assert calls('<tool_call>{"name": "a", "arguments": {"x": 1}}</tool_call>', dialect) == [("a", {"x": 1}, False)]
+
+
+MARKS = ["<|python_tag|>", "<|eom_id|>", "<function=a>", "</function>", "[TOOL_CALLS]", "[ARGS]", "[CALL_ID]"]
+MARKS += ["```", "```json\n", "<tool_call>", "</tool_call>", "<think>"]
+PIECES = [*'[]{}":;,a1é \n\\\x00\ud800', '"name"', '"arguments"', "NaN", '{"name": "a", "arguments": {}}', *MARKS]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@given(st.lists(st.sampled_from(PIECES), max_size=30).map("".join))
+def test_any_text_is_read(dialect, text):
+    action = parse_action(as_action(text, dialect))
+    assert all(call.error or call.name for call in action.tool_calls)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "text"),
+    [
+        ("mistral", '[TOOL_CALLS]a[ARGS]{"note": "<tool_call>"}'),
+        ("llama", '<|python_tag|>{"name": "a", "parameters": {"note": "<tool_call>"}}'),
+        ("json", '{"name": "a", "arguments": {"note": "<tool_call>"}}'),
+    ],
+)
+def test_our_form_inside_an_argument_is_a_text(dialect, text):
+    assert calls(text, dialect) == [("a", {"note": "<tool_call>"}, False)]
+
+
+LONG = ["{", "[", '{"a":', "<function=a>", "[TOOL_CALLS]", "[TOOL_CALLS]a[ARGS]", "a[ARGS]{}", "```\n", "[TOOL_CALLS] "]
+LONG += ["<|python_tag|>{", '{"name": "a"} ', "```json\n{}\n", " ", "[TOOL_CALLS]a[ARGS] ", "```json\n```"]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("piece", LONG)
+def test_long_texts_take_no_time(dialect, piece):
+    begun = time.process_time()
+    for start in ("", "[TOOL_CALLS]a[ARGS]"):
+        parse_action(as_action(start + piece * (100_000 // len(piece)), dialect))
+    assert time.process_time() - begun < 5
+
+
+@pytest.mark.parametrize(
+    ("template", "dialect"),
+    [
+        ("{{ '<tool_call>' }}", "hermes"),
+        ("{{ '[TOOL_CALLS]' }}", "mistral"),
+        ('{"name": function name, "parameters": dictionary}', "llama"),
+        ("{{ message.content }}", "hermes"),
+    ],
+)
+def test_the_dialect_of_a_template(template, dialect):
+    assert dialect_of(template) == dialect
