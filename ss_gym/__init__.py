@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ss_gym.agents import AgentConfig as AgentConfig
     from ss_gym.agents import Conversation as Conversation
     from ss_gym.agents import MultiTurnAgent as MultiTurnAgent
+    from ss_gym.agents import ToolAgent as ToolAgent
     from ss_gym.agents import load_agent_from_checkpoint as load_agent_from_checkpoint
     from ss_gym.conversation import ConversationEnvironment as ConversationEnvironment
     from ss_gym.customer_service import CustomerServiceEnvironment as CustomerServiceEnvironment
@@ -91,6 +92,7 @@ _EXPORTS = {
     "TechnicalSupportReward": "ss_gym.rewards",
     "TextEnvironment": "ss_gym.environment",
     "TextVectorEnv": "ss_gym.vector",
+    "ToolAgent": "ss_gym.agents",
     "ToolError": "ss_gym.tools",
     "Toolkit": "ss_gym.tools",
     "Utterance": "ss_gym.spaces",

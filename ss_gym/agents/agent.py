@@ -110,8 +110,9 @@ class MultiTurnAgent:
         """The conversation kept under ``key`` if ``messages`` continue it, else a new one."""
         fresh = self._prepared(Conversation(messages, tools))
         kept = self._remembered.pop(key, None) if key else None
-        if kept is not None and kept == fresh[: len(kept)] and kept.tools == fresh.tools:
-            kept.extend(fresh[len(kept) :])
+        shown = kept.shown if kept is not None else []
+        if kept is not None and shown == fresh[: len(shown)] and kept.tools == fresh.tools:
+            kept.extend(fresh[len(shown) :])
             fresh = kept
         if key:
             self._remembered[key] = fresh

@@ -23,15 +23,18 @@ class Conversation(list[Message]):
     Attributes:
         tools: as above.
         completions: place of an assistant message in the list -> the completion that it came from.
+        hidden: places of messages that nobody but the agent knows of: the calls it made by itself, and their
+            results.
         state: free for the backend that answers; None at first.
     """
 
-    __slots__ = ("__weakref__", "completions", "state", "tools")
+    __slots__ = ("__weakref__", "completions", "hidden", "state", "tools")
 
     def __init__(self, messages: Iterable[Message] = (), tools: Sequence[Mapping[str, Any]] = ()) -> None:
         super().__init__(messages)
         self.tools = tuple(tools)
         self.completions: dict[int, Completion] = {}
+        self.hidden: set[int] = set()
         self.state: Any = None
 
     @classmethod
@@ -52,10 +55,16 @@ class Conversation(list[Message]):
         """The content of the leading system message; empty if there is none."""
         return str(self[0]["content"]) if self and self[0]["role"] == "system" else ""
 
+    @property
+    def shown(self) -> list[Message]:
+        """The messages that others know of."""
+        return [message for place, message in enumerate(self) if place not in self.hidden]
+
     def insert_system_prompt(self, text: str) -> None:
         """Puts a system message first; meant for conversations that have none."""
         self.insert(0, {"role": "system", "content": text})
         self.completions = {place + 1: completion for place, completion in self.completions.items()}
+        self.hidden = {place + 1 for place in self.hidden}
 
     def record(self, completion: Completion, observation: str, info: Mapping[str, Any]) -> None:
         """Appends the agent's completion and what ``env.step`` gave back for it."""
