@@ -8,9 +8,10 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ss_gym.agents.backends import Backend, Sampling, load_backend
+from ss_gym.agents.backends import Backend, MeasuringBackend, Sampling, load_backend
 from ss_gym.agents.config import AgentConfig
 from ss_gym.agents.conversation import Conversation
+from ss_gym.agents.history import trimmed
 from ss_gym.types import Completion, Message
 
 # Conversations that an agent keeps between calls of generate_response, by their id.
@@ -67,13 +68,16 @@ class MultiTurnAgent:
         from the start.
 
         Raises:
-            ValueError: if a conversation is empty or ends with the agent's own message.
+            ValueError: if a conversation is empty or ends with the agent's own message, or histories are to be
+                trimmed for a backend that can't measure them.
             RuntimeError: before ``initialize``.
         """
         prepared = [self._prepared(conversation) for conversation in conversations]
         sampling = Sampling.of(self.config)
         backend = self.backend
         with self._lock:
+            if self.config.trim_history:
+                prepared = [self._trimmed(conversation, backend) for conversation in prepared]
             return backend.generate(prepared, sampling) if prepared else []
 
     async def generate_response(self, messages: Sequence[Message], context: Mapping[str, Any] | None = None) -> str:
@@ -105,6 +109,17 @@ class MultiTurnAgent:
         if self.config.system_prompt and conversation[0]["role"] != "system":
             conversation.insert_system_prompt(self.config.system_prompt)
         return conversation
+
+    def _trimmed(self, conversation: Conversation, backend: Backend) -> Conversation:
+        """The conversation, or what of it leaves room for a reply."""
+        if not isinstance(backend, MeasuringBackend):
+            raise ValueError(
+                f"'{self.config.model_name}' does not tell how long its context is, so nothing can be left out of what "
+                "is too long for it: set trim_history to False"
+            )
+        # A reply that may be as long as the context leaves half of it for what was said.
+        needed = min(self.config.max_new_tokens, backend.max_context // 2)
+        return trimmed(conversation, lambda tried: backend.room(tried) >= needed)
 
     def _recalled(self, key: str, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> Conversation:
         """The conversation kept under ``key`` if ``messages`` continue it, else a new one."""

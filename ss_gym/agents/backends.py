@@ -89,6 +89,21 @@ class ChoosingBackend(Backend, Protocol):
         ...
 
 
+@runtime_checkable
+class MeasuringBackend(Backend, Protocol):
+    """A backend that knows how long conversations are; optional, agents that trim histories need it.
+
+    Attributes:
+        max_context: most tokens of a conversation, the reply included.
+    """
+
+    max_context: int
+
+    def room(self, conversation: Conversation) -> int:
+        """The tokens that are left for a reply; none or less than none if it is too long."""
+        ...
+
+
 # Called with the part of the model name after "SCHEME://" and the agent's config.
 BackendFactory = Callable[[str, AgentConfig], Backend]
 

@@ -22,6 +22,8 @@ class AgentConfig:
         stub_responses: what ``stub://`` says, one a turn, from the start again after the last.
         top_p: only the likeliest tokens that together have at least this probability are drawn; 1 draws all.
         stop: texts that end a completion; none of them is part of it.
+        trim_history: whether the oldest exchanges of a conversation that is too long for the model are left out (see
+            :func:`ss_gym.agents.history.trimmed`); else it ends where it is full. Needs a backend that measures.
         backend_options: what the backend has of its own, by name, such as ``timeout`` of ``openai://…``.
     """
 
@@ -34,6 +36,7 @@ class AgentConfig:
     stub_responses: tuple[str, ...] = ()
     top_p: float = 1.0
     stop: tuple[str, ...] = ()
+    trim_history: bool = False
     backend_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:

@@ -184,6 +184,17 @@ class HuggingFaceBackend:
             rows.append([float(logprobs[token]) for token in first])
         return rows
 
+    @property
+    def max_context(self) -> int:
+        """Most tokens of a conversation, the reply included."""
+        return self.generator.max_context
+
+    def room(self, conversation: Conversation) -> int:
+        """The tokens that are left for the reply to a conversation."""
+        encoded = EncodedConversation(self.chat)
+        encoded.update(conversation)
+        return self.max_context - len(encoded.ids)
+
     def submit(self, conversation: Conversation, sampling: Sampling | None = None, place: int = 0) -> None:
         """Asks for the reply to a conversation.
 

@@ -15,6 +15,7 @@ from ss_gym.agents import (
     Sampling,
     load_agent_from_checkpoint,
 )
+from ss_gym.agents.backends import MeasuringBackend
 from ss_gym.agents.checkpoint import CheckpointError, write_manifest
 from ss_trainers.backends.huggingface import HuggingFaceBackend
 from ss_trainers.backends.models import cache_folder, load_model, merged
@@ -107,6 +108,18 @@ def test_a_reply_ends_where_a_stop_text_does_and_does_not_show_it(folder):
     conversation.record(reply, "And then?", {})
     assert backend.generate([conversation], Sampling(4))[0].token_ids
     assert backend.generate([Conversation(HELLO)], Sampling(40, seed=1))[0] == whole
+
+
+def test_a_history_that_is_too_long_is_trimmed_to_what_leaves_room(folder):
+    agent = MultiTurnAgent(AgentConfig(str(folder), 8, trim_history=True, backend_options={"max_context": 96}))
+    agent.load()
+    backend, conversation = agent.backend, Conversation(HELLO)
+    assert isinstance(backend, MeasuringBackend)
+    for _ in range(6):
+        (completion,) = agent.act([conversation])
+        assert completion.finish_reason == "stop" or len(completion.token_ids) == 8
+        conversation.record(completion, "Where is my order, please?", {})
+    assert backend.room(conversation) < 0 and len(conversation) == len(HELLO) + 12
 
 
 def test_calls_are_read_in_the_dialect_of_the_model(folder, monkeypatch):

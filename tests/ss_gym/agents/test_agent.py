@@ -1,10 +1,13 @@
 import asyncio
+import re
+from pathlib import Path
 
 import pytest
 
 from ss_gym.agents import AgentConfig, Conversation, MultiTurnAgent
 from ss_gym.types import Completion
 
+PAGE = Path(__file__).parents[3] / "docs" / "pages" / "agents.md"
 HELLO = [{"role": "user", "content": "Hi!"}]
 
 
@@ -35,6 +38,16 @@ def test_an_agent_answers_after_it_is_initialized():
         return await agent.generate_response(HELLO, context={"conversation_id": "c1"})
 
     assert "Hi!" in asyncio.run(talk())
+
+
+def test_the_blocks_of_the_page_run(capsys):
+    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) == 3
+    names = {"AgentConfig": AgentConfig}
+    for block in blocks:
+        exec(block, names)
+    assert "Hi!" in capsys.readouterr().out and names["config"].backend_options["concurrency"] == 64
+    assert [schema["function"]["name"] for schema in names["agent"]._toolkit.schemas] == ["find_order"]
 
 
 def test_an_agent_that_was_not_initialized_says_so():
