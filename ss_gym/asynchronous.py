@@ -130,3 +130,17 @@ async def in_thread(function: Callable[[], T], timeout: float | None = None) -> 
 
     threading.Thread(target=copy_context().run, args=(work,), daemon=True).start()
     return await asyncio.wait_for(future, timeout)
+
+
+async def finished(function: Callable[[], T]) -> T:
+    """What a function that blocks gives, in a thread; cancelled meanwhile, it is waited for all the same.
+
+    For what must not be left half done, such as a lock that is being acquired or a generator that is running: what
+    is to be undone is then known to whoever is cancelled, and stands still.
+    """
+    work = asyncio.ensure_future(asyncio.to_thread(function))
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.wait([work])
+        raise

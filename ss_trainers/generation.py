@@ -82,6 +82,11 @@ class Session:
     _ids: list[int] = field(default_factory=list)
     _logprobs: list[float] = field(default_factory=list)
 
+    @property
+    def reply_ids(self) -> Sequence[int]:
+        """The ids of the reply so far, or of the last one."""
+        return self._ids
+
 
 class Decoder(Protocol):
     """Runs the model over slots, each of which holds the keys and values of one conversation."""

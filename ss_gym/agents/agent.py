@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from ss_gym.agents.backends import Backend, MeasuringBackend, Sampling, load_backend
+from ss_gym.agents.backends import Backend, MeasuringBackend, Sampling, StreamingBackend, load_backend
 from ss_gym.agents.config import AgentConfig
 from ss_gym.agents.conversation import Conversation
 from ss_gym.agents.history import trimmed
+from ss_gym.asynchronous import finished
 from ss_gym.types import Completion, Message
 
 # Conversations that an agent keeps between calls of generate_response, by their id.
@@ -98,6 +100,51 @@ class MultiTurnAgent:
         conversation.completions[len(conversation)] = completion
         conversation.append({"role": "assistant", "content": completion.text})
         return completion.text
+
+    async def stream_response(
+        self, messages: Sequence[Message], context: Mapping[str, Any] | None = None
+    ) -> AsyncGenerator[str, None]:
+        """The agent's answer to the messages so far, in pieces; as a whole where the backend does not stream.
+
+        An agent answers one at a time: who stops listening should close it (``contextlib.aclosing``), which ends the
+        generation and lets others have their turn.
+
+        Args:
+            messages: the whole conversation in OpenAI form.
+            context: as of ``generate_response``.
+
+        Raises:
+            ValueError: as ``generate_response``.
+            RuntimeError: before ``initialize``.
+        """
+        context = context or {}
+        conversation = self._recalled(str(context.get("conversation_id", "")), messages, context.get("tools", ()))
+        try:
+            await finished(self._lock.acquire)
+        except asyncio.CancelledError:
+            self._lock.release()  # its turn came, and is not wanted any more
+            raise
+        pieces = self._pieces(conversation)
+        try:
+            while not isinstance(said := await finished(partial(next, pieces)), Completion):
+                yield said
+        finally:
+            pieces.close()
+            self._lock.release()
+        conversation.completions[len(conversation)] = said
+        conversation.append({"role": "assistant", "content": said.text})
+
+    def _pieces(self, conversation: Conversation) -> Generator[str | Completion, None, None]:
+        """The pieces of an answer, and then the completion."""
+        backend, sampling = self.backend, Sampling.of(self.config)
+        if self.config.trim_history:
+            conversation = self._trimmed(conversation, backend)
+        if isinstance(backend, StreamingBackend):
+            completion = yield from backend.stream(conversation, sampling)
+        else:
+            (completion,) = backend.generate([conversation], sampling)
+            yield completion.text
+        yield completion
 
     def _prepared(self, messages: Sequence[Message]) -> Conversation:
         """The messages as a conversation that can be answered."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from importlib.metadata import entry_points
@@ -22,7 +22,7 @@ _WORDS = frozenset({"tiny"})
 _DEFAULT_SCHEME = "hf"
 # Schemes whose packages are an extra of the same name.
 _EXTRAS = frozenset({"openai"})
-_WORD = re.compile(r"\s*\S+")
+_WORD, _PIECE = re.compile(r"\s*\S+"), re.compile(r"\s*\S+\s*\Z|\s*\S+|\s+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,15 @@ class ChoosingBackend(Backend, Protocol):
         Returns:
             A row for each conversation, a column for each choice.
         """
+        ...
+
+
+@runtime_checkable
+class StreamingBackend(Backend, Protocol):
+    """A backend that tells a completion while it is being made; optional, others tell it as a whole."""
+
+    def stream(self, conversation: Conversation, sampling: Sampling) -> Generator[str, None, Completion]:
+        """Pieces of the completion's text, in order; returns the completion. Closed early, it is given up."""
         ...
 
 
@@ -220,6 +229,12 @@ class StubBackend:
     def generate(self, conversations: Sequence[Conversation], sampling: Sampling) -> list[Completion]:
         """The scripted or made-up answer to each conversation; its words are its tokens."""
         return [self._completed(self._answer(conversation), sampling) for conversation in conversations]
+
+    def stream(self, conversation: Conversation, sampling: Sampling) -> Generator[str, None, Completion]:
+        """The answer word by word."""
+        (completion,) = self.generate([conversation], sampling)
+        yield from _PIECE.findall(completion.text)
+        return completion
 
     @staticmethod
     def _completed(answer: str, sampling: Sampling) -> Completion:

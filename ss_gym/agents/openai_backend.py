@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from typing import Any
@@ -128,13 +128,56 @@ class OpenAIBackend:
             failed = next((each for each in asked if not each.cancelled() and each.done() and each.exception()), None)
             return [failed.result()] if failed else [each.result() for each in asked]
 
+    def stream(self, conversation: Conversation, sampling: Sampling) -> Generator[str, None, Completion]:
+        """Pieces of a completion as the server gives them; calls, as blocks, at the end.
+
+        Raises:
+            BackendError: as ``generate``, or if the stream breaks off.
+        """
+        request = {**self._request(conversation, sampling), "stream": True, "stream_options": {"include_usage": True}}
+        said, calls, reason, usage = list[str](), dict[int, _Call](), None, None
+        try:
+            with self._client.chat.completions.create(**request) as chunks:
+                for chunk in chunks:
+                    usage = chunk.usage or usage
+                    for choice in chunk.choices[:1]:
+                        reason = choice.finish_reason or reason
+                        for part in choice.delta.tool_calls or ():
+                            calls.setdefault(part.index, _Call()).extend(part.function)
+                        if choice.delta.content:
+                            said.append(choice.delta.content)
+                            yield choice.delta.content
+        except openai.OpenAIError as error:
+            raise BackendError(self._explained(error)) from error
+        if reason is None:
+            raise BackendError(f"{self.base_url} broke off its answer")
+        self._count(usage)
+        blocks = "".join(_written(call) for _, call in sorted(calls.items()))
+        if blocks:
+            yield blocks
+        return Completion("".join(said) + blocks, finish_reason="length" if reason == "length" else "stop")
+
     def _answer(self, conversation: Conversation, sampling: Sampling) -> Completion:
+        try:
+            answer = self._client.chat.completions.create(**self._request(conversation, sampling))
+        except openai.OpenAIError as error:
+            raise BackendError(self._explained(error)) from error
+        if not answer.choices:
+            raise BackendError(f"{self.base_url} gave an answer without choices")
+        self._count(answer.usage)
+        choice = answer.choices[0]
+        calls = (call.function for call in choice.message.tool_calls or ())
+        text = "".join([choice.message.content or "", *map(_written, calls)])
+        return Completion(text, finish_reason="length" if choice.finish_reason == "length" else "stop")
+
+    def _request(self, conversation: Conversation, sampling: Sampling) -> dict[str, Any]:
         request: dict[str, Any] = {
             "model": self._model,
             "messages": [_sent(message) for message in conversation],
             "max_tokens": sampling.max_new_tokens,
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
+            "extra_body": self.options.extra_body,
         }
         if sampling.stop:
             request["stop"] = list(sampling.stop)
@@ -142,16 +185,7 @@ class OpenAIBackend:
             request["seed"] = sampling.seed
         if conversation.tools:
             request["tools"] = list(conversation.tools)
-        try:
-            answer = self._client.chat.completions.create(**request, extra_body=self.options.extra_body)
-        except openai.OpenAIError as error:
-            raise BackendError(self._explained(error)) from error
-        if not answer.choices:
-            raise BackendError(f"{self.base_url} gave an answer without choices")
-        self._count(answer.usage)
-        choice = answer.choices[0]
-        text = "".join([choice.message.content or "", *map(_written, choice.message.tool_calls or ())])
-        return Completion(text, finish_reason="length" if choice.finish_reason == "length" else "stop")
+        return request
 
     def _count(self, usage: Any) -> None:
         prompt, completion = (usage.prompt_tokens, usage.completion_tokens) if usage else (0, 0)
@@ -192,10 +226,23 @@ def _sent(message: Message) -> Message:
     return {name: value for name, value in message.items() if name != "tool_calls" or value}
 
 
-def _written(call: Any) -> str:
+@dataclass(slots=True)
+class _Call:
+    """A call that comes in parts."""
+
+    name: str = ""
+    arguments: str = ""
+
+    def extend(self, part: Any) -> None:
+        """Adds what came."""
+        if part is not None:
+            self.name += part.name or ""
+            self.arguments += part.arguments or ""
+
+
+def _written(function: Any) -> str:
     """A call of the API's own form as the text that stands for it.
 
     The arguments are text that the model wrote: broken as it may be, it is the environment's to say so.
     """
-    function = call.function
     return f'<tool_call>{{"name": {json.dumps(function.name)}, "arguments": {function.arguments or "{}"}}}</tool_call>'

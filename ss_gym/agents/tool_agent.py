@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial, wraps
 from typing import Any
@@ -124,6 +124,17 @@ class ToolAgent(MultiTurnAgent):
             f"{action.tool_calls[0].name or 'one that can not be read'}: allow more (ToolLimits.rounds), "
             "or tell it in the system prompt when to answer"
         )
+
+    async def stream_response(
+        self, messages: Sequence[Message], context: Mapping[str, Any] | None = None
+    ) -> AsyncGenerator[str, None]:
+        """The agent's answer as a whole: whether what a model writes is its answer is known in the end only.
+
+        Args:
+            messages: as of ``generate_response``.
+            context: as of ``generate_response``.
+        """
+        yield await self.generate_response(messages, context)
 
     async def _results(self, calls: Sequence[ToolCall]) -> list[ToolResult]:
         if not self._functions:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import abc, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +19,7 @@ from ss_trainers import causal_lm
 from ss_trainers.backends.models import TINY, LoadedModel, load_model
 from ss_trainers.chat import ChatFormat, EncodedConversation
 from ss_trainers.generation import Generator, Session
+from ss_trainers.text_stream import TextStream
 from ss_trainers.token_sampling import SamplingSettings
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -195,6 +196,33 @@ class HuggingFaceBackend:
         encoded.update(conversation)
         return self.max_context - len(encoded.ids)
 
+    def stream(self, conversation: Conversation, sampling: Sampling) -> abc.Generator[str, None, Completion]:
+        """Pieces of a completion while it is sampled; a dialect other than ours is told as a whole.
+
+        Raises:
+            ValueError: if the conversation's prompt is longer than the model's context.
+        """
+        self.submit(conversation, sampling)
+        session, text, read = conversation.state.session, TextStream(self.chat.decoded, sampling.stop), 0
+        completion: Completion | None = None
+        try:
+            while completion is None:
+                for other, reply in self._step():
+                    if other is conversation:
+                        completion = reply
+                    else:
+                        self._kept.append((other, reply))
+                new = [token for token in session.reply_ids[read:] if token not in self.chat.stop_ids]
+                read = len(session.reply_ids)
+                if self._dialect == "hermes" and (piece := text.push(new)):
+                    yield piece
+            if rest := text.end() if self._dialect == "hermes" else completion.text:
+                yield rest
+        except BaseException:
+            self.close(conversation)
+            raise
+        return completion
+
     def submit(self, conversation: Conversation, sampling: Sampling | None = None, place: int = 0) -> None:
         """Asks for the reply to a conversation.
 
@@ -225,12 +253,17 @@ class HuggingFaceBackend:
         """Goes on with all conversations until one at least has its reply."""
         given: list[tuple[Conversation, Completion]] = []
         while self._asked and not given:
-            for session, sampled in self.generator.step():
-                conversation, sampling = self._asked.pop(session)
-                conversation.state.known.extend(sampled.token_ids)
-                text = as_action(self.chat.text(sampled.token_ids, sampling.stop), self._dialect)
-                completion = Completion(text, sampled.token_ids, sampled.logprobs, sampled.finish_reason)
-                given.append((conversation, completion))
+            given = self._step()
+        return given
+
+    def _step(self) -> list[tuple[Conversation, Completion]]:
+        """Goes on with all conversations by a token; those that have their reply now."""
+        given = []
+        for session, sampled in self.generator.step():
+            conversation, sampling = self._asked.pop(session)
+            conversation.state.known.extend(sampled.token_ids)
+            text = as_action(self.chat.text(sampled.token_ids, sampling.stop), self._dialect)
+            given.append((conversation, Completion(text, sampled.token_ids, sampled.logprobs, sampled.finish_reason)))
         return given
 
     def encoding(self, conversation: Conversation) -> EncodedConversation:

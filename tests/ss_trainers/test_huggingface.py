@@ -110,6 +110,36 @@ def test_a_reply_ends_where_a_stop_text_does_and_does_not_show_it(folder):
     assert backend.generate([Conversation(HELLO)], Sampling(40, seed=1))[0] == whole
 
 
+@pytest.mark.parametrize("stop", [(), ("e",)])
+def test_the_pieces_of_a_stream_are_the_completion(folder, stop):
+    backend, sampling = backend_of(folder), Sampling(30, seed=4, stop=stop)
+    waiting = Conversation([{"role": "user", "content": "Where is it?"}])
+    backend.submit(waiting, Sampling(3))
+    stream, pieces = backend.stream(conversation := Conversation(HELLO), sampling), []
+    while True:
+        try:
+            pieces.append(next(stream))
+        except StopIteration as end:
+            completion = end.value
+            break
+    whole = backend.generate([Conversation(HELLO)], sampling)[0]
+    assert (completion.text, completion.token_ids) == (whole.text, whole.token_ids)
+    assert completion.logprobs == pytest.approx(whole.logprobs, abs=1e-4)
+    assert "".join(pieces) == completion.text and (stop or len(pieces) > 3)
+    assert [one for one, _ in backend.replies()] == [waiting]  # which was answered meanwhile
+    conversation.record(completion, "And then?", {})
+    assert backend.generate([conversation], Sampling(3))[0].token_ids
+
+
+def test_a_stream_that_nobody_listens_to_is_given_up(folder):
+    backend = backend_of(folder)
+    stream = backend.stream(conversation := Conversation(HELLO), Sampling(30, seed=4))
+    next(stream)
+    stream.close()
+    assert not backend.generator.waiting and not backend._asked
+    assert backend.generate([conversation], Sampling(30, seed=4))[0].token_ids
+
+
 def test_a_history_that_is_too_long_is_trimmed_to_what_leaves_room(folder):
     agent = MultiTurnAgent(AgentConfig(str(folder), 8, trim_history=True, backend_options={"max_context": 96}))
     agent.load()

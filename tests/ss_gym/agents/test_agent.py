@@ -1,5 +1,7 @@
 import asyncio
 import re
+import time
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
@@ -109,3 +111,66 @@ def test_a_conversation_id_continues_the_kept_conversation(recorder):
 def test_a_conversation_that_waits_for_no_answer_is_refused(recorder, messages, error):
     with pytest.raises(ValueError, match=error):
         agent_with(recorder).act([messages])
+
+
+async def pieces_of(agent, messages, context=None):
+    return [piece async for piece in agent.stream_response(messages, context)]
+
+
+def test_an_answer_comes_in_pieces_and_is_remembered():
+    agent = MultiTurnAgent(AgentConfig("stub://demo", stub_responses=("One  two \n", "Three.", "Four.")))
+    agent.load()
+    history = [*HELLO, {"role": "assistant", "content": "One  two \n"}, *HELLO]
+
+    async def talk():
+        first = await pieces_of(agent, HELLO, {"conversation_id": "c"})
+        return first, await pieces_of(agent, history, {"conversation_id": "c"}), len(agent._remembered["c"])
+
+    assert asyncio.run(talk()) == (["One", "  two \n"], ["Three."], 4)
+
+
+def test_a_backend_that_does_not_stream_tells_the_whole(recorder):
+    assert asyncio.run(pieces_of(agent_with(recorder), HELLO)) == ["answer 1"]
+
+
+class Slow:
+    """Streams until it is closed."""
+
+    closed = 0
+
+    def generate(self, conversations, sampling):
+        return [Completion("whole") for _ in conversations]
+
+    def stream(self, conversation, sampling):
+        try:
+            while True:
+                time.sleep(0.01)
+                yield "more "
+        finally:
+            self.closed += 1
+
+
+@pytest.mark.parametrize("how", ["closed", "cancelled", "cancelled while it waits"])
+def test_who_stops_listening_ends_the_answer_and_lets_others_have_theirs(how):
+    backend = Slow()
+    agent = MultiTurnAgent(AgentConfig("slow://"), backend)
+
+    async def listen():
+        async for _ in agent.stream_response(HELLO):
+            pass
+
+    async def talk():
+        if how == "closed":
+            async with aclosing(agent.stream_response(HELLO)) as pieces:
+                assert await anext(pieces) == "more "
+        else:
+            tasks = [asyncio.create_task(listen()) for _ in range(2)]
+            await asyncio.sleep(0.1)
+            for task in tasks if how == "cancelled" else tasks[::-1]:  # the second waits for the first
+                task.cancel()
+                await asyncio.wait([task], timeout=0.2)
+            await asyncio.wait(tasks)
+        return await asyncio.wait_for(agent.generate_response(HELLO), 10)
+
+    assert asyncio.run(talk()) == "whole"
+    assert backend.closed >= 1

@@ -12,6 +12,7 @@ from ss_gym.actions import parse_action
 from ss_gym.agents import AgentConfig, Conversation, MultiTurnAgent, Sampling, load_backend
 from ss_gym.agents.backends import BackendError
 from ss_gym.agents.openai_backend import OpenAIBackend, Usage
+from ss_gym.types import Completion
 from tests.ss_gym.agents.chat_server import answered, failed, serving
 
 FAST = {"retry_after_ms": "1"}  # what the stand-in says of when to try again
@@ -133,6 +134,59 @@ def test_a_server_that_is_silent_or_not_there_is_an_error_in_time():
             backend_at(port, timeout=0.1, retries=0).generate(asked("a"), Sampling())
     with pytest.raises(BackendError, match=r"can't be reached \(.*\): is the server running"):
         backend_at(port, retries=0).generate(asked("a"), Sampling())
+
+
+def events(*chunks):
+    """What a server streams."""
+    told = [
+        {"id": "c", "object": "chat.completion.chunk", "created": 0, "model": "m", "choices": [], **chunk}
+        for chunk in chunks
+    ]
+    lines = [*(f"data: {json.dumps(each)}\n\n" for each in told), "data: [DONE]\n\n"]
+    return 200, "".join(lines).encode(), {"Content_Type": "text/event-stream"}
+
+
+def delta(finish_reason=None, **content):
+    return {"choices": [{"index": 0, "delta": content, "finish_reason": finish_reason}]}
+
+
+def called(index, **function):
+    return delta(tool_calls=[{"index": index, "id": "x", "type": "function", "function": function}])
+
+
+def drained(stream):
+    pieces = []
+    while True:
+        try:
+            pieces.append(next(stream))
+        except StopIteration as end:
+            return pieces, end.value
+
+
+def test_an_answer_is_streamed_with_its_calls_at_the_end():
+    usage = {"usage": {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}}
+    chunks = [delta(role="assistant", content="One "), delta(content="moment."), called(1, name="b", arguments="")]
+    chunks += [called(0, name="a", arguments='{"x"'), called(0, arguments=": 1}"), delta("tool_calls"), usage]
+    with serving(lambda request, n: events(*chunks)) as (port, told):
+        backend = backend_at(port)
+        pieces, completion = drained(backend.stream(asked("a")[0], Sampling()))
+    written = ('{"name": "a", "arguments": {"x": 1}}', '{"name": "b", "arguments": {}}')
+    blocks = "".join(f"<tool_call>{each}</tool_call>" for each in written)
+    assert pieces == ["One ", "moment.", blocks] and completion == Completion("One moment." + blocks)
+    assert told.requests[0]["stream"] is True and backend.usage == Usage(1, 7, 2)
+
+
+def test_a_stream_that_breaks_off_or_is_refused_is_an_error():
+    with serving(lambda request, n: events(delta(content="One"))) as (port, _):
+        with pytest.raises(BackendError, match="broke off its answer"):
+            drained(backend_at(port).stream(asked("a")[0], Sampling()))
+    with serving(lambda request, n: failed(400, "too long")) as (port, _):
+        with pytest.raises(BackendError, match="too long"):
+            drained(backend_at(port).stream(asked("a")[0], Sampling()))
+    with serving(lambda request, n: events(delta("length", content="One"))) as (port, _):
+        backend = backend_at(port)
+        assert drained(backend.stream(asked("a")[0], Sampling()))[1].finish_reason == "length"
+        assert backend.usage == Usage(1)
 
 
 def test_the_key_is_read_from_the_variable_that_is_named(monkeypatch):

@@ -185,6 +185,15 @@ def test_an_environments_tools_can_be_used():
     assert seen[0]["verified"] is False
 
 
+def test_a_streamed_answer_comes_after_the_calls():
+    agent = ToolAgent(AgentConfig("scripted://"), [add], Scripted(call("add", first=2, second=3), "It is 5."))
+
+    async def talk():
+        return [piece async for piece in agent.stream_response([USER])]
+
+    assert asyncio.run(talk()) == ["It is 5."]
+
+
 def test_what_can_not_be_meant_is_refused():
     agent = ToolAgent(AgentConfig("stub://demo"), [add])
     with pytest.raises(ValueError, match="has the tools that it was made with"):
