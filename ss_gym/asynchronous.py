@@ -133,14 +133,18 @@ async def in_thread(function: Callable[[], T], timeout: float | None = None) -> 
 
 
 async def finished(function: Callable[[], T]) -> T:
-    """What a function that blocks gives, in a thread; cancelled meanwhile, it is waited for all the same.
+    """What a function that blocks gives, in a thread of its own; cancelled meanwhile, it is waited for all the same.
 
     For what must not be left half done, such as a lock that is being acquired or a generator that is running: what
     is to be undone is then known to whoever is cancelled, and stands still.
     """
-    work = asyncio.ensure_future(asyncio.to_thread(function))
-    try:
-        return await asyncio.shield(work)
-    except asyncio.CancelledError:
-        await asyncio.wait([work])
-        raise
+    work, cancelled = asyncio.ensure_future(in_thread(function)), False
+    while not work.done():
+        try:
+            await asyncio.wait([work])
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled:
+        work.exception()  # is for nobody now
+        raise asyncio.CancelledError
+    return work.result()

@@ -26,8 +26,9 @@ _PATIENCE_SECONDS = 3600.0
 # How long a process that is to end may take over it.
 _GOODBYE_SECONDS = 10.0
 
-# Importing torch and transformers takes seconds: one process does it, and the others are forked from it. It has
-# no threads and never touches a GPU; macOS does not let a process be forked that has loaded its frameworks.
+# Importing torch and transformers takes seconds: one process does it, and the others are forked from it, before it
+# computes anything or touches a GPU. What is read from the environment at import is as it was for the first of them.
+# macOS does not let a process be forked that has loaded its frameworks.
 _START_METHOD = "forkserver" if sys.platform == "linux" else "spawn"
 _IMPORTED_ONCE = ["ss_trainers.distributed", "ss_trainers.asynchronous"]
 
@@ -53,14 +54,10 @@ class WorkerProcess:
 
     def __init__(self, make: Callable[..., Work], arguments: tuple[Any, ...], advice: str) -> None:
         self._advice = advice
-        context: Any = torch.multiprocessing.get_context(_START_METHOD)
-        if _START_METHOD == "forkserver":
-            context.set_forkserver_preload(_IMPORTED_ONCE)
-        self._connection, theirs = context.Pipe()
+        self._connection, theirs = torch.multiprocessing.Pipe()
         given = (theirs, dict(os.environ), make, arguments)
-        self._process = context.Process(target=_serve, args=given, daemon=True)
         try:
-            self._process.start()
+            self._process = _started(given)
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise WorkerError(
                 f"what another process needs can't be sent to it ({error}): give the environment as an id, a spec, "
@@ -117,6 +114,24 @@ class WorkerProcess:
                 'if __name__ == "__main__":'
             )
         return WorkerError(f"worker process {self._process.pid} has ended with exit code {code}; {hint}")
+
+
+def _started(arguments: tuple[Any, ...]) -> Any:
+    """A process that serves."""
+    for method in (_START_METHOD, "spawn"):
+        context: Any = torch.multiprocessing.get_context(method)
+        if method == "forkserver":
+            context.set_forkserver_preload(_IMPORTED_ONCE)
+        process = context.Process(target=_serve, args=arguments, daemon=True)
+        try:
+            process.start()
+        except ValueError as error:
+            # A fork server takes some 250 files, and each tensor that is shared is one.
+            if method == "spawn" or "fds" not in str(error):
+                raise
+        else:
+            break
+    return process
 
 
 def _serve(

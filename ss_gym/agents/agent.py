@@ -119,20 +119,34 @@ class MultiTurnAgent:
         """
         context = context or {}
         conversation = self._recalled(str(context.get("conversation_id", "")), messages, context.get("tools", ()))
-        try:
-            await finished(self._lock.acquire)
-        except asyncio.CancelledError:
-            self._lock.release()  # its turn came, and is not wanted any more
-            raise
+        await self._turn()
         pieces = self._pieces(conversation)
         try:
             while not isinstance(said := await finished(partial(next, pieces)), Completion):
                 yield said
         finally:
-            pieces.close()
-            self._lock.release()
+            try:
+                pieces.close()
+            finally:
+                self._lock.release()
         conversation.completions[len(conversation)] = said
         conversation.append({"role": "assistant", "content": said.text})
+
+    async def _turn(self) -> None:
+        """Waits for the lock, in a way that can be cancelled."""
+        got = False
+
+        def tried() -> None:
+            nonlocal got
+            got = self._lock.acquire(timeout=0.1)
+
+        try:
+            while not got:
+                await finished(tried)
+        except asyncio.CancelledError:
+            if got:
+                self._lock.release()
+            raise
 
     def _pieces(self, conversation: Conversation) -> Generator[str | Completion, None, None]:
         """The pieces of an answer, and then the completion."""

@@ -140,7 +140,7 @@ class OpenAIBackend:
             with self._client.chat.completions.create(**request) as chunks:
                 for chunk in chunks:
                     usage = chunk.usage or usage
-                    for choice in chunk.choices[:1]:
+                    for choice in (chunk.choices or ())[:1]:
                         reason = choice.finish_reason or reason
                         for part in choice.delta.tool_calls or ():
                             calls.setdefault(part.index, _Call()).extend(part.function)
@@ -149,6 +149,8 @@ class OpenAIBackend:
                             yield choice.delta.content
         except openai.OpenAIError as error:
             raise BackendError(self._explained(error)) from error
+        except ValueError as error:
+            raise BackendError(f"{self.base_url} gave an answer that is none of such an API: {error}") from error
         if reason is None:
             raise BackendError(f"{self.base_url} broke off its answer")
         self._count(usage)
@@ -162,8 +164,10 @@ class OpenAIBackend:
             answer = self._client.chat.completions.create(**self._request(conversation, sampling))
         except openai.OpenAIError as error:
             raise BackendError(self._explained(error)) from error
-        if not answer.choices:
-            raise BackendError(f"{self.base_url} gave an answer without choices")
+        except ValueError as error:
+            raise BackendError(f"{self.base_url} gave an answer that is none of such an API: {error}") from error
+        if not getattr(answer, "choices", None):
+            raise BackendError(f"{self.base_url} gave an answer without choices: is its address right (base_url)?")
         self._count(answer.usage)
         choice = answer.choices[0]
         calls = (call.function for call in choice.message.tool_calls or ())
@@ -188,7 +192,7 @@ class OpenAIBackend:
         return request
 
     def _count(self, usage: Any) -> None:
-        prompt, completion = (usage.prompt_tokens, usage.completion_tokens) if usage else (0, 0)
+        prompt, completion = (getattr(usage, name, None) or 0 for name in ("prompt_tokens", "completion_tokens"))
         cost = (prompt * self.options.prices[0] + completion * self.options.prices[1]) / 1e6
         with self._lock:
             so_far = self._usage

@@ -109,14 +109,16 @@ class ToolAgent(MultiTurnAgent):
         for number in range(self.limits.rounds + 2):  # in the last but one it is told that no more can be made
             completion = (await asyncio.to_thread(self.act, [conversation]))[0]
             action = parse_action(completion.text, calls)
-            conversation.completions[len(conversation)] = completion
             if not action.tool_calls:
+                conversation.completions[len(conversation)] = completion
                 conversation.append({"role": "assistant", "content": action.say})
                 return action.say
             calls += len(action.tool_calls)
             within = number < self.limits.rounds
             results = await self._results(action.tool_calls) if within else _refused(action.tool_calls)
+            # Together: what is interrupted before leaves nothing behind.
             own = [action_message(action), *map(_told, results)]
+            conversation.completions[len(conversation)] = completion
             conversation.hidden.update(range(len(conversation), len(conversation) + len(own)))
             conversation.extend(own)
         raise ToolRoundsError(
@@ -138,8 +140,14 @@ class ToolAgent(MultiTurnAgent):
 
     async def _results(self, calls: Sequence[ToolCall]) -> list[ToolResult]:
         if not self._functions:
-            return [self._toolkit.call(call) for call in calls]
+            return [self._called(call) for call in calls]
         return await side_by_side([partial(self._result, call) for call in calls], self.limits.concurrency)
+
+    def _called(self, call: ToolCall) -> ToolResult:
+        try:
+            return self._toolkit.call(call)
+        except Exception as error:
+            return _broken(call, error)
 
     async def _result(self, call: ToolCall) -> ToolResult:
         function, tool = self._functions.get(call.name), self._toolkit.tools.get(call.name)
@@ -153,8 +161,7 @@ class ToolAgent(MultiTurnAgent):
         except ToolError as error:
             return _failed(call, str(error))
         except Exception as error:
-            _LOGGER.warning("the tool %s failed", call.name, exc_info=True)
-            return _failed(call, f"{call.name} failed: {type(error).__name__}: {error}")
+            return _broken(call, error)
 
     async def _value(self, function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
         if inspect.iscoroutinefunction(function):
@@ -176,6 +183,11 @@ def _plain(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _refused(calls: Sequence[ToolCall]) -> list[ToolResult]:
     return [_failed(call, _ENOUGH) for call in calls]
+
+
+def _broken(call: ToolCall, error: Exception) -> ToolResult:
+    _LOGGER.warning("the tool %s failed", call.name, exc_info=error)
+    return _failed(call, f"{call.name} failed: {type(error).__name__}: {error}")
 
 
 def _failed(call: ToolCall, message: str) -> ToolResult:

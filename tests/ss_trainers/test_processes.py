@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from ss_trainers import processes
 from ss_trainers.processes import WorkerError, WorkerProcess
@@ -86,6 +87,25 @@ def test_a_process_that_hangs_or_is_lost_is_an_error_with_advice(process, monkey
     with pytest.raises(WorkerError, match=r"has ended with exit code -9; if the machine ran out of memory, have less"):
         other.answer()
     other.stop()
+
+
+class Sum:
+    def __init__(self, tensors):
+        self._tensors = tensors
+
+    def __call__(self):
+        return sum(float(tensor) for tensor in self._tensors)
+
+
+def test_a_model_of_many_tensors_can_be_shared():
+    tensors = [torch.ones(1).share_memory_() for _ in range(300)]
+    process = WorkerProcess(Sum, (tensors,), "have less")
+    process.ask()
+    tensors[0] += 1
+    process.answer()
+    process.ask()
+    assert process.answer() == 301
+    process.stop()
 
 
 class Broken:

@@ -150,7 +150,19 @@ class Slow:
             self.closed += 1
 
 
-@pytest.mark.parametrize("how", ["closed", "cancelled", "cancelled while it waits"])
+def test_many_listeners_have_their_answers_one_after_the_other():
+    agent = MultiTurnAgent(AgentConfig("stub://demo"))
+    agent.load()
+
+    async def talk():
+        whole = [agent.generate_response(HELLO) for _ in range(40)]
+        return await asyncio.wait_for(asyncio.gather(*(pieces_of(agent, HELLO) for _ in range(40)), *whole), 60)
+
+    answers = asyncio.run(talk())
+    assert {"".join(answer) for answer in answers} == {answers[-1]}
+
+
+@pytest.mark.parametrize("how", ["cancelled twice", "closed", "cancelled", "cancelled while it waits"])
 def test_who_stops_listening_ends_the_answer_and_lets_others_have_theirs(how):
     backend = Slow()
     agent = MultiTurnAgent(AgentConfig("slow://"), backend)
@@ -166,7 +178,11 @@ def test_who_stops_listening_ends_the_answer_and_lets_others_have_theirs(how):
         else:
             tasks = [asyncio.create_task(listen()) for _ in range(2)]
             await asyncio.sleep(0.1)
-            for task in tasks if how == "cancelled" else tasks[::-1]:  # the second waits for the first
+            if how == "cancelled twice":
+                for task in tasks:
+                    task.cancel()
+                await asyncio.sleep(0)
+            for task in tasks if how != "cancelled while it waits" else tasks[::-1]:  # the second waits for the first
                 task.cancel()
                 await asyncio.wait([task], timeout=0.2)
             await asyncio.wait(tasks)

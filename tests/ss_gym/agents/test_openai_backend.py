@@ -55,6 +55,13 @@ def test_tokens_are_paid_for():
     assert backend.usage == Usage(2, 2_000_000, 1_000_000, 2.5)
 
 
+def test_a_server_that_does_not_count_is_no_error():
+    status, body = answered()
+    with serving(lambda request, n: (status, {**body, "usage": {"prompt_tokens": None}})) as (port, _):
+        backend = backend_at(port)
+        assert backend.generate(asked("a"), Sampling())[0].text == "Hello!" and backend.usage == Usage(1)
+
+
 def test_what_was_cut_off_says_so():
     with serving(lambda request, n: answered("One", finish_reason="length")) as (port, _):
         assert backend_at(port).generate(asked("a"), Sampling())[0].finish_reason == "length"
@@ -107,6 +114,8 @@ def test_what_may_pass_is_tried_again(status):
         (failed(404, "there is no model m"), 1, r"'org/model' at http://127.0.0.1:\d+/v1 .*there is no model m"),
         (failed(400, "too long"), 1, r"refuses or fails: .*too long"),
         ((200, {"choices": []}), 1, r"gave an answer without choices"),
+        ((200, b"<html>", {"Content_Type": "text/html"}), 1, r"without choices: is its address right"),
+        ((200, b"{"), 1, r"gave an answer that is none of such an API"),
     ],
 )
 def test_what_does_not_pass_is_an_error_that_says_why(answer, tries, message):

@@ -176,6 +176,34 @@ def test_the_calls_of_a_toolkit_run_in_turn_where_it_was_made():
     assert seen == [1, 3]
 
 
+class Torn(Toolkit):
+    """Has a tool that breaks."""
+
+    @tool("read")
+    def tear(self) -> int:
+        """Break."""
+        raise KeyError("page")
+
+
+def test_the_exception_of_a_toolkit_is_told_to_the_model():
+    said, seen, _ = answer(call("tear"), "I see.", tools=Torn())
+    assert (said, seen) == ("I see.", [{"error": "tear failed: KeyError: 'page'"}])
+
+
+def test_what_is_interrupted_leaves_no_completion_behind():
+    backend = Scripted(call("wait", seconds=5), "Hello.")
+    agent = ToolAgent(AgentConfig("scripted://"), [wait], backend)
+    history = [USER, {"role": "assistant", "content": "Sorry, later."}, USER]
+
+    async def talk():
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(agent.generate_response([USER], {"conversation_id": "c"}), 0.2)
+        return await agent.generate_response(history, {"conversation_id": "c"})
+
+    assert asyncio.run(talk()) == "Hello." and backend.asked[-1] == history
+    assert list(agent._remembered["c"].completions) == [3]
+
+
 def test_an_environments_tools_can_be_used():
     env = gymnasium.make("StateSet/Refund-v0")
     env.reset(seed=3)
