@@ -24,6 +24,7 @@ from ss_gym.actions import OPEN_CALL
 Dialect = Literal["hermes", "llama", "mistral", "json"]
 DIALECTS: tuple[Dialect, ...] = get_args(Dialect)
 
+_THOUGHT, _THOUGHTS = re.compile(r"\s*<think>"), re.compile(r"(?:\s*<think>.*?</think>)+", re.DOTALL)
 _PYTHON_TAG = "<|python_tag|>"
 _END_OF_MESSAGE = "<|eom_id|>"
 _FUNCTION = re.compile(r"<function=([^<>\s]{1,200})>")
@@ -65,6 +66,12 @@ def as_action(text: str, dialect: Dialect) -> str:
     >>> as_action("Hello!", "json")
     'Hello!'
     """
+    if thoughts := _THOUGHTS.match(text):  # nothing in a thought is a call
+        return thoughts[0] + _read(text[thoughts.end() :], dialect)
+    return text if _THOUGHT.match(text) else _read(text, dialect)
+
+
+def _read(text: str, dialect: Dialect) -> str:
     ours, own = text.find(OPEN_CALL), _BEGINNINGS[dialect].search(text)
     # A model that writes our form in spite of its own means it, but not inside a call of its own.
     return text if own is None or 0 <= ours < own.start() else _READERS[dialect](text)
@@ -147,6 +154,8 @@ def _blocks_of(text: str, must: bool = False) -> str:
             place += 1
             continue
         if text[place] not in "{[":
+            if must and calls:
+                return "".join(calls) + text[place:]  # words after the calls
             return _unreadable(calls, text[place:]) if must else ""
         try:
             value, end = _scan(text, place)
@@ -172,7 +181,8 @@ def _call(value: Any) -> str | None:
     if isinstance(inner, dict):  # as the API has it
         return _call(inner)
     name = next((value[key] for key in _NAMES if isinstance(value.get(key), str)), None)
-    if not name:
+    # An answer may have a name, too: a call has arguments, or nothing else.
+    if not name or not (value.keys() & set(_ARGUMENTS) or value.keys() <= {*_NAMES, "type", "id"}):
         return None
     given: Any = next((value[key] for key in _ARGUMENTS if key in value), {})
     # Some write the arguments as JSON text, as the API does.

@@ -80,6 +80,7 @@ def test_what_is_marked_as_a_call_and_is_none_is_an_error_for_the_model(dialect,
     [
         ("json", "Your order is {not here}."),
         ("json", '{"order": "17"}'),
+        ("json", '{"name": "Bob", "age": 3}'),
         ("json", "```python\nprint(1)\n```"),
         ("llama", '{"order": "17"}'),
         ("llama", "[1, 2] are numbers"),
@@ -88,6 +89,31 @@ def test_what_is_marked_as_a_call_and_is_none_is_an_error_for_the_model(dialect,
 )
 def test_what_is_no_call_is_said(dialect, text):
     assert as_action(text, dialect) == text and parse_action(text).say == text
+
+
+@pytest.mark.parametrize(
+    ("dialect", "text"),
+    [
+        ("mistral", '[TOOL_CALLS] [{"name": "a", "arguments": {}}]\nOne moment.'),
+        ("llama", '<|python_tag|>{"name": "a", "parameters": {}} One moment.'),
+        ("mistral", "[TOOL_CALLS]a[ARGS]{} One moment."),
+    ],
+)
+def test_words_after_a_call_stay_words(dialect, text):
+    action = parse_action(as_action(text, dialect))
+    assert [(call.name, call.error) for call in action.tool_calls] == [("a", "")] and action.aside == "One moment."
+
+
+@pytest.mark.parametrize(
+    ("dialect", "text"),
+    [
+        ("llama", '<think>like <tool_call>?</think>\n{"name": "a", "parameters": {}}'),
+        ("json", '<think>{"name": "b"}</think>```json\n{"name": "a"}\n```'),
+        ("mistral", "<think>[TOOL_CALLS]b[ARGS]{}</think>[TOOL_CALLS]a[ARGS]{}"),
+    ],
+)
+def test_calls_after_a_thought_are_read_and_none_in_it(dialect, text):
+    assert calls(text, dialect) == [("a", {}, False)]
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -120,7 +146,17 @@ def test_our_form_inside_an_argument_is_a_text(dialect, text):
 
 
 LONG = ["{", "[", '{"a":', "<function=a>", "[TOOL_CALLS]", "[TOOL_CALLS]a[ARGS]", "a[ARGS]{}", "```\n", "[TOOL_CALLS] "]
-LONG += ["<|python_tag|>{", '{"name": "a"} ', "```json\n{}\n", " ", "[TOOL_CALLS]a[ARGS] ", "```json\n```"]
+LONG += [
+    "<think></think>",
+    "<think>",
+    "<think> ",
+    "<|python_tag|>{",
+    '{"name": "a"} ',
+    "```json\n{}\n",
+    " ",
+    "[TOOL_CALLS]a[ARGS] ",
+    "```json\n```",
+]
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
