@@ -10,8 +10,8 @@
 2. *GRPO*: adapters on top of the cloned model, in the same environment and with its own reward.
 
 Success of the cloned model and of that after GRPO is measured on the same dev customers, sampled at temperature 1,
-and that of the published model on a fifth of them, since it talks until it is cut off. All of it takes ``--minutes``
-at most: cloning ends after its share of them, GRPO when what is left is needed for the last measurements.
+and that of the published model on a fifth of them, since it talks until it is cut off. Training takes ``--minutes``
+at most, half of them for each stage; measuring comes on top.
 ``outputs/smollm2/`` holds the models and what has been done so far; the results of a run that is complete go to
 ``docs/results/smollm2_refund.json``.
 """
@@ -96,7 +96,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="smollm2-135m", help="what to train")
     parser.add_argument("--seed", type=int, default=0, help="of training: scenarios and sampling")
-    parser.add_argument("--minutes", type=float, default=120.0, help="for all of it")
+    parser.add_argument("--minutes", type=float, default=120.0, help="of training, both stages")
     parser.add_argument("--conversations", type=int, default=2048, help="to imitate, at most")
     parser.add_argument("--iterations", type=int, default=40, help="of GRPO, at most")
     parser.add_argument("--groups", type=int, default=8, help="customers of an iteration")
@@ -159,8 +159,8 @@ class Run:
 
     @property
     def left(self) -> float:
-        """Wall seconds that are left."""
-        return float(60 * self.options.minutes) - sum(map(self.seconds, self.record["seconds"]))
+        """Wall seconds of training that are left."""
+        return float(60 * self.options.minutes) - self.seconds("cloning") - self.seconds("grpo")
 
     def _write(self) -> None:
         write_whole(self._file, json.dumps(self.record, indent=1) + "\n")
@@ -254,7 +254,7 @@ def grpo(run: Run) -> Record:
 
     def short_of_time() -> bool:
         an_iteration = (run.seconds("grpo") - first) / max(1, trainer.iteration - begun_at)
-        return run.left < 3 * run.seconds("cloned") + an_iteration
+        return run.left < an_iteration
 
     begun_at = trainer.iteration
     return trained(run, trainer, training, short_of_time)
@@ -282,7 +282,7 @@ STAGES: dict[str, Callable[[Run], Record]] = {
 # What may be another when a run goes on.
 CHANGEABLE = ("minutes", "conversations", "iterations", "workers")
 # Settings that the stages have beside those of the command line.
-CLONING_SHARE = 0.55
+CLONING_SHARE = 0.5
 CLONED = BehaviorCloningConfig(keep="successes")
 CLONING: dict[str, Any] = {"learning_rate": 1e-3, "schedule": "linear"}
 LOSS = GRPOConfig(aggregation="sequence_mean")
