@@ -202,6 +202,35 @@ def train(
         run_training(TrainOptions(env_id, algorithm, model, prompt, config, dry, save, resume))
 
 
+@app.command()
+def serve(
+    agent: Annotated[str, typer.Option(help="tiny, a checkpoint's folder or SCHEME://….")] = "",
+    checkpoint: Annotated[str, typer.Option(help="Another way to write --agent FOLDER.")] = "",
+    host: Annotated[str, typer.Option(help="Where to listen; 0.0.0.0 for every network.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for any that is free.")] = 8001,
+    name: Annotated[str, typer.Option(help="Of the model, in requests; by default the agent's last part.")] = "",
+    temperature: Annotated[float | None, typer.Option(min=0.0, help="Where a request does not say.")] = None,
+    seed: Annotated[int, typer.Option(help="Of sampling.")] = 0,
+    api_keys: Annotated[Path | None, typer.Option(help="A file of keys, one a line; or STATESET_API_KEYS.")] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Conversations that are answered at once.")] = 64,
+    waiting: Annotated[int, typer.Option(min=0, help="Requests that may wait beside; further ones get 503.")] = 64,
+    per_key: Annotated[int | None, typer.Option(min=1, help="Requests of a key at once; further ones get 429.")] = None,
+    max_tokens: Annotated[int, typer.Option(min=1, help="That a request may ask for.")] = 2048,
+    max_body: Annotated[int, typer.Option(min=1, help="Bytes of a request.")] = 1 << 20,
+    timeout: Annotated[float, typer.Option(min=0.001, help="Seconds that a request may take.")] = 120.0,
+    log_bodies: Annotated[bool, typer.Option("--log-bodies", help="Also log what was said.")] = False,
+) -> None:
+    """Serve an agent over HTTP with the chat API of OpenAI; Ctrl-C finishes what runs."""
+    from ss_baselines.commands.serve import ServeOptions, run_service
+    from ss_gym.serving.chat_desk import ChatLimits
+
+    chosen = agent or checkpoint
+    if not chosen or (agent and checkpoint):
+        raise typer.BadParameter("give either --agent or --checkpoint, e.g. --agent tiny")
+    limits = ChatLimits(max_body, max_tokens, batch, waiting, per_key, timeout)
+    run_service(ServeOptions(chosen, host, port, name, temperature, seed, api_keys, log_bodies, limits))
+
+
 def main() -> None:
     """Entry point of the installed command."""
     app()

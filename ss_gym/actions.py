@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from json.decoder import JSONDecoder
 from typing import Any
 
-from ss_gym.json_text import encode
+from ss_gym.json_text import encode, is_deeper
 from ss_gym.types import Message, ParsedAction, ToolCall
 
 OPEN_CALL = "<tool_call>"
@@ -28,6 +28,7 @@ _SPACE = " \t\n\r"
 _BROKEN = "the JSON is broken (check its quotes, commas and brackets)"
 _TOO_DEEP = "the JSON is nested too deeply"
 _FORM = '<tool_call>{"name": "...", "arguments": {...}}</tool_call>'
+# Containers nested deeper than any tool needs break encoders.
 _DEEPEST = 32
 # How deep Python's parser goes depends on its version and on who calls; nesting beyond this is found without it.
 _PARSED_DEPTH = 64
@@ -139,9 +140,13 @@ def action_message(action: ParsedAction) -> Message:
     return {"role": "assistant", "content": action.aside, "tool_calls": calls}
 
 
+def showable(text: str) -> str:
+    """A text without what can't be shown: control characters and lone surrogates."""
+    return _UNPRINTABLE.sub("", text)
+
+
 def _spoken(text: str) -> str:
-    """The words without what can't be shown: control characters and lone surrogates."""
-    return _UNPRINTABLE.sub("", text).strip()
+    return showable(text).strip()
 
 
 def _read_block(text: str, start: int, call_id: str) -> tuple[ToolCall, int]:
@@ -168,7 +173,7 @@ def _read_block(text: str, start: int, call_id: str) -> tuple[ToolCall, int]:
         after += len(_CLOSE_CALL)
     elif after < len(text):
         return _unreadable(text, start, call_id, "something other than </tool_call> follows the JSON")
-    if brackets > _DEEPEST and _is_deep(value):
+    if brackets > _DEEPEST and is_deeper(value, _DEEPEST):
         return ToolCall(call_id, "", {}, text[begin:end], _explain(_TOO_DEEP)), after
     return _read_call(value, text[begin:end], call_id), after
 
@@ -201,19 +206,6 @@ def _unreadable(text: str, start: int, call_id: str, reason: str) -> tuple[ToolC
 
 def _explain(reason: str) -> str:
     return f"malformed tool call: {reason}; write {_FORM}"
-
-
-def _is_deep(value: Any) -> bool:
-    """Whether containers are nested deeper than any tool needs; deeper ones break encoders."""
-    level = [value]
-    for _ in range(_DEEPEST):
-        level = [
-            child
-            for item in level
-            if isinstance(item, dict | list)
-            for child in (item.values() if isinstance(item, dict) else item)
-        ]
-    return bool(level)
 
 
 def _is_nested_beyond(text: str, start: int, depth: int) -> bool:

@@ -25,3 +25,16 @@ def _encoding() -> Callable[[Any], str]:
 
 encode = _encoding()
 """The JSON text of a value."""
+
+
+def is_deeper(value: Any, most: int) -> bool:
+    """Whether the containers of a JSON value are nested deeper than so many levels."""
+    level = [value]
+    for _ in range(most):
+        level = [
+            child
+            for item in level
+            if isinstance(item, dict | list)
+            for child in (item.values() if isinstance(item, dict) else item)
+        ]
+    return bool(level)

@@ -13,6 +13,11 @@ _EXTRAS = {
     "safetensors": "train",
     "tensorboard": "train",
     "tokenizers": "train",
+    "fastapi": "serve",
+    "starlette": "serve",
+    "uvicorn": "serve",
+    "prometheus_client": "serve",
+    "websockets": "serve",
 }
 # What to do about an error that the operating system reports.
 _REMEDIES = {

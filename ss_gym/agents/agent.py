@@ -74,12 +74,11 @@ class MultiTurnAgent:
                 trimmed for a backend that can't measure them.
             RuntimeError: before ``initialize``.
         """
-        prepared = [self._prepared(conversation) for conversation in conversations]
+        prepared = [self.prepared(conversation) for conversation in conversations]
         sampling = Sampling.of(self.config)
         backend = self.backend
         with self._lock:
-            if self.config.trim_history:
-                prepared = [self._trimmed(conversation, backend) for conversation in prepared]
+            prepared = [self.fitted(conversation) for conversation in prepared]
             return backend.generate(prepared, sampling) if prepared else []
 
     async def generate_response(self, messages: Sequence[Message], context: Mapping[str, Any] | None = None) -> str:
@@ -151,8 +150,7 @@ class MultiTurnAgent:
     def _pieces(self, conversation: Conversation) -> Generator[str | Completion, None, None]:
         """The pieces of an answer, and then the completion."""
         backend, sampling = self.backend, Sampling.of(self.config)
-        if self.config.trim_history:
-            conversation = self._trimmed(conversation, backend)
+        conversation = self.fitted(conversation)
         if isinstance(backend, StreamingBackend):
             completion = yield from backend.stream(conversation, sampling)
         else:
@@ -160,8 +158,12 @@ class MultiTurnAgent:
             yield completion.text
         yield completion
 
-    def _prepared(self, messages: Sequence[Message]) -> Conversation:
-        """The messages as a conversation that can be answered."""
+    def prepared(self, messages: Sequence[Message]) -> Conversation:
+        """The messages as a conversation that can be answered: with the agent's instructions if they have none.
+
+        Raises:
+            ValueError: if there is nothing to answer.
+        """
         conversation = messages if isinstance(messages, Conversation) else Conversation(messages)
         if not conversation:
             raise ValueError("there is nothing to answer: the conversation is empty")
@@ -170,6 +172,14 @@ class MultiTurnAgent:
         if self.config.system_prompt and conversation[0]["role"] != "system":
             conversation.insert_system_prompt(self.config.system_prompt)
         return conversation
+
+    def fitted(self, conversation: Conversation) -> Conversation:
+        """What the model reads of a conversation: all of it, unless histories are trimmed.
+
+        Raises:
+            ValueError: if histories are to be trimmed for a backend that can't measure them.
+        """
+        return self._trimmed(conversation, self.backend) if self.config.trim_history else conversation
 
     def _trimmed(self, conversation: Conversation, backend: Backend) -> Conversation:
         """The conversation, or what of it leaves room for a reply."""
@@ -184,7 +194,7 @@ class MultiTurnAgent:
 
     def _recalled(self, key: str, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> Conversation:
         """The conversation kept under ``key`` if ``messages`` continue it, else a new one."""
-        fresh = self._prepared(Conversation(messages, tools))
+        fresh = self.prepared(Conversation(messages, tools))
         kept = self._remembered.pop(key, None) if key else None
         shown = kept.shown if kept is not None else []
         if kept is not None and shown == fresh[: len(shown)] and kept.tools == fresh.tools:

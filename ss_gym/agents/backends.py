@@ -98,6 +98,54 @@ class StreamingBackend(Backend, Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a step did for one of the conversations.
+
+    Attributes:
+        conversation: which.
+        piece: text of its completion that is certain now, where somebody listens; may be empty.
+        completion: the whole, once it is there.
+    """
+
+    conversation: Conversation
+    piece: str = ""
+    completion: Completion | None = None
+
+
+@runtime_checkable
+class SteppingBackend(Backend, Protocol):
+    """A backend that goes on with all conversations by a token at a time; optional.
+
+    Conversations can join and leave between two steps, so that those of many callers make one batch.
+    """
+
+    def submit(
+        self, conversation: Conversation, sampling: Sampling | None = None, place: int = 0, *, listening: bool = False
+    ) -> None:
+        """Asks for a completion; ``place`` tells apart those that share a seed, ``listening`` asks for pieces."""
+        ...
+
+    def step(self) -> list[Progress]:
+        """Goes on with all conversations; tells of those that have a new piece or their completion."""
+        ...
+
+    def close(self, conversation: Conversation) -> None:
+        """Gives up what was asked, if it is not there yet, and frees what is kept on the conversation."""
+        ...
+
+
+@runtime_checkable
+class ConcurrentBackend(Backend, Protocol):
+    """A backend whose calls may be made from several threads at once; optional.
+
+    Attributes:
+        concurrency: how many calls may be under way at once.
+    """
+
+    concurrency: int
+
+
 @runtime_checkable
 class MeasuringBackend(Backend, Protocol):
     """A backend that knows how long conversations are; optional, agents that trim histories need it.
@@ -212,8 +260,12 @@ class StubBackend:
     Args:
         name: what stands after ``stub://``; agents with other names word their answers differently.
         config: the agent's config.
+
+    Attributes:
+        concurrency: how many threads may ask it at once.
     """
 
+    concurrency = 64
     _TEMPLATES = (
         "Thank you for telling me about “{topic}”. Could you give me a few more details?",
         "I understand: “{topic}”. What would you like me to do about it?",

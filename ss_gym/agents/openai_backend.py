@@ -103,6 +103,11 @@ class OpenAIBackend:
         )
 
     @property
+    def concurrency(self) -> int:
+        """How many threads may ask at once."""
+        return self.options.concurrency
+
+    @property
     def usage(self) -> Usage:
         """What has been asked so far."""
         return self._usage

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ss_gym.agents import AgentConfig, Conversation, Sampling
-from ss_gym.agents.backends import read_options
+from ss_gym.agents.backends import Progress, read_options
 from ss_gym.agents.dialects import DIALECTS, Dialect, as_action, dialect_of
 from ss_gym.types import Completion
 from ss_trainers import causal_lm
@@ -38,6 +38,25 @@ class _Dialogue:
     encoded: EncodedConversation
     session: Session
     known: list[int]
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A reply that is being sampled.
+
+    Attributes:
+        conversation: whose.
+        sampling: how.
+        listening: whether somebody wants to hear the text before it is complete.
+        text: what is certain of it, where it can be told piece by piece.
+        read: how many of its ids that text has.
+    """
+
+    conversation: Conversation
+    sampling: Sampling
+    listening: bool
+    text: TextStream | None
+    read: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +127,7 @@ class HuggingFaceBackend:
             dtype=_DTYPES.get(options.dtype or "") if dtype is None else dtype,
         )
         self.trained = False
-        self._asked: dict[Session, tuple[Conversation, Sampling]] = {}
+        self._asked: dict[Session, _Asked] = {}
         self._sessions: set[Session] = set()
         # Replies to conversations that were submitted and finished while ``generate`` went on.
         self._kept: list[tuple[Conversation, Completion]] = []
@@ -192,7 +211,9 @@ class HuggingFaceBackend:
 
     def room(self, conversation: Conversation) -> int:
         """The tokens that are left for the reply to a conversation."""
-        encoded = EncodedConversation(self.chat)
+        state = conversation.state
+        kept = isinstance(state, _Dialogue) and state.encoded.chat is self.chat
+        encoded = state.encoded if kept else EncodedConversation(self.chat)
         encoded.update(conversation)
         return self.max_context - len(encoded.ids)
 
@@ -202,34 +223,31 @@ class HuggingFaceBackend:
         Raises:
             ValueError: if the conversation's prompt is longer than the model's context.
         """
-        self.submit(conversation, sampling)
-        session, text, read = conversation.state.session, TextStream(self.chat.decoded, sampling.stop), 0
-        completion: Completion | None = None
+        self.submit(conversation, sampling, listening=True)
         try:
-            while completion is None:
-                for other, reply in self._step():
-                    if other is conversation:
-                        completion = reply
-                    else:
-                        self._kept.append((other, reply))
-                new = [token for token in session.reply_ids[read:] if token not in self.chat.stop_ids]
-                read = len(session.reply_ids)
-                if self._dialect == "hermes" and (piece := text.push(new)):
-                    yield piece
-            if rest := text.end() if self._dialect == "hermes" else completion.text:
-                yield rest
+            while True:
+                for progress in self.step():
+                    if progress.conversation is not conversation:
+                        self._keep(progress)
+                        continue
+                    if progress.piece:
+                        yield progress.piece
+                    if progress.completion is not None:
+                        return progress.completion
         except BaseException:
             self.close(conversation)
             raise
-        return completion
 
-    def submit(self, conversation: Conversation, sampling: Sampling | None = None, place: int = 0) -> None:
+    def submit(
+        self, conversation: Conversation, sampling: Sampling | None = None, place: int = 0, *, listening: bool = False
+    ) -> None:
         """Asks for the reply to a conversation.
 
         Args:
             conversation: ends with a user or tool message.
             sampling: how the reply is sampled; by default as ``set_sampling`` said last.
             place: of the reply among those that share the seed of the sampling, so that they differ.
+            listening: whether ``step`` tells its text while it is sampled.
 
         Raises:
             ValueError: if its prompt is longer than the model's context.
@@ -242,7 +260,9 @@ class HuggingFaceBackend:
         noise = None if sampling.seed is None else torch.Generator().manual_seed(_mixed(sampling.seed, place))
         self.generator.extend(dialogue.session, ids[len(dialogue.known) :], self._settings(sampling), noise)
         dialogue.known = ids
-        self._asked[dialogue.session] = conversation, sampling
+        # What is written in another dialect can be turned into ours as a whole only.
+        text = TextStream(self.chat.decoded, sampling.stop) if listening and self._dialect == "hermes" else None
+        self._asked[dialogue.session] = _Asked(conversation, sampling, listening, text)
 
     def replies(self) -> list[tuple[Conversation, Completion]]:
         """At least one of the replies that were asked for and not given yet."""
@@ -253,18 +273,39 @@ class HuggingFaceBackend:
         """Goes on with all conversations until one at least has its reply."""
         given: list[tuple[Conversation, Completion]] = []
         while self._asked and not given:
-            given = self._step()
+            for progress in self.step():
+                if progress.completion is not None:
+                    given.append((progress.conversation, progress.completion))
         return given
 
-    def _step(self) -> list[tuple[Conversation, Completion]]:
-        """Goes on with all conversations by a token; those that have their reply now."""
-        given = []
+    def step(self) -> list[Progress]:
+        """Goes on with all conversations by a token; what is new of those that are listened to or have their reply."""
+        done = []
         for session, sampled in self.generator.step():
-            conversation, sampling = self._asked.pop(session)
-            conversation.state.known.extend(sampled.token_ids)
-            text = as_action(self.chat.text(sampled.token_ids, sampling.stop), self._dialect)
-            given.append((conversation, Completion(text, sampled.token_ids, sampled.logprobs, sampled.finish_reason)))
-        return given
+            asked = self._asked.pop(session)
+            asked.conversation.state.known.extend(sampled.token_ids)
+            text = as_action(self.chat.text(sampled.token_ids, asked.sampling.stop), self._dialect)
+            completion = Completion(text, sampled.token_ids, sampled.logprobs, sampled.finish_reason)
+            piece = text if asked.listening else ""
+            if asked.text is not None:
+                piece = self._heard(session, asked) + asked.text.end()
+            done.append(Progress(asked.conversation, piece, completion))
+        for session, asked in self._asked.items():
+            if piece := self._heard(session, asked):
+                done.append(Progress(asked.conversation, piece))
+        return done
+
+    def _heard(self, session: Session, asked: _Asked) -> str:
+        """What the ids that are new add to the text that is certain."""
+        if asked.text is None:
+            return ""
+        new = [token for token in session.reply_ids[asked.read :] if token not in self.chat.stop_ids]
+        asked.read = len(session.reply_ids)
+        return asked.text.push(new) if new else ""
+
+    def _keep(self, progress: Progress) -> None:
+        if progress.completion is not None:
+            self._kept.append((progress.conversation, progress.completion))
 
     def encoding(self, conversation: Conversation) -> EncodedConversation:
         """The ids that the model saw and sampled, up to its last reply."""

@@ -1,0 +1,68 @@
+"""``stateset-agents serve``: an agent behind the chat API of OpenAI."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from ss_baselines.commands.agents import check_model_name, load_model
+from ss_gym.serving.access import ApiKeys
+from ss_gym.serving.chat_desk import ChatLimits
+from ss_gym.serving.chat_service import chat_service
+from ss_gym.serving.server import log_as_json, serve
+
+_LOCAL = ("127.0.0.1", "localhost", "::1")
+
+
+@dataclass(frozen=True, slots=True)
+class ServeOptions:
+    """What to serve, and how.
+
+    Attributes:
+        agent: a model as on the other commands.
+        host: where to listen.
+        port: likewise; 0 for any that is free.
+        name: of the model, as requests name it; by default the last part of ``agent``.
+        temperature: of sampling where a request does not say; None for the checkpoint's own.
+        seed: of the sampling noise.
+        keys: a file of API keys; None for those of the environment variable.
+        log_bodies: whether the log has what was said.
+        limits: how much is taken.
+    """
+
+    agent: str
+    host: str
+    port: int
+    name: str
+    temperature: float | None
+    seed: int
+    keys: Path | None
+    log_bodies: bool
+    limits: ChatLimits
+
+
+def run_service(options: ServeOptions) -> None:
+    """Loads the agent and serves it until it is told to end.
+
+    Raises:
+        ValueError: if the agent or a key can't be used.
+        OSError: if nothing can listen there, or the file of keys can't be read.
+    """
+    console = Console(stderr=True)
+    keys = ApiKeys.read(options.keys)
+    check_model_name(options.agent)
+    with console.status(f"loading {options.agent} …"):
+        agent = load_model(options.agent, options.temperature, options.seed)
+    name = options.name or options.agent.rstrip("/").rpartition("/")[2]
+    if not keys.wanted and options.host not in _LOCAL:
+        console.print("anybody who reaches this port may use it: --api-keys FILE asks for a key", style="yellow")
+    log_as_json()
+
+    def ready(address: str) -> None:
+        console.print(f"{name} at {address}/v1, its documentation at {address}/docs; Ctrl-C ends it", soft_wrap=True)
+
+    app = chat_service(agent, name, options.limits, keys, log_bodies=options.log_bodies)
+    serve(app, options.host, options.port, patience=options.limits.patience, ready=ready)
+    console.print("stopped")

@@ -1,0 +1,1 @@
+"""Servers: an agent behind the OpenAI chat API, and an environment behind sessions."""

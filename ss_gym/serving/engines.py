@@ -1,0 +1,402 @@
+"""What stands between the requests of a server and the one model that answers all of them.
+
+Requests arrive one by one in an event loop; a model answers fastest in batches and must not be called from two
+threads at once. An engine owns the model in threads of its own:
+
+* :class:`SteppingEngine` for a backend that goes on a token at a time: requests join the batch and leave it between
+  two steps, so none waits for another one's end.
+* :class:`PoolEngine` for all others: as many calls at once as the backend allows; where that is one, those that wait
+  and are to be sampled alike are answered together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from ss_gym.agents.backends import (
+    Backend,
+    ConcurrentBackend,
+    MeasuringBackend,
+    Sampling,
+    SteppingBackend,
+    StreamingBackend,
+)
+from ss_gym.agents.conversation import Conversation
+from ss_gym.types import Completion
+
+_LOGGER = logging.getLogger(__name__)
+_CLOSING = "the server is shutting down: try again later, or another one"
+
+
+class NoRoomError(ValueError):
+    """A conversation leaves no room for a reply in the model's context."""
+
+
+class ClosedEngineError(RuntimeError):
+    """The engine takes no more requests, or ended before it came to this one."""
+
+
+@dataclass(eq=False)
+class Reply:
+    """A request that was made of an engine, and where to tell what comes of it.
+
+    What is told are pieces of the text, if they are asked for, and in the end the completion or what went wrong:
+    :class:`NoRoomError`, :class:`ClosedEngineError`, or what the backend raised.
+
+    Attributes:
+        conversation: what is answered.
+        sampling: how.
+        told: where it is told, together with the request; one queue may serve several.
+        place: tells apart those that share a seed.
+        listening: whether pieces are wanted.
+        prompt_tokens: of the conversation; None before it is begun, and where the backend does not tell.
+        waited: seconds from the request until it was begun; None before.
+        cancelled: set by whoever does not want it any more.
+    """
+
+    conversation: Conversation
+    sampling: Sampling
+    told: asyncio.Queue[tuple[Reply, str | Completion | Exception]]
+    place: int = 0
+    listening: bool = False
+    prompt_tokens: int | None = None
+    waited: float | None = None
+    cancelled: bool = False
+    _made: float = field(default_factory=time.monotonic)
+    _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
+
+    def begin(self) -> None:
+        """Notes that it is being answered."""
+        self.waited = time.monotonic() - self._made
+
+    @staticmethod
+    def tell(given: Sequence[tuple[Reply, str | Completion | Exception]]) -> None:
+        """Tells what came of some requests, from any thread."""
+        with suppress(RuntimeError):  # the loop is closed: nobody waits
+            for loop in {reply._loop for reply, _ in given}:
+                loop.call_soon_threadsafe(_deliver, [each for each in given if each[0]._loop is loop])
+
+
+def _deliver(given: Sequence[tuple[Reply, str | Completion | Exception]]) -> None:
+    for reply, each in given:
+        reply.told.put_nowait((reply, each))
+
+
+class Engine(Protocol):
+    """Answers the requests of many callers with one model."""
+
+    @property
+    def waiting(self) -> int:
+        """Requests that were made and not begun."""
+        ...
+
+    @property
+    def running(self) -> int:
+        """Requests that are being answered."""
+        ...
+
+    def ask(self, reply: Reply) -> None:
+        """Takes a request; to be called in the event loop that waits for it.
+
+        Raises:
+            ClosedEngineError: if the engine was closed.
+        """
+        ...
+
+    async def close(self, patience: float) -> None:
+        """Takes no more requests, finishes those there are within ``patience`` seconds, and ends its threads."""
+        ...
+
+
+def engine_of(
+    backend: Backend, batch: int, fitted: Callable[[Conversation], Conversation] = lambda each: each
+) -> Engine:
+    """The engine for a backend.
+
+    Args:
+        backend: what answers; nobody else may call it meanwhile.
+        batch: most conversations that are answered at once.
+        fitted: what of a conversation the model reads, such as a trimmed one.
+    """
+    kind = SteppingEngine if isinstance(backend, SteppingBackend) else PoolEngine
+    return kind(backend, batch, fitted)  # type: ignore[arg-type]
+
+
+class _Inbox:
+    """Requests that wait for the threads of an engine."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._waiting: deque[Reply] = deque()
+        self.closed = False
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def put(self, reply: Reply) -> None:
+        with self._changed:
+            if self.closed:
+                raise ClosedEngineError(_CLOSING)
+            self._waiting.append(reply)
+            self._changed.notify()
+
+    def close(self, *, dropping: bool) -> list[Reply]:
+        """Takes no more; gives those that will not be answered any more."""
+        with self._changed:
+            self.closed = True
+            dropped = list(self._waiting) if dropping else []
+            if dropping:
+                self._waiting.clear()
+            self._changed.notify_all()
+        return dropped
+
+    def take(self, most: int, *, wait: bool, alike: bool = False) -> list[Reply]:
+        """Up to so many requests that are still wanted, first come first; none only if it need not wait or is closed.
+
+        Args:
+            most: how many.
+            wait: whether to wait until there is one.
+            alike: only those that are sampled like the first, each wanted as a whole.
+        """
+        with self._changed:
+            taken: list[Reply] = []
+            while True:
+                while self._waiting and len(taken) < most:
+                    first = self._waiting[0]
+                    if alike and taken and not _are_alike(taken[0], first):
+                        break
+                    self._waiting.popleft()
+                    if not first.cancelled:
+                        taken.append(first)
+                if taken or not wait or self.closed:
+                    return taken
+                self._changed.wait()
+
+
+def _are_alike(one: Reply, other: Reply) -> bool:
+    return one.sampling == other.sampling and one.sampling.seed is None and not (one.listening or other.listening)
+
+
+class SteppingEngine:
+    """An engine for a backend that goes on with all conversations a token at a time.
+
+    Args:
+        backend: what answers.
+        batch: most conversations under way.
+        fitted: what of a conversation the model reads.
+    """
+
+    def __init__(
+        self, backend: SteppingBackend, batch: int, fitted: Callable[[Conversation], Conversation] = lambda each: each
+    ) -> None:
+        self._backend, self._batch, self._fitted = backend, batch, fitted
+        self._inbox = _Inbox()
+        self._under_way: dict[int, tuple[Reply, Conversation]] = {}  # by the conversation that the model reads
+        self._impatient = False
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._started = False
+
+    @property
+    def waiting(self) -> int:
+        """Requests that were made and not begun."""
+        return len(self._inbox)
+
+    @property
+    def running(self) -> int:
+        """Requests that are being answered."""
+        return len(self._under_way)
+
+    def ask(self, reply: Reply) -> None:
+        """See :class:`Engine`."""
+        self._inbox.put(reply)
+        if not self._started:
+            self._started = True
+            self._thread.start()
+
+    async def close(self, patience: float) -> None:
+        """See :class:`Engine`."""
+        self._inbox.close(dropping=False)
+        if not self._started:
+            return
+        await asyncio.to_thread(self._thread.join, patience)
+        self._impatient = True
+        Reply.tell([(reply, ClosedEngineError(_CLOSING)) for reply in self._inbox.close(dropping=True)])
+        await asyncio.to_thread(self._thread.join)
+
+    def _run(self) -> None:
+        while True:
+            room = self._batch - len(self._under_way)
+            for reply in self._inbox.take(room, wait=not self._under_way) if room else ():
+                self._begin(reply)
+            if not self._under_way:
+                if self._inbox.closed and not len(self._inbox):
+                    return
+                continue
+            self._drop_unwanted()
+            if self._under_way:
+                self._step()
+
+    def _begin(self, reply: Reply) -> None:
+        try:
+            conversation = self._fitted(reply.conversation)
+            reply.prompt_tokens = _prompt_tokens(self._backend, conversation)
+            self._backend.submit(conversation, reply.sampling, reply.place, listening=reply.listening)
+        except Exception as error:
+            Reply.tell([(reply, _logged(error))])
+            return
+        self._under_way[id(conversation)] = reply, conversation
+        reply.begin()
+
+    def _step(self) -> None:
+        try:
+            progress = self._backend.step()
+        except Exception as error:
+            _LOGGER.exception("the model failed; %d requests with it", len(self._under_way))
+            self._fail(error)
+            return
+        given: list[tuple[Reply, str | Completion | Exception]] = []
+        for each in progress:
+            reply, _ = self._under_way[id(each.conversation)]
+            if each.piece:
+                given.append((reply, each.piece))
+            if each.completion is not None:
+                given.append((reply, each.completion))
+                del self._under_way[id(each.conversation)]
+        if given:
+            Reply.tell(given)
+
+    def _fail(self, error: Exception) -> None:
+        for _, conversation in self._under_way.values():
+            self._backend.close(conversation)
+        Reply.tell([(reply, error) for reply, _ in self._under_way.values()])
+        self._under_way.clear()
+
+    def _drop_unwanted(self) -> None:
+        if self._impatient:
+            self._fail(ClosedEngineError(_CLOSING))
+        for key, (reply, conversation) in list(self._under_way.items()):
+            if reply.cancelled:
+                self._backend.close(conversation)
+                del self._under_way[key]
+
+
+class PoolEngine:
+    """An engine for a backend that is called once for each request, or for some together.
+
+    Args:
+        backend: what answers; called from as many threads as it allows.
+        batch: most conversations that are answered at once.
+        fitted: what of a conversation the model reads.
+    """
+
+    def __init__(
+        self, backend: Backend, batch: int, fitted: Callable[[Conversation], Conversation] = lambda each: each
+    ) -> None:
+        self._backend, self._batch, self._fitted = backend, batch, fitted
+        self._inbox = _Inbox()
+        self._threads_left = min(batch, backend.concurrency if isinstance(backend, ConcurrentBackend) else 1)
+        self._together = self._threads_left == 1
+        self._threads: list[threading.Thread] = []
+        self._running: set[Reply] = set()
+
+    @property
+    def waiting(self) -> int:
+        """Requests that were made and not begun."""
+        return len(self._inbox)
+
+    @property
+    def running(self) -> int:
+        """Requests that are being answered."""
+        return len(self._running)
+
+    def ask(self, reply: Reply) -> None:
+        """See :class:`Engine`."""
+        self._inbox.put(reply)
+        if self._threads_left and len(self._running) + len(self._inbox) > len(self._threads):
+            self._threads_left -= 1
+            self._threads.append(threading.Thread(target=self._run, name="engine", daemon=True))
+            self._threads[-1].start()
+
+    async def close(self, patience: float) -> None:
+        """See :class:`Engine`; a call that is under way after that long is left to itself."""
+        self._inbox.close(dropping=False)
+        until = time.monotonic() + patience
+        for thread in self._threads:
+            await asyncio.to_thread(thread.join, max(0.0, until - time.monotonic()))
+        left = [*self._inbox.close(dropping=True), *self._running]
+        Reply.tell([(reply, ClosedEngineError(_CLOSING)) for reply in left])
+
+    def _run(self) -> None:
+        most = self._batch if self._together else 1
+        while replies := self._inbox.take(most, wait=True, alike=True):
+            self._running.update(replies)
+            for reply in replies:
+                reply.begin()
+            try:
+                self._answer(replies)
+            except Exception as error:
+                if len(replies) == 1:
+                    Reply.tell([(replies[0], _logged(error))])
+                else:
+                    self._answer_each(replies)
+            self._running.difference_update(replies)
+
+    def _answer_each(self, replies: Sequence[Reply]) -> None:
+        """One after the other, so that the one that can't be answered is alone with it."""
+        for reply in replies:
+            try:
+                self._answer([reply])
+            except Exception as error:
+                Reply.tell([(reply, _logged(error))])
+
+    def _answer(self, replies: Sequence[Reply]) -> None:
+        conversations = [self._fitted(reply.conversation) for reply in replies]
+        for reply, conversation in zip(replies, conversations, strict=True):
+            reply.prompt_tokens = _prompt_tokens(self._backend, conversation)
+        first = replies[0]
+        sampling = first.sampling
+        if sampling.seed is not None:
+            sampling = replace(sampling, seed=sampling.seed + first.place)
+        if not (first.listening and isinstance(self._backend, StreamingBackend)):
+            completions = self._backend.generate(conversations, sampling)
+            Reply.tell(list(zip(replies, completions, strict=True)))
+            return
+        with closing(self._backend.stream(conversations[0], sampling)) as pieces:
+            while not first.cancelled:
+                try:
+                    Reply.tell([(first, next(pieces))])
+                except StopIteration as end:
+                    Reply.tell([(first, end.value)])
+                    return
+
+
+def _prompt_tokens(backend: Backend, conversation: Conversation) -> int | None:
+    """How many tokens the model reads; None where the backend does not tell.
+
+    Raises:
+        NoRoomError: if there is no room for a reply.
+    """
+    if not isinstance(backend, MeasuringBackend):
+        return None
+    room = backend.room(conversation)
+    if room < 1:
+        raise NoRoomError(
+            f"the conversation has {backend.max_context - room} tokens, and the model's context {backend.max_context} "
+            "with the reply: send a shorter one"
+        )
+    return backend.max_context - room
+
+
+def _logged(error: Exception) -> Exception:
+    """An error of one request, which is logged unless it is the request's own fault."""
+    if not isinstance(error, ValueError):
+        _LOGGER.error("a request failed", exc_info=error)
+    return error
