@@ -11,7 +11,7 @@ from ss_baselines.commands.agents import check_model_name, load_model
 from ss_gym.serving.access import ApiKeys
 from ss_gym.serving.chat_desk import ChatLimits
 from ss_gym.serving.chat_service import chat_service
-from ss_gym.serving.server import log_as_json, serve
+from ss_gym.serving.server import bound_socket, log_as_json, serve
 
 _LOCAL = ("127.0.0.1", "localhost", "::1")
 
@@ -53,6 +53,7 @@ def run_service(options: ServeOptions) -> None:
     console = Console(stderr=True)
     keys = ApiKeys.read(options.keys)
     check_model_name(options.agent)
+    own = bound_socket(options.host, options.port)
     with console.status(f"loading {options.agent} …"):
         agent = load_model(options.agent, options.temperature, options.seed)
     name = options.name or options.agent.rstrip("/").rpartition("/")[2]
@@ -64,5 +65,5 @@ def run_service(options: ServeOptions) -> None:
         console.print(f"{name} at {address}/v1, its documentation at {address}/docs; Ctrl-C ends it", soft_wrap=True)
 
     app = chat_service(agent, name, options.limits, keys, log_bodies=options.log_bodies)
-    serve(app, options.host, options.port, patience=options.limits.patience, ready=ready)
+    serve(app, own, patience=options.limits.patience, ready=ready)
     console.print("stopped")

@@ -69,7 +69,8 @@ class ChatLimits:
 
     def __post_init__(self) -> None:
         """Refuses limits under which nothing could be served."""
-        if min(self.body_bytes, self.completion_tokens, self.batch, self.per_key or 1) < 1 or not self.seconds > 0:
+        counts = (self.body_bytes, self.completion_tokens, self.batch, 1 if self.per_key is None else self.per_key)
+        if min(counts) < 1 or not self.seconds > 0:
             raise ValueError("body_bytes, completion_tokens, batch, per_key and seconds must be above 0")
         if min(self.waiting, self.remembered, self.patience) < 0:
             raise ValueError("waiting, remembered and patience must not be negative")

@@ -16,8 +16,32 @@ from fastapi import FastAPI
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
+def bound_socket(host: str, port: int) -> socket.socket:
+    """The socket of a server, taken before what is to be served is loaded: that may take long.
+
+    Args:
+        host: where to listen; ``0.0.0.0`` for every network.
+        port: likewise; 0 for any that is free.
+
+    Raises:
+        OSError: if nothing can listen there.
+    """
+    own: socket.socket | None = None
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        own = socket.socket(family, socket.SOCK_STREAM)
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        own.bind((host, port))
+    except OSError as error:
+        if own is not None:
+            own.close()
+        error.filename = f"{host}:{port}"
+        raise
+    return own
+
+
 def serve(
-    app: FastAPI, host: str, port: int, *, patience: float = 30.0, ready: Callable[[str], None] = lambda _: None
+    app: FastAPI, own: socket.socket, *, patience: float = 30.0, ready: Callable[[str], None] = lambda _: None
 ) -> None:
     """Serves an application until SIGINT or SIGTERM; then requests under way are finished, and it returns.
 
@@ -25,15 +49,10 @@ def serve(
 
     Args:
         app: what is served.
-        host: where to listen; ``0.0.0.0`` for every network.
-        port: likewise; 0 for any that is free.
+        own: where; see :func:`bound_socket`. It is closed in the end.
         patience: seconds that requests under way may take in the end.
         ready: is told the address when requests are taken.
-
-    Raises:
-        OSError: if nothing can listen there.
     """
-    listening = _listening(host, port)
     settings = uvicorn.Config(
         app,
         access_log=False,  # the application writes its own, which can be read by programs
@@ -41,11 +60,12 @@ def serve(
         timeout_graceful_shutdown=round(patience) + 1,
         server_header=False,
     )
-    with listening, _signals_returned():
-        name = listening.getsockname()
+    with own, _signals_returned():
+        own.listen(2048)
+        name = own.getsockname()
         shown = f"[{name[0]}]" if ":" in name[0] else name[0]
         ready(f"http://{shown}:{name[1]}")
-        uvicorn.Server(settings).run(sockets=[listening])
+        uvicorn.Server(settings).run(sockets=[own])
 
 
 def log_as_json(stream: TextIO = sys.stderr) -> None:
@@ -58,20 +78,6 @@ def log_as_json(stream: TextIO = sys.stderr) -> None:
     own.setFormatter(logging.Formatter("%(message)s"))
     requests.handlers, requests.propagate = [own], False
     requests.setLevel(logging.INFO)
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((host, port))
-        listening.listen(2048)
-    except OSError as error:
-        listening.close()
-        error.filename = f"{host}:{port}"
-        raise
-    return listening
 
 
 @contextmanager

@@ -15,7 +15,9 @@ def test_a_key_opens_and_its_holder_is_named_without_it():
     assert keys.holder("bearer first-secret") == "key-1"
 
 
-@pytest.mark.parametrize("given", ["", "Bearer", "Bearer ", "Bearer first", "Basic first-secret", "first-secret", "Bearer é"])
+@pytest.mark.parametrize(
+    "given", ["", "Bearer", "Bearer ", "Bearer first", "Basic first-secret", "first-secret", "Bearer é"]
+)
 def test_anything_else_is_refused(given):
     with pytest.raises(ServiceError) as refused:
         ApiKeys(["first-secret"]).holder(given)

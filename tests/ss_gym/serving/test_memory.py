@@ -74,7 +74,11 @@ def test_the_one_that_rested_longest_goes_first():
     for text in "abc":
         answered(memory, [user(text)], "x")
     assert len(memory) == 2
-    assert [bool(memory.recall([user(text), own("x"), user("more")]).completions) for text in "abc"] == [False, True, True]
+    assert [bool(memory.recall([user(text), own("x"), user("more")]).completions) for text in "abc"] == [
+        False,
+        True,
+        True,
+    ]
     forgetful = ConversationMemory(0)
     answered(forgetful, [user("a")], "x")
     assert len(forgetful) == 0

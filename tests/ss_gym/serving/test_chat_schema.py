@@ -1,0 +1,35 @@
+"""The chat service against requests that schemathesis makes from its OpenAPI document.
+
+A few here; ``SS_GYM_SCHEMA_CASES=5000 python -m pytest tests/ss_gym/serving/test_chat_schema.py`` for many.
+"""
+
+import os
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis import GenerationMode
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from tests.ss_gym.serving.servers import running
+from tests.ss_gym.serving.test_chat_service import service
+
+CASES = int(os.environ.get("SS_GYM_SCHEMA_CASES", "15"))
+
+
+@pytest.mark.parametrize("mode", list(GenerationMode))
+def test_no_request_breaks_the_service_or_what_its_document_says(mode):
+    with running(service("Hello!")) as address:
+        operations = [each.ok() for each in schemathesis.openapi.from_url(f"{address}/openapi.json").get_all_operations()]
+        assert len(operations) == 6
+        for operation in operations:
+            if mode is GenerationMode.NEGATIVE and not operation.body:
+                continue  # there is nothing to get wrong
+
+            @given(operation.as_strategy(generation_mode=mode))
+            @settings(max_examples=CASES, suppress_health_check=list(HealthCheck), deadline=None, database=None)
+            def each(case):
+                # A schema can't say that, for instance, the last message must not be the assistant's own.
+                case.call_and_validate(timeout=10, excluded_checks=[positive_data_acceptance])
+
+            each()
