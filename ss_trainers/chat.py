@@ -70,6 +70,8 @@ class ChatFormat:
         template: the Jinja template in use.
         end_id: the token that ends an agent's turn.
         stop_ids: the tokens that end generation: ``end_id`` and the end of the sequence.
+        opens_thought: whether the template begins the agent's turn with ``<think>``, so that a completion has only
+            the end of the thought.
 
     Raises:
         ValueError: if the tokenizer has no end-of-sequence token.
@@ -90,6 +92,8 @@ class ChatFormat:
             self.template = FALLBACK_TEMPLATE
             self.end_id = self._find_end()
         self.stop_ids = frozenset({self.end_id, int(tokenizer.eos_token_id)})
+        *_, after = self._cut(self._render(_slots(("user",))), 1)
+        self.opens_thought = after.rstrip().endswith("<think>")
         self._prompt = lru_cache(maxsize=256)(self._encode_prompt)
         self._opening = lru_cache(maxsize=64)(self._cut_opening)
         self._following = lru_cache(maxsize=64)(self._cut_following)

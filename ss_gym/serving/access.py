@@ -108,18 +108,18 @@ class Gate:
         Raises:
             ServiceError: 429 if the holder has too many under way, 503 if all have.
         """
-        if self._inside[holder] + count > self.each:
-            raise ServiceError(
-                429,
-                f"this key has {self._inside[holder]} requests under way and may have {self.each}: wait for one to end",
-                "too_many_requests",
-                retry_after=self._busy(),
-            )
         if self.inside + count > self.most:
             raise ServiceError(
                 503,
                 f"the server has {self.inside} requests to answer and takes no more than {self.most}: try again later",
                 "overloaded",
+                retry_after=self._busy(),
+            )
+        if self._inside[holder] + count > self.each:
+            raise ServiceError(
+                429,
+                f"this key has {self._inside[holder]} requests under way and may have {self.each}: wait for one to end",
+                "too_many_requests",
                 retry_after=self._busy(),
             )
         self._inside[holder] += count

@@ -16,6 +16,7 @@ from ss_gym.serving.chat_api import ChatCompletion, ChatRequest, Model, ModelLis
 from ss_gym.serving.chat_desk import CHAT_PATH, ChatDesk, ChatLimits
 from ss_gym.serving.errors import ServiceError, error_responses, install_errors
 from ss_gym.serving.middleware import BodyLimit, RequestLog
+from ss_gym.serving.page import install_page
 
 
 def chat_service(
@@ -88,4 +89,5 @@ def chat_service(
         """Counters and times in the text form of Prometheus."""
         return Response(desk.metrics.text(), media_type=desk.metrics.content_type)
 
+    install_page(app)
     return app

@@ -218,7 +218,7 @@ class HuggingFaceBackend:
         return self.max_context - len(encoded.ids)
 
     def stream(self, conversation: Conversation, sampling: Sampling) -> abc.Generator[str, None, Completion]:
-        """Pieces of a completion while it is sampled; a dialect other than ours is told as a whole.
+        """Pieces of a completion while it is sampled; as a whole in another dialect or where it begins with thoughts.
 
         Raises:
             ValueError: if the conversation's prompt is longer than the model's context.
@@ -260,8 +260,9 @@ class HuggingFaceBackend:
         noise = None if sampling.seed is None else torch.Generator().manual_seed(_mixed(sampling.seed, place))
         self.generator.extend(dialogue.session, ids[len(dialogue.known) :], self._settings(sampling), noise)
         dialogue.known = ids
-        # What is written in another dialect can be turned into ours as a whole only.
-        text = TextStream(self.chat.decoded, sampling.stop) if listening and self._dialect == "hermes" else None
+        # Another dialect can be turned into ours as a whole only, and what is thought known by its end only.
+        certain = listening and self._dialect == "hermes" and not self.chat.opens_thought
+        text = TextStream(self.chat.decoded, sampling.stop) if certain else None
         self._asked[dialogue.session] = _Asked(conversation, sampling, listening, text)
 
     def replies(self) -> list[tuple[Conversation, Completion]]:

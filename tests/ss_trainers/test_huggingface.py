@@ -140,6 +140,20 @@ def test_a_stream_that_nobody_listens_to_is_given_up(folder):
     assert backend.generate([conversation], Sampling(30, seed=4))[0].token_ids
 
 
+def test_a_model_that_begins_in_a_thought_is_not_told_before_the_thought_has_ended(folder):
+    loaded = load_model(str(folder))
+    template = str(loaded.tokenizer.chat_template)
+    loaded.tokenizer.chat_template = template.replace("assistant\n' }}", "assistant\n<think>\n' }}")
+    assert loaded.tokenizer.chat_template != template
+    backend = HuggingFaceBackend(str(folder), AgentConfig(str(folder)), loaded)
+    assert backend.chat.opens_thought and not backend_of(folder).chat.opens_thought
+    stream = backend.stream(Conversation(HELLO), Sampling(30, seed=4))
+    whole = next(stream)
+    with pytest.raises(StopIteration) as end:
+        next(stream)
+    assert whole == end.value.value.text
+
+
 def test_a_history_that_is_too_long_is_trimmed_to_what_leaves_room(folder):
     agent = MultiTurnAgent(AgentConfig(str(folder), 8, trim_history=True, backend_options={"max_context": 96}))
     agent.load()
