@@ -89,5 +89,5 @@ def chat_service(
         """Counters and times in the text form of Prometheus."""
         return Response(desk.metrics.text(), media_type=desk.metrics.content_type)
 
-    install_page(app)
+    install_page(app, model=name, key=keys.wanted)
     return app

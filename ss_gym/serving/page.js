@@ -14,7 +14,7 @@ function headers() {
 async function ask(method, path, body, signal) {
   const answer = await fetch(path, { method, headers: headers(), body: body && JSON.stringify(body), signal });
   if (answer.ok) return answer;
-  if (answer.status === 401) show(find("key-field"), true);
+  if (answer.status === 401) find("key").focus();
   const told = await answer.json().catch(() => null);
   const error = new Error(told?.error?.message ?? `the server answers ${answer.status}`);
   error.status = answer.status;
@@ -313,22 +313,12 @@ function sendOnEnter(id, form) {
 }
 
 async function begin() {
-  const served = [];
-  try {
-    model = (await told("GET", "v1/models")).data[0].id;
-    served.push(model);
-    for (const id of ["tab-talk", "play-suggest", "play-finish"]) show(find(id), true);
-  } catch (error) {
-    if (error.status !== 404) throw error;
-  }
-  try {
-    const environment = await told("GET", "v1/environment");
-    served.push(environment.id);
-    show(find("tab-play"), true);
-  } catch (error) {
-    if (error.status !== 404) throw error;
-  }
-  find("served").textContent = served.join(" · ");
+  const offered = await told("GET", "page.json");
+  model = offered.model ?? "";
+  for (const id of ["tab-talk", "play-suggest", "play-finish"]) show(find(id), Boolean(offered.model));
+  show(find("tab-play"), Boolean(offered.environment));
+  show(find("key-field"), offered.key);
+  find("served").textContent = [offered.model, offered.environment].filter(Boolean).join(" · ");
   choose(model ? "talk" : "play");
 }
 
@@ -351,7 +341,6 @@ find("tool").addEventListener("change", showTool);
 find("tool-form").addEventListener("submit", doing(async () => {
   if (episode && !episode.done) await act(`<tool_call>${givenArguments()}</tool_call>`);
 }));
-find("key").addEventListener("change", doing(begin));
 sendOnEnter("talk-text", "talk-form");
 sendOnEnter("play-text", "play-form");
 window.addEventListener("pagehide", () => {

@@ -1,0 +1,99 @@
+"""The page of the servers in a real browser."""
+
+import shutil
+
+import pytest
+
+from ss_gym.serving.access import ApiKeys
+from tests.ss_gym.serving.servers import running
+from tests.ss_gym.serving.test_chat_service import KEY, fetched, service
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("chromium") is None or shutil.which("chromedriver") is None,
+    reason="needs chromium and chromedriver (on Debian: apt install chromium chromium-driver)",
+)
+_FLAGS = "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking "
+_FLAGS += "disable-component-update disable-sync window-size=1280,1000"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium")
+    for flag in _FLAGS.split():
+        options.add_argument(f"--{flag}")
+    driver = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
+    yield driver
+    driver.quit()
+
+
+class Page:
+    """What a person sees and does."""
+
+    def __init__(self, browser, address):
+        self.browser = browser
+        browser.get(address)
+        self.until(lambda: self.element("served").text)
+
+    def element(self, name):
+        return self.browser.find_element("id", name)
+
+    def until(self, condition):
+        from selenium.webdriver.support.ui import WebDriverWait
+
+        return WebDriverWait(self.browser, 20, 0.02).until(lambda _: condition())
+
+    def type(self, name, text):
+        self.element(name).send_keys(text)
+
+    def messages(self, place):
+        """Who said what."""
+        found = self.browser.find_elements("css selector", f"#{place} .message")
+        return [(each.get_attribute("data-who"), each.text) for each in found]
+
+    def complaints(self):
+        """What the browser found wrong."""
+        return [each["message"] for each in self.browser.get_log("browser")]
+
+
+def test_one_can_talk_to_the_agent(browser):
+    with running(service("Hello! Which order?", "<b>Thanks</b>")) as address:
+        page = Page(browser, address)
+        assert page.element("served").text == "clerk"
+        assert not page.element("tab-play").is_displayed()
+        assert not page.element("key-field").is_displayed()
+        page.type("talk-text", "I want my money back.\n")
+        first = [("you", "I want my money back."), ("clerk", "Hello! Which order?")]
+        page.until(lambda: page.messages("talk-messages") == first)
+        page.until(lambda: page.element("talk-text").is_enabled() and not page.element("talk-stop").is_displayed())
+        page.type("talk-text", "<i>17</i>\n")
+        # The second answer of the script: the page sends the whole conversation. Nothing of it is read as HTML.
+        page.until(lambda: page.messages("talk-messages") == [*first, ("you", "<i>17</i>"), ("clerk", "<b>Thanks</b>")])
+        page.until(lambda: not page.element("talk-stop").is_displayed())
+        page.element("talk-new").click()
+        page.until(lambda: page.messages("talk-messages") == [])
+        assert page.complaints() == []
+
+
+def test_a_key_is_asked_for_and_what_goes_wrong_is_told(browser):
+    with running(service("Hello!", keys=ApiKeys([KEY]))) as address:
+        page = Page(browser, address)
+        page.type("talk-text", "Hi\n")
+        page.until(lambda: "wants a key" in page.element("notice").text)
+        page.type("key", KEY)
+        page.until(lambda: page.element("talk-form").find_element("css selector", "button").is_enabled())
+        page.type("talk-text", "Hi\n")
+        page.until(lambda: page.messages("talk-messages")[-1] == ("clerk", "Hello!"))
+        assert not page.element("notice").is_displayed()
+
+
+def test_the_page_loads_nothing_from_elsewhere_and_can_not_be_framed():
+    with running(service("Hello!")) as address:
+        status, headers, content = fetched(address, "/")
+        assert status == 200
+        assert "default-src 'self'" in headers["content-security-policy"]
+        assert "frame-ancestors 'none'" in headers["content-security-policy"]
+        assert b"http" not in content
+        assert fetched(address, "/page.js")[1]["content-type"].startswith("text/javascript")
