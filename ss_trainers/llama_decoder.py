@@ -378,11 +378,10 @@ class LlamaDecoder:
         while self._capacity < length:
             self._capacity *= 2
         rows = held if slots <= held else max(slots, 2 * held)
-        grown = [self._empty_cache(rows, self._capacity) for _ in self._layers]
-        for new, old in zip(grown, self._cache, strict=True):
+        for place, old in enumerate(self._cache):  # one by one, so that only one layer's is there twice
+            self._cache[place] = new = self._empty_cache(rows, self._capacity)
             for larger, smaller in zip(new, old, strict=True):
                 larger[:held, :, : smaller.shape[2]] = smaller
-        self._cache = grown
 
     def _empty_cache(self, slots: int, capacity: int) -> _KeysValues:
         # Zeros, because masked positions are multiplied by a weight of 0 and NaN would survive that.
