@@ -1,11 +1,13 @@
 # Each target sets up .venv by itself; on a fresh machine `make demo` is all it takes.
-.PHONY: help demo test lint bench docs clean
+.PHONY: help demo test test-vllm lint bench docs clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
 JOBS ?= 2
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+VLLM_BIN := .venv-vllm/bin
+VLLM_PIP := $(VLLM_BIN)/python -m pip --quiet --disable-pip-version-check
 
 # PyPI's Linux build of torch brings gigabytes of CUDA libraries; `make TORCH=torch==2.13.0` asks for it.
 ifeq ($(shell uname -s),Linux)
@@ -20,12 +22,13 @@ export OMP_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= PASSIVE
 
 help:
-	@echo "make demo    evaluate the tiny agent, train it with GRPO, evaluate it again (outputs/refund/)"
-	@echo "make test    the tests, on JOBS=$(JOBS) processes"
-	@echo "make lint    ruff, mypy --strict, import-linter"
-	@echo "make bench   throughput of the environments and of the trainer"
-	@echo "make docs    the documentation, as HTML in site/"
-	@echo "make clean   remove what the tools and tests left (not .venv, not outputs/)"
+	@echo "make demo        evaluate the tiny agent, train it with GRPO, evaluate it again (outputs/refund/)"
+	@echo "make test        the tests, on JOBS=$(JOBS) processes"
+	@echo "make test-vllm   the tests of vLLM, in an environment of their own (.venv-vllm)"
+	@echo "make lint        ruff, mypy --strict, import-linter"
+	@echo "make bench       throughput of the environments and of the trainer"
+	@echo "make docs        the documentation, as HTML in site/"
+	@echo "make clean       remove what the tools and tests left (not .venv, not outputs/)"
 
 # torch goes first and alone, so that nothing that depends on it can choose another build.
 .venv/.installed: pyproject.toml constraints.txt
@@ -41,11 +44,23 @@ help:
 	@$(PIP) install -c constraints.txt -e ".[docs]"
 	@touch $@
 
+# vLLM goes with an older transformers than the rest of the package is tested with.
+.venv-vllm/.installed: pyproject.toml tests/vllm/requirements.txt
+	@echo "Setting up .venv-vllm; this happens once and takes a few minutes."
+	@test -x $(VLLM_BIN)/python || $(PYTHON) -m venv .venv-vllm
+	@$(VLLM_PIP) install "$(TORCH)" 2>/dev/null || $(VLLM_PIP) install --extra-index-url $(TORCH_INDEX) "$(TORCH)"
+	@$(VLLM_PIP) install --no-deps -r tests/vllm/requirements.txt
+	@$(VLLM_PIP) install --no-deps -e .
+	@touch $@
+
 demo: .venv/.installed
 	$(BIN)/python docs/examples/refund_demo.py
 
 test: .venv/.installed
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
+
+test-vllm: .venv-vllm/.installed
+	$(VLLM_BIN)/python -m pytest -q tests/vllm
 
 lint: .venv/.installed
 	$(BIN)/ruff check .

@@ -15,7 +15,27 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from ss_baselines.commands import completion
 from ss_baselines.commands.failures import one_line
+from ss_baselines.commands.options import (
+    AgentOption,
+    BatchOption,
+    CheckpointOption,
+    EnvArgument,
+    EnvOption,
+    EpisodesOption,
+    HostOption,
+    KeysOption,
+    PersonaOption,
+    PortOption,
+    PromptOption,
+    SeedOption,
+    ServedAgentOption,
+    SplitOption,
+    TemperatureOption,
+    UserOption,
+)
+from ss_baselines.commands.usage import epilog
 
 DEFAULT_ENV = "StateSet/Refund-v0"
 
@@ -48,6 +68,13 @@ class _Group(TyperGroup):
             sys.exit(2)
         sys.exit(code if isinstance(code, int) else 0)
 
+    def invoke(self, ctx: Any) -> Any:
+        """Runs a command; Ctrl-C ends it as ``main`` says, whatever typer makes of it."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise typer.Abort from error
+
 
 class _OptionalBoolean(TyperCommand):
     """A command whose ``--dry-run`` may stand alone, which means true."""
@@ -65,7 +92,7 @@ class _OptionalBoolean(TyperCommand):
 
 app = typer.Typer(
     cls=_Group,
-    add_completion=False,
+    epilog=epilog("stateset-agents"),
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -100,7 +127,7 @@ def _start(ctx: typer.Context) -> None:
         typer.echo(ctx.get_help())
 
 
-@app.command()
+@app.command(epilog=epilog("version"))
 def version() -> None:
     """Print the version of the package."""
     from ss_baselines.commands.doctor import package_version
@@ -108,7 +135,7 @@ def version() -> None:
     typer.echo(f"stateset-gym {package_version()}")
 
 
-@app.command()
+@app.command(epilog=epilog("doctor"))
 def doctor() -> None:
     """Check the installation: versions, devices, threads, extras, folders, and a short self-test."""
     from ss_baselines.commands.doctor import run_doctor
@@ -116,7 +143,7 @@ def doctor() -> None:
     run_doctor(DEFAULT_ENV)
 
 
-@app.command()
+@app.command(epilog=epilog("envs"))
 def envs() -> None:
     """List the environments with their limits and splits."""
     from ss_baselines.commands.envs import list_environments
@@ -124,18 +151,14 @@ def envs() -> None:
     list_environments()
 
 
-EnvOption = Annotated[str, typer.Option("--env", help="The environment's id.")]
-SplitOption = Annotated[str, typer.Option("--split", help="train, dev or test.")]
-PromptOption = Annotated[str, typer.Option("--prompt", help="full, or compact for very small models.")]
-PersonaOption = Annotated[str, typer.Option("--persona", help="How the customers are: difficult, patient, …")]
-
-
-@app.command()
+@app.command(epilog=epilog("play"))
 def play(
-    env_id: Annotated[str, typer.Argument(metavar="ID", help="The environment's id.")] = DEFAULT_ENV,
-    seed: Annotated[int | None, typer.Option(help="Which scenario of the split; random by default.")] = None,
+    env_id: EnvArgument = DEFAULT_ENV,
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", help="Which scenario of the split; random by default.")
+    ] = None,
     split: SplitOption = "train",
-    scenario: Annotated[str, typer.Option(help="This very scenario, e.g. refund/dev/0042.")] = "",
+    scenario: Annotated[str, typer.Option(metavar="ID", help="This very scenario, e.g. refund/dev/0042.")] = "",
     prompt: PromptOption = "",
     persona: PersonaOption = "",
 ) -> None:
@@ -145,21 +168,23 @@ def play(
     play_episode(PlayOptions(env_id, seed, split, scenario, prompt, persona))
 
 
-@app.command()
+@app.command(epilog=epilog("evaluate"))
 def evaluate(
     env_id: EnvOption = DEFAULT_ENV,
-    agent: Annotated[str, typer.Option(help="A scripted agent, tiny, a checkpoint's folder or SCHEME://….")] = "",
-    checkpoint: Annotated[str, typer.Option(help="Another way to write --agent FOLDER.")] = "",
-    message: Annotated[str, typer.Option(help="Only answer this message of a customer.")] = "",
-    episodes: Annotated[int, typer.Option(min=1, help="How many scenarios, from the first of the split.")] = 100,
+    agent: AgentOption = "",
+    checkpoint: CheckpointOption = "",
+    message: Annotated[str, typer.Option(metavar="TEXT", help="Only answer this message of a customer.")] = "",
+    episodes: EpisodesOption = 100,
     split: SplitOption = "dev",
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the numbers and every episode here.")] = None,
-    temperature: Annotated[float | None, typer.Option(min=0.0, help="Of sampling; the model's own by default.")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the numbers and every episode here.")
+    ] = None,
+    temperature: TemperatureOption = None,
     greedy: Annotated[bool, typer.Option("--greedy", help="Take the likeliest token.")] = False,
     prompt: PromptOption = "",
-    batch: Annotated[int, typer.Option(min=1, help="Conversations at once.")] = 64,
-    seed: Annotated[int, typer.Option(help="Of sampling, for models.")] = 0,
-    user: Annotated[str, typer.Option(help="Who plays the customer: scripted, or llm:MODEL.")] = "",
+    batch: BatchOption = 64,
+    seed: SeedOption = 0,
+    user: UserOption = "",
     persona: PersonaOption = "",
 ) -> None:
     """Play an agent over scenarios: success with a 95 % interval, pair score, rewards, breaches, speed."""
@@ -178,15 +203,81 @@ def evaluate(
         run_evaluation(options)
 
 
-@app.command(cls=_OptionalBoolean)
+@app.command(epilog=epilog("rollout"))
+def rollout(
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The file: one JSON line an episode.")],
+    agent: AgentOption,
+    env_id: EnvOption = DEFAULT_ENV,
+    episodes: EpisodesOption = 100,
+    attempts: Annotated[int, typer.Option(metavar="N", min=1, help="Episodes of each scenario.")] = 1,
+    split: SplitOption = "train",
+    temperature: TemperatureOption = None,
+    prompt: PromptOption = "",
+    batch: BatchOption = 64,
+    seed: SeedOption = 0,
+    user: UserOption = "",
+    persona: PersonaOption = "",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
+) -> None:
+    """Play an agent and write its episodes into a file; Ctrl-C keeps those that are done, and --resume goes on."""
+    from ss_baselines.commands.rollout import RolloutOptions, run_rollout
+
+    run_rollout(
+        RolloutOptions(
+            env_id=env_id,
+            agent=agent,
+            episodes=episodes,
+            attempts=attempts,
+            split=split,
+            out=out,
+            temperature=temperature,
+            prompt=prompt,
+            batch=batch,
+            seed=seed,
+            user=user,
+            persona=persona,
+            resume=resume,
+        )
+    )
+
+
+@app.command(cls=_OptionalBoolean, epilog=epilog("train"))
 def train(
-    env_id: Annotated[str, typer.Option("--env", help=f"The environment's id; {DEFAULT_ENV} by default.")] = "",
-    algorithm: Annotated[str, typer.Option(help="How to train; grpo by default.")] = "",
-    model: Annotated[str, typer.Option(help="What to train: tiny (the default), a folder or a hub id.")] = "",
-    config: Annotated[Path | None, typer.Option(help="Settings in YAML; --dry-run prints them all.")] = None,
-    dry_run: Annotated[str, typer.Option(metavar="[true|false]", help="Print the settings, train nothing.")] = "false",
-    save: Annotated[Path | None, typer.Option(help="The run's folder: checkpoint and metrics.")] = None,
-    resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder.")] = None,
+    env_id: Annotated[
+        str,
+        typer.Option(
+            "--env",
+            metavar="ID",
+            help=f"The environment's id; {DEFAULT_ENV} by default.",
+            autocompletion=completion.environments,
+        ),
+    ] = "",
+    algorithm: Annotated[
+        str, typer.Option(metavar="NAME", help="How to train; grpo by default.", autocompletion=completion.algorithms)
+    ] = "",
+    model: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="What to train: tiny (the default), a folder or a hub id.",
+            autocompletion=completion.models,
+        ),
+    ] = "",
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Settings in YAML; --dry-run prints them all.")
+    ] = None,
+    dry_run: Annotated[
+        str,
+        typer.Option(
+            metavar="[true|false]",
+            help="Print the settings, train nothing.",
+            autocompletion=completion.booleans,
+        ),
+    ] = "false",
+    save: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="The run's folder: checkpoint and metrics.")
+    ] = None,
+    resume: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Go on with the run in this folder.")] = None,
     prompt: PromptOption = "",
     stub: Annotated[bool, typer.Option("--stub", help="Only play some episodes with a stub agent.")] = False,
 ) -> None:
@@ -202,23 +293,42 @@ def train(
         run_training(TrainOptions(env_id, algorithm, model, prompt, config, dry, save, resume))
 
 
-@app.command()
+@app.command(epilog=epilog("serve"))
 def serve(
-    agent: Annotated[str, typer.Option(help="tiny, a checkpoint's folder or SCHEME://….")] = "",
-    checkpoint: Annotated[str, typer.Option(help="Another way to write --agent FOLDER.")] = "",
-    host: Annotated[str, typer.Option(help="Where to listen; 0.0.0.0 for every network.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for any that is free.")] = 8001,
-    name: Annotated[str, typer.Option(help="Of the model, in requests; by default the agent's last part.")] = "",
-    temperature: Annotated[float | None, typer.Option(min=0.0, help="Where a request does not say.")] = None,
-    seed: Annotated[int, typer.Option(help="Of sampling.")] = 0,
-    api_keys: Annotated[Path | None, typer.Option(help="A file of keys, one a line; or STATESET_API_KEYS.")] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Conversations that are answered at once.")] = 64,
-    waiting: Annotated[int, typer.Option(min=0, help="Requests that may wait beside; further ones get 503.")] = 64,
-    per_key: Annotated[int | None, typer.Option(min=1, help="Requests of a key at once; further ones get 429.")] = None,
-    max_tokens: Annotated[int, typer.Option(min=1, help="That a request may ask for.")] = 2048,
-    max_body: Annotated[int, typer.Option(min=1, help="Bytes of a request.")] = 1 << 20,
-    timeout: Annotated[float, typer.Option(min=0.001, help="Seconds that a request may take.")] = 120.0,
+    agent: ServedAgentOption = "",
+    checkpoint: CheckpointOption = "",
+    host: HostOption = "127.0.0.1",
+    port: PortOption = 8001,
+    name: Annotated[
+        str, typer.Option(metavar="NAME", help="Of the model, in requests; by default the agent's last part.")
+    ] = "",
+    temperature: Annotated[
+        float | None, typer.Option(metavar="T", min=0.0, help="Where a request does not say.")
+    ] = None,
+    seed: SeedOption = 0,
+    api_keys: KeysOption = None,
+    batch: Annotated[int, typer.Option(metavar="N", min=1, help="Conversations that are answered at once.")] = 64,
+    waiting: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Requests that may wait beside; further ones get 503.")
+    ] = 64,
+    per_key: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Requests of a key at once; further ones get 429.")
+    ] = None,
+    max_tokens: Annotated[int, typer.Option(metavar="N", min=1, help="That a request may ask for.")] = 2048,
+    max_body: Annotated[int, typer.Option(metavar="N", min=1, help="Bytes of a request.")] = 1 << 20,
+    timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0.001, help="Seconds that a request may take.")
+    ] = 120.0,
     log_bodies: Annotated[bool, typer.Option("--log-bodies", help="Also log what was said.")] = False,
+    env_id: Annotated[
+        str,
+        typer.Option(
+            "--env",
+            metavar="ID",
+            help="Also serve sessions of this environment, for the page.",
+            autocompletion=completion.environments,
+        ),
+    ] = "",
 ) -> None:
     """Serve an agent over HTTP with the chat API of OpenAI; Ctrl-C finishes what runs."""
     from ss_baselines.commands.serve import ServeOptions, run_service
@@ -228,7 +338,50 @@ def serve(
     if not chosen or (agent and checkpoint):
         raise typer.BadParameter("give either --agent or --checkpoint, e.g. --agent tiny")
     limits = ChatLimits(max_body, max_tokens, batch, waiting, per_key, timeout)
-    run_service(ServeOptions(chosen, host, port, name, temperature, seed, api_keys, log_bodies, limits))
+    run_service(ServeOptions(chosen, host, port, name, temperature, seed, api_keys, log_bodies, env_id, limits))
+
+
+@app.command(epilog=epilog("serve-env"))
+def serve_env(
+    env_id: EnvOption = DEFAULT_ENV,
+    host: HostOption = "127.0.0.1",
+    port: PortOption = 8002,
+    prompt: PromptOption = "",
+    user: UserOption = "",
+    persona: PersonaOption = "",
+    keyword: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Another keyword, its value in YAML; repeatable.")
+    ] = None,
+    api_keys: KeysOption = None,
+    sessions: Annotated[int, typer.Option(metavar="N", min=1, help="At once; further ones get 503.")] = 512,
+    max_body: Annotated[int, typer.Option(metavar="N", min=1, help="Bytes of a request or message.")] = 1 << 20,
+    idle: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0.001, help="Seconds without a request that end a session.")
+    ] = 600.0,
+    life: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0.001, help="Seconds that end a session in any case.")
+    ] = 86_400.0,
+    timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0.001, help="Seconds for an answer of a customer or tool.")
+    ] = 120.0,
+) -> None:
+    """Serve an environment over HTTP and WebSocket, for RemoteEnvironment; Ctrl-C finishes what runs."""
+    from ss_baselines.commands.serve_env import ServeEnvOptions, run_server
+    from ss_gym.serving.environment_api import SessionLimits
+
+    limits = SessionLimits(
+        sessions=sessions, message_bytes=max_body, idle_seconds=idle, life_seconds=life, answer_seconds=timeout
+    )
+    keywords = tuple(keyword or ())
+    run_server(ServeEnvOptions(env_id, host, port, prompt, user, persona, keywords, api_keys, limits))
+
+
+@app.command(hidden=True)
+def reference() -> None:
+    """Print the page of the documentation that lists every command and option."""
+    from ss_baselines.commands.reference import reference_page
+
+    typer.echo(reference_page(app), nl=False)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Runs an agent over scenarios: many environments at once, one batched call to the agent a step."""
+"""Runs an agent over scenarios and says what came of them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 import gymnasium as gym
 
 from ss_baselines.agents import Agent, load_agent
+from ss_baselines.lanes import Start, play
 from ss_baselines.report import EpisodeRecord, Evaluation
 from ss_gym.agents.conversation import Conversation
 from ss_gym.families import import_packages
@@ -28,15 +29,13 @@ class _Lane:
         self._env = gym.make(env_id, **env_kwargs)
         self._keep_messages = keep_messages
         self.conversation = Conversation()
-        self.place = 0
         self._reward = 0.0
         self._tool_errors = 0
 
-    def begin(self, place: int, scenario: str) -> None:
-        """Opens scenario number ``place``."""
-        observation, info = self._env.reset(options={"scenario_id": scenario})
+    def begin(self, start: Start) -> None:
+        """Opens an episode."""
+        observation, info = self._env.reset(seed=start.seed, options=dict(start.options))
         self.conversation = Conversation.begin(observation, info)
-        self.place = place
         self._reward = 0.0
         self._tool_errors = 0
 
@@ -90,23 +89,8 @@ def _play(job: _Job) -> tuple[list[EpisodeRecord], float]:
     width = min(job.batch, len(job.scenario_ids))
     lanes = [_Lane(job.env_id, job.env_kwargs, job.keep_messages) for _ in range(width)]
     start = time.perf_counter()
-    waiting = iter(enumerate(job.scenario_ids))
-    for lane in lanes:
-        lane.begin(*next(waiting))
-    records: dict[int, EpisodeRecord] = {}
-    active = lanes
-    while active:
-        still_active = []
-        for lane, completion in zip(active, agent.act([lane.conversation for lane in active]), strict=True):
-            record = lane.step(completion)
-            if record is not None:
-                records[lane.place] = record
-                following = next(waiting, None)
-                if following is None:
-                    continue
-                lane.begin(*following)
-            still_active.append(lane)
-        active = still_active
+    starts = (Start(options={"scenario_id": name}) for name in job.scenario_ids)
+    records: dict[int, EpisodeRecord] = dict(play(agent, lanes, starts))
     seconds = time.perf_counter() - start
     for lane in lanes:
         lane.close()
@@ -148,8 +132,12 @@ def _named(family: str, split: str, episodes: int | None, pairs: int | None, nam
     return chosen
 
 
-def _check_scenarios(scenario_ids: Sequence[str]) -> None:
-    """Makes sure that all are there before the first is played: a model takes hours over them."""
+def check_scenarios(scenario_ids: Sequence[str]) -> None:
+    """Makes sure that all are there before the first is played: a model takes hours over them.
+
+    Raises:
+        ValueError: if one is not.
+    """
     for name in scenario_ids:
         family, split, index = parse_scenario_id(name)
         size = split_size(family, split)
@@ -203,7 +191,7 @@ def evaluate(
     env = gym.make(env_id, **kwargs)
     chosen = _named(family_of(env), split, episodes, pairs, scenario_ids)
     env.close()
-    _check_scenarios(chosen)
+    check_scenarios(chosen)
     job = _Job(agent, env_id, kwargs, chosen, batch, keep_messages)
     records, seconds = _play(job) if workers == 1 else _play_all(job, workers)
     name = name or (agent if isinstance(agent, str) else type(agent).__name__)

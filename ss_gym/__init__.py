@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ss_gym.environment import Opening as Opening
     from ss_gym.environment import Response as Response
     from ss_gym.environment import TextEnvironment as TextEnvironment
+    from ss_gym.remote import RemoteEnvironment as RemoteEnvironment
     from ss_gym.rewards import CompositeReward as CompositeReward
     from ss_gym.rewards import ConcisenessReward as ConcisenessReward
     from ss_gym.rewards import CorrectnessReward as CorrectnessReward
@@ -82,6 +83,7 @@ _EXPORTS = {
     "Opening": "ss_gym.environment",
     "PairwiseJudge": "ss_gym.rewards",
     "PolitenessReward": "ss_gym.rewards",
+    "RemoteEnvironment": "ss_gym.remote",
     "Response": "ss_gym.environment",
     "RewardFunction": "ss_gym.rewards",
     "RewardResult": "ss_gym.rewards",

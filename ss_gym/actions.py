@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from json.decoder import JSONDecoder
+from json.decoder import JSONDecodeError, JSONDecoder
+from math import isinf
 from typing import Any
 
 from ss_gym.json_text import encode, is_deeper
@@ -55,7 +56,15 @@ def _read_integer(digits: str) -> int:
     return int(digits)
 
 
-_scan = JSONDecoder(parse_constant=_refuse_constant, parse_int=_read_integer).raw_decode
+def _read_float(digits: str) -> float:
+    value = float(digits)
+    if isinf(value):
+        # It would be written as Infinity, which JSON does not have.
+        raise _UnreadableNumber(f"the number {digits:.20} is too large")
+    return value
+
+
+_scan = JSONDecoder(parse_constant=_refuse_constant, parse_int=_read_integer, parse_float=_read_float).raw_decode
 
 
 def parse_action(text: str, first_id: int = 0) -> ParsedAction:
@@ -146,7 +155,10 @@ def showable(text: str) -> str:
 
 
 def _spoken(text: str) -> str:
-    return showable(text).strip()
+    text = showable(text).strip()
+    # What was cut out between the two halves of a tag has made it whole: it is a text, and stays one when it is read
+    # again.
+    return _TAG.sub(lambda tag: f"< {tag[0][1:]}", text) if "<" in text else text
 
 
 def _read_block(text: str, start: int, call_id: str) -> tuple[ToolCall, int]:
@@ -158,13 +170,14 @@ def _read_block(text: str, start: int, call_id: str) -> tuple[ToolCall, int]:
         # Scanned in place, so that a closing tag inside a JSON string does not end the block.
         value, end = _scan(text, begin)
     except (RecursionError, ValueError) as error:
-        if _is_nested_beyond(text, begin, _PARSED_DEPTH):
+        broken_at = error.pos if isinstance(error, JSONDecodeError) else len(text)
+        if _is_nested_beyond(text, begin, broken_at, _PARSED_DEPTH):
             return _unreadable(text, start, call_id, _TOO_DEEP)
         reason = f"the JSON is broken ({error})" if isinstance(error, _UnreadableNumber) else _BROKEN
         return _unreadable(text, start, call_id, reason)
     # Counting brackets is enough to clear nearly every call.
     brackets = text.count("{", begin, end) + text.count("[", begin, end)
-    if brackets > _PARSED_DEPTH and _is_nested_beyond(text, begin, _PARSED_DEPTH):
+    if brackets > _PARSED_DEPTH and _is_nested_beyond(text, begin, end, _PARSED_DEPTH):
         return _unreadable(text, start, call_id, _TOO_DEEP)
     after = end
     while after < len(text) and text[after] in _SPACE:
@@ -208,10 +221,12 @@ def _explain(reason: str) -> str:
     return f"malformed tool call: {reason}; write {_FORM}"
 
 
-def _is_nested_beyond(text: str, start: int, depth: int) -> bool:
-    """Whether the JSON value that begins at ``start``, broken or not, is nested deeper than ``depth``."""
+def _is_nested_beyond(text: str, start: int, end: int, depth: int) -> bool:
+    """Whether the JSON value at ``start``, broken or not, is nested deeper than ``depth`` before ``end``."""
     level = 0
-    for match in _STRING_OR_BRACKET.finditer(text, start):
+    if not text.startswith(("{", "["), start):
+        return False
+    for match in _STRING_OR_BRACKET.finditer(text, start, end):
         if match[0] in ("{", "["):
             level += 1
             if level > depth:

@@ -32,6 +32,9 @@ _DISCRETE = {
     "Adversarial": "adversarial",
 }
 
+REMOTE = "StateSet/Remote-v0"
+"""Whatever a server has: it can't be made without the server's address, ``url``."""
+
 ENVIRONMENTS = {
     "StateSet/AddressChange-v0": Registration(_CUSTOMER_SERVICE, _VECTOR, {"family": "address_change"}),
     "StateSet/Refund-v0": Registration(_CUSTOMER_SERVICE, _VECTOR, {"family": "refund"}),
@@ -50,6 +53,7 @@ ENVIRONMENTS = {
         "ss_gym.conversation:ConversationEnvironment", "ss_gym.conversation:make_conversations", {}
     ),
     "StateSet/Task-v0": Registration("ss_gym.task:TaskEnvironment", "ss_gym.task:make_tasks", {}),
+    REMOTE: Registration("ss_gym.remote:RemoteEnvironment", "", {}),
 }
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
-from transformers import DynamicCache, PreTrainedModel
+from transformers import DynamicCache, PreTrainedConfig, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 from transformers.modeling_layers import GradientCheckpointingLayer
 
@@ -88,8 +88,13 @@ def reuses_keys_and_values(model: PreTrainedModel, length: int) -> bool:
 
 def context_length(model: PreTrainedModel) -> int:
     """The most tokens that the model can attend to, from its config; ``sys.maxsize`` if it has no limit."""
-    config: Any = model.config.get_text_config(decoder=True)
-    return int(getattr(config, "max_position_embeddings", None) or sys.maxsize)
+    return context_of(model.config)
+
+
+def context_of(config: PreTrainedConfig) -> int:
+    """The most tokens that models of a config can attend to; ``sys.maxsize`` if there is no limit."""
+    text: Any = config.get_text_config(decoder=True)
+    return int(getattr(text, "max_position_embeddings", None) or sys.maxsize)
 
 
 def checkpoints_gradients(model: PreTrainedModel) -> bool:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,9 +13,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ss_gym.agents.checkpoint import PREVIOUS_SUFFIX, CheckpointError, locate
+from ss_gym.agents import checkpoint
+from ss_gym.agents.checkpoint import CheckpointError, locate
 
-_PARTIAL_SUFFIX = ".partial"
 _TENSORS = "trainer.safetensors"
 _SETTINGS = "trainer.json"
 _EARLIER = "weights"
@@ -47,53 +45,22 @@ class TrainerState:
 
 @contextmanager
 def replaced_folder(path: str | Path) -> Iterator[Path]:
-    """A new folder that takes the place of ``path`` when the block ends well.
-
-    The files are written beside it and flushed to the disk first, so that whatever happens, a full
-    disk or a lost process, either the old folder or the new one is there and complete. Only
-    between the two renames it is under the name that
-    :func:`ss_gym.agents.checkpoint.locate` also looks for.
+    """A new folder that takes the place of ``path`` when the block ends well; tensors may be written in it.
 
     Raises:
-        CheckpointError: if the files cannot be written or take the place of the others; what was at
-            ``path`` is still there.
+        CheckpointError: see :func:`ss_gym.agents.checkpoint.replaced_folder`.
     """
-    target = Path(path).absolute()
-    partial = target.with_name(target.name + _PARTIAL_SUFFIX)
-    previous = target.with_name(target.name + PREVIOUS_SUFFIX)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
+    with checkpoint.replaced_folder(path) as partial, writing_tensors():
         yield partial
-        _flush(partial)
-        _put_in_place(partial, target, previous)
-    except (OSError, SafetensorError) as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        earlier = "; the earlier checkpoint is as it was" if target.exists() or previous.exists() else ""
-        raise CheckpointError(f"could not save the checkpoint '{path}': {error}{earlier}") from error
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    shutil.rmtree(previous, ignore_errors=True)
-    try:
-        _flush_one(target.parent)
-    except OSError as error:
-        raise CheckpointError(f"the checkpoint '{path}' is written, but may be lost in a crash: {error}") from error
 
 
-def _put_in_place(partial: Path, target: Path, previous: Path) -> None:
-    """Gives the new folder its name and the old one, if there is one, that of the previous."""
-    if target.exists():
-        # A folder of that name is what an interrupted replacement left; the target is newer.
-        shutil.rmtree(previous, ignore_errors=True)
-        target.rename(previous)
+@contextmanager
+def writing_tensors() -> Iterator[None]:
+    """Raises what safetensors can't write, as to a full disk, as the ``OSError`` that it is."""
     try:
-        partial.rename(target)
-    except OSError:
-        if previous.exists():
-            previous.rename(target)
-        raise
+        yield
+    except SafetensorError as error:
+        raise OSError(str(error)) from error
 
 
 def write_state(folder: Path, state: TrainerState) -> None:
@@ -159,18 +126,3 @@ def _reading(folder: Path) -> Iterator[None]:
         raise CheckpointError(f"training cannot go on from '{folder}': {error.filename or error} is missing") from error
     except (ValueError, KeyError, TypeError, SafetensorError) as error:
         raise CheckpointError(f"the training state in '{folder}' is damaged: {error}") from error
-
-
-def _flush(folder: Path) -> None:
-    """Makes sure that the folder's content is on the disk before it takes its name."""
-    for path in sorted(folder.rglob("*"), reverse=True):
-        _flush_one(path)
-    _flush_one(folder)
-
-
-def _flush_one(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -99,6 +99,11 @@ class TrainingConfig:
             under a launcher.
         fixed_lag: exactly so many iterations, whichever process is the faster: the run can be repeated, and
             resumed exactly. If False, the newest weights that there are when a batch is begun.
+        sampler: what samples in rollouts and evaluations: ``"builtin"``, this package's own generator, or ``"vllm"``
+            (an extra), an engine of vLLM beside the model, on the same device, that gets its weights after each
+            update. It needs one worker, and no launcher.
+        sampler_options: those of the sampler, by name: :class:`ss_trainers.backends.vllm.VLLMOptions`. ``dtype`` and
+            ``max_context`` follow from the settings of those kinds.
         temperature: of the sampling in rollouts.
         max_new_tokens: most tokens of one completion.
         max_context: most tokens of a conversation; the model's own limit if None. One that is full ends there,
@@ -143,6 +148,8 @@ class TrainingConfig:
     mismatch_cap: float = 2.0
     rollout_lag: int = 0
     fixed_lag: bool = True
+    sampler: Literal["builtin", "vllm"] = "builtin"
+    sampler_options: Mapping[str, Any] = field(default_factory=dict)
     temperature: float = 1.0
     max_new_tokens: int = 128
     max_context: int | None = None
@@ -189,6 +196,14 @@ class TrainingConfig:
             "leave it out for the model's own limit",
         )
         _require(self.workers == 1 or self.device == "cpu", "several workers share the processor: set device to 'cpu'")
+        _require(
+            self.sampler == "builtin" or self.workers == 1,
+            "several workers would run an engine of vLLM each: set workers to 1, or sampler to 'builtin'",
+        )
+        _require(
+            self.sampler != "builtin" or not self.sampler_options,
+            f"the sampler 'builtin' has no options, got {', '.join(self.sampler_options)}",
+        )
         _require(not isinstance(self.trackers, str), f"trackers must be a list of names, got {self.trackers!r:.80}")
         for name in self.trackers:
             _require(name in TRACKERS, f"there is no tracker {name!r:.80}; {nearest(name, TRACKERS.keys())}")

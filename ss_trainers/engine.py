@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import dataclass, replace
-from typing import Any, Literal, Self
+from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import gymnasium as gym
 import torch
@@ -23,6 +24,9 @@ from ss_trainers.demonstrations import DemonstrationPlayer, Demonstrator, load_d
 from ss_trainers.policy import LanguagePolicy
 from ss_trainers.rollout import Episode, Rollouts, TextEnv, rollout
 from ss_trainers.types import BatchCounts, LossOutput, TokenBatch
+
+if TYPE_CHECKING:
+    from ss_trainers.backends.vllm import VLLMBackend
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,8 @@ class EngineSetup:
         threads: threads of this process for tensor arithmetic.
         system_prompt: for conversations whose environment brings none.
         gradient_checkpointing: whether layers are computed again in the backward pass.
+        sampler: what samples: ``"builtin"`` or ``"vllm"``.
+        sampler_options: those of the sampler.
     """
 
     environment: EnvSpec | Callable[[], TextEnv]
@@ -56,6 +62,8 @@ class EngineSetup:
     threads: int
     system_prompt: str | None = None
     gradient_checkpointing: bool = False
+    sampler: Literal["builtin", "vllm"] = "builtin"
+    sampler_options: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -81,6 +89,8 @@ class EngineSetup:
             threads=training.threads,
             system_prompt=training.system_prompt,
             gradient_checkpointing=training.gradient_checkpointing,
+            sampler=training.sampler,
+            sampler_options=training.sampler_options,
         )
 
 
@@ -103,9 +113,8 @@ class Engine:
         self.loaded = loaded
         self.policy = LanguagePolicy(loaded.model, setup.gradient_checkpointing)
         self._critic = None if critic is None else Critic(critic, setup.gradient_checkpointing)
-        config = AgentConfig(loaded.location, max_new_tokens=setup.max_new_tokens, device=setup.device)
-        dtype = torch.bfloat16 if setup.precision == "bfloat16" else None
-        self.backend = HuggingFaceBackend(loaded.location, config, loaded, setup.max_context, dtype)
+        self._vllm = _vllm(setup, loaded) if setup.sampler == "vllm" else None
+        self.backend = self._vllm or _builtin(setup, loaded)
         self._environments: list[TextEnv] = []
         self._demonstrators: dict[str, Demonstrator] = {}
         self._reference = self._reference_policy() if scores and setup.algorithm.needs_reference else None
@@ -138,14 +147,12 @@ class Engine:
 
     def review(self, trajectories: tuple[MultiTurnTrajectory, ...]) -> Reviewed:
         """What the algorithm makes of episodes before they become a batch."""
-        return self._setup.algorithm.reviewed(trajectories, self.backend.chat, self.backend.generator.max_context)
+        return self._setup.algorithm.reviewed(trajectories, self.backend.chat, self.backend.max_context)
 
     def _demonstrating(self, demonstrator: str) -> DemonstrationPlayer:
         if demonstrator not in self._demonstrators:
             self._demonstrators[demonstrator] = load_demonstrator(demonstrator)
-        return DemonstrationPlayer(
-            self._demonstrators[demonstrator], self.backend.chat, self.backend.generator.max_context
-        )
+        return DemonstrationPlayer(self._demonstrators[demonstrator], self.backend.chat, self.backend.max_context)
 
     @torch.no_grad()
     def score(
@@ -213,7 +220,9 @@ class Engine:
         return context
 
     def close(self) -> None:
-        """Closes the environments."""
+        """Closes the environments, and ends an engine that samples; they start again when they are needed."""
+        if self._vllm is not None:
+            self._vllm.shutdown()
         while self._environments:
             self._environments.pop().close()
 
@@ -232,3 +241,29 @@ class Engine:
         disable = getattr(self.loaded.model, "disable_adapter", None)
         context: AbstractContextManager[None] = nullcontext() if disable is None else disable()
         return context
+
+
+def check_sampler(sampler: str) -> None:
+    """Refuses a sampler whose package is not installed; imports none.
+
+    Raises:
+        ImportError: if it is missing; the message names the extra.
+    """
+    if sampler == "vllm" and find_spec("vllm") is None:
+        raise ImportError(
+            "the sampler 'vllm' is not installed: pip install 'stateset-gym[vllm]', or set sampler to 'builtin'"
+        )
+
+
+def _builtin(setup: EngineSetup, loaded: LoadedModel) -> HuggingFaceBackend:
+    config = AgentConfig(loaded.location, max_new_tokens=setup.max_new_tokens, device=setup.device)
+    dtype = torch.bfloat16 if setup.precision == "bfloat16" else None
+    return HuggingFaceBackend(loaded.location, config, loaded, setup.max_context, dtype)
+
+
+def _vllm(setup: EngineSetup, loaded: LoadedModel) -> VLLMBackend:
+    from ss_trainers.backends.vllm import VLLMBackend  # takes seconds, and is not installed everywhere
+
+    options = {"dtype": setup.precision, "max_context": setup.max_context, **setup.sampler_options}
+    config = AgentConfig(f"vllm://{loaded.location}", max_new_tokens=setup.max_new_tokens, backend_options=options)
+    return VLLMBackend(loaded.location, config, loaded)

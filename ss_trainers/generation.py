@@ -141,10 +141,7 @@ class Generator:
     ) -> None:
         inner = causal_lm.underlying(model)
         self.settings = settings
-        limit = causal_lm.context_length(inner)
-        if max_context is not None and max_context < 2:
-            raise ValueError(f"max_context must have room for a prompt and a reply, at least 2, not {max_context}")
-        self.max_context = limit if max_context is None else min(max_context, limit)
+        self.max_context = limited_context(max_context, causal_lm.context_length(inner))
         self._rng = rng if rng is not None else torch.Generator().manual_seed(0)
         if native and LlamaDecoder.supports(inner):
             self._decoder: Decoder = LlamaDecoder(inner, dtype)
@@ -171,12 +168,7 @@ class Generator:
         Raises:
             ValueError: the prompt is empty or leaves no room for a reply.
         """
-        if not 0 < len(prompt_ids) < self.max_context:
-            raise ValueError(
-                f"the prompt has {len(prompt_ids)} tokens, but the model takes 1 to {self.max_context - 1} "
-                f"and a reply (context {self.max_context}): shorten the instructions, or take a longer context "
-                "(max_context, or another model)"
-            )
+        check_prompt(len(prompt_ids), self.max_context)
         usable = tuple(prompt_ids[:-1])  # at least one token is left to read
         prompt, shared = self._known_prompt(usable)
         if prompt is None and not self._open and len(self._prompts) >= _MAX_SHARED_PROMPTS:
@@ -335,6 +327,34 @@ class Generator:
         self._free.append(slot)
         self._prompts.append(prompt_ids)
         return self._decoder.share(slot)
+
+
+def limited_context(wanted: int | None, limit: int) -> int:
+    """The most tokens of a conversation: what is wanted, and the model's own limit at most.
+
+    Raises:
+        ValueError: what is wanted has no room for a prompt and a reply.
+    """
+    if wanted is not None and wanted < 2:
+        raise ValueError(f"max_context must have room for a prompt and a reply, at least 2, not {wanted}")
+    return limit if wanted is None else min(wanted, limit)
+
+
+def check_prompt(length: int, max_context: int) -> None:
+    """Refuses a prompt that is empty or leaves no room for a reply.
+
+    Args:
+        length: its tokens.
+        max_context: the most tokens of a conversation.
+
+    Raises:
+        ValueError: if it is one.
+    """
+    if not 0 < length < max_context:
+        raise ValueError(
+            f"the prompt has {length} tokens, but the model takes 1 to {max_context - 1} and a reply (context "
+            f"{max_context}): shorten the instructions, or take a longer context (max_context, or another model)"
+        )
 
 
 def _common_length(one: Sequence[int], other: Sequence[int]) -> int:

@@ -45,7 +45,7 @@ def own_device(device: str) -> str:
 
 
 def check_launcher(training: TrainingConfig) -> None:
-    """Refuses processes of the trainer's own beside those of a launcher.
+    """Refuses processes of the trainer's own, or of its sampler, beside those of a launcher.
 
     Raises:
         ValueError: if the settings ask for some under a launcher.
@@ -53,6 +53,10 @@ def check_launcher(training: TrainingConfig) -> None:
     for name, alone in (("workers", 1), ("rollout_lag", 0)):
         if launched() > 1 and getattr(training, name) > alone:
             raise ValueError(f"a launcher has started several processes, which share the work: set {name} to {alone}")
+    if launched() > 1 and training.sampler != "builtin":
+        raise ValueError(
+            "a launcher has started several processes, which vLLM takes for its own: set sampler to 'builtin'"
+        )
 
 
 class Ranks:

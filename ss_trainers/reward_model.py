@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -17,7 +16,7 @@ from ss_gym.agents.checkpoint import CheckpointError, locate, read_manifest, wri
 from ss_gym.rewards.function import Context, Turns
 from ss_gym.types import ConversationTurn, MultiTurnTrajectory
 from ss_trainers import causal_lm
-from ss_trainers.backends.models import LoadedModel, load_model, merged, no_progress_bars
+from ss_trainers.backends.models import LoadedModel, load_model, merged, write_model
 from ss_trainers.chat import ChatFormat, written_action
 from ss_trainers.checkpoint import replaced_folder
 from ss_trainers.collate import collate, split_by_length
@@ -167,10 +166,8 @@ class RewardModel:
             CheckpointError: if it cannot be written; what was there before is intact.
         """
         told = {"offset": self.offset, "max_context": self.max_context, "figures": dict(self.figures)}
-        model: Any = self.loaded.model
-        with no_progress_bars(), replaced_folder(folder) as partial:
-            model.save_pretrained(partial)
-            self.loaded.tokenizer.save_pretrained(partial)
+        with replaced_folder(folder) as partial:
+            write_model(self.loaded, partial)
             head = {name: value for name, value in state_of(self.critic.network).items() if name.startswith("value.")}
             save_file(head, partial / _HEAD)
             write_manifest(partial, AgentConfig(str(folder)), {"reward_model": told})

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from ss_gym.agents import AgentConfig
 from ss_gym.agents.checkpoint import CheckpointError, locate, write_manifest
 from ss_trainers.algorithms.policy_optimization import PolicyOptimization
-from ss_trainers.backends.models import LoadedModel, no_progress_bars
+from ss_trainers.backends.models import LoadedModel, write_model
 from ss_trainers.checkpoint import TrainerState, replaced_folder, write_state
 from ss_trainers.critic import ValueNetwork, restore, state_of
 
@@ -41,10 +41,8 @@ def write_run(
     Raises:
         CheckpointError: if it cannot be written; what was there before is intact.
     """
-    model: Any = loaded.model
-    with no_progress_bars(), replaced_folder(folder) as partial:
-        model.save_pretrained(partial)
-        loaded.tokenizer.save_pretrained(partial)
+    with replaced_folder(folder) as partial:
+        write_model(loaded, partial)
         if critic is not None:
             save_file(state_of(critic), partial / _CRITIC)
         write_state(partial, state)

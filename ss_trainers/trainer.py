@@ -25,7 +25,7 @@ from ss_trainers.checkpoint import TrainerState, read_settings, read_state
 from ss_trainers.config import TrainingConfig, config_from_mapping
 from ss_trainers.critic import ValueNetwork, trainable
 from ss_trainers.distributed import Workers
-from ss_trainers.engine import EngineSetup
+from ss_trainers.engine import EngineSetup, check_sampler
 from ss_trainers.environments import Environment, naming, recalled, wrapped
 from ss_trainers.experience import prepared, recent, token_batch
 from ss_trainers.interruption import undisturbed
@@ -74,7 +74,7 @@ class Trainer:
         CheckpointError: if ``resume_from`` is missing or damaged.
         FileNotFoundError: if there is no such model.
         gymnasium.error.Error: if there is no such environment.
-        ImportError: if the module of an id ``module:id`` can't be imported, or a tracker is not installed.
+        ImportError: if the module of an id ``module:id`` can't be imported, or a tracker or sampler is not installed.
         RuntimeError: if there is too little shared memory for rollouts that run ahead.
         ValueError: for ``env_wrappers`` beside a function, or several ``workers`` or rollouts that run ahead
             under a launcher.
@@ -96,6 +96,7 @@ class Trainer:
         self.training = training or TrainingConfig()
         check_launcher(self.training)
         check_trackers(self.training.trackers)
+        check_sampler(self.training.sampler)
         self.algorithm = algorithm
         self.iteration = state.iteration if state is not None else 0
         kwargs = dict(env_kwargs or {})
@@ -119,6 +120,13 @@ class Trainer:
         self._updater = Updater(self.training, self._optimizer, self._parameters, critic)
         if state is not None:
             take_up(state, str(resume_from), self._optimizer, self._critic, algorithm)
+        # Agents have it, too, and go on learning.
+        self._provenance = {
+            "algorithm": algorithm.name,
+            "base_model": model,
+            "iteration": self.iteration,
+            "training": self._settings(),
+        }
         self._ahead: RolloutsAhead | None = None
         if self.training.rollout_lag:
             earlier = state.earlier if state is not None else {}
@@ -161,6 +169,7 @@ class Trainer:
             metrics |= self._updater.update(batch, self._running(), self.iteration, held, critic_only)
         self.algorithm.observe(metrics)
         self.iteration += 1
+        self._provenance["iteration"] = self.iteration
         updated = time.perf_counter()
         metrics["seconds/update"] = updated - played
         if self._ahead is not None:
@@ -291,28 +300,22 @@ class Trainer:
         state = TrainerState(
             self.iteration, self._settings(), self._optimizer.state_dict(), dict(self.algorithm.state()), earlier
         )
-        agent = self._agent_config()
-        provenance = {
-            "algorithm": self.algorithm.name,
-            "base_model": self._base_model,
-            "iteration": self.iteration,
-            "training": self._settings(),
-        }
-        if metrics:
-            provenance["metrics"] = dict(metrics)
+        told = {**self._provenance, **({"metrics": dict(metrics)} if metrics else {})}
         with undisturbed():
-            write_run(folder, self._loaded, self._critic, state, agent, provenance)
+            write_run(folder, self._loaded, self._critic, state, self._agent_config(), told)
         self._saved = self.iteration, str(Path(folder).absolute())
 
     def agent(self) -> MultiTurnAgent:
         """The agent as it is now; it goes on learning if training does.
 
         Its model is named by the checkpoint of the run, where that is of this iteration, else by what training
-        began with.
+        began with. What it tells of itself when it is saved is of its weights then.
         """
         named = self._base_model if self._saved is None or self._saved[0] != self.iteration else self._saved[1]
         config = replace(self._agent_config(), model_name=named, device=self.training.device)
-        return MultiTurnAgent(config, self._running().engine.backend)
+        agent = MultiTurnAgent(config, self._running().engine.backend)
+        agent.provenance = self._provenance
+        return agent
 
     def _agent_config(self) -> AgentConfig:
         config = self.training

@@ -15,12 +15,14 @@ from gymnasium.envs.registration import EnvSpec
 from rich.console import Console
 
 from ss_gym.agents import MultiTurnAgent
+from ss_gym.agents.backends import read_options
 from ss_gym.agents.checkpoint import checkpoint_folder
 from ss_gym.rewards import RewardFunction
 from ss_gym.wrappers import RewardWrapper
 from ss_trainers.algorithms.registry import algorithm_class, make_algorithm
 from ss_trainers.algorithms.settings import AlgorithmConfig, Recipe
-from ss_trainers.backends.huggingface import HuggingFaceBackend
+from ss_trainers.backends.huggingface import HuggingFaceOptions
+from ss_trainers.backends.token_backend import TokenBackend
 from ss_trainers.checkpoint import read_settings
 from ss_trainers.config import TrainingConfig, TrainingProfile, config_from_mapping
 from ss_trainers.environments import Environment, spec_of
@@ -217,6 +219,11 @@ def _trained_model(agent: MultiTurnAgent) -> str:
     name = agent.config.model_name
     if "://" in name and not name.startswith("hf://"):
         raise TypeError(f"the model '{name}' has no weights here to train: use 'tiny', a folder or a hub id")
+    if read_options(agent.config, HuggingFaceOptions).adapter is not None:
+        raise TypeError(
+            f"an adapter is put on the agent's model '{name}', and '{name}' alone would be trained: save the agent "
+            "(agent.save), and train the model in that folder"
+        )
     if _has_left(agent, name):
         raise TypeError(
             f"the agent has learnt since '{name}' was loaded: give save_path, and go on from that folder "
@@ -231,7 +238,8 @@ def _has_left(agent: MultiTurnAgent, name: str) -> bool:
         backend = agent.backend
     except RuntimeError:  # it has none yet
         return False
-    return isinstance(backend, HuggingFaceBackend) and backend.trained and backend.loaded.location == name
+    loaded = getattr(backend, "loaded", None)
+    return isinstance(backend, TokenBackend) and backend.trained and loaded is not None and loaded.location == name
 
 
 def _sampled_as(agent: MultiTurnAgent) -> dict[str, Any]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import random
+import runpy
 import subprocess
 import sys
 from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -201,3 +203,64 @@ def test_a_cell_of_the_study_can_be_run(name: str, study: ModuleType, monkeypatc
         monkeypatch.setattr(study, constant, value)
     cell = study.run(name, 0)
     assert cell["steps"] >= 60 and 0 <= cell["after"] <= 1 and cell["iterations"] >= 1
+
+
+# --- from hello, world to a service -----------------------------------------------------------------
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Runs an example as a script; what it prints."""
+
+    def running(name: str, *words: str) -> str:
+        monkeypatch.setattr(sys, "argv", [name, *words])
+        runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
+        return capsys.readouterr().out
+
+    return running
+
+
+def test_hello_world_needs_no_torch_and_less_than_a_second() -> None:
+    script = "import runpy, sys, time; runpy.run_path(sys.argv[1], run_name='__main__')\n"
+    script += "assert not {'torch', 'transformers'} & {*sys.modules}\nprint(time.process_time())"
+    command = [sys.executable, "-c", script, str(EXAMPLES / "hello_world.py")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    *lines, seconds = done.stdout.splitlines()
+    assert lines[0] == "Customer: Hello! Are you open on Saturdays?" and lines[-1] == "Reward: 1.00"
+    assert float(seconds) < 1
+
+
+def test_the_quick_start_compares_before_and_after(run: Callable[..., str]) -> None:
+    printed = run("quick_start", "--iterations", "1", "--groups", "1", "--customers", "2")
+    assert "dev · 2 episodes" in printed and "before" in printed and "after" in printed
+    assert printed.splitlines()[-1].startswith("success: ")
+
+
+def test_the_complete_training_keeps_goes_on_and_answers(run: Callable[..., str], tmp_path: Path) -> None:
+    sizes = ("--iterations", "1", "--groups", "1", "--customers", "2")
+    printed = run("complete_grpo_training", *sizes, "--out", str(tmp_path)).splitlines()
+    assert [line.partition(":")[0] for line in printed if ":" in line][:3] == ["iteration 1", "iteration 2", "Agent"]
+    assert read_manifest(tmp_path / "checkpoint").provenance["iteration"] == 2
+    assert "eval/success" in read_manifest(tmp_path / "best").provenance["metrics"]
+    served = run("production_ready_customer_service", "--checkpoint", str(tmp_path / "best"), "--customers", "1")
+    refused, ended = served.splitlines()
+    assert "401" in refused and "this server wants a key" in refused
+    assert ended.startswith("customer 0: ")
+
+
+def test_gspo_is_one_awaited_call(run: Callable[..., str]) -> None:
+    before, after = run("train_with_gspo", "--iterations", "1", "--groups", "1").splitlines()[-2:]
+    assert 0 < float(before[8:12]) < 1 and 0 <= float(after[7:11]) <= 1
+
+
+def test_an_environment_of_ones_own_can_be_done_and_is_tried(run: Callable[..., str]) -> None:
+    printed = run("custom_environment")
+    assert 'Answer: "until Monday", reward 0.0' in printed and "Answer: -, reward 1.0" in printed
+    assert printed.splitlines()[-1].startswith("tiny: success 0.00")
+
+
+def test_a_reward_of_ones_own_passes_the_battery_where_nice_words_do_not(run: Callable[..., str]) -> None:
+    honest, flattery, refused, passed, terms = run("custom_reward").splitlines()
+    assert float(honest.partition(" ")[0]) > 2 * float(flattery.partition(" ")[0])
+    assert refused.startswith("courtesy: refused: ") and passed == "composite: passed"
+    assert "'composite'" in terms

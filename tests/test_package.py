@@ -99,3 +99,8 @@ def test_a_model_without_the_extra_is_one_clear_line(installed: Path, tmp_path: 
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1
     assert "pip install 'stateset-gym[train]'" in done.stderr
+
+
+def test_hello_world_runs_without_torch(installed: Path, tmp_path: Path) -> None:
+    printed = run(installed / "python", ROOT / "docs" / "examples" / "hello_world.py", cwd=tmp_path)
+    assert printed.splitlines()[-1] == "Reward: 1.00"

@@ -99,7 +99,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=120.0, help="of training, both stages")
     parser.add_argument("--conversations", type=int, default=2048, help="to imitate, at most")
     parser.add_argument("--iterations", type=int, default=40, help="of GRPO, at most")
-    parser.add_argument("--groups", type=int, default=8, help="customers of an iteration")
+    parser.add_argument("--groups", type=int, default=4, help="customers of an iteration")
     parser.add_argument("--attempts", type=int, default=8, help="at each of them")
     parser.add_argument("--episodes", type=int, default=100, help="customers of each evaluation")
     parser.add_argument("--workers", type=int, default=1, help="processes")
@@ -286,7 +286,7 @@ CLONING_SHARE = 0.5
 CLONED = BehaviorCloningConfig(keep="successes")
 CLONING: dict[str, Any] = {"learning_rate": 1e-3, "schedule": "linear"}
 LOSS = GRPOConfig(aggregation="sequence_mean")
-ONLINE: dict[str, Any] = {"learning_rate": 5e-4, "schedule": "constant"}
+ONLINE: dict[str, Any] = {"learning_rate": 5e-4, "schedule": "constant", "minibatches": 2}
 # What is kept of each iteration.
 CURVE = ["success", "return", "policy_loss", "learning_rate", "tokens", "steps", "truncated"]
 CURVE += ["seconds/rollout", "seconds/update"]
@@ -306,7 +306,7 @@ def common(run: Run) -> dict[str, Any]:
         "max_new_tokens": MAX_NEW_TOKENS,
         "max_context": 1536,  # the clerk needs 1000 on average, and never this much
         "micro_batch_tokens": 2048,
-        "parallel_episodes": 50,
+        "parallel_episodes": 20,
         "seed": run.options.seed,
         "workers": run.options.workers,
     }

@@ -22,7 +22,7 @@ _OWNER_AND_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _LOCAL_SCHEMES = ("tiny", "hf")
 
 
-def choose_agent(name: str, temperature: float | None, seed: int) -> Agent | str:
+def choose_agent(name: str, temperature: float | None, seed: int) -> Agent:
     """A scripted agent by name, or a model.
 
     Raises:

@@ -120,7 +120,7 @@ def _folders() -> dict[str, Path]:
         "downloaded models": Path(hub),
     }
     with suppress(ImportError):  # without the extra 'train' no models are converted
-        from ss_trainers.backends.models import cache_folder
+        from ss_trainers.backends.gguf_files import cache_folder
 
         folders["converted models"] = cache_folder()
     return folders

@@ -17,15 +17,22 @@ from ss_gym.customer_service import CustomerServiceEnvironment
 from ss_gym.environment import TextEnvironment
 from ss_gym.families import import_packages
 from ss_gym.families.splits import split_size
+from ss_gym.registration import REMOTE
 from ss_gym.spelling import nearest
 
 NAMESPACE = "StateSet/"
 
 
 def own_ids() -> list[str]:
-    """The ids that this package registers, and those of families that other packages bring, sorted."""
+    """The ids that this package registers, and those of families that other packages bring, sorted.
+
+    What a server has is none of them: nobody knows what it is before it is asked.
+    """
     import_packages()
-    return sorted(env_id for env_id, spec in gym.registry.items() if env_id.startswith(NAMESPACE) or _is_family(spec))
+    known = gym.registry.items()
+    return sorted(
+        env_id for env_id, spec in known if env_id != REMOTE and (env_id.startswith(NAMESPACE) or _is_family(spec))
+    )
 
 
 def _is_family(spec: EnvSpec) -> bool:

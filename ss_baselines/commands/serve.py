@@ -7,10 +7,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ss_baselines.commands.agents import check_model_name, load_model
+from ss_baselines.commands.agents import accustomed_prompt, check_model_name, load_model
+from ss_baselines.commands.envs import environment_keywords, make_environment
 from ss_gym.serving.access import ApiKeys
 from ss_gym.serving.chat_desk import ChatLimits
 from ss_gym.serving.chat_service import chat_service
+from ss_gym.serving.environment_server import environment_server
 from ss_gym.serving.server import bound_socket, log_as_json, serve
 
 _LOCAL = ("127.0.0.1", "localhost", "::1")
@@ -29,6 +31,7 @@ class ServeOptions:
         seed: of the sampling noise.
         keys: a file of API keys; None for those of the environment variable.
         log_bodies: whether the log has what was said.
+        env_id: an environment whose sessions are served beside; empty for none.
         limits: how much is taken.
     """
 
@@ -40,6 +43,7 @@ class ServeOptions:
     seed: int
     keys: Path | None
     log_bodies: bool
+    env_id: str
     limits: ChatLimits
 
 
@@ -64,6 +68,11 @@ def run_service(options: ServeOptions) -> None:
     def ready(address: str) -> None:
         console.print(f"{name} at {address}/v1, its documentation at {address}/docs; Ctrl-C ends it", soft_wrap=True)
 
-    app = chat_service(agent, name, options.limits, keys, log_bodies=options.log_bodies)
+    environment = None
+    if options.env_id:
+        keywords = environment_keywords(options.env_id, "", accustomed_prompt(options.agent))
+        make_environment(options.env_id, **keywords).close()
+        environment = environment_server(options.env_id, keywords, keys=keys)
+    app = chat_service(agent, name, options.limits, keys, environment=environment, log_bodies=options.log_bodies)
     serve(app, own, patience=options.limits.patience, ready=ready)
     console.print("stopped")

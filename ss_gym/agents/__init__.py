@@ -1,10 +1,12 @@
 """Agents: a model behind one batched call, whatever serves it."""
 
-from ss_gym.agents.agent import MultiTurnAgent
+from ss_gym.agents.agent import MultiTurnAgent, load_agent_from_checkpoint
 from ss_gym.agents.backends import Backend, BackendError, ChoosingBackend, Sampling, load_backend
-from ss_gym.agents.checkpoint import CheckpointError, load_agent_from_checkpoint
+from ss_gym.agents.checkpoint import CheckpointError
 from ss_gym.agents.config import AgentConfig
 from ss_gym.agents.conversation import Conversation
+from ss_gym.agents.planners import HeuristicPlanner
+from ss_gym.agents.planning import Plan, PlanningConfig, Step
 from ss_gym.agents.tool_agent import ToolAgent, ToolLimits, ToolRoundsError
 
 __all__ = [
@@ -14,8 +16,12 @@ __all__ = [
     "CheckpointError",
     "ChoosingBackend",
     "Conversation",
+    "HeuristicPlanner",
     "MultiTurnAgent",
+    "Plan",
+    "PlanningConfig",
     "Sampling",
+    "Step",
     "ToolAgent",
     "ToolLimits",
     "ToolRoundsError",

@@ -6,13 +6,18 @@ import asyncio
 import threading
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from ss_gym.agents.backends import Backend, MeasuringBackend, Sampling, StreamingBackend, load_backend
+from ss_gym.agents.checkpoint import checkpoint_folder, read_manifest, write_agent
 from ss_gym.agents.config import AgentConfig
 from ss_gym.agents.conversation import Conversation
 from ss_gym.agents.history import trimmed
+from ss_gym.agents.plan_keeper import PlanKeeper, check_context
+from ss_gym.agents.planning import Plan, read_planning
 from ss_gym.asynchronous import finished
 from ss_gym.types import Completion, Message
 
@@ -27,13 +32,22 @@ class MultiTurnAgent:
         config: the model and how to sample from it.
         backend: what answers; by default the one that ``config.model_name`` names, loaded by
             ``initialize``.
+
+    Attributes:
+        config: as above.
+        provenance: how the model came to be, such as the algorithm that trained it and the iterations, where that is
+            known; ``save`` tells it.
     """
 
     def __init__(self, config: AgentConfig, backend: Backend | None = None) -> None:
         self.config = config
+        self.provenance: Mapping[str, Any] = {}
         self._backend = backend
         self._lock = threading.Lock()
         self._remembered: OrderedDict[str, Conversation] = OrderedDict()
+        self._plans: PlanKeeper | None = None
+        if config.enable_planning:
+            self._plans = PlanKeeper(read_planning(config.planning_config), self._ask, config.trim_history)
 
     @property
     def backend(self) -> Backend:
@@ -62,6 +76,25 @@ class MultiTurnAgent:
             if self._backend is None:
                 self._backend = load_backend(self.config)
 
+    def save(self, folder: str | Path) -> None:
+        """Writes a checkpoint, replacing the folder as a whole; :func:`load_agent_from_checkpoint` reads it.
+
+        It holds the settings, a card for readers, sums of all files and, where the backend has its model here
+        (:class:`ss_gym.agents.backends.SavingBackend`), the model and its tokenizer as transformers and ``peft`` read
+        them; else the model's name. Tools, and what is remembered of conversations, are not saved.
+
+        Args:
+            folder: new, empty, or a checkpoint.
+
+        Raises:
+            CheckpointError: if it can't be written, or would take the place of something other than a checkpoint;
+                what was there before is intact.
+            RuntimeError: before ``initialize``.
+        """
+        backend = self.backend
+        with self._lock:
+            write_agent(folder, self.config, backend, self.provenance)
+
     def act(self, conversations: Sequence[Sequence[Message]]) -> list[Completion]:
         """One completion for each conversation, in one batched call of the model.
 
@@ -87,17 +120,22 @@ class MultiTurnAgent:
         Args:
             messages: the whole conversation in OpenAI form.
             context: ``"tools"`` are the function schemas at hand; a ``"conversation_id"`` lets the
-                model go on from where it was when ``messages`` continue that conversation.
+                model go on from where it was when ``messages`` continue that conversation. An agent that plans
+                (``AgentConfig.enable_planning``) keeps a plan for each id. ``"goal"`` is that of a plan that is
+                made; ``"plan_goal"`` makes the pending steps anew for another goal; ``"plan_update"`` changes the
+                plan: ``{"action": "advance"}``, ``"complete"``, ``"fail"`` or ``"skip"`` with a ``"step"`` or else
+                the current one, ``"add"`` with ``"steps"``, ``"replan"`` with ``"steps"`` or a ``"goal"`` or neither.
+                Without an id there is no plan.
 
         Raises:
-            ValueError: if there are no messages or the last is the agent's own.
+            ValueError: if there are no messages or the last is the agent's own, or what the context says of a plan
+                can't be meant.
             RuntimeError: before ``initialize``.
         """
         context = context or {}
-        conversation = self._recalled(str(context.get("conversation_id", "")), messages, context.get("tools", ()))
+        conversation, plan = await self._opened(messages, context, context.get("tools", ()))
         completion = (await asyncio.to_thread(self.act, [conversation]))[0]
-        conversation.completions[len(conversation)] = completion
-        conversation.append({"role": "assistant", "content": completion.text})
+        self._answered(conversation, completion, completion.text, context, plan)
         return completion.text
 
     async def stream_response(
@@ -117,7 +155,7 @@ class MultiTurnAgent:
             RuntimeError: before ``initialize``.
         """
         context = context or {}
-        conversation = self._recalled(str(context.get("conversation_id", "")), messages, context.get("tools", ()))
+        conversation, plan = await self._opened(messages, context, context.get("tools", ()))
         await self._turn()
         pieces = self._pieces(conversation)
         try:
@@ -128,8 +166,44 @@ class MultiTurnAgent:
                 pieces.close()
             finally:
                 self._lock.release()
-        conversation.completions[len(conversation)] = said
-        conversation.append({"role": "assistant", "content": said.text})
+        self._answered(conversation, said, said.text, context, plan)
+
+    def plan(self, conversation_id: str) -> Plan | None:
+        """The plan of a conversation; None if there is none, or none any more, or the agent does not plan."""
+        return None if self._plans is None else self._plans.plan(str(conversation_id))
+
+    async def _opened(
+        self, messages: Sequence[Message], context: Mapping[str, Any], tools: Sequence[Mapping[str, Any]]
+    ) -> tuple[Conversation, Plan | None]:
+        """The conversation that is to be answered, and its plan, if it has one, which it tells of."""
+        key = _key(context)
+        check_context(context, key, self._plans is not None)
+        conversation = self._recalled(key, messages, tools)
+        if self._plans is None or not key:
+            return conversation, None
+        return conversation, await asyncio.to_thread(self._plans.told, key, conversation, context)
+
+    def _answered(
+        self,
+        conversation: Conversation,
+        completion: Completion,
+        said: str,
+        context: Mapping[str, Any],
+        plan: Plan | None,
+    ) -> None:
+        """Keeps what the agent has said, and the plan by which it did: what is interrupted before leaves nothing."""
+        conversation.completions[len(conversation)] = completion
+        conversation.append({"role": "assistant", "content": said})
+        if self._plans is not None and plan is not None:
+            self._plans.keep(_key(context), plan)
+
+    def _ask(self, messages: Sequence[Message]) -> str:
+        """What the model says when it is to plan."""
+        tokens = read_planning(self.config.planning_config).planning_tokens
+        sampling = Sampling(tokens, self.config.temperature, self.config.top_p)
+        with self._lock:
+            (completion,) = self.backend.generate([Conversation(messages)], sampling)
+        return completion.text
 
     async def _turn(self) -> None:
         """Waits for the lock, in a way that can be cancelled."""
@@ -165,10 +239,7 @@ class MultiTurnAgent:
             ValueError: if there is nothing to answer.
         """
         conversation = messages if isinstance(messages, Conversation) else Conversation(messages)
-        if not conversation:
-            raise ValueError("there is nothing to answer: the conversation is empty")
-        if conversation[-1]["role"] == "assistant":
-            raise ValueError("there is nothing to answer: the last message is the agent's own")
+        conversation.check_answerable()
         if self.config.system_prompt and conversation[0]["role"] != "system":
             conversation.insert_system_prompt(self.config.system_prompt)
         return conversation
@@ -205,3 +276,31 @@ class MultiTurnAgent:
             while len(self._remembered) > _REMEMBERED:
                 self._remembered.popitem(last=False)
         return fresh
+
+
+async def load_agent_from_checkpoint(path: str | Path, **changes: Any) -> MultiTurnAgent:
+    """The agent that was saved, by itself or by a trainer, ready to answer.
+
+    Weights are read from safetensors only. An agent that was saved without weights answers as it did: a checkpoint
+    that names a server sends what is said there, with the key of its API.
+
+    Args:
+        path: of the checkpoint, or of the folder of its run.
+        **changes: settings of the agent that are to be others, such as ``device="cuda"`` or ``temperature=0.0``.
+
+    Raises:
+        CheckpointError: if the checkpoint is missing or damaged.
+        ImportError: if the packages that run its model are not installed.
+    """
+    manifest = read_manifest(checkpoint_folder(path) or path)
+    agent = MultiTurnAgent(replace(manifest.agent, **changes))
+    if not changes.keys() & {"model_name", "adapter"}:
+        agent.provenance = manifest.provenance
+    await agent.initialize()
+    return agent
+
+
+def _key(context: Mapping[str, Any]) -> str:
+    """The id of the conversation that a context is of; empty if it has none."""
+    key = context.get("conversation_id")
+    return "" if key is None else str(key)

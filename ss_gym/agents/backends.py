@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from importlib.metadata import entry_points
-from typing import Protocol, TypeVar, runtime_checkable
+from pathlib import Path
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from ss_gym.agents.config import AgentConfig
 from ss_gym.agents.conversation import Conversation
@@ -21,7 +22,9 @@ ENTRY_POINT_GROUP = "ss_gym.backends"
 _WORDS = frozenset({"tiny"})
 _DEFAULT_SCHEME = "hf"
 # Schemes whose packages are an extra of the same name.
-_EXTRAS = frozenset({"openai"})
+_EXTRAS = frozenset({"openai", "vllm"})
+# Settings of an agent that only some backends have: each is an option of theirs.
+_SHARED_OPTIONS = ("dtype", "adapter")
 _WORD, _PIECE = re.compile(r"\s*\S+"), re.compile(r"\s*\S+\s*\Z|\s*\S+|\s+")
 
 
@@ -66,7 +69,14 @@ class Backend(Protocol):
     """What answers for an agent."""
 
     def generate(self, conversations: Sequence[Conversation], sampling: Sampling) -> list[Completion]:
-        """One completion for each conversation, in order; each ends with a user or tool message."""
+        """One completion for each conversation, in order; each ends with a user or tool message.
+
+        Conversations are left as they are, but for their ``state``.
+        :func:`ss_gym.testing.check_backend` checks what a backend has to keep.
+
+        Raises:
+            ValueError: if a conversation is empty or ends with the agent's own message.
+        """
         ...
 
 
@@ -161,6 +171,32 @@ class MeasuringBackend(Backend, Protocol):
         ...
 
 
+@runtime_checkable
+class DecodingBackend(Backend, Protocol):
+    """A backend that tells what its token ids stand for; optional."""
+
+    def text_of(self, token_ids: Sequence[int], stop: Sequence[str] = ()) -> str:
+        """The text of a completion of these ids, ended by the first of the texts in ``stop``."""
+        ...
+
+
+@runtime_checkable
+class SavingBackend(Backend, Protocol):
+    """A backend whose model may be here, to be written; optional, agents of others are saved by their name."""
+
+    def save(self, folder: Path) -> Mapping[str, Any] | None:
+        """Writes the model's files into an empty folder; weights as safetensors.
+
+        Returns:
+            what goes into the manifest's provenance, such as the ``base_model`` of adapters; None if the model is not
+            here after all: nothing is written, and its name says which it is.
+
+        Raises:
+            OSError: if they can't be written.
+        """
+        ...
+
+
 # Called with the part of the model name after "SCHEME://" and the agent's config.
 BackendFactory = Callable[[str, AgentConfig], Backend]
 
@@ -173,14 +209,14 @@ Options = TypeVar("Options")
 
 
 def read_options(config: AgentConfig, kind: type[Options]) -> Options:
-    """The options of an agent's backend.
+    """The options of an agent's backend, ``config.dtype`` and ``config.adapter`` among them where it has these.
 
     Args:
         config: the agent's.
         kind: a dataclass with a field for each option.
 
     Raises:
-        ValueError: if there is no such option, or a value is out of its range.
+        ValueError: if there is no such option, a value is out of its range, or one is given twice and differs.
     """
     known = [entry.name for entry in fields(kind)]  # type: ignore[arg-type]
     for name in config.backend_options:
@@ -189,6 +225,12 @@ def read_options(config: AgentConfig, kind: type[Options]) -> Options:
             raise ValueError(f"'{config.model_name}' has no backend option {name!r:.80}; {hint}")
     # A list, as JSON and YAML give it, stands for a tuple.
     given = {name: tuple(value) if isinstance(value, list) else value for name, value in config.backend_options.items()}
+    for name in _SHARED_OPTIONS:
+        value = getattr(config, name)
+        if value is not None and name not in known:
+            raise ValueError(f"'{config.model_name}' takes no {name}: leave it out of the AgentConfig")
+        if value is not None and given.setdefault(name, value) != value:
+            raise ValueError(f"{name} is {value!r:.80} and, in backend_options, {given[name]!r:.80}: give it once")
     return kind(**given)
 
 
@@ -297,6 +339,7 @@ class StubBackend:
         return Completion(text[: words[sampling.max_new_tokens - 1].end()], finish_reason="length")
 
     def _answer(self, conversation: Conversation) -> str:
+        conversation.check_answerable()
         turn = sum(1 for message in conversation if message["role"] == "assistant")
         if self._responses:
             return self._responses[turn % len(self._responses)]

@@ -1,23 +1,31 @@
-"""Checkpoint folders: a model's files and a manifest that says what they must be."""
+"""Checkpoint folders: a model's files, a card for readers, and a manifest that says what the files must be."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from ss_gym.agents.agent import MultiTurnAgent
+from ss_gym.agents.backends import Backend, SavingBackend, split_model_name
 from ss_gym.agents.config import AgentConfig
+from ss_gym.agents.model_card import model_card
 
 MANIFEST = "agent.json"
+_CARD = "README.md"
 _FORMAT = 1
 # Where the folder of a run has its checkpoint.
 CHECKPOINT = "checkpoint"
 # A folder is replaced by two renames; between them the old one has this suffix.
 PREVIOUS_SUFFIX = ".previous"
+_PARTIAL_SUFFIX = ".partial"
+# Schemes of what runs a folder that is named without one.
+_FOLDER_SCHEMES = ("hf", "tiny")
 
 
 class CheckpointError(Exception):
@@ -29,7 +37,7 @@ class Manifest:
     """What a checkpoint says of itself.
 
     Attributes:
-        agent: the agent; its ``model_name`` is the folder.
+        agent: the agent; its ``model_name`` is the folder, or what was saved without weights, such as ``stub://demo``.
         provenance: how it came to be, such as the algorithm and the training steps.
     """
 
@@ -37,16 +45,132 @@ class Manifest:
     provenance: Mapping[str, Any]
 
 
+def write_agent(
+    folder: str | Path, agent: AgentConfig, backend: Backend, provenance: Mapping[str, Any] | None = None
+) -> None:
+    """Writes an agent as a checkpoint, replacing the folder as a whole.
+
+    Args:
+        folder: the checkpoint's.
+        agent: how the model is used.
+        backend: the model, whose files are written if it is a :class:`ss_gym.agents.backends.SavingBackend`; else
+            its name is.
+        provenance: how it came to be.
+
+    Raises:
+        CheckpointError: if it can't be written, or something other than a checkpoint is there; what was there before
+            is intact.
+    """
+    there = Path(folder)
+    if there.exists() and not (there / MANIFEST).is_file() and not (there.is_dir() and not any(there.iterdir())):
+        raise CheckpointError(f"'{folder}' is no checkpoint, and what it holds would be lost: save to another folder")
+    with replaced_folder(folder) as partial:
+        told = dict(provenance or {})
+        saved = backend.save(partial) if isinstance(backend, SavingBackend) else None
+        if saved is not None:
+            if "base_model" in saved and Path(saved["base_model"]).resolve() == there.resolve():
+                raise CheckpointError(f"'{folder}' holds the model that the adapters are for: save to another folder")
+            told = {"base_model": _lasting(agent.model_name), **told, **saved}
+            agent = replace(agent, adapter=None)  # it is among the files
+        write_manifest(partial, agent, told)
+
+
+def _lasting(model_name: str) -> str:
+    """What a model name names, by a name that holds in any working directory."""
+    scheme, location = split_model_name(model_name)
+    return str(Path(location).resolve()) if location and Path(location).exists() else location or scheme
+
+
 def write_manifest(folder: Path, agent: AgentConfig, provenance: Mapping[str, Any]) -> None:
-    """Writes the manifest of the files that are in ``folder``: their sizes and SHA-256 sums."""
+    """Writes the card and the manifest of the files that are in ``folder``: their sizes and SHA-256 sums.
+
+    Raises:
+        CheckpointError: if a setting of the agent, or what there is to tell of it, is nothing that JSON has.
+    """
+    weights = sorted(path.name for path in folder.glob("*.safetensors"))
+    (folder / _CARD).write_text(model_card(agent, provenance, weights), encoding="utf-8")
     files = {
         path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": _sha256(path)}
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name != MANIFEST
     }
-    settings = {name: value for name, value in asdict(agent).items() if name != "model_name"}
+    settings = asdict(agent)
+    scheme, _ = split_model_name(agent.model_name)
+    if weights and scheme in _FOLDER_SCHEMES:
+        del settings["model_name"]  # it is wherever the folder is
+    elif weights:
+        settings["model_name"] = f"{scheme}://"
     content = {"format": _FORMAT, "agent": settings, "provenance": dict(provenance), "files": files}
-    (folder / MANIFEST).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    try:
+        text = json.dumps(content, indent=2)
+    except TypeError as error:
+        raise CheckpointError(f"the agent can't be saved: JSON does not have one of its settings ({error})") from error
+    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+
+@contextmanager
+def replaced_folder(path: str | Path) -> Iterator[Path]:
+    """A new folder that takes the place of ``path`` when the block ends well.
+
+    The files are written beside it and flushed to the disk first, so that whatever happens, a full
+    disk or a lost process, either the old folder or the new one is there and complete. Only
+    between the two renames it is under the name that ``locate`` also looks for.
+
+    Raises:
+        CheckpointError: if the files cannot be written or take the place of the others; what was at
+            ``path`` is still there.
+    """
+    target = Path(path).absolute()
+    partial = target.with_name(target.name + _PARTIAL_SUFFIX)
+    previous = target.with_name(target.name + PREVIOUS_SUFFIX)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        yield partial
+        _flush(partial)
+        _put_in_place(partial, target, previous)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        earlier = "; the earlier checkpoint is as it was" if target.exists() or previous.exists() else ""
+        raise CheckpointError(f"could not save the checkpoint '{path}': {error}{earlier}") from error
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    shutil.rmtree(previous, ignore_errors=True)
+    try:
+        _flush_one(target.parent)
+    except OSError as error:
+        raise CheckpointError(f"the checkpoint '{path}' is written, but may be lost in a crash: {error}") from error
+
+
+def _put_in_place(partial: Path, target: Path, previous: Path) -> None:
+    """Gives the new folder its name and the old one, if there is one, that of the previous."""
+    if target.exists():
+        # A folder of that name is what an interrupted replacement left; the target is newer.
+        shutil.rmtree(previous, ignore_errors=True)
+        target.rename(previous)
+    try:
+        partial.rename(target)
+    except OSError:
+        if previous.exists():
+            previous.rename(target)
+        raise
+
+
+def _flush(folder: Path) -> None:
+    """Makes sure that the folder's content is on the disk before it takes its name."""
+    for path in sorted(folder.rglob("*"), reverse=True):
+        _flush_one(path)
+    _flush_one(folder)
+
+
+def _flush_one(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def locate(path: str | Path) -> Path:
@@ -91,28 +215,16 @@ def read_manifest(path: str | Path) -> Manifest:
         raise CheckpointError(f"the checkpoint '{folder}' has format {content['format']}; this version reads {_FORMAT}")
     for name, expected in files.items():
         _check_file(folder, name, expected)
-    known = {field.name for field in fields(AgentConfig)} - {"model_name"}
+    known = {field.name for field in fields(AgentConfig)}
     if not known.issuperset(settings):
         unknown = ", ".join(sorted(set(settings) - known))
         raise CheckpointError(
             f"the checkpoint '{folder}' has agent settings that this version does not know: {unknown}"
         )
-    return Manifest(AgentConfig(model_name=str(folder), **settings), provenance)
-
-
-async def load_agent_from_checkpoint(path: str | Path) -> MultiTurnAgent:
-    """The agent that a trainer saved, ready to answer.
-
-    Args:
-        path: of the checkpoint, or of the folder of its run.
-
-    Raises:
-        CheckpointError: if the checkpoint is missing or damaged.
-        ImportError: if the packages that run its model are not installed.
-    """
-    agent = MultiTurnAgent(read_manifest(checkpoint_folder(path) or path).agent)
-    await agent.initialize()
-    return agent
+    # A scheme alone is of what runs the model in the folder.
+    name = settings.get("model_name", "")
+    named = f"{name}{folder}" if not name or name.endswith("://") else name
+    return Manifest(AgentConfig(**{**settings, "model_name": named}), provenance)
 
 
 def _check_file(folder: Path, name: str, expected: Mapping[str, Any]) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ss_gym.agents.planning import read_planning
+
 
 @dataclass(frozen=True)
 class AgentConfig:
@@ -25,6 +27,12 @@ class AgentConfig:
         trim_history: whether the oldest exchanges of a conversation that is too long for the model are left out (see
             :func:`ss_gym.agents.history.trimmed`); else it ends where it is full. Needs a backend that measures.
         backend_options: what the backend has of its own, by name, such as ``timeout`` of ``openai://…``.
+        enable_planning: whether the agent keeps a plan for each conversation that has an id, and reads it.
+        planning_config: how, by name: the fields of :class:`ss_gym.agents.planning.PlanningConfig`.
+        dtype: what a local model is loaded and computed in, such as ``"bfloat16"``; as its backend does by default if
+            None. It is the same as the backend option of that name.
+        adapter: folder of a LoRA adapter that is put on the model. Backends without adapters refuse it, as they do
+            ``dtype``.
     """
 
     model_name: str
@@ -38,6 +46,10 @@ class AgentConfig:
     stop: tuple[str, ...] = ()
     trim_history: bool = False
     backend_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    enable_planning: bool = False
+    planning_config: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    dtype: str | None = None
+    adapter: str | None = None
 
     def __post_init__(self) -> None:
         """Checks the values.
@@ -61,3 +73,4 @@ class AgentConfig:
             raise ValueError(f"top_p must be above 0 and at most 1, got {self.top_p}")
         if not all(self.stop):
             raise ValueError("stop has an empty text, which would end every completion at once")
+        read_planning(self.planning_config)

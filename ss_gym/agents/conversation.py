@@ -25,16 +25,18 @@ class Conversation(list[Message]):
         completions: place of an assistant message in the list -> the completion that it came from.
         hidden: places of messages that nobody but the agent knows of: the calls it made by itself, and their
             results.
+        originals: place of a message that the agent has added to (``amend``) -> the message as others know it.
         state: free for the backend that answers; None at first.
     """
 
-    __slots__ = ("__weakref__", "completions", "hidden", "state", "tools")
+    __slots__ = ("__weakref__", "completions", "hidden", "originals", "state", "tools")
 
     def __init__(self, messages: Iterable[Message] = (), tools: Sequence[Mapping[str, Any]] = ()) -> None:
         super().__init__(messages)
         self.tools = tuple(tools)
         self.completions: dict[int, Completion] = {}
         self.hidden: set[int] = set()
+        self.originals: dict[int, Message] = {}
         self.state: Any = None
 
     @classmethod
@@ -57,14 +59,44 @@ class Conversation(list[Message]):
 
     @property
     def shown(self) -> list[Message]:
-        """The messages that others know of."""
-        return [message for place, message in enumerate(self) if place not in self.hidden]
+        """The messages that others know of, as they know them."""
+        return [message for place, message in enumerate(self.unamended) if place not in self.hidden]
+
+    @property
+    def unamended(self) -> list[Message]:
+        """All messages without what the agent has added to them."""
+        return [self.originals.get(place, message) for place, message in enumerate(self)]
+
+    def amend(self, text: str) -> None:
+        """Adds something to the last message that nobody but the agent is to know of, such as its plan.
+
+        It is part of a message and none of its own, because not every chat template takes two in a row of one role, or
+        a system message that is not the first.
+        """
+        place, message = len(self) - 1, self[-1]
+        self.originals.setdefault(place, message)
+        content = message["content"]
+        parts = isinstance(content, list)  # OpenAI form may have texts and images
+        amended = [*content, {"type": "text", "text": text}] if parts else f"{content or ''}\n\n{text}".lstrip("\n")
+        self[place] = {**message, "content": amended}
+
+    def check_answerable(self) -> None:
+        """Refuses a conversation that an agent has nothing to say to.
+
+        Raises:
+            ValueError: if it is empty or ends with the agent's own message.
+        """
+        if not self:
+            raise ValueError("there is nothing to answer: the conversation is empty")
+        if self[-1]["role"] == "assistant":
+            raise ValueError("there is nothing to answer: the last message is the agent's own")
 
     def insert_system_prompt(self, text: str) -> None:
         """Puts a system message first; meant for conversations that have none."""
         self.insert(0, {"role": "system", "content": text})
         self.completions = {place + 1: completion for place, completion in self.completions.items()}
         self.hidden = {place + 1 for place in self.hidden}
+        self.originals = {place + 1: message for place, message in self.originals.items()}
 
     def record(self, completion: Completion, observation: str, info: Mapping[str, Any]) -> None:
         """Appends the agent's completion and what ``env.step`` gave back for it."""

@@ -29,9 +29,11 @@ _PYTHON_TAG = "<|python_tag|>"
 _END_OF_MESSAGE = "<|eom_id|>"
 _FUNCTION = re.compile(r"<function=([^<>\s]{1,200})>")
 _END_OF_FUNCTION = "</function>"
+_TAG_OR_FUNCTION = re.compile(rf"{re.escape(_PYTHON_TAG)}|{_FUNCTION.pattern}")
 _TOOL_CALLS = "[TOOL_CALLS]"
-_NAMED = re.compile(r"\s*([\w.-]{1,200})\s*(?:\[CALL_ID\]\s*\w{0,64}\s*)?\[ARGS\]\s*")
-_FENCE = re.compile(r"```(?:json|tool_call|tool_code)?[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL)
+_NAMED = re.compile(r"\s*([\w.-]{1,200})\s*(?:\[CALL_ID\]\s*+\w{0,64}\s*)?\[ARGS\]\s*")
+_FENCE, _END_OF_FENCE = re.compile(r"```(?:json|tool_call|tool_code)?[ \t]*\r?\n"), "```"
+_SPACE, _BETWEEN = re.compile(r"\s*"), re.compile(r"[ \t\r\n;]*")
 _NAMES, _ARGUMENTS = ("name", "tool", "function"), ("arguments", "parameters", "args", "input")
 _scan = JSONDecoder().raw_decode
 
@@ -78,13 +80,13 @@ def _read(text: str, dialect: Dialect) -> str:
 
 
 def _from_llama(text: str) -> str:
-    text = text.replace(_END_OF_MESSAGE, "")
-    words, tag, calls = text.partition(_PYTHON_TAG)
-    if tag:
-        return words + _blocks_of(calls, must=True)
-    if _FUNCTION.search(text):
-        return "".join(_functions(text))
-    return _blocks_of(text) or text
+    text = text.rstrip().removesuffix(_END_OF_MESSAGE)
+    if whole := _blocks_of(text):
+        return whole
+    first = _TAG_OR_FUNCTION.search(text)
+    if first is None:
+        return text
+    return _marked(text, _PYTHON_TAG) if first[0] == _PYTHON_TAG else "".join(_functions(text))
 
 
 def _functions(text: str) -> Iterator[str]:
@@ -92,35 +94,74 @@ def _functions(text: str) -> Iterator[str]:
     place = 0
     while match := _FUNCTION.search(text, place):
         yield text[place : match.start()]
-        following = _FUNCTION.search(text, match.end())
-        limit = following.start() if following else len(text)
-        end = text.find(_END_OF_FUNCTION, match.end(), limit)
-        inside, place = (end, end + len(_END_OF_FUNCTION)) if end >= 0 else (limit, limit)
-        yield _block(match[1], text[match.end() : inside].strip())
+        arguments, place = _inside_of_function(text, match.end())
+        yield _block(match[1], arguments)
     yield text[place:]
 
 
+def _inside_of_function(text: str, start: int) -> tuple[str, int]:
+    """The arguments that begin at a place, and where their block ends."""
+    # JSON is read first: a closing tag inside one of its strings ends nothing.
+    if (read := _value_at(text, start)) is not None:
+        end = _end_of(_SPACE, text, read[1])
+        closed = text.startswith(_END_OF_FUNCTION, end)
+        if closed or end == len(text) or _FUNCTION.match(text, end):
+            return text[start : read[1]].strip(), end + closed * len(_END_OF_FUNCTION)
+    following = _FUNCTION.search(text, start)
+    limit = following.start() if following else len(text)
+    end = text.find(_END_OF_FUNCTION, start, limit)
+    inside, place = (end, end + len(_END_OF_FUNCTION)) if end >= 0 else (limit, limit)
+    return text[start:inside].strip(), place
+
+
 def _from_mistral(text: str) -> str:
-    words, *parts = text.split(_TOOL_CALLS)
-    return words + "".join(map(_mistral_calls, parts))
+    return _marked(text, _TOOL_CALLS)
 
 
-def _mistral_calls(text: str) -> str:
-    if not _NAMED.match(text):
-        return _blocks_of(text, must=True)
-    blocks, place = list[str](), 0
+def _marked(text: str, mark: str) -> str:
+    """A text whose calls follow a mark, with blocks in place of both."""
+    told, place = list[str](), 0
+    while (found := text.find(mark, place)) >= 0:
+        blocks, end = _calls_after(text, found + len(mark), mark)
+        told += [text[place:found], blocks]
+        place = end
+    return "".join([*told, text[place:]])
+
+
+def _calls_after(text: str, start: int, mark: str) -> tuple[str, int]:
+    """The blocks of the calls after a mark, and where they end.
+
+    What can't be read, up to the next mark, is a block of its own; words after calls are no part of them.
+    """
+    calls, place = list[str](), start
     while match := _NAMED.match(text, place):
-        try:
-            _, place = _scan(text, match.end())
-        except (ValueError, RecursionError):
-            return "".join([*blocks, _block(match[1], text[match.end() :].strip())])
-        blocks.append(_block(match[1], text[match.end() : place]))
-    return "".join(blocks) + text[place:].strip()
+        if (read := _value_at(text, match.end())) is None:
+            limit = _found(text, mark, match.end())
+            return "".join([*calls, _block(match[1], text[match.end() : limit].strip())]), limit
+        place = read[1]
+        calls.append(_block(match[1], text[match.end() : place]))
+    if calls:
+        return "".join(calls), place
+    calls, place = _calls_at(text, start)
+    limit = _found(text, mark, place)
+    rest = text[place:limit]
+    if not rest or (calls and not rest.startswith(("{", "["))):
+        return "".join(calls), place
+    return "".join([*calls, f"{OPEN_CALL}{rest.strip()}</tool_call>"]), limit
 
 
 def _from_json(text: str) -> str:
-    whole = _blocks_of(text)
-    return whole or _FENCE.sub(lambda match: _blocks_of(match[1]) or match[0], text)
+    if whole := _blocks_of(text):
+        return whole
+    told, place, seen = list[str](), 0, 0
+    while fence := _FENCE.search(text, seen):
+        calls, end = _calls_at(text, fence.end())
+        if calls and text.startswith(_END_OF_FENCE, end):
+            told += [text[place : fence.start()], *calls]
+            place = seen = end + len(_END_OF_FENCE)
+        else:  # its end must not be taken for the beginning of another
+            seen = _found(text, _END_OF_FENCE, fence.end()) + len(_END_OF_FENCE)
+    return "".join([*told, text[place:]])
 
 
 # What a call begins with.
@@ -138,48 +179,54 @@ _READERS: dict[Dialect, Callable[[str], str]] = {
 }
 
 
-def _blocks_of(text: str, must: bool = False) -> str:
-    """The blocks of JSON calls that follow each other, parted by semicolons or space, or stand in a list.
+def _blocks_of(text: str) -> str:
+    """The blocks of a text that is nothing but JSON calls; nothing if it is anything else."""
+    calls, end = _calls_at(text, 0)
+    return "".join(calls) if end == len(text) else ""
 
-    Args:
-        text: nothing but calls, or it is none.
-        must: whether it is marked as calls: what can't be read is then a block of its own.
 
-    Returns:
-        Nothing if the text is no call.
-    """
-    calls, place = list[str](), 0
-    while place < len(text):
-        if text[place] in " \t\r\n;":
-            place += 1
-            continue
-        if text[place] not in "{[":
-            if must and calls:
-                return "".join(calls) + text[place:]  # words after the calls
-            return _unreadable(calls, text[place:]) if must else ""
-        try:
-            value, end = _scan(text, place)
-        except (ValueError, RecursionError):
-            return _unreadable(calls, text[place:]) if must else ""
+def _calls_at(text: str, start: int) -> tuple[list[str], int]:
+    """The blocks of the JSON calls from a place on, parted by semicolons or space, or in a list; and where they end."""
+    calls, place = list[str](), start
+    while True:
+        place = _end_of(_BETWEEN, text, place)
+        read = _value_at(text, place) if text.startswith(("{", "["), place) else None
+        if read is None:
+            return calls, place
+        value, end = read
         found = [_call(each) for each in (value if isinstance(value, list) else [value])]
         if None in found:
-            return _unreadable(calls, text[place:]) if must else ""
+            return calls, place
         calls += [each for each in found if each is not None]
         place = end
-    return "".join(calls)
 
 
-def _unreadable(calls: list[str], rest: str) -> str:
-    return "".join([*calls, f"{OPEN_CALL}{rest.strip()}</tool_call>"])
+def _value_at(text: str, start: int) -> tuple[Any, int] | None:
+    """The JSON value that begins at a place, or after the space there, and where it ends; None if none does."""
+    try:
+        return _scan(text, _end_of(_SPACE, text, start))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _end_of(pattern: re.Pattern[str], text: str, start: int) -> int:
+    """Where what a pattern matches from a place on ends."""
+    match = pattern.match(text, start)
+    return start if match is None else match.end()
+
+
+def _found(text: str, mark: str, start: int) -> int:
+    """Where a mark is found from a place on; the end of the text if nowhere."""
+    found = text.find(mark, start)
+    return len(text) if found < 0 else found
 
 
 def _call(value: Any) -> str | None:
     """The block of a call; None if the value is none."""
     if not isinstance(value, dict):
         return None
-    inner = value.get("function")
-    if isinstance(inner, dict):  # as the API has it
-        return _call(inner)
+    if isinstance(value.get("function"), dict):  # as the API has it
+        value = value["function"]
     name = next((value[key] for key in _NAMES if isinstance(value.get(key), str)), None)
     # An answer may have a name, too: a call has arguments, or nothing else.
     if not name or not (value.keys() & set(_ARGUMENTS) or value.keys() <= {*_NAMES, "type", "id"}):

@@ -118,7 +118,10 @@ class OpenAIBackend:
         Raises:
             BackendError: if the server refuses a request, or can't be reached or fails until the last try; requests
                 of the batch that have not begun are then not made.
+            ValueError: if a conversation is empty or ends with the agent's own message.
         """
+        for conversation in conversations:
+            conversation.check_answerable()
         if not conversations:
             return []
         with ThreadPoolExecutor(min(self.options.concurrency, len(conversations))) as pool:
@@ -138,7 +141,9 @@ class OpenAIBackend:
 
         Raises:
             BackendError: as ``generate``, or if the stream breaks off.
+            ValueError: as ``generate``.
         """
+        conversation.check_answerable()
         request = {**self._request(conversation, sampling), "stream": True, "stream_options": {"include_usage": True}}
         said, calls, reason, usage = list[str](), dict[int, _Call](), None, None
         try:

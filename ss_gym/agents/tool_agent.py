@@ -93,25 +93,24 @@ class ToolAgent(MultiTurnAgent):
         Args:
             messages: the whole conversation in OpenAI form, without the calls that the agent made by itself.
             context: with a ``"conversation_id"`` the agent remembers what it called, and what came back, when
-                ``messages`` continue that conversation.
+                ``messages`` continue that conversation; what is about plans is as of ``MultiTurnAgent``.
 
         Raises:
-            ValueError: if there are no messages, the last is the agent's own, or the context brings tools.
+            ValueError: if there are no messages, the last is the agent's own, the context brings tools, or what it
+                says of a plan can't be meant.
             RuntimeError: before ``initialize``.
             ToolRoundsError: if the model goes on calling tools after its last round.
         """
         context = context or {}
         if context.get("tools"):
             raise ValueError("a ToolAgent has the tools that it was made with: give others to another one")
-        key = str(context.get("conversation_id", ""))
-        conversation = self._recalled(key, messages, self._toolkit.schemas)
+        conversation, plan = await self._opened(messages, context, self._toolkit.schemas)
         calls = sum(len(message.get("tool_calls") or ()) for message in conversation)
         for number in range(self.limits.rounds + 2):  # in the last but one it is told that no more can be made
             completion = (await asyncio.to_thread(self.act, [conversation]))[0]
             action = parse_action(completion.text, calls)
             if not action.tool_calls:
-                conversation.completions[len(conversation)] = completion
-                conversation.append({"role": "assistant", "content": action.say})
+                self._answered(conversation, completion, action.say, context, plan)
                 return action.say
             calls += len(action.tool_calls)
             within = number < self.limits.rounds

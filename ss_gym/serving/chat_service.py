@@ -3,7 +3,7 @@
 # No postponed annotations: FastAPI reads those of functions inside a function.
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Annotated
 
 from fastapi import Depends, FastAPI, Request
@@ -25,6 +25,7 @@ def chat_service(
     limits: ChatLimits | None = None,
     keys: ApiKeys | None = None,
     *,
+    environment: FastAPI | None = None,
     log_bodies: bool = False,
 ) -> FastAPI:
     """An application that serves an agent, to be run by any ASGI server in one process.
@@ -34,6 +35,8 @@ def chat_service(
         name: of the model, as requests name it.
         limits: how much it takes.
         keys: who may use it; anyone by default.
+        environment: an application of :func:`ss_gym.serving.environment_server.environment_server`, whose sessions
+            are served beside, so that the agent can be seen at work in it on the page.
         log_bodies: whether the log has what was said.
     """
     desk = ChatDesk(agent, name, limits or ChatLimits(), log_bodies=log_bodies)
@@ -41,14 +44,26 @@ def chat_service(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
-        await desk.close()
+        async with AsyncExitStack() as held:
+            if environment is not None:
+                await held.enter_async_context(environment.router.lifespan_context(environment))
+            yield
+            await desk.close()
 
     app = FastAPI(title="StateSet chat service", version=__version__, lifespan=lifespan)
     install_errors(app)
     app.add_middleware(BodyLimit, most=desk.limits.body_bytes)
     app.add_middleware(RequestLog, count=desk.count)
+    _add_chat(app, desk, keys)
+    _add_watching(app, desk, environment)
+    if environment is not None:
+        app.router.routes += [each for each in environment.routes if getattr(each, "path", "").startswith("/v1/")]
+    env_id = None if environment is None else environment.state.env_id
+    install_page(app, model=name, environment=env_id, key=keys.wanted)
+    return app
 
+
+def _add_chat(app: FastAPI, desk: ChatDesk, keys: ApiKeys) -> None:
     async def holder(request: Request) -> str:
         return keys.holder(request.headers.get("authorization", ""))
 
@@ -72,6 +87,8 @@ def chat_service(
         desk.check_model(model)
         return desk.model
 
+
+def _add_watching(app: FastAPI, desk: ChatDesk, environment: FastAPI | None) -> None:
     @app.get("/healthz")
     async def alive() -> dict[str, str]:
         """Whether the process is there."""
@@ -87,7 +104,7 @@ def chat_service(
     @app.get("/metrics", response_class=Response)
     async def metrics() -> Response:
         """Counters and times in the text form of Prometheus."""
-        return Response(desk.metrics.text(), media_type=desk.metrics.content_type)
-
-    install_page(app, model=name, key=keys.wanted)
-    return app
+        text = desk.metrics.text()
+        if environment is not None:
+            text += environment.state.metrics.text()
+        return Response(text, media_type=desk.metrics.content_type)

@@ -6,9 +6,10 @@ import logging
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import Any, TextIO
 
 import uvicorn
 from fastapi import FastAPI
@@ -41,7 +42,12 @@ def bound_socket(host: str, port: int) -> socket.socket:
 
 
 def serve(
-    app: FastAPI, own: socket.socket, *, patience: float = 30.0, ready: Callable[[str], None] = lambda _: None
+    app: FastAPI,
+    own: socket.socket,
+    *,
+    patience: float = 30.0,
+    ready: Callable[[str], None] = lambda _: None,
+    **settings: Any,
 ) -> None:
     """Serves an application until SIGINT or SIGTERM; then requests under way are finished, and it returns.
 
@@ -52,20 +58,48 @@ def serve(
         own: where; see :func:`bound_socket`. It is closed in the end.
         patience: seconds that requests under way may take in the end.
         ready: is told the address when requests are taken.
+        **settings: others of ``uvicorn.Config``.
     """
-    settings = uvicorn.Config(
+    config = uvicorn.Config(
         app,
         access_log=False,  # the application writes its own, which can be read by programs
         log_config=None,
         timeout_graceful_shutdown=round(patience) + 1,
         server_header=False,
+        **settings,
     )
     with own, _signals_returned():
         own.listen(2048)
-        name = own.getsockname()
-        shown = f"[{name[0]}]" if ":" in name[0] else name[0]
-        ready(f"http://{shown}:{name[1]}")
-        uvicorn.Server(settings).run(sockets=[own])
+        ready(_address(own))
+        uvicorn.Server(config).run(sockets=[own])
+
+
+@contextmanager
+def served(app: FastAPI) -> Iterator[str]:
+    """Serves an application in a thread for the time of a block, on this machine: for notebooks and demonstrations.
+
+    Args:
+        app: what is served.
+
+    Yields:
+        The address; requests wait until the application has begun.
+    """
+    server = uvicorn.Server(uvicorn.Config(app, access_log=False, log_config=None, server_header=False))
+    with bound_socket("127.0.0.1", 0) as own:
+        own.listen()
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [own]}, name="server")
+        thread.start()
+        try:
+            yield _address(own)
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def _address(own: socket.socket) -> str:
+    name = own.getsockname()
+    shown = f"[{name[0]}]" if ":" in name[0] else name[0]
+    return f"http://{shown}:{name[1]}"
 
 
 def log_as_json(stream: TextIO = sys.stderr) -> None:

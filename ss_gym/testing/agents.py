@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from math import isfinite
 from typing import Any
 
 import gymnasium
 
 from ss_gym.agents.conversation import Conversation
+from ss_gym.testing.completions import check_completion
 from ss_gym.testing.episodes import ActingAgent, Environment
-from ss_gym.types import Completion
 
 
 def check_agent(
@@ -71,10 +70,5 @@ def _play_batch(agent: ActingAgent, envs: Sequence[Environment], seeds: Sequence
 
 
 def _check_completion(completion: Any, env: Environment) -> None:
-    assert isinstance(completion, Completion), f"act must give Completion objects, got {type(completion).__name__}"
+    check_completion(completion)
     assert completion.text in env.action_space, f"not an action: {completion.text!r:.100}"
-    ids, logprobs = completion.token_ids, completion.logprobs
-    if logprobs is not None:
-        assert ids is not None and len(ids) == len(logprobs), "logprobs must be given for exactly the token_ids"
-        assert all(isfinite(value) and value <= 0 for value in logprobs), "a log-probability is finite and at most 0"
-    assert completion.finish_reason in ("stop", "length"), f"unknown finish_reason {completion.finish_reason!r}"

@@ -12,11 +12,12 @@ from ss_gym.wrappers.observation import (
     TokenObservation,
     TranscriptObservation,
 )
+from ss_gym.wrappers.planning import PlanContext
 from ss_gym.wrappers.randomization import DomainRandomization
 from ss_gym.wrappers.recording import RecordTrajectories
 from ss_gym.wrappers.reward import RewardWrapper, WeightedReward
 from ss_gym.wrappers.shaping import PotentialShaping, TurnPenalty
-from ss_gym.wrappers.trajectories import RecordedTrajectory, read_trajectories
+from ss_gym.wrappers.trajectories import RecordedTokens, RecordedTrajectory, read_trajectories
 
 __all__ = [
     "ChatObservation",
@@ -26,8 +27,10 @@ __all__ = [
     "HashingEncoder",
     "Menu",
     "MenuAction",
+    "PlanContext",
     "PotentialShaping",
     "RecordTrajectories",
+    "RecordedTokens",
     "RecordedTrajectory",
     "RewardWrapper",
     "TokenObservation",

@@ -22,6 +22,23 @@ _BEGINNING = f'{{"format":"{FORMAT}",'.encode()
 
 
 @dataclass(frozen=True, slots=True)
+class RecordedTokens:
+    """What a language model read and sampled in an episode, so that nothing has to be tokenised again.
+
+    Attributes:
+        prompt_ids: ids of the rendered system prompt (and tools).
+        message_ids: ids of each message after the system message, as the model saw or sampled them; empty
+            for those that it never read, such as the user's last words.
+        logprobs: for each action, the log-probability of each of its ids under the distribution that they
+            were sampled from, nats.
+    """
+
+    prompt_ids: tuple[int, ...]
+    message_ids: tuple[tuple[int, ...], ...]
+    logprobs: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RecordedTrajectory:
     """One episode as it was recorded.
 
@@ -39,6 +56,7 @@ class RecordedTrajectory:
         success: whether the task was done; None where the environment does not tell.
         audit: what was checked.
         tools: function schemas in OpenAI form, where they were recorded.
+        tokens: what the agent read and sampled, where that is known.
     """
 
     env_id: str
@@ -54,6 +72,7 @@ class RecordedTrajectory:
     success: bool | None = None
     audit: Mapping[str, Any] = field(default_factory=dict)
     tools: tuple[Mapping[str, Any], ...] = ()
+    tokens: RecordedTokens | None = None
 
     @property
     def total_reward(self) -> float:
@@ -80,11 +99,14 @@ class RecordedTrajectory:
         return tuple(places[before:])
 
     def trajectory(self) -> MultiTurnTrajectory:
-        """The episode as trainers take it: turns, each of the agent's with its reward; no token ids."""
+        """The episode as trainers take it: turns, each of the agent's with its reward; token ids where there are."""
         turns = turns_of(self.messages)
         system = len(self.messages) - len(turns)  # at most one, and the first
-        for place, reward in zip(self.own_places, self.rewards, strict=True):
-            turns[place - system] = replace(turns[place - system], reward=reward)
+        if self.tokens is not None:
+            turns = [replace(turn, token_ids=ids) for turn, ids in zip(turns, self.tokens.message_ids, strict=True)]
+        for number, place in enumerate(self.own_places):
+            logprobs = self.tokens.logprobs[number] if self.tokens is not None else None
+            turns[place - system] = replace(turns[place - system], reward=self.rewards[number], logprobs=logprobs)
         totals: dict[str, float] = {}
         for terms in self.reward_terms:
             for name, value in terms.items():
@@ -92,6 +114,7 @@ class RecordedTrajectory:
         return MultiTurnTrajectory(
             turns=tuple(turns),
             system_prompt=self.system_prompt,
+            prompt_ids=self.tokens.prompt_ids if self.tokens is not None else None,
             scenario_id=self.scenario_id,
             reward_terms=totals,
             success=self.success,
@@ -137,13 +160,16 @@ class TrajectoryFile:
 
     Args:
         path: created with its folder if it is not there.
+        synchronised: whether to wait for the disk after each episode. If not, a crash of the machine, not of the
+            process, may cost more than the last one; the file is synchronised when it is closed.
 
     Raises:
         ValueError: if the file holds something else.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, synchronised: bool = True) -> None:
         self.path = Path(path)
+        self._synchronised = synchronised
         self._file: FileIO | None = None
         self._open()
 
@@ -160,20 +186,23 @@ class TrajectoryFile:
         try:
             if file.write(line) != len(line):
                 raise OSError(f"{self.path}: an episode was not written in full; is the disk full?")
-            os.fsync(file.fileno())
+            if self._synchronised:
+                os.fsync(file.fileno())
         except BaseException:
             self.close()  # so that the next one opens, and repairs, the file
             raise
 
     def close(self) -> None:
         """Closes the file; another ``append`` opens it again."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        file, self._file = self._file, None
+        if file is not None:
+            with file:
+                if not self._synchronised:
+                    os.fsync(file.fileno())
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy opens the file for itself."""
-        return {"path": self.path, "_file": None}
+        return {"path": self.path, "_synchronised": self._synchronised, "_file": None}
 
     def _open(self) -> FileIO:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -218,7 +247,9 @@ def encode_line(trajectory: RecordedTrajectory) -> bytes:
         TypeError: if something in it has no JSON form.
         ValueError: if a number is not finite.
     """
-    values = {"format": FORMAT, **{one.name: getattr(trajectory, one.name) for one in fields(trajectory)}}
+    held = ((one.name, getattr(trajectory, one.name)) for one in fields(trajectory))
+    # An episode of an agent without tokens has no such field.
+    values = {"format": FORMAT, **{name: value for name, value in held if name != "tokens" or value is not None}}
     try:
         text = json.dumps(values, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
     except ValueError as error:
@@ -239,6 +270,8 @@ def _plain(value: Any) -> Any:
         return dict(value)
     if isinstance(value, set | frozenset):
         return sorted(value)
+    if isinstance(value, RecordedTokens):
+        return {one.name: getattr(value, one.name) for one in fields(value)}
     raise TypeError(f"{type(value).__name__} {value!r:.80} has no JSON form")
 
 
@@ -264,7 +297,31 @@ def _decoded(line: bytes, where: str) -> RecordedTrajectory:
     for message in given["messages"]:
         if not isinstance(message.get("role"), str) or not isinstance(message.get("content"), str):
             raise ValueError(f"{where}: a message has a role and a content, both strings, got {message!r:.80}")
-    return RecordedTrajectory(**{**given, "rewards": tuple(map(float, given["rewards"]))})
+    tokens = _tokens(values["tokens"], lengths["actions"], where) if "tokens" in values else None
+    recorded = RecordedTrajectory(**{**given, "rewards": tuple(map(float, given["rewards"]))}, tokens=tokens)
+    if tokens is not None and len(tokens.message_ids) != len(turns_of(recorded.messages)):
+        raise ValueError(f"{where}: there must be token ids, or an empty list, for each message after the system's")
+    return recorded
+
+
+def _tokens(values: Any, actions: int, where: str) -> RecordedTokens:
+    """What an episode has of token ids."""
+    named = values if isinstance(values, dict) else {}
+    found: list[Any] = [named.get(one.name) for one in fields(RecordedTokens)]
+    prompt, messages, logprobs = found
+    if not _are(prompt, int):
+        raise ValueError(f"{where}: 'tokens' must have prompt_ids, a list of integers, got {values!r:.80}")
+    for name, rows, kind in (("message_ids", messages, int), ("logprobs", logprobs, float)):
+        if not isinstance(rows, list) or not all(_are(row, kind) for row in rows):
+            raise ValueError(f"{where}: 'tokens' must have {name}, a list of lists of numbers, got {rows!r:.80}")
+    if len(logprobs) != actions:
+        raise ValueError(f"{where}: there must be log-probabilities for each of {actions} actions, got {len(logprobs)}")
+    return RecordedTokens(tuple(prompt), tuple(map(tuple, messages)), tuple(map(tuple, logprobs)))
+
+
+def _are(values: Any, kind: type) -> bool:
+    """Whether this is a list of items of just that kind."""
+    return isinstance(values, list) and all(type(value) is kind for value in values)
 
 
 def _is(value: Any, types: tuple[type, ...]) -> bool:

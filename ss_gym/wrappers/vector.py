@@ -15,11 +15,14 @@ from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import VectorWrapper
 from gymnasium.vector.utils import batch_space, create_empty_array, iterate
 
+from ss_gym.agents.planners import Planner
+from ss_gym.agents.planning import Shown
 from ss_gym.wrappers.action import Entry, Menu, Offer, as_menu, choice_of
 from ss_gym.wrappers.batches import HEARD, Envs, Rows, Told, VectorStep, added, heard, mask_of, missing
 from ss_gym.wrappers.following import MemoryFactory, check_memory, check_text
 from ss_gym.wrappers.numeric_views import Encoder, Features, FeatureView
 from ss_gym.wrappers.observation import MAX_CHARS, embedding_view
+from ss_gym.wrappers.planning import PlanView
 from ss_gym.wrappers.vector_recording import RecordTrajectories
 from ss_gym.wrappers.vector_rewards import PotentialShaping, TurnPenalty
 from ss_gym.wrappers.views import ChatView, Source, TokenView, TranscriptView, View
@@ -29,6 +32,7 @@ __all__ = [
     "EmbeddingObservation",
     "FeatureObservation",
     "MenuAction",
+    "PlanContext",
     "PotentialShaping",
     "RecordTrajectories",
     "TokenObservation",
@@ -156,6 +160,21 @@ class EmbeddingObservation(ConversationObservation):
         normalise: bool = True,
     ) -> None:
         super().__init__(env, embedding_view(encoder, dimensions, source, include_system, normalise))
+
+
+class PlanContext(ConversationObservation):
+    """A plan of each conversation, below what its environment says."""
+
+    def __init__(
+        self,
+        env: Envs,
+        planner: str | Planner = "heuristic",
+        max_steps: int = 6,
+        show: Shown = "changes",
+        goal: str = "",
+    ) -> None:
+        check_text(env.single_observation_space, "observations", type(self).__name__)
+        super().__init__(env, PlanView(planner, max_steps, show, goal))
 
 
 class MenuAction(VectorWrapper[Any, Any, Any, Any, Any]):

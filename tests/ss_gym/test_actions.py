@@ -83,6 +83,23 @@ def test_a_thought_that_the_prompt_opened_ends_at_its_closing_tag():
     assert action.thought.startswith("I could call")
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("<thi<think>one</think>nk>two", "< think>two"),
+        ("<think>one</think></thi\x00nk>two", "< /think>two"),
+        (
+            '<tool_<think>one</think>call>{"name": "get_order"}</tool_call>',
+            '< tool_call>{"name": "get_order"}</tool_call>',
+        ),
+    ],
+)
+def test_a_tag_whose_halves_come_together_when_something_is_cut_out_stays_a_text(text, said):
+    action = parse_action(text)
+    assert (action.say, action.tool_calls, action.thought) == (said, (), "one")
+    assert parse_action(action.say).say == said
+
+
 def test_a_closing_tag_inside_a_json_string_does_not_end_the_call():
     text = '<tool_call>{"name": "add_note", "arguments": {"text": "</tool_call> <think>"}}</tool_call>'
     (call,) = parse_action(text).tool_calls
@@ -103,6 +120,7 @@ def test_a_complete_call_at_the_end_needs_no_closing_tag():
         ('{"name": "get_order", "arguments": {"order_id": NaN}}', "NaN is not a JSON value"),
         ('{"name": "get_order", "arguments": {"n": ' + "9" * 641 + "}}", "a number of 641 digits is too long"),
         ('{"name": "get_order", "arguments": {"n": -' + "9" * 5000 + "}}", "a number of 5000 digits is too long"),
+        ('{"name": "get_order", "arguments": {"n": -1e999}}', "the number -1e999 is too large"),
         ('{"name": "get_order"} and more', "something other than </tool_call> follows"),
         ('["get_order"]', "one JSON object"),
         ("3", "one JSON object"),

@@ -4,6 +4,7 @@ import json
 import logging
 import math
 from dataclasses import replace
+from importlib.util import find_spec
 
 import gymnasium as gym
 import pytest
@@ -310,6 +311,12 @@ def test_an_adapter_whose_matrices_do_not_fit_its_base_is_refused(change, folder
     other = other_base(tmp_path / "other", **change)
     with pytest.raises(ValueError, match=r"does not fit its base model .*size mismatch for .*; load it on the model"):
         load_model(moved_to(other, adapted))
+
+
+@pytest.mark.skipif(find_spec("vllm") is not None, reason="vLLM is installed")
+def test_a_sampler_that_is_not_installed_is_told_before_anything_is_loaded():
+    with pytest.raises(ImportError, match=r"pip install 'stateset-gym\[vllm\]', or set sampler to 'builtin'"):
+        GRPOTrainer(ENV, "no/such/model", training=replace(SMALL, sampler="vllm"))
 
 
 def test_a_tokenizer_larger_than_the_model_is_refused_but_for_a_pad_token(tmp_path):

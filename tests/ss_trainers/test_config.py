@@ -42,6 +42,9 @@ def test_no_settings_are_the_defaults():
         ),
         ({"lora": {"rank": 0}}, "lora.rank must be at least 1, got 0"),
         ({"workers": 2, "device": "cuda"}, "run.yaml: several workers share the processor: set device to 'cpu'"),
+        ({"sampler": "sglang"}, "run.yaml: sampler: Input should be 'builtin' or 'vllm'"),
+        ({"sampler": "vllm", "workers": 2}, "run.yaml: several workers would run an engine of vLLM each"),
+        ({"sampler_options": {"dtype": "float32"}}, "run.yaml: the sampler 'builtin' has no options, got dtype"),
     ],
 )
 def test_a_wrong_setting_is_named(values, message):

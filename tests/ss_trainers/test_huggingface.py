@@ -17,8 +17,9 @@ from ss_gym.agents import (
 )
 from ss_gym.agents.backends import MeasuringBackend
 from ss_gym.agents.checkpoint import CheckpointError, write_manifest
+from ss_trainers.backends.gguf_files import cache_folder
 from ss_trainers.backends.huggingface import HuggingFaceBackend
-from ss_trainers.backends.models import cache_folder, load_model, merged
+from ss_trainers.backends.models import load_model, merged
 from tests.ss_trainers.tiny_model import make_model, make_tokenizer, save_tiny
 
 HELLO = [{"role": "user", "content": "where is my order"}]

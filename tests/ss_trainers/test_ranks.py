@@ -54,3 +54,5 @@ def test_a_launcher_and_workers_are_too_much(model, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ValueError, match="set workers to 1"):
         Trainer(register(), model, GRPO(), TrainingConfig(workers=2))
+    with pytest.raises(ValueError, match="set sampler to 'builtin'"):
+        Trainer(register(), model, GRPO(), TrainingConfig(sampler="vllm"))

@@ -42,14 +42,21 @@ def test_an_agent_answers_after_it_is_initialized():
     assert "Hi!" in asyncio.run(talk())
 
 
-def test_the_blocks_of_the_page_run(capsys):
+def test_the_blocks_of_the_page_run(capsys, tmp_path, monkeypatch):
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 3
-    names = {"AgentConfig": AgentConfig}
+    assert len(blocks) >= 6
+    names, configs = {"AgentConfig": AgentConfig}, {}
     for block in blocks:
         exec(block, names)
-    assert "Hi!" in capsys.readouterr().out and names["config"].backend_options["concurrency"] == 64
+        if "config" in names:
+            config = names.pop("config")
+            configs[config.model_name.partition("://")[0]] = config
+    assert "Hi!" in capsys.readouterr().out and configs["openai"].backend_options["concurrency"] == 64
     assert [schema["function"]["name"] for schema in names["agent"]._toolkit.schemas] == ["find_order"]
+    monkeypatch.chdir(tmp_path)
+    agent = MultiTurnAgent(AgentConfig("stub://demo"))
+    agent.load()
+    assert asyncio.run(names["save_and_load"](agent)).config == AgentConfig("stub://demo", temperature=0.0)
 
 
 def test_an_agent_that_was_not_initialized_says_so():

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import pytest
 from hypothesis import given
@@ -28,6 +29,7 @@ def user(text):
         ("HuggingFaceTB/SmolLM2-135M-Instruct", "hf", "HuggingFaceTB/SmolLM2-135M-Instruct"),
         ("/models/tiny", "hf", "/models/tiny"),
         ("openai://localhost:8000/m", "openai", "localhost:8000/m"),
+        ("vllm://Qwen/Qwen3-4B", "vllm", "Qwen/Qwen3-4B"),
     ],
 )
 def test_the_scheme_of_a_model_name_chooses_the_backend(name, scheme, location):
@@ -37,6 +39,15 @@ def test_the_scheme_of_a_model_name_chooses_the_backend(name, scheme, location):
 def test_an_unknown_scheme_names_the_nearest_installed_one():
     with pytest.raises(ValueError, match=r"unknown scheme 'stubb'; did you mean 'stub'\?"):
         load_backend(AgentConfig(model_name="stubb://demo"))
+
+
+@pytest.mark.skipif(find_spec("vllm") is not None, reason="vLLM is installed")
+def test_a_backend_whose_packages_are_missing_names_the_extra_that_brings_them():
+    pytest.importorskip("torch")
+    with pytest.raises(
+        ImportError, match=r"of 'vllm://tiny' needs the package 'vllm': pip install 'stateset-gym\[vllm\]'"
+    ):
+        load_backend(AgentConfig("vllm://tiny"))
 
 
 def test_the_stub_refers_to_what_the_user_said_and_repeats_itself_for_equal_conversations():
@@ -90,3 +101,16 @@ def test_settings_out_of_range_are_refused(settings, message):
 def test_agents_do_not_import_torch():
     code = "import sys, ss_gym.agents; assert not {'torch', 'transformers'} & set(sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("setting", ["dtype", "adapter"])
+def test_a_backend_that_has_no_such_setting_says_so(setting):
+    with pytest.raises(ValueError, match=rf"'stub://demo' takes no {setting}: leave it out of the AgentConfig"):
+        load_backend(AgentConfig("stub://demo", **{setting: "bfloat16"}))
+
+
+def test_a_conversation_that_nothing_can_be_said_to_is_refused_by_the_backend_too():
+    backend = load_backend(AgentConfig("stub://demo"))
+    for messages, reason in (([], "is empty"), ([user("a"), {"role": "assistant", "content": "x"}], "the agent's own")):
+        with pytest.raises(ValueError, match=reason):
+            backend.generate([Conversation(messages)], Sampling())

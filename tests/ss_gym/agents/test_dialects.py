@@ -34,6 +34,8 @@ def calls(text, dialect):
         ("json", f'{{"tool": "a", "input": {CALL}}}', ""),
         ("json", f'[{{"type": "function", "function": {{"name": "a", "arguments": {json.dumps(CALL)}}}}}]', ""),
         ("json", f'One.\n```json\n{{"name": "a", "arguments": {CALL}}}\n```', "One."),
+        ("json", f'One.\r\n```json\r\n{{"name": "a", "arguments": {CALL}}}\r\n```\r\n', "One."),
+        ("json", f'```\n[{{"name": "a", "arguments": {CALL}}}]```', ""),
     ],
 )
 def test_one_call(dialect, text, aside):
@@ -133,16 +135,38 @@ def test_any_text_is_read(dialect, text):
     assert all(call.error or call.name for call in action.tool_calls)
 
 
-@pytest.mark.parametrize(
-    ("dialect", "text"),
-    [
-        ("mistral", '[TOOL_CALLS]a[ARGS]{"note": "<tool_call>"}'),
-        ("llama", '<|python_tag|>{"name": "a", "parameters": {"note": "<tool_call>"}}'),
-        ("json", '{"name": "a", "arguments": {"note": "<tool_call>"}}'),
-    ],
-)
-def test_our_form_inside_an_argument_is_a_text(dialect, text):
-    assert calls(text, dialect) == [("a", {"note": "<tool_call>"}, False)]
+FORMS = [
+    ("hermes", 'One.<tool_call>{"name": "a", "arguments": NOTE}</tool_call>'),
+    ("llama", '{"name": "a", "parameters": NOTE}'),
+    ("llama", '<|python_tag|>{"name": "a", "parameters": NOTE}<|eom_id|>'),
+    ("llama", "One.<function=a>NOTE</function>"),
+    ("mistral", '[TOOL_CALLS][{"name": "a", "arguments": NOTE}]'),
+    ("mistral", "One.[TOOL_CALLS]a[ARGS]NOTE"),
+    ("json", '{"name": "a", "arguments": NOTE}'),
+    ("json", 'One.\n```json\n{"name": "a", "arguments": NOTE}\n```'),
+]
+
+
+@pytest.mark.parametrize(("dialect", "form"), FORMS)
+@pytest.mark.parametrize("mark", [*MARKS, "</function>} <function=b>{}", "```\n```json\n{}", '"}}]</tool_call>'])
+def test_a_mark_inside_an_argument_is_a_text(dialect, form, mark):
+    note = {"note": f"see {mark} there", "again": mark}
+    text = form.replace("NOTE", json.dumps(note))
+    assert calls(text, dialect) == [("a", note, False)]
+    assert parse_action(as_action(text, dialect)).aside in ("", "One.")
+
+
+def test_a_fence_of_something_else_is_left_and_calls_after_it_are_read():
+    code = '```json\n{"x": 1}\n```'
+    action = parse_action(as_action(f'{code}\n```json\n{{"name": "a", "arguments": {{}}}}\n```', "json"))
+    assert [call.name for call in action.tool_calls] == ["a"] and action.aside == code
+
+
+@pytest.mark.parametrize("dialect", ["llama", "json"])
+@pytest.mark.parametrize("depth", [2, 300, 900])
+def test_a_call_that_is_wrapped_again_and_again_is_none(dialect, depth):
+    text = '{"function": ' * depth + '{"name": "a"}' + "}" * depth
+    assert as_action(text, dialect) == text
 
 
 LONG = ["{", "[", '{"a":', "<function=a>", "[TOOL_CALLS]", "[TOOL_CALLS]a[ARGS]", "a[ARGS]{}", "```\n", "[TOOL_CALLS] "]
@@ -166,6 +190,16 @@ def test_long_texts_take_no_time(dialect, piece):
     for start in ("", "[TOOL_CALLS]a[ARGS]"):
         parse_action(as_action(start + piece * (100_000 // len(piece)), dialect))
     assert time.process_time() - begun < 5
+
+
+@pytest.mark.parametrize(
+    ("dialect", "start", "piece"),
+    [("mistral", "[TOOL_CALLS]a[CALL_ID]", " "), ("json", "```\n", " "), ("hermes", "", "<tool_call>x")],
+)
+def test_what_is_tried_in_many_ways_takes_no_time(dialect, start, piece):
+    begun = time.process_time()
+    parse_action(as_action(start + piece * (100_000 // len(piece)), dialect))
+    assert time.process_time() - begun < 2
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,12 @@
 
 import shutil
 
+import gymnasium
 import pytest
 
+import ss_gym  # noqa: F401  (registers the environments)
 from ss_gym.serving.access import ApiKeys
+from ss_gym.serving.environment_server import environment_server
 from tests.ss_gym.serving.servers import running
 from tests.ss_gym.serving.test_chat_service import KEY, fetched, service
 
@@ -34,6 +37,7 @@ class Page:
 
     def __init__(self, browser, address):
         self.browser = browser
+        self.complaints()  # those of the page before
         browser.get(address)
         self.until(lambda: self.element("served").text)
 
@@ -87,6 +91,57 @@ def test_a_key_is_asked_for_and_what_goes_wrong_is_told(browser):
         page.type("talk-text", "Hi\n")
         page.until(lambda: page.messages("talk-messages")[-1] == ("clerk", "Hello!"))
         assert not page.element("notice").is_displayed()
+
+
+def with_environment(*texts, **settings):
+    return service(*texts, environment=environment_server("StateSet/Refund-v0"), **settings)
+
+
+def test_one_can_play_an_episode_by_hand_with_tools_and_audit(browser):
+    with running(environment_server("StateSet/Refund-v0")) as address:
+        page = Page(browser, address)
+        assert page.element("served").text == "StateSet/Refund-v0"
+        assert not page.element("tab-talk").is_displayed()
+        page.element("play-begin").find_element("css selector", "button").click()
+        page.until(lambda: len(page.messages("play-messages")) == 1)
+        ((who, said),) = page.messages("play-messages")
+        env = gymnasium.make("StateSet/Refund-v0")
+        assert (who, said) == ("customer", env.reset(seed=0, options={"split": "train"})[0])
+        assert "Refund policy" in page.element("play-system").text
+        page.type("play-text", "What is your e-mail and postal code?\n")
+        page.until(lambda: len(page.messages("play-messages")) == 3)
+        page.element("tool").send_keys("find_customer")
+        page.element("tool-form").find_element("name", "email").send_keys("nobody@example.com\n")
+        page.until(lambda: len(page.messages("play-messages")) == 5)
+        assert [who for who, _ in page.messages("play-messages")[2:]] == ["customer", "call", "result"]
+        assert '"found": false' in page.messages("play-messages")[-1][1]
+        page.until(lambda: page.element("play-form").find_element("css selector", "button").is_enabled())
+        page.element("tool").send_keys("end_conversation")
+        page.element("tool-form").find_element("css selector", "button").click()
+        page.until(lambda: page.element("audit").is_displayed())
+        for fragment in ("No success", "reward: no_outcome", "failed: facts", "refund/train/"):
+            assert fragment in page.element("audit").text
+        assert not page.element("play-form").is_displayed()
+        assert page.complaints() == []
+
+
+def test_the_agent_can_be_watched(browser):
+    ending = '<tool_call>{"name": "end_conversation", "arguments": {}}</tool_call>'
+    with running(with_environment("Which order?", "Good bye.", ending)) as address:
+        page = Page(browser, address)
+        page.element("tab-play").click()
+        page.element("play-begin").find_element("css selector", "button").click()
+        page.until(lambda: len(page.messages("play-messages")) == 1)
+        page.until(lambda: page.element("play-suggest").is_enabled())
+        page.element("play-suggest").click()
+        page.until(lambda: len(page.messages("play-messages")) == 3)
+        assert page.messages("play-messages")[1] == ("agent", "Which order?")
+        page.until(lambda: page.element("play-finish").is_enabled())
+        page.element("play-finish").click()
+        page.until(lambda: page.element("audit").is_displayed())
+        assert ("agent", "Good bye.") in page.messages("play-messages")
+        assert b"stateset_chat_requests" in fetched(address, "/metrics")[2]
+        assert b"opened_sessions" in fetched(address, "/metrics")[2]
 
 
 def test_the_page_loads_nothing_from_elsewhere_and_can_not_be_framed():

@@ -51,6 +51,7 @@ def every_wrapper(folder: str) -> dict[str, Wrap]:
         "menu": lambda env: wrappers.MenuAction(env, MENU),
         "features of a menu": lambda env: wrappers.FeatureObservation(wrappers.MenuAction(env, MENU), [replies]),
         "shaping": lambda env: wrappers.PotentialShaping(env, characters, gamma=0.9),
+        "plan": lambda env: wrappers.PlanContext(env, max_steps=3, show="turns"),
         "turn penalty": lambda env: wrappers.TurnPenalty(env, 0.125, free_turns=1),
         "recording": lambda env: wrappers.RecordTrajectories(env, f"{folder}/episodes.jsonl"),
         "randomization": lambda env: wrappers.DomainRandomization(env, anybody),

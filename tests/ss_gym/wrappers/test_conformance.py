@@ -11,6 +11,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from ss_gym import wrappers
+from ss_gym.agents.planning import without_plan
 from tests.ss_gym.wrappers.samples import CLOSE, LOOK_UP, NAMES, REFUND, Wrap, every_wrapper
 from tests.ss_trainers.toy_env import register
 
@@ -47,14 +48,19 @@ def test_gymnasium_finds_nothing_to_say(wrap: Wrap) -> None:
 
 
 def test_the_info_tells_the_new_messages_as_without_it(wrap: Wrap) -> None:
+    """But for a plan that stands below one of them."""
+
+    def told_in(info: dict[str, Any]) -> list[dict[str, Any]]:
+        return [{**message, "content": without_plan(message["content"])} for message in info["messages"]]
+
     plain, env = gym.make(REFUND), wrap(gym.make(REFUND))
     info = env.reset(seed=3)[1]
     told = info.get("drawn_options", {})
-    assert info["messages"] == plain.reset(seed=3, options=told)[1]["messages"]
+    assert told_in(info) == plain.reset(seed=3, options=told)[1]["messages"]
     for action, text in zip(acts(env), (TEXTS[0], TEXTS[1], TEXTS[0], TEXTS[3]), strict=True):
         *_, info = env.step(action)
         *_, expected = plain.step(text)
-        assert info["messages"] == expected["messages"] and info["messages"][0]["role"] == "assistant"
+        assert told_in(info) == expected["messages"] and info["messages"][0]["role"] == "assistant"
         assert info.get("success") == expected.get("success")
     assert info["success"] is False
 
@@ -119,7 +125,7 @@ def test_a_state_needs_an_environment_that_has_one() -> None:
         env.set_state(None)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", ["transcript", "chat", "tokens", "features", "embedding", "turn penalty"])
+@pytest.mark.parametrize("name", ["transcript", "chat", "tokens", "features", "embedding", "plan", "turn penalty"])
 def test_environments_of_others_tell_their_messages_too(name: str) -> None:
     env = every_wrapper("")[name](gym.make(register(), disable_env_checker=True))
     observation, info = env.reset(seed=1)

@@ -4,6 +4,7 @@ import copy
 import json
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,13 @@ import pytest
 from ss_gym.wrappers import (
     DomainRandomization,
     MenuAction,
+    RecordedTokens,
     RecordedTrajectory,
     RecordTrajectories,
     TurnPenalty,
     read_trajectories,
 )
+from ss_gym.wrappers.trajectories import encode_line
 from tests.ss_gym.wrappers.samples import CLOSE, LOOK_UP, MENU, REFUND
 from tests.ss_trainers.toy_env import register
 
@@ -283,6 +286,11 @@ def broken(change: Callable[[dict[str, Any]], Any]) -> Callable[[bytes], bytes]:
     return changed
 
 
+def tokens(**changes: Any) -> dict[str, Any]:
+    """What an episode of one step has of tokens, with changes."""
+    return {"prompt_ids": [1], "message_ids": [[2], [3, 0], []], "logprobs": [[-0.5, -0.25]], **changes}
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -298,6 +306,12 @@ def broken(change: Callable[[dict[str, Any]], Any]) -> Callable[[bytes], bytes]:
         (broken(lambda values: values.update(rewards=[True])), "'rewards' must be a list of numbers"),
         (broken(lambda values: values.update(rewards=[])), "one action, reward and reward terms a step"),
         (broken(lambda values: values.update(messages=[{"role": "user"}])), "a message has a role and a content"),
+        (broken(lambda values: values.update(tokens=[])), "'tokens' must have prompt_ids"),
+        (broken(lambda values: values.update(tokens=tokens(prompt_ids=[True]))), "'tokens' must have prompt_ids"),
+        (broken(lambda values: values.update(tokens=tokens(message_ids=[["1"]]))), "'tokens' must have message_ids"),
+        (broken(lambda values: values.update(tokens=tokens(logprobs=[[None]]))), "'tokens' must have logprobs"),
+        (broken(lambda values: values.update(tokens=tokens(logprobs=[]))), "log-probabilities for each of"),
+        (broken(lambda values: values.update(tokens=tokens(message_ids=[[1]]))), "token ids, or an empty list"),
     ],
 )
 def test_a_line_that_is_no_episode_is_named(path: Path, change: Callable[[bytes], bytes], says: str) -> None:
@@ -307,6 +321,21 @@ def test_a_line_that_is_no_episode_is_named(path: Path, change: Callable[[bytes]
     assert next(kept).seed == 1
     with pytest.raises(ValueError, match=rf"episodes.jsonl, line 2: .*{says}"):
         next(kept)
+
+
+def test_the_ids_that_an_agent_sampled_are_kept_with_the_episode(path: Path) -> None:
+    said = ({"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi!"})
+    own, answer = {"role": "assistant", "content": "Yes?"}, {"role": "user", "content": "Bye!"}
+    ids = RecordedTokens((1, 2), ((3,), (4, 0), ()), ((-0.5, -0.1 - 0.2),))
+    kept = RecordedTrajectory("", "", None, {}, (*said, own, answer), ("Yes?",), (1.0,), ({},), True, False, tokens=ids)
+    path.parent.mkdir()
+    path.write_bytes(encode_line(kept))
+    assert list(read_trajectories(path)) == [kept]
+    played = kept.trajectory()
+    assert played.prompt_ids == (1, 2)
+    assert [turn.token_ids for turn in played.turns] == [(3,), (4, 0), ()]
+    assert [turn.logprobs for turn in played.turns] == [None, (-0.5, -0.1 - 0.2), None]
+    assert b"tokens" not in encode_line(replace(kept, tokens=None))
 
 
 def test_formats_and_files_that_are_none_are_told(path: Path) -> None:

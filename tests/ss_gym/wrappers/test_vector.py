@@ -30,6 +30,8 @@ SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
     "embedding": ("EmbeddingObservation", {}),
     "embedding of observations": ("EmbeddingObservation", {"source": "observation"}),
     "menu": ("MenuAction", {"menu": MENU}),
+    "plan": ("PlanContext", {"max_steps": 2}),
+    "plan beside everything": ("PlanContext", {"show": "steps", "goal": "a happy customer"}),
     "shaping": ("PotentialShaping", {"potential": characters, "gamma": 0.9}),
     "turn penalty": ("TurnPenalty", {"penalty": 0.25, "free_turns": 1}),
 }

@@ -1,0 +1,63 @@
+"""A trained agent as a service: keys, limits, the official client, and tools that run on the shop's database.
+
+    pip install 'stateset-gym[train,serve,openai]'
+    python docs/examples/production_ready_customer_service.py --checkpoint outputs/refund
+
+The service runs for the time of a block here, and until Ctrl-C with `stateset-agents serve`. `handle` is what a shop
+runs beside it; customers and database are the environment, which also judges. It prints who is refused and how each
+conversation ended; half a minute.
+"""
+
+import argparse
+import asyncio
+
+import gymnasium as gym
+import openai
+
+from ss_gym import AgentConfig, MultiTurnAgent, load_agent_from_checkpoint
+from ss_gym.serving.access import ApiKeys
+from ss_gym.serving.chat_desk import ChatLimits
+from ss_gym.serving.chat_service import chat_service
+from ss_gym.serving.server import served
+from ss_trainers.chat import written_action
+
+KEY = "a-key-for-the-shop"  # ApiKeys.read takes keys from a file or a variable
+LIMITS = ChatLimits(per_key=8, completion_tokens=256, seconds=60.0)
+
+
+def handle(client: openai.OpenAI, number: int) -> str:
+    """A conversation with a customer; says how it ended."""
+    env = gym.make("StateSet/Refund-v0", prompt="compact")
+    _, info = env.reset(options={"scenario_id": f"refund/dev/{number:04d}"})
+    messages, tools = [{"role": "system", "content": info["system_prompt"]}, *info["messages"]], info["tools"]
+    while "success" not in info:
+        answer = client.chat.completions.create(model="clerk", messages=messages, tools=tools, seed=number)
+        # Runs the calls, or says the words to the customer; the messages are the action and what came of it.
+        *_, info = env.step(written_action(answer.choices[0].message.model_dump()))
+        messages += info["messages"]
+    env.close()
+    return f"customer {number}: {'done' if info['success'] else 'not done'} after {info['step']} steps"
+
+
+def main() -> None:
+    """Serves, and handles some customers."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--checkpoint", help="of a run; by default the tiny agent as it comes")
+    parser.add_argument("--customers", type=int, default=6)
+    options = parser.parse_args()
+    agent = MultiTurnAgent(AgentConfig("tiny", max_new_tokens=128))
+    if options.checkpoint:
+        agent = asyncio.run(load_agent_from_checkpoint(options.checkpoint))
+    agent.load()
+    with served(chat_service(agent, "clerk", LIMITS, ApiKeys([KEY]))) as address:
+        client = openai.OpenAI(base_url=f"{address}/v1", api_key="stolen")
+        try:
+            client.models.list()
+        except openai.AuthenticationError as error:
+            print("a stranger:", error)
+        client.api_key = KEY
+        print(*(handle(client, number) for number in range(options.customers)), sep="\n")
+
+
+if __name__ == "__main__":
+    main()

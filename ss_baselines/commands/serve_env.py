@@ -1,0 +1,110 @@
+"""``stateset-agents serve-env``: an environment for clients elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+
+from ss_baselines.commands.envs import environment_keywords, make_environment
+from ss_gym.serving.access import ApiKeys
+from ss_gym.serving.environment_api import SessionLimits
+from ss_gym.serving.environment_server import environment_server
+from ss_gym.serving.server import bound_socket, log_as_json, serve
+
+_LOCAL = ("127.0.0.1", "localhost", "::1")
+_PATIENCE = 10.0
+# Clients read pings only while they wait for an answer, which may be minutes later; so an answer to a ping is not
+# waited for. They are sent nevertheless: proxies cut connections on which nothing moves.
+_PING_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServeEnvOptions:
+    """What to serve, and how.
+
+    Attributes:
+        env_id: the environment.
+        host: where to listen.
+        port: likewise; 0 for any that is free.
+        prompt: ``full`` or ``compact``; empty for the environment's default.
+        user: who plays the customer; empty for the scripted one.
+        persona: how the customers are; empty for as they are drawn.
+        keywords: others that it is made with, as ``NAME=VALUE`` with the value in YAML.
+        keys: a file of API keys; None for those of the environment variable.
+        limits: how much is taken.
+    """
+
+    env_id: str
+    host: str
+    port: int
+    prompt: str
+    user: str
+    persona: str
+    keywords: Sequence[str]
+    keys: Path | None
+    limits: SessionLimits
+
+
+def run_server(options: ServeEnvOptions) -> None:
+    """Makes sure of the environment and serves it until it is told to end.
+
+    Raises:
+        ValueError: if there is no such environment, it does not take the keywords, or a key can't be used.
+        OSError: if nothing can listen there, or the file of keys can't be read.
+    """
+    console = Console(stderr=True)
+    keys = ApiKeys.read(options.keys)
+    keywords = {
+        **read_keywords(options.keywords),
+        **environment_keywords(options.env_id, options.prompt, user=options.user, persona=options.persona),
+    }
+    own = bound_socket(options.host, options.port)
+    with own:
+        make_environment(options.env_id, **keywords).close()
+        app = environment_server(options.env_id, keywords, options.limits, keys)
+        if not keys.wanted and options.host not in _LOCAL:
+            console.print("anybody who reaches this port may use it: --api-keys FILE asks for a key", style="yellow")
+        log_as_json()
+
+        def ready(address: str) -> None:
+            console.print(
+                f"{options.env_id} at {address}, its documentation at {address}/docs; Ctrl-C ends it", soft_wrap=True
+            )
+
+        serve(
+            app,
+            own,
+            patience=_PATIENCE,
+            ready=ready,
+            ws_max_size=options.limits.message_bytes + 1,
+            ws_ping_interval=_PING_SECONDS,
+            ws_ping_timeout=None,
+            ws_per_message_deflate=False,
+        )
+    console.print("stopped")
+
+
+def read_keywords(words: Sequence[str]) -> dict[str, Any]:
+    """Keywords from ``NAME=VALUE`` words, whose values are YAML.
+
+    >>> read_keywords(["max_turns=6", "persona=patient"])
+    {'max_turns': 6, 'persona': 'patient'}
+
+    Raises:
+        ValueError: if a word has another form.
+    """
+    keywords = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not equals or not name.isidentifier():
+            raise ValueError(f"'{word}' is not NAME=VALUE, such as max_turns=6")
+        try:
+            keywords[name] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ValueError(f"the value of {name} is not YAML: {text!r:.80}") from error
+    return keywords

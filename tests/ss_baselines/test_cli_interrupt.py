@@ -1,0 +1,106 @@
+"""Ctrl-C in a command: exit code 130, one word, and nothing half-written. ``rollout`` and ``serve`` have their own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import Result
+
+from ss_baselines.agents import ScriptedAgent
+from ss_gym.agents.backends import StubBackend
+from ss_gym.agents.checkpoint import read_manifest
+from tests.ss_baselines.invocation import invoke
+from tests.ss_trainers.tiny_model import save_tiny
+from tests.ss_trainers.toy_env import SayTheLetter, register
+
+Press = Callable[..., None]
+
+
+@pytest.fixture
+def press(monkeypatch: pytest.MonkeyPatch) -> Press:
+    """Presses Ctrl-C when a method is called for the n-th time."""
+
+    def at(kind: Any, method: str, number: int) -> None:
+        called, left = getattr(kind, method), iter(range(number - 1, -1, -1))
+
+        def pressing(*arguments: Any, **keywords: Any) -> Any:
+            if next(left, None) == 0:
+                os.kill(os.getpid(), signal.SIGINT)
+            return called(*arguments, **keywords)
+
+        monkeypatch.setattr(kind, method, pressing)
+
+    return at
+
+
+def assert_stopped(result: Result) -> None:
+    assert result.exit_code == 130, result.output
+    assert result.stderr.splitlines()[-1] == "stopped"
+    assert "Traceback" not in result.output
+
+
+def test_an_evaluation_writes_nothing(press: Press, tmp_path: Path) -> None:
+    kept, new = tmp_path / "kept.json", tmp_path / "new" / "result.json"
+    kept.write_text("{}", encoding="utf-8")
+    for file in (kept, new):
+        press(ScriptedAgent, "act", 3)
+        result = invoke("evaluate", "--agent", "rule_bot", "--episodes", "2", "--json", str(file))
+        assert_stopped(result)
+        assert result.stdout == ""
+    assert kept.read_text(encoding="utf-8") == "{}"
+    assert list(tmp_path.iterdir()) == [kept]
+
+
+def test_a_training_saves_what_is_done_and_says_how_to_go_on(press: Press, tmp_path: Path) -> None:
+    run, config = tmp_path / "run", tmp_path / "run.yaml"
+    settings = {
+        "env": register(),
+        "model": str(save_tiny(tmp_path / "model")),
+        "training": {"iterations": 2, "groups_per_iteration": 1, "group_size": 2, "max_new_tokens": 4},
+    }
+    config.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    press(SayTheLetter, "step", 6)  # two episodes of two steps an iteration: in the middle of the second
+    result = invoke("train", "--config", str(config), "--save", str(run))
+    assert_stopped(result)
+    assert f"go on with: stateset-agents train --resume {run}" in result.stderr
+    assert read_manifest(run / "checkpoint").provenance["iteration"] == 1
+    assert len((run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()) == 1
+    assert [path.name for path in run.iterdir() if "partial" in path.name] == []
+    assert invoke("train", "--resume", str(run)).exit_code == 0
+    assert read_manifest(run / "checkpoint").provenance["iteration"] == 2
+
+
+def test_the_stub_and_the_self_test_stop(press: Press) -> None:
+    press(StubBackend, "generate", 2)
+    assert_stopped(invoke("train", "--stub", "--env", "StateSet/Refund-v0"))
+    press(ScriptedAgent, "act", 2)
+    assert_stopped(invoke("doctor"))
+
+
+def test_somebody_who_plays_leaves_with_ctrl_c() -> None:
+    command = [sys.executable, "-m", "ss_baselines.cli", "play", "StateSet/Conversation-v0", "--seed", "1"]
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, **UNBUFFERED}
+    )
+    assert process.stdout is not None
+    seen = b""
+    while not seen.endswith(b"you> "):
+        byte = process.stdout.read(1)
+        assert byte, seen
+        seen += byte
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert errors.decode().split() == ["stopped"]
+
+
+# What is asked is seen as soon as it is asked.
+UNBUFFERED = {"PYTHONUNBUFFERED": "1"}
