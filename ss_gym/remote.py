@@ -23,7 +23,7 @@ from ss_gym.types import Message
 try:
     from ss_gym.serving.client import Ask, RemoteError, SessionClient
 except ModuleNotFoundError as error:
-    if error.name != "websockets":
+    if (error.name or "").partition(".")[0] != "websockets":
         raise
     raise ModuleNotFoundError(
         "RemoteEnvironment needs the package 'websockets': pip install 'stateset-gym[serve]'", name=error.name

@@ -20,7 +20,11 @@ GLOBAL_SEEDING = re.compile(
     r"(random\.seed|np\.random\.seed|numpy\.random\.seed|torch\.manual_seed|torch\.cuda\.manual_seed(_all)?|set_seed)"
 )
 # Draws from the module-level generators of the standard library and of NumPy.
-GLOBAL_DRAWS = re.compile(r"(np|numpy)\.random\.(?!default_rng|Generator|PCG64|SeedSequence)[a-z]\w*|random\.[a-z]\w*")
+# To keep the state and to put it back, around a library that seeds it, is neither.
+GLOBAL_DRAWS = re.compile(
+    r"(np|numpy)\.random\.(?!default_rng|Generator|PCG64|SeedSequence|get_state|set_state)[a-z]\w*"
+    r"|random\.(?!getstate|setstate)[a-z]\w*"
+)
 CLOCKS = {"time.time", "time.time_ns", "datetime.now", "datetime.utcnow", "datetime.today", "date.today"}
 
 
@@ -61,7 +65,9 @@ def test_nothing_seeds_or_draws_from_global_random_state() -> None:
 
 
 def test_environments_do_not_read_the_clock() -> None:
-    assert [(place, name) for place, name in calls("ss_gym") if name in CLOCKS] == []
+    # Servers do: the API says when an answer was made.
+    read = [(place, name) for place, name in calls("ss_gym") if name in CLOCKS]
+    assert [each for each in read if not each[0].startswith("ss_gym/serving/")] == []
 
 
 def test_no_exception_is_swallowed() -> None:

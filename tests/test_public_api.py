@@ -99,6 +99,32 @@ def test_an_agent_of_the_stub_backend_answers() -> None:
     assert asyncio.run(talk())
 
 
+def test_an_agent_keeps_a_plan_that_the_context_changes() -> None:
+    async def talk() -> list[str]:
+        agent = MultiTurnAgent(
+            AgentConfig(model_name="tiny", enable_planning=True, planning_config={"max_steps": 4}, max_new_tokens=4)
+        )
+        await agent.initialize()
+        messages = [{"role": "user", "content": "Refund my lamp and cancel order 12345, please."}]
+        plans = []
+        for context in (
+            {"goal": "a happy customer"},
+            {"plan_update": {"action": "advance"}},
+            {"plan_goal": "a customer who stays"},
+        ):
+            reply = await agent.generate_response(messages, context={"conversation_id": "c1", **context})
+            messages += [{"role": "assistant", "content": reply}, {"role": "user", "content": "And now?"}]
+            plan = agent.plan("c1")
+            assert plan is not None
+            plans.append(plan.text())
+        return plans
+
+    made, advanced, replanned = asyncio.run(talk())
+    assert "Goal: a happy customer\n1. now: Refund my lamp\n2. open: cancel order 12345" in made
+    assert "1. done: Refund my lamp\n2. now: cancel order 12345" in advanced
+    assert "Goal: a customer who stays\n1. done: Refund my lamp\n2. now: cancel order 12345" in replanned
+
+
 def test_the_tiny_agent_answers_a_customer() -> None:
     """It asks who the customer is so that they tell their e-mail, and looks that e-mail up."""
 

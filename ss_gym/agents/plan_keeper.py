@@ -158,7 +158,7 @@ def _update(context: Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(update, Mapping) or "action" not in update:
         raise ValueError(f"plan_update is a mapping such as {{'action': 'advance'}}, got {update!r:.80}")
     action = update["action"]
-    if action not in _ACTIONS:
+    if not isinstance(action, str) or action not in _ACTIONS:
         raise ValueError(f"plan_update has no action {action!r:.80}; {nearest(action, _ACTIONS.keys())}")
     for name in update:
         if name != "action" and name not in _ACTIONS[action]:

@@ -115,7 +115,7 @@ class HeuristicPlanner:
                 if asks_for_more(said) and not settled:
                     plan, settled = _all_done(plan) if _is_generic(plan) else plan.advance(), True
             elif message["role"] == "tool":
-                number = _settled_by(plan, calls.get(str(message.get("tool_call_id", "")), ""), content_of(message))
+                number = _step_of(plan, calls.get(str(message.get("tool_call_id", "")), ""), content_of(message))
                 if number is not None:
                     plan, settled = plan.complete(number), True
             elif message["role"] == "user":
@@ -239,23 +239,26 @@ def _calls(message: Message) -> dict[str, str]:
     return {str(call.get("id", "")): str(call["function"]["name"]) for call in message.get("tool_calls") or ()}
 
 
-def _settled_by(plan: Plan, name: str, result: str) -> int | None:
-    """The number of the pending step that a call has settled, if one; that with most words of the tool's name."""
-    return _about(plan, name, result, pending=True)
-
-
 def _has_settled(plan: Plan, messages: Sequence[Message]) -> bool:
     """Whether one of the calls in some messages has settled a step that is not pending any more."""
     calls: dict[str, str] = {}
     for message in messages:
         calls |= _calls(message)
         name = calls.get(str(message.get("tool_call_id", "")), "") if message["role"] == "tool" else ""
-        if _about(plan, name, content_of(message), pending=False):
+        if _step_of(plan, name, content_of(message), pending=False):
             return True
     return False
 
 
-def _about(plan: Plan, name: str, result: str, pending: bool) -> int | None:
+def _step_of(plan: Plan, name: str, result: str, pending: bool = True) -> int | None:
+    """The number of the step that a call has settled, if one: that with most words of the tool's name.
+
+    Args:
+        plan: whose steps.
+        name: the tool's; empty for none.
+        result: what came back.
+        pending: whether it is one of the pending steps, or one of those that have ended.
+    """
     words = [word.lower() for word in _NAME_PART.findall(name)]
     if not words or words[0] in _LOOKUPS or _FAILED.match(result):
         return None

@@ -49,6 +49,7 @@ class SessionSocket:
             await send({"type": "websocket.close", "code": ENDED, "reason": reason})
 
         try:
+            _check_origin(scope)
             holder = self._keys.holder(_header(scope, b"authorization"))
             lease = await self._sessions.open(holder, "websocket", hang_up)
         except ServiceError as error:
@@ -122,6 +123,13 @@ async def _done(session: Session, text: str | None) -> str:
     if do == "reset":
         return await session.reset(_seed(asked), _of_type(asked, "options", dict, None))
     return await session.restore(_of_type(asked, "state", str))
+
+
+def _check_origin(scope: Scope) -> None:
+    """Refuses pages of other sites: a browser would let any page speak with a server on its user's own machine."""
+    origin = _header(scope, b"origin")
+    if origin and origin.partition("://")[2] != _header(scope, b"host"):
+        raise ServiceError(403, "a page of another site may not open sessions here", "other_origin")
 
 
 _NOTHING: Any = object()

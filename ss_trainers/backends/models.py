@@ -75,11 +75,10 @@ def load_model(
         ImportError: if it, or what reads it, comes in a package that is not installed.
     """
     check_device(device)
-    source = _prepared(location)
     with no_progress_bars():
         if adapter is not None:
             loaded = _adapted(load_model(location, dtype=dtype), _adapter_folder(adapter))
-        elif (source / _ADAPTER).is_file():
+        elif ((source := _prepared(location)) / _ADAPTER).is_file():
             loaded = _load_adapter(source, dtype)
         else:
             loaded = LoadedModel(*_load_plain(str(source) if source.exists() else location, location, dtype), location)

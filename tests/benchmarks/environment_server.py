@@ -92,7 +92,7 @@ def remote(scripts: Sequence[Script], expected: Sequence[str], server: ServerPro
     for env in envs:
         env.close()
     name = "1 session" if sessions == 1 else f"{sessions} sessions at once"
-    return _checked(Row(name, _steps(scripts), seconds, here, there, equal, len(scripts)))
+    return checked(Row(name, _steps(scripts), seconds, here, there, equal, len(scripts)))
 
 
 def plain_http(scripts: Sequence[Script], expected: Sequence[str], server: ServerProcess) -> Row:
@@ -119,7 +119,7 @@ def plain_http(scripts: Sequence[Script], expected: Sequence[str], server: Serve
         all(f"{step['observation']!r}, {step['reward']!r}, " in told for step in steps)
         for steps, told in zip(given, expected, strict=True)
     )
-    return _checked(Row("1 session, plain HTTP", _steps(scripts), seconds, here, there, equal, len(scripts)))
+    return checked(Row("1 session, plain HTTP", _steps(scripts), seconds, here, there, equal, len(scripts)))
 
 
 def play(env: gym.Env[Any, Any], scripts: Sequence[Script]) -> list[list[Any]]:
@@ -156,7 +156,12 @@ def table(rows: Sequence[Row], title: str) -> Table:
     return view
 
 
-def _checked(row: Row) -> Row:
+def checked(row: Row) -> Row:
+    """The row, if all of its episodes were equal to local ones.
+
+    Raises:
+        RuntimeError: if one was not.
+    """
     if row.equal != row.episodes:
         raise RuntimeError(f"{row.name}: only {row.equal} of {row.episodes} episodes were equal to local ones")
     return row

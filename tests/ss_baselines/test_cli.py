@@ -36,7 +36,7 @@ def test_version_is_one_line() -> None:
 def test_without_a_command_the_help_is_shown() -> None:
     result = invoke()
     assert result.exit_code == 0
-    for command in ("version", "doctor", "envs", "play", "evaluate", "train"):
+    for command in ("version", "doctor", "envs", "play", "evaluate", "rollout", "train", "serve"):
         assert command in result.stdout
 
 

@@ -1,13 +1,8 @@
 """RemoteEnvironment against servers in threads; those in processes of their own are in test_serve_env.py."""
 
 import copy
-import json
 import pickle
 import socket
-import subprocess
-import sys
-import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from urllib.parse import urlsplit
@@ -21,7 +16,6 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 from ss_baselines.agents.reference import ReferenceAgent
 from ss_gym import RemoteEnvironment
 from ss_gym.registration import ENVIRONMENTS, REMOTE
-from ss_gym.serving.access import ApiKeys
 from ss_gym.serving.client import RemoteError
 from ss_gym.serving.environment_api import SessionLimits
 from ss_gym.serving.environment_server import environment_server
@@ -29,6 +23,7 @@ from ss_gym.testing import check_text_environment
 from ss_gym.testing.episodes import episode
 from ss_trainers.rollout import Episode, Lockstep, rollout
 from tests.ss_gym.serving.servers import running
+from tests.ss_gym.serving.session_clients import wait_for
 from tests.ss_trainers.toy_env import Obliging, register
 
 ENV_ID = "StateSet/Refund-v0"
@@ -313,107 +308,12 @@ def has_hung_up(env, clock):
         return False
 
 
-def wait_for(condition):
-    until = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.01)
-
-
-def test_who_finds_no_room_waits_for_it_and_says_so_if_there_is_none():
-    with running(environment_server(ENV_ID, limits=SessionLimits(sessions=1))) as address:
-        first = RemoteEnvironment(address)
-        with pytest.raises(RemoteError, match=r"takes nobody, in one try: all 1 sessions are taken"):
-            RemoteEnvironment(address, retries=0)
-        first.close()
-        wait_for(lambda: opened(address))
-
-
-def opened(address):
-    try:
-        RemoteEnvironment(address, retries=0).close()
-    except RemoteError:
-        return False
-    return True
-
-
-@contextmanager
-def speaking(*greetings, status=None):
-    """A server that says something else: it answers the handshake with a status, or greets with a message."""
-    from websockets.sync.server import serve
-
-    def greet(connection):
-        for greeting in greetings:
-            connection.send(greeting)
-        for _ in connection:
-            pass  # and never answers
-
-    def refuse(connection, request):
-        return connection.respond(status, "no") if status else None
-
-    with serve(greet, "127.0.0.1", 0, process_request=refuse) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.socket.getsockname()[1]}"
-        server.shutdown()
-        thread.join()
-
-
-def test_a_server_that_is_none_is_told_in_a_sentence(url, remote):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        nobody = f"http://127.0.0.1:{free.getsockname()[1]}"
-    with pytest.raises(RemoteError, match=r"can't be reached, in 2 tries \(.*refused\): is it running"):
-        RemoteEnvironment(nobody, retries=1)
-    with pytest.raises(RemoteError, match=r"has StateSet/Refund-v0, not StateSet/Refund-v1"):
-        RemoteEnvironment(url, "StateSet/Refund-v1")
-    greeting = json.loads(remote.description.model_dump_json())
-    for spoken, status, words in (
-        (json.dumps({**greeting, "protocol": 2, "server": "9.9"}), None, r"stateset-gym 9\.9\) speaks version 2"),
-        ("Hello!", None, "a WebSocket, but no environment's server"),
-        (json.dumps({**greeting, "limits": 5}), None, "a WebSocket, but no environment's server"),
-        ("", 404, "is no environment's server .*serve-env"),
-        ("", 401, "refuses the key: give a valid one as api_key=… or in STATESET_API_KEY"),
-    ):
-        with speaking(spoken, status=status) as address, pytest.raises(RemoteError, match=words):
-            RemoteEnvironment(address, retries=0)
-    for bad in ("localhost:8002", "ftp://a", "http://", "http://a:b", "http://a/?x=1"):
-        with pytest.raises(ValueError, match="is no address of a server"):
-            RemoteEnvironment(bad)
-    for settings in ({"timeout": 0}, {"retries": -1}):
-        with pytest.raises(ValueError, match="timeout must be above 0"):
-            RemoteEnvironment(url, **settings)
-
-
-def test_a_server_that_does_not_answer_is_given_up_and_what_it_says_later_is_not_taken_for_an_answer(remote):
-    greeting = remote.description.model_dump_json()
-    with speaking(greeting) as address:
-        slow = RemoteEnvironment(address, timeout=0.1)
-        with pytest.raises(RemoteError, match=r"has not answered within 0\.1 s: give it more time"):
-            slow.reset(seed=1)
-        assert slow._client._connection is None
-    with speaking(greeting, "[]") as address, pytest.raises(RemoteError, match="an answer that can't be read"):
-        RemoteEnvironment(address).reset(seed=1)
-
-
 def test_an_action_that_is_too_large_for_the_server_is_told_here(remote, local):
     remote.reset(seed=1)
     with pytest.raises(RemoteError, match="takes messages of 1048576 bytes, and this one has 2000025"):
         remote.step("x" * 2_000_000)
     local.reset(seed=1)
     assert shape(remote.step("x" * 1_000_000)) == shape(local.step("x" * 1_000_000))
-
-
-def test_the_key_is_given_or_that_of_the_environment_variable(monkeypatch):
-    with running(environment_server(ENV_ID, keys=ApiKeys(["first-secret"]))) as address:
-        with pytest.raises(RemoteError, match="refuses the key"):
-            RemoteEnvironment(address)
-        with closing(RemoteEnvironment(address, api_key="first-secret")) as remote:
-            assert b"first-secret" in pickle.dumps(remote)
-        monkeypatch.setenv("STATESET_API_KEY", "first-secret")
-        with closing(RemoteEnvironment(address)) as remote:
-            assert remote.reset(seed=1)[0]
-            assert b"first-secret" not in pickle.dumps(remote)
 
 
 def test_another_environment_at_the_same_address_does_not_go_on_with_the_episode(url):
@@ -430,16 +330,6 @@ def test_another_environment_at_the_same_address_does_not_go_on_with_the_episode
         with pytest.raises(RemoteError, match=r"does not play the episode again as it was"):
             remote.step("And?")
         remote.close()
-
-
-def test_the_client_needs_websockets_alone_and_says_so():
-    script = "import sys; sys.modules.update({name: None for name in sys.argv[1:]}); import ss_gym.remote"
-    for missing, words in (
-        (("fastapi", "starlette", "uvicorn", "prometheus_client"), ""),
-        (("websockets",), "needs the package 'websockets': pip install 'stateset-gym[serve]'"),
-    ):
-        done = subprocess.run([sys.executable, "-c", script, *missing], capture_output=True, text=True)
-        assert done.returncode == bool(words) and words in done.stderr
 
 
 def test_closing_frees_the_session_and_can_be_done_twice(url):

@@ -274,7 +274,7 @@ def test_code_that_comes_with_a_model_is_not_run_and_nobody_is_asked_whether_it_
     config["auto_map"] = {"AutoConfig": "own.OwnConfig", "AutoModelForCausalLM": "own.Own"}
     (tmp_path / "config.json").write_text(json.dumps(config))
     (tmp_path / "own.py").write_text(f"import os\nos.mkdir({str(tmp_path / 'mark')!r})\n")
-    with pytest.raises(FileNotFoundError, match=r"does not hold a causal language model: .*own"):
+    with pytest.raises(FileNotFoundError, match=r"does not hold a causal language model: .*custom code"):
         load_model(str(tmp_path))
     assert not (tmp_path / "mark").exists()
 

@@ -1,6 +1,7 @@
 """Clients of an environment's server that are less comfortable than RemoteEnvironment."""
 
 import json
+import time
 import urllib.error
 import urllib.request
 from contextlib import closing, contextmanager
@@ -50,8 +51,8 @@ class Plain:
 
 
 @contextmanager
-def connected(address, key=KEY):
-    headers = {"Authorization": f"Bearer {key}"}
+def connected(address, key=KEY, **headers):
+    headers = {"Authorization": f"Bearer {key}", **headers}
     with closing(Connection(f"ws{address.removeprefix('http')}/v1/session", headers, 10)) as connection:
         assert json.loads(connection.receive(10))["protocol"] == 1
         yield connection
@@ -59,3 +60,10 @@ def connected(address, key=KEY):
 
 def told_by(connection, **fields):
     return json.loads(connection.ask(json.dumps(fields), 20))
+
+
+def wait_for(condition):
+    until = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.01)

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ss_gym.serving.access import ApiKeys
-from ss_gym.serving.connection import LostError
+from ss_gym.serving.connection import LostError, RefusedError
 from ss_gym.serving.environment_api import SessionLimits
 from ss_gym.serving.environment_server import environment_server
 from tests.ss_gym.serving.servers import running
@@ -65,6 +65,17 @@ def test_options_that_are_nested_too_deeply_are_refused_however_they_are_sent(ad
             told = json.loads(connection.ask(f'{{"do":"reset","options":{nested},"types":{json.dumps(types)}}}', 10))
             assert told["error"]["code"] in ("invalid_value", "invalid_json")
             assert "levels" in told["error"]["message"]
+
+
+def test_a_page_of_another_site_may_not_connect(address):
+    for origin, allowed in ((address, True), ("https://evil.example", False), ("null", False), ("http://[", False)):
+        if allowed:
+            with connected(address, Origin=origin) as connection:
+                assert told_by(connection, do="reset")["observation"]
+        else:
+            with pytest.raises(RefusedError, match="another site") as caught, connected(address, Origin=origin):
+                pass
+            assert caught.value.status == 403
 
 
 def test_a_message_that_is_too_large_ends_the_connection(address):
