@@ -12,7 +12,7 @@ few minutes. ``plain`` and ``plan`` differ in the wrapper ``PlanContext`` alone.
 which has never seen a second wish, nor a plan. The others are cloned first, from the same start, from the same
 demonstrations with the same settings: ``SETTINGS``, 4 CPU minutes at most with the evaluation. The demonstrator reads
 the conversations without the plan, so it does the same in both. Success is that of 200 customers who are in no
-demonstration, at temperature 1; dev has 6 customers with two refunds, so these are of the train shop. Results go to
+demonstration, at temperature 1; dev has 10 customers with two refunds, so these are of the train shop. Results go to
 ``docs/results/planning.json``.
 """
 

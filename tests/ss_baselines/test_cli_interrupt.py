@@ -6,9 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -17,28 +15,10 @@ from typer.testing import Result
 from ss_baselines.agents import ScriptedAgent
 from ss_gym.agents.backends import StubBackend
 from ss_gym.agents.checkpoint import read_manifest
+from tests.ss_baselines.interruption import listen, press
 from tests.ss_baselines.invocation import invoke
 from tests.ss_trainers.tiny_model import save_tiny
 from tests.ss_trainers.toy_env import SayTheLetter, register
-
-Press = Callable[..., None]
-
-
-@pytest.fixture
-def press(monkeypatch: pytest.MonkeyPatch) -> Press:
-    """Presses Ctrl-C when a method is called for the n-th time."""
-
-    def at(kind: Any, method: str, number: int) -> None:
-        called, left = getattr(kind, method), iter(range(number - 1, -1, -1))
-
-        def pressing(*arguments: Any, **keywords: Any) -> Any:
-            if next(left, None) == 0:
-                os.kill(os.getpid(), signal.SIGINT)
-            return called(*arguments, **keywords)
-
-        monkeypatch.setattr(kind, method, pressing)
-
-    return at
 
 
 def assert_stopped(result: Result) -> None:
@@ -47,11 +27,11 @@ def assert_stopped(result: Result) -> None:
     assert "Traceback" not in result.output
 
 
-def test_an_evaluation_writes_nothing(press: Press, tmp_path: Path) -> None:
+def test_an_evaluation_writes_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     kept, new = tmp_path / "kept.json", tmp_path / "new" / "result.json"
     kept.write_text("{}", encoding="utf-8")
     for file in (kept, new):
-        press(ScriptedAgent, "act", 3)
+        press(monkeypatch, ScriptedAgent, "act", 3)
         result = invoke("evaluate", "--agent", "rule_bot", "--episodes", "2", "--json", str(file))
         assert_stopped(result)
         assert result.stdout == ""
@@ -59,7 +39,7 @@ def test_an_evaluation_writes_nothing(press: Press, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [kept]
 
 
-def test_a_training_saves_what_is_done_and_says_how_to_go_on(press: Press, tmp_path: Path) -> None:
+def test_a_training_saves_what_is_done_and_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     run, config = tmp_path / "run", tmp_path / "run.yaml"
     settings = {
         "env": register(),
@@ -67,7 +47,7 @@ def test_a_training_saves_what_is_done_and_says_how_to_go_on(press: Press, tmp_p
         "training": {"iterations": 2, "groups_per_iteration": 1, "group_size": 2, "max_new_tokens": 4},
     }
     config.write_text(yaml.safe_dump(settings), encoding="utf-8")
-    press(SayTheLetter, "step", 6)  # two episodes of two steps an iteration: in the middle of the second
+    press(monkeypatch, SayTheLetter, "step", 6)  # two episodes of two steps an iteration: in the middle of the second
     result = invoke("train", "--config", str(config), "--save", str(run))
     assert_stopped(result)
     assert f"go on with: stateset-agents train --resume {run}" in result.stderr
@@ -78,17 +58,22 @@ def test_a_training_saves_what_is_done_and_says_how_to_go_on(press: Press, tmp_p
     assert read_manifest(run / "checkpoint").provenance["iteration"] == 2
 
 
-def test_the_stub_and_the_self_test_stop(press: Press) -> None:
-    press(StubBackend, "generate", 2)
+def test_the_stub_and_the_self_test_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    press(monkeypatch, StubBackend, "generate", 2)
     assert_stopped(invoke("train", "--stub", "--env", "StateSet/Refund-v0"))
-    press(ScriptedAgent, "act", 2)
+    press(monkeypatch, ScriptedAgent, "act", 2)
     assert_stopped(invoke("doctor"))
 
 
 def test_somebody_who_plays_leaves_with_ctrl_c() -> None:
+    listen()  # what the process hears, too
     command = [sys.executable, "-m", "ss_baselines.cli", "play", "StateSet/Conversation-v0", "--seed", "1"]
     process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, **UNBUFFERED}
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
     assert process.stdout is not None
     seen = b""
@@ -100,7 +85,3 @@ def test_somebody_who_plays_leaves_with_ctrl_c() -> None:
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
     assert errors.decode().split() == ["stopped"]
-
-
-# What is asked is seen as soon as it is asked.
-UNBUFFERED = {"PYTHONUNBUFFERED": "1"}

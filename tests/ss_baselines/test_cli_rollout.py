@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,7 @@ from ss_gym.agents.checkpoint import write_manifest
 from ss_gym.agents.config import AgentConfig
 from ss_gym.wrappers import read_trajectories
 from ss_trainers.backends.huggingface import HuggingFaceBackend
+from tests.ss_baselines.interruption import press
 from tests.ss_baselines.invocation import assert_one_line_error, invoke
 from tests.ss_trainers.tiny_model import save_tiny
 from tests.ss_trainers.toy_env import register
@@ -24,26 +22,6 @@ from tests.ss_trainers.toy_env import register
 def rollout(out: Path, *words: str, agent: str = "stub://demo", episodes: int = 12) -> Result:
     sizes = ["--episodes", str(episodes), "--batch", "3"]
     return invoke("rollout", "--env", register(), "--agent", agent, *sizes, "--out", str(out), *words)
-
-
-Interrupted = Callable[..., None]
-
-
-@pytest.fixture
-def interrupted(monkeypatch: pytest.MonkeyPatch) -> Interrupted:
-    """Presses Ctrl-C while a backend answers for the n-th time from now on."""
-
-    def at(number: int, backend: Any = StubBackend) -> None:
-        generate, left = backend.generate, iter(range(number - 1, -1, -1))
-
-        def pressing(*arguments: Any) -> Any:
-            if next(left, None) == 0:
-                os.kill(os.getpid(), signal.SIGINT)
-            return generate(*arguments)
-
-        monkeypatch.setattr(backend, "generate", pressing)
-
-    return at
 
 
 def test_the_episodes_of_a_split_are_written_and_summed_up(tmp_path: Path) -> None:
@@ -60,10 +38,12 @@ def test_the_episodes_of_a_split_are_written_and_summed_up(tmp_path: Path) -> No
     assert list(out.parent.iterdir()) == [out]
 
 
-def test_ctrl_c_keeps_what_is_done_and_resume_makes_the_same_file(tmp_path: Path, interrupted: Interrupted) -> None:
+def test_ctrl_c_keeps_what_is_done_and_resume_makes_the_same_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert rollout(tmp_path / "whole.jsonl").exit_code == 0
     out = tmp_path / "parts.jsonl"
-    interrupted(4)  # three lanes, two steps an episode: three episodes are done
+    press(monkeypatch, StubBackend, "generate", 4)  # three lanes, two steps an episode: three episodes are done
     stopped = rollout(out)
     assert stopped.exit_code == 130
     told = " ".join(stopped.stderr.split())
@@ -72,7 +52,7 @@ def test_ctrl_c_keeps_what_is_done_and_resume_makes_the_same_file(tmp_path: Path
     assert not out.exists()
     assert len(list(read_trajectories(f"{out}.partial"))) == 3
     assert_one_line_error(rollout(out), "was stopped", "--resume", "delete it")
-    interrupted(1)  # nothing new: what was there stays
+    press(monkeypatch, StubBackend, "generate", 1)  # nothing new: what was there stays
     assert rollout(out, "--resume").exit_code == 130
     assert rollout(out, "--resume").exit_code == 0
     assert out.read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
@@ -81,18 +61,20 @@ def test_ctrl_c_keeps_what_is_done_and_resume_makes_the_same_file(tmp_path: Path
     assert_one_line_error(rollout(out, "--resume"), "no run to go on with", "is complete")
 
 
-def test_ctrl_c_before_the_first_episode_leaves_nothing(tmp_path: Path, interrupted: Interrupted) -> None:
-    interrupted(1)
+def test_ctrl_c_before_the_first_episode_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    press(monkeypatch, StubBackend, "generate", 1)
     assert rollout(tmp_path / "episodes.jsonl").exit_code == 130
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("left", [1, 0, 40])
-def test_after_a_kill_a_line_that_was_cut_is_played_again(tmp_path: Path, interrupted: Interrupted, left: int) -> None:
+def test_after_a_kill_a_line_that_was_cut_is_played_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: int
+) -> None:
     assert rollout(tmp_path / "whole.jsonl").exit_code == 0
     whole = (tmp_path / "whole.jsonl").read_bytes()
     out, partial = tmp_path / "parts.jsonl", tmp_path / "parts.jsonl.partial"
-    interrupted(4)
+    press(monkeypatch, StubBackend, "generate", 4)
     assert rollout(out).exit_code == 130
     lines = partial.read_bytes().splitlines(keepends=True)
     partial.write_bytes(b"".join(lines[:-1]) + lines[-1][: len(lines[-1]) - 1 if left == 1 else left])
@@ -101,9 +83,9 @@ def test_after_a_kill_a_line_that_was_cut_is_played_again(tmp_path: Path, interr
     assert out.read_bytes() == whole
 
 
-def test_a_run_goes_on_with_its_own_settings_only(tmp_path: Path, interrupted: Interrupted) -> None:
+def test_a_run_goes_on_with_its_own_settings_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "episodes.jsonl"
-    interrupted(4)
+    press(monkeypatch, StubBackend, "generate", 4)
     assert rollout(out).exit_code == 130
     kept = Path(f"{out}.partial").read_bytes()
     for words, fragments in (
@@ -134,10 +116,10 @@ def test_an_error_on_the_way_keeps_what_is_done_too(tmp_path: Path, monkeypatch:
     assert "3 of 12 episodes are in" in told and told.endswith("error: the server is gone")
 
 
-def test_a_checkpoint_that_has_changed_is_another_agent(tmp_path: Path, interrupted: Interrupted) -> None:
+def test_a_checkpoint_that_has_changed_is_another_agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, out = save_tiny(tmp_path / "model"), tmp_path / "episodes.jsonl"
     write_manifest(model, AgentConfig(str(model), max_new_tokens=4), {})
-    interrupted(4, HuggingFaceBackend)
+    press(monkeypatch, HuggingFaceBackend, "generate", 4)
     assert rollout(out, "--attempts", "2", agent=str(model), episodes=3).exit_code == 130
     (first, *_) = read_trajectories(f"{out}.partial")
     assert first.tokens is not None and first.tokens.logprobs[0]
