@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import runpy
 import subprocess
 import sys
@@ -231,15 +232,17 @@ def test_hello_world_needs_no_torch_and_less_than_a_second() -> None:
 
 
 def test_the_quick_start_compares_before_and_after(run: Callable[..., str]) -> None:
-    printed = run("quick_start", "--iterations", "1", "--groups", "1", "--customers", "2")
-    assert "dev · 2 episodes" in printed and "before" in printed and "after" in printed
-    assert printed.splitlines()[-1].startswith("success: ")
+    printed = run("quick_start", "--iterations", "1", "--groups", "1", "--customers", "2", "--workers", "1")
+    lines = printed.splitlines()
+    assert [line.partition(":")[0] for line in lines[-3:-1]] in (["assistant", "tool"], ["assistant", "user"])
+    assert re.fullmatch(r"success with 2 customers: \d\.\d\d before, \d\.\d\d after", lines[-1])
 
 
 def test_the_complete_training_keeps_goes_on_and_answers(run: Callable[..., str], tmp_path: Path) -> None:
     sizes = ("--iterations", "1", "--groups", "1", "--customers", "2")
     printed = run("complete_grpo_training", *sizes, "--out", str(tmp_path)).splitlines()
-    assert [line.partition(":")[0] for line in printed if ":" in line][:3] == ["iteration 1", "iteration 2", "Agent"]
+    assert printed[0].startswith("iteration 1: success 0.") and ", on dev " in printed[1]
+    assert [line.partition(":")[0] for line in printed][2:] == ["Customer", "Agent"]
     assert read_manifest(tmp_path / "checkpoint").provenance["iteration"] == 2
     assert "eval/success" in read_manifest(tmp_path / "best").provenance["metrics"]
     served = run("production_ready_customer_service", "--checkpoint", str(tmp_path / "best"), "--customers", "1")

@@ -11,8 +11,12 @@ import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 
+import gymnasium as gym
+
 from ss_gym import load_agent_from_checkpoint
 from ss_trainers import GRPOConfig, GRPOTrainer, KeepBest, StopOnRegression, Trainer, TrainingConfig
+
+ENV_ID, PROMPT = "StateSet/Refund-v0", {"prompt": "compact"}
 
 
 def told(trainer: Trainer, metrics: Mapping[str, float]) -> None:
@@ -42,7 +46,7 @@ def main() -> None:
         output_dir=str(options.out),
     )
     loss = GRPOConfig(aggregation="sequence_mean")  # every attempt weighs the same, however long it is
-    trainer = GRPOTrainer("StateSet/Refund-v0", "tiny", loss, training, env_kwargs={"prompt": "compact"})
+    trainer = GRPOTrainer(ENV_ID, "tiny", loss, training, env_kwargs=PROMPT)
     callbacks = [told, KeepBest(options.out / "best"), StopOnRegression(margin=0.2)]
     trainer.train(callbacks)
     trainer.close()
@@ -51,8 +55,9 @@ def main() -> None:
     resumed.train(callbacks)
     resumed.close()
     agent = asyncio.run(load_agent_from_checkpoint(options.out / "best"))
-    messages = [{"role": "user", "content": "Hello, I want my money back for order 14246."}]
-    print("Agent:", asyncio.run(agent.generate_response(messages)))
+    said, info = gym.make(ENV_ID, **PROMPT).reset(seed=7)
+    messages = [{"role": "system", "content": info["system_prompt"]}, {"role": "user", "content": said}]
+    print(f"Customer: {said}\nAgent: {asyncio.run(agent.generate_response(messages))}")
 
 
 if __name__ == "__main__":

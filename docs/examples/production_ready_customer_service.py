@@ -31,10 +31,15 @@ def handle(client: openai.OpenAI, number: int) -> str:
     _, info = env.reset(options={"scenario_id": f"refund/dev/{number:04d}"})
     messages, tools = [{"role": "system", "content": info["system_prompt"]}, *info["messages"]], info["tools"]
     while "success" not in info:
-        answer = client.chat.completions.create(model="clerk", messages=messages, tools=tools, seed=number)
-        # Runs the calls, or says the words to the customer; the messages are the action and what came of it.
-        *_, info = env.step(written_action(answer.choices[0].message.model_dump()))
-        messages += info["messages"]
+        answer = client.chat.completions.create(model="clerk", messages=messages, tools=tools, temperature=0)
+        own = answer.choices[0].message.model_dump(exclude_none=True)
+        # Runs the calls, or says the words to the customer; the answers to calls go by the ids that the service gave.
+        *_, info = env.step(written_action({"content": "", **own}))
+        ids = (call["id"] for call in own.get("tool_calls", ()))
+        told = [
+            {**each, "tool_call_id": next(ids)} if each["role"] == "tool" else each for each in info["messages"][1:]
+        ]
+        messages += [own, *told]
     env.close()
     return f"customer {number}: {'done' if info['success'] else 'not done'} after {info['step']} steps"
 
