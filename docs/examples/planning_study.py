@@ -191,7 +191,7 @@ def write(known: Mapping[str, Any]) -> None:
 
 # --- tables -----------------------------------------------------------------------------------------
 
-HEADINGS = ("agent", "context", "runs", "both wishes right", "a wish right", "CPU s")
+HEADINGS = ("agent", "context", "runs", "both wishes right", "share of wishes right", "CPU s")
 AGENTS = {ZERO_SHOT: "tiny as it is", "cloned": "cloned"}
 
 
