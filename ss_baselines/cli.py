@@ -269,7 +269,7 @@ def train(
     dry_run: Annotated[
         str,
         typer.Option(
-            metavar="[true|false]",
+            metavar="true/false",
             help="Print the settings, train nothing.",
             autocompletion=completion.booleans,
         ),

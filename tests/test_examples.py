@@ -252,7 +252,7 @@ def test_the_complete_training_keeps_goes_on_and_answers(run: Callable[..., str]
 
 
 def test_gspo_is_one_awaited_call(run: Callable[..., str]) -> None:
-    before, after = run("train_with_gspo", "--iterations", "1", "--groups", "1").splitlines()[-2:]
+    before, after = run("train_with_gspo", "--iterations", "1").splitlines()[-2:]
     assert 0 < float(before[8:12]) < 1 and 0 <= float(after[7:11]) <= 1
 
 

@@ -1,13 +1,11 @@
 """An environment of one's own: tools with a state, and a criterion of success that looks into it.
 
-    python docs/examples/custom_environment.py --model HuggingFaceTB/SmolLM2-360M-Instruct
+    python docs/examples/custom_environment.py
 
-It plays the right replies, to see that the task can be done, and lets a model try each task. The tiny agent, which
-plays by default, has only ever seen a shop's tools and does none. It prints the conversation and the model's figures;
-half a minute. `trainer.train()` would train it, as in `complete_grpo_training.py`.
+It plays the right replies, to see that the task can be done, and lets a model try each task; the tiny agent has only
+ever seen a shop's tools, and does none. It prints the conversation and the model's figures; half a minute.
+`trainer.train()` would train it, as in `complete_grpo_training.py`.
 """
-
-import argparse
 
 from ss_gym import TaskEnvironment, Toolkit, tool
 from ss_trainers import Episode, GRPOTrainer
@@ -35,6 +33,7 @@ def is_lent(turns, context) -> bool:
     return context["toolkit"].lent == [context["title"]] and "Monday" in turns[-1].content
 
 
+MODEL = "tiny"
 TASKS = [{"id": title, "goal": f"I'd like to borrow {title}.", "title": title} for title in ("Emma", "Dracula", "Kim")]
 RIGHT = ('<tool_call>{"name": "lend", "arguments": {"title": "Emma"}}</tool_call>', "You may keep it until Monday.")
 
@@ -46,17 +45,14 @@ def library() -> TaskEnvironment:
 
 def main() -> None:
     """Plays, and lets a model try."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--model", default="tiny")
-    options = parser.parse_args()
     env = library()
     print("Reader:", env.reset(options={"scenario_id": "Emma"})[0])
     for action in RIGHT:
         answer, reward, *_ = env.step(action)
         print(f"Agent: {action}\nAnswer: {answer or '-'}, reward {reward}")
-    trainer = GRPOTrainer(library, options.model)
+    trainer = GRPOTrainer(library, MODEL)
     metrics = trainer.evaluate([Episode(options={"scenario_id": task["id"]}) for task in TASKS]).metrics
-    print(f"{options.model}: {', '.join(f'{name} {metrics[name]:.2f}' for name in ('success', 'steps'))}")
+    print(f"{MODEL}: {', '.join(f'{name} {metrics[name]:.2f}' for name in ('success', 'steps'))}")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """A trained agent as a service: keys, limits, the official client, and tools that run on the shop's database.
 
     pip install 'stateset-gym[train,serve,openai]'
-    python docs/examples/production_ready_customer_service.py --checkpoint outputs/refund
+    python docs/examples/production_ready_customer_service.py --checkpoint outputs/complete/best
 
-The service runs for the time of a block here, and until Ctrl-C with `stateset-agents serve`. `handle` is what a shop
-runs beside it; customers and database are the environment, which also judges. It prints who is refused and how each
-conversation ended; half a minute.
+The checkpoint is that of `complete_grpo_training.py`. The service runs for the time of a block; `stateset-agents serve`
+is the same as a command. `handle` is what a shop runs beside it: customers and database are the environment's, which
+also judges. It prints who is refused and how each conversation ended; half a minute.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import asyncio
 import gymnasium as gym
 import openai
 
-from ss_gym import AgentConfig, MultiTurnAgent, load_agent_from_checkpoint
+from ss_gym import load_agent_from_checkpoint
 from ss_gym.serving.access import ApiKeys
 from ss_gym.serving.chat_desk import ChatLimits
 from ss_gym.serving.chat_service import chat_service
@@ -47,13 +47,10 @@ def handle(client: openai.OpenAI, number: int) -> str:
 def main() -> None:
     """Serves, and handles some customers."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--checkpoint", help="of a run; by default the tiny agent as it comes")
+    parser.add_argument("--checkpoint", default="outputs/complete/best")
     parser.add_argument("--customers", type=int, default=6)
     options = parser.parse_args()
-    agent = MultiTurnAgent(AgentConfig("tiny", max_new_tokens=128))
-    if options.checkpoint:
-        agent = asyncio.run(load_agent_from_checkpoint(options.checkpoint))
-    agent.load()
+    agent = asyncio.run(load_agent_from_checkpoint(options.checkpoint))
     with served(chat_service(agent, "clerk", LIMITS, ApiKeys([KEY]))) as address:
         client = openai.OpenAI(base_url=f"{address}/v1", api_key="stolen")
         try:

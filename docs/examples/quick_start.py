@@ -3,7 +3,7 @@
     python docs/examples/quick_start.py
 
 The tiny agent handles refunds for customers it has never met, learns with GRPO from others, and handles the first
-ones again. It prints the share that it got right before and after, and a conversation; about five minutes on two
+ones again. It prints a conversation, and the share that it got right before and after; about four minutes on two
 cores. `refund_demo.py` trains for longer.
 """
 

@@ -3,7 +3,7 @@
     python docs/examples/train_with_gspo.py
 
 The tiny agent, used to looking things up, learns to ask the customer instead. It prints how many of its replies ask
-something, before and after, and one of each; half a minute.
+something, before and after, and a reply to "It came broken."; half a minute.
 """
 
 import argparse
@@ -26,26 +26,25 @@ def asks(turns, context=None) -> float:
 
 
 async def played(agent: MultiTurnAgent, env: ConversationEnvironment) -> tuple[float, str]:
-    """What a conversation is worth, and the agent's first reply."""
+    """What a conversation is worth, and the agent's second reply: its words, or the tool that it called."""
     _, info = env.reset()
     messages, ended = [{"role": "system", "content": info["system_prompt"]}, *info["messages"]], False
     while not ended:
         *_, reward, terminated, truncated, info = env.step(await agent.generate_response(messages))
         messages += info["messages"]
         ended = terminated or truncated
-    return reward, messages[2]["content"] or str(messages[2]["tool_calls"])
+    return reward, messages[4]["content"] or messages[4]["tool_calls"][0]["function"]["name"]
 
 
 async def main() -> None:
     """Trains, and compares."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--iterations", type=int, default=5)
-    parser.add_argument("--groups", type=int, default=2, help="conversations of an iteration, with 8 attempts each")
     options = parser.parse_args()
     agent = MultiTurnAgent(AgentConfig(model_name="tiny", max_new_tokens=32))
     await agent.initialize()
     env = ConversationEnvironment([SCENARIO], reward_fn=asks)
-    settings = get_config_for_task("customer_service", "tiny", max_new_tokens=32, groups_per_iteration=options.groups)
+    settings = get_config_for_task("customer_service", "tiny", max_new_tokens=32, groups_per_iteration=2)
     trained = await train_with_gspo(
         config=GSPOConfig.from_training_config(settings, num_outer_iterations=options.iterations),
         agent=agent,
