@@ -167,14 +167,16 @@ def _read_block(text: str, start: int, call_id: str) -> tuple[ToolCall, int]:
     while begin < len(text) and text[begin] in _SPACE:
         begin += 1
     try:
-        # Scanned in place, so that a closing tag inside a JSON string does not end the block.
-        value, end = _scan(text, begin)
+        # All that follows is scanned, so that a closing tag inside a JSON string does not end the block, and nothing
+        # before: Python counts the lines up to an error, for each of many broken blocks.
+        value, length = _scan(text[begin:])
     except (RecursionError, ValueError) as error:
-        broken_at = error.pos if isinstance(error, JSONDecodeError) else len(text)
+        broken_at = begin + error.pos if isinstance(error, JSONDecodeError) else len(text)
         if _is_nested_beyond(text, begin, broken_at, _PARSED_DEPTH):
             return _unreadable(text, start, call_id, _TOO_DEEP)
         reason = f"the JSON is broken ({error})" if isinstance(error, _UnreadableNumber) else _BROKEN
         return _unreadable(text, start, call_id, reason)
+    end = begin + length
     # Counting brackets is enough to clear nearly every call.
     brackets = text.count("{", begin, end) + text.count("[", begin, end)
     if brackets > _PARSED_DEPTH and _is_nested_beyond(text, begin, end, _PARSED_DEPTH):

@@ -203,10 +203,12 @@ def _calls_at(text: str, start: int) -> tuple[list[str], int]:
 
 def _value_at(text: str, start: int) -> tuple[Any, int] | None:
     """The JSON value that begins at a place, or after the space there, and where it ends; None if none does."""
+    begin = _end_of(_SPACE, text, start)
     try:
-        return _scan(text, _end_of(_SPACE, text, start))
+        value, length = _scan(text[begin:])  # see parse_action: what is before would be counted
     except (ValueError, RecursionError):
         return None
+    return value, begin + length
 
 
 def _end_of(pattern: re.Pattern[str], text: str, start: int) -> int:

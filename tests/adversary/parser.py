@@ -22,7 +22,7 @@ from ss_gym.types import ParsedAction
 from tests.adversary.completions import Sample, sample
 
 # CPU seconds that reading one text may take: a collection of garbage, and so much a character.
-_AT_ONCE, _A_CHARACTER = 0.1, 20e-6
+_AT_ONCE, _A_CHARACTER = 0.1, 10e-6
 _MOST_SHOWN = 10
 _FIRST_ID = 7
 _TAGS = ("<tool_call>", "<think>", "</think>")
@@ -186,13 +186,13 @@ def show(console: Console, trial: Trial, seconds: float) -> None:
     """Prints the table of a trial, and the first findings."""
     title = f"the parsers, each input in {len(DIALECTS)} dialects, seed {trial.seed}: {seconds:,.0f} CPU s"
     table = Table(title=title, title_justify="left", padding=(0, 0))
-    columns = ("kind", "inputs", "chars", "CPU s", "slowest ms", "number", "of chars", "exceptions", "findings")
+    columns = ("kind", "inputs", "M chars", "CPU s", "slowest ms", "number", "chars", "raised", "findings")
     for column in columns:
         table.add_column(column, justify="left" if column == "kind" else "right")
     rows = [*sorted(trial.tallies.items()), ("all", _sum(trial.tallies.values()))]
     for kind, tally in rows:
         table.add_row(
-            *(kind, f"{tally.inputs:,}", f"{tally.characters:,}", f"{tally.seconds:,.1f}"),
+            *(kind, f"{tally.inputs:,}", f"{tally.characters / 1e6:,.1f}", f"{tally.seconds:,.1f}"),
             *(f"{1000 * tally.slowest:,.1f}", f"{tally.slowest_number:,}", f"{tally.slowest_length:,}"),
             *(f"{tally.exceptions:,}", f"{tally.findings:,}"),
         )
