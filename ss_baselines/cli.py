@@ -38,6 +38,7 @@ from ss_baselines.commands.options import (
 from ss_baselines.commands.usage import epilog
 
 DEFAULT_ENV = "StateSet/Refund-v0"
+DEFAULT_MODEL = "tiny"
 
 
 class _Group(TyperGroup):
@@ -173,7 +174,7 @@ def evaluate(
     env_id: EnvOption = DEFAULT_ENV,
     agent: AgentOption = "",
     checkpoint: CheckpointOption = "",
-    message: Annotated[str, typer.Option(metavar="TEXT", help="Only answer this message of a customer.")] = "",
+    message: Annotated[str | None, typer.Option(metavar="TEXT", help="Only answer this message of a customer.")] = None,
     episodes: EpisodesOption = 100,
     split: SplitOption = "dev",
     json_file: Annotated[
@@ -196,7 +197,7 @@ def evaluate(
     if greedy and temperature is not None:
         raise typer.BadParameter("--greedy and --temperature exclude each other: greedy is temperature 0")
     heat = 0.0 if greedy else temperature
-    if message:
+    if message is not None:
         answer_message(name, message, heat, seed)
     else:
         options = EvaluateOptions(env_id, name, episodes, split, json_file, heat, prompt, batch, seed, user, persona)
@@ -334,9 +335,9 @@ def serve(
     from ss_baselines.commands.serve import ServeOptions, run_service
     from ss_gym.serving.chat_desk import ChatLimits
 
-    chosen = agent or checkpoint
-    if not chosen or (agent and checkpoint):
-        raise typer.BadParameter("give either --agent or --checkpoint, e.g. --agent tiny")
+    if agent and checkpoint:
+        raise typer.BadParameter("--agent and --checkpoint mean the same: leave out one")
+    chosen = agent or checkpoint or DEFAULT_MODEL
     limits = ChatLimits(max_body, max_tokens, batch, waiting, per_key, timeout)
     run_service(ServeOptions(chosen, host, port, name, temperature, seed, api_keys, log_bodies, env_id, limits))
 

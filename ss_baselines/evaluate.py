@@ -167,7 +167,7 @@ def evaluate(
     actions depend on the conversation alone.
 
     Args:
-        agent: the agent, or the name of a baseline.
+        agent: the agent, whose ``act`` may be asynchronous, or the name of a baseline.
         env_id: the environment's id.
         split: train, dev or test.
         episodes: how many scenarios of the split, from the first.

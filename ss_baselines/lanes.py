@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 from ss_baselines.agents import Agent
 from ss_gym.agents.conversation import Conversation
+from ss_gym.asynchronous import settled
 from ss_gym.types import Completion
 
 ResultT = TypeVar("ResultT")
@@ -48,7 +49,7 @@ def play(agent: Agent, lanes: Sequence[Lane[ResultT]], starts: Iterable[Start]) 
     """Plays episodes, as many at a time as there are lanes.
 
     Args:
-        agent: answers all conversations that are going on in one call.
+        agent: answers all conversations that are going on in one call, which may be asynchronous.
         lanes: each takes the next episode when it is done with one.
         starts: of the episodes, taken as they are needed.
 
@@ -60,7 +61,7 @@ def play(agent: Agent, lanes: Sequence[Lane[ResultT]], starts: Iterable[Start]) 
     for lane in lanes:
         _begin_next(lane, waiting, active)
     while active:
-        completions = agent.act([lane.conversation for _, lane in active])
+        completions = settled(agent.act([lane.conversation for _, lane in active]))
         still_active: list[tuple[int, Lane[ResultT]]] = []
         for (place, lane), completion in zip(active, completions, strict=True):
             result = lane.step(completion)

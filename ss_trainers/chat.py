@@ -25,6 +25,7 @@ from transformers import PreTrainedTokenizerBase
 
 from ss_gym.agents import Conversation
 from ss_gym.agents.backends import cut_at_stop
+from ss_gym.agents.conversation import content_of
 from ss_gym.types import Message
 
 _LOGGER = logging.getLogger(__name__)
@@ -112,11 +113,14 @@ class ChatFormat:
             opening: they are the first of the conversation and follow ``prompt_ids``.
             closed: the completion before them ended with an end-of-turn token; where it was cut
                 off the token is put in here.
+
+        Raises:
+            ValueError: if a message has something other than text.
         """
         roles = tuple(message["role"] for message in messages)
         pieces = self._opening(roles) if opening else self._following(roles)
         encoded = [
-            self._piece_ids(piece) + self._content_ids(piece, str(message["content"] or ""))
+            self._piece_ids(piece) + self._content_ids(piece, _text_of(message))
             for message, piece in zip(messages, pieces[:-1], strict=True)
         ]
         encoded[-1] += self._piece_ids(pieces[-1])
@@ -321,12 +325,26 @@ class EncodedConversation:
 def written_action(message: Message) -> str:
     """What an agent writes to make an assistant message: its text, then its tool calls in tags."""
     calls = [call["function"] for call in message.get("tool_calls") or ()]
-    lines = [str(message["content"] or "")] if message["content"] else []
+    lines = [said] if (said := _text_of(message)) else []
     for call in calls:
         # OpenAI form holds the arguments as JSON text.
         arguments = call["arguments"] if isinstance(call["arguments"], str) else json.dumps(call["arguments"])
         lines.append(f'<tool_call>{{"name": {json.dumps(call["name"])}, "arguments": {arguments}}}</tool_call>')
     return "\n".join(lines)
+
+
+def _text_of(message: Message) -> str:
+    """What a message says.
+
+    Raises:
+        ValueError: if it has something other than text.
+    """
+    content = message.get("content")
+    for part in content if isinstance(content, list) else ():
+        kind = part.get("type") if isinstance(part, Mapping) else part
+        if kind != "text":
+            raise ValueError(f"a message has a part of the type {kind!r:.80}, and this model reads text alone")
+    return content_of(message)
 
 
 def _names_all(system_prompt: str, tools: Sequence[Mapping[str, Any]]) -> bool:

@@ -2,8 +2,8 @@
 
     python docs/examples/custom_reward.py
 
-It prints what two replies are worth, what the battery says of a reward that counts nice words (exploits beat the
-honest reply), and what of the sum in which such words count only as far as the reply helps. A few seconds, no torch.
+It prints what two replies are worth, and what the battery says of a reward that counts nice words (exploits beat the
+honest reply) and of the sum, in which they count only as far as the reply helps. A few seconds, no torch.
 """
 
 import asyncio
@@ -49,8 +49,7 @@ def main() -> None:
         result = reward.compute([question, ConversationTurn("assistant", reply)], policy)
         parts = ", ".join(f"{name} {score:.2f}" for name, score in result.breakdown.items())
         print(f"{result.score:.2f} = {parts}: {reply}")
-    for one in (courtesy, reward):
-        print(f"{one.name}: {checked(one)}")
+    print(*(f"{one.name}: {checked(one)}" for one in (courtesy, reward)), sep="\n")
     env = RewardWrapper(gym.make("StateSet/Refund-v0"), reward)  # added to the last reward of an episode
     env.reset(seed=7)
     *_, info = env.step('<tool_call>{"name": "end_conversation", "arguments": {}}</tool_call>')

@@ -7,8 +7,6 @@ steps, the question for more settles the first, the program settles one that the
 comes later. Then the same planner goes around an environment, for any agent.
 """
 
-from __future__ import annotations
-
 import asyncio
 
 from ss_gym import AgentConfig, ConversationEnvironment, MultiTurnAgent
@@ -29,14 +27,8 @@ TURNS = (
 
 async def talk() -> None:
     """An agent that plans: what the customer says, the plan that the model then reads, and its answer."""
-    agent = MultiTurnAgent(
-        AgentConfig(
-            model_name="stub://demo",
-            stub_responses=ANSWERS,
-            enable_planning=True,
-            planning_config={"max_steps": 4},
-        )
-    )
+    config = AgentConfig("stub://demo", stub_responses=ANSWERS, enable_planning=True, planning_config={"max_steps": 4})
+    agent = MultiTurnAgent(config)
     await agent.initialize()
     history = []
     for said, context in TURNS:

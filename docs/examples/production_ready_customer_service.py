@@ -3,9 +3,8 @@
     pip install 'stateset-gym[train,serve,openai]'
     python docs/examples/production_ready_customer_service.py --checkpoint outputs/complete/best
 
-The checkpoint is that of `complete_grpo_training.py`. The service runs for the time of a block; `stateset-agents serve`
-is the same as a command. `handle` is what a shop runs beside it: customers and database are the environment's, which
-also judges. It prints who is refused and how each conversation ended; half a minute.
+The checkpoint is that of `complete_grpo_training.py`; `stateset-agents serve` is the same as a command. `handle` is
+what a shop runs beside it, here with the environment's customers. It prints how each conversation ended; half a minute.
 """
 
 import argparse
@@ -27,20 +26,16 @@ LIMITS = ChatLimits(per_key=8, completion_tokens=256, seconds=60.0)
 
 def handle(client: openai.OpenAI, number: int) -> str:
     """A conversation with a customer; says how it ended."""
-    env = gym.make("StateSet/Refund-v0", prompt="compact")
-    _, info = env.reset(options={"scenario_id": f"refund/dev/{number:04d}"})
-    messages, tools = [{"role": "system", "content": info["system_prompt"]}, *info["messages"]], info["tools"]
-    while "success" not in info:
-        answer = client.chat.completions.create(model="clerk", messages=messages, tools=tools, temperature=0)
-        own = answer.choices[0].message.model_dump(exclude_none=True)
-        # Runs the calls, or says the words to the customer; the answers to calls go by the ids that the service gave.
-        *_, info = env.step(written_action({"content": "", **own}))
-        ids = (call["id"] for call in own.get("tool_calls", ()))
-        told = [
-            {**each, "tool_call_id": next(ids)} if each["role"] == "tool" else each for each in info["messages"][1:]
-        ]
-        messages += [own, *told]
-    env.close()
+    with gym.make("StateSet/Refund-v0", prompt="compact") as env:
+        _, info = env.reset(options={"scenario_id": f"refund/dev/{number:04d}"})
+        messages, tools = [{"role": "system", "content": info["system_prompt"]}, *info["messages"]], info["tools"]
+        while "success" not in info:
+            answer = client.chat.completions.create(model="clerk", messages=messages, tools=tools, temperature=0)
+            own = answer.choices[0].message.model_dump(exclude_none=True)
+            *_, info = env.step(written_action(own))  # runs the calls, or says the words to the customer
+            for call, result in zip(own.get("tool_calls", ()), info["messages"][1:], strict=False):
+                result["tool_call_id"] = call["id"]  # that of the service
+            messages += [own, *info["messages"][1:]]
     return f"customer {number}: {'done' if info['success'] else 'not done'} after {info['step']} steps"
 
 

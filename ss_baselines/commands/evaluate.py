@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,5 +81,6 @@ def run_evaluation(options: EvaluateOptions) -> None:
 def answer_message(agent: str, message: str, temperature: float | None, seed: int) -> None:
     """Prints what a model answers to one message of a customer."""
     model = load_model(agent, temperature, seed)
-    reply = asyncio.run(model.generate_response([{"role": "user", "content": message}]))
-    Console().print(reply, markup=False, highlight=False, soft_wrap=True)
+    # Not awaited: what runs in a thread of a loop would keep Ctrl-C waiting for the answer.
+    (reply,) = model.act([[{"role": "user", "content": message}]])
+    Console().print(reply.text, markup=False, highlight=False, soft_wrap=True)

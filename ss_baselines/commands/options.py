@@ -54,7 +54,7 @@ ServedAgentOption = Annotated[
     typer.Option(
         "--agent",
         metavar="NAME",
-        help="tiny, a checkpoint's folder or SCHEME://….",
+        help="tiny (the default), a checkpoint's folder or SCHEME://….",
         autocompletion=completion.models,
     ),
 ]

@@ -20,7 +20,7 @@ from ss_baselines.commands.folders import check_file
 from ss_baselines.commands.partial_run import PartialRun
 from ss_baselines.trajectories import Plan, check_plan, recorded
 from ss_gym import __version__
-from ss_gym.agents.checkpoint import MANIFEST, checkpoint_folder
+from ss_gym.agents.checkpoint import MANIFEST, checkpoint_folder, locate
 from ss_gym.wrappers import RecordedTrajectory
 from ss_trainers.interruption import undisturbed
 
@@ -167,7 +167,7 @@ def _settings(options: RolloutOptions, plan: Plan) -> Mapping[str, Any]:
         "env": plan.env_id,
         "env_kwargs": plan.env_kwargs,
         "agent": options.agent,
-        "checkpoint": hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest() if folder else None,
+        "checkpoint": hashlib.sha256((locate(folder) / MANIFEST).read_bytes()).hexdigest() if folder else None,
         "split": plan.split,
         "episodes": plan.scenarios,
         "attempts": plan.attempts,

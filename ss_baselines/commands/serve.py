@@ -12,6 +12,7 @@ from ss_baselines.commands.envs import environment_keywords, make_environment
 from ss_gym.serving.access import ApiKeys
 from ss_gym.serving.chat_desk import ChatLimits
 from ss_gym.serving.chat_service import chat_service
+from ss_gym.serving.environment_api import SessionLimits
 from ss_gym.serving.environment_server import environment_server
 from ss_gym.serving.server import bound_socket, log_as_json, serve
 
@@ -54,25 +55,28 @@ def run_service(options: ServeOptions) -> None:
         ValueError: if the agent or a key can't be used.
         OSError: if nothing can listen there, or the file of keys can't be read.
     """
-    console = Console(stderr=True)
+    console, limits = Console(stderr=True), options.limits
     keys = ApiKeys.read(options.keys)
     check_model_name(options.agent)
-    own = bound_socket(options.host, options.port)
-    with console.status(f"loading {options.agent} …"):
-        agent = load_model(options.agent, options.temperature, options.seed)
-    name = options.name or options.agent.rstrip("/").rpartition("/")[2]
-    if not keys.wanted and options.host not in _LOCAL:
-        console.print("anybody who reaches this port may use it: --api-keys FILE asks for a key", style="yellow")
-    log_as_json()
+    with bound_socket(options.host, options.port) as own:
+        with console.status(f"loading {options.agent} …"):
+            agent = load_model(options.agent, options.temperature, options.seed)
+        name = options.name or options.agent.rstrip("/").rpartition("/")[2]
+        if not keys.wanted and options.host not in _LOCAL:
+            console.print("anybody who reaches this port may use it: --api-keys FILE asks for a key", style="yellow")
+        log_as_json()
 
-    def ready(address: str) -> None:
-        console.print(f"{name} at {address}/v1, its documentation at {address}/docs; Ctrl-C ends it", soft_wrap=True)
+        def ready(address: str) -> None:
+            console.print(
+                f"{name} at {address}/v1, its documentation at {address}/docs; Ctrl-C ends it", soft_wrap=True
+            )
 
-    environment = None
-    if options.env_id:
-        keywords = environment_keywords(options.env_id, "", accustomed_prompt(options.agent))
-        make_environment(options.env_id, **keywords).close()
-        environment = environment_server(options.env_id, keywords, keys=keys)
-    app = chat_service(agent, name, options.limits, keys, environment=environment, log_bodies=options.log_bodies)
-    serve(app, own, patience=options.limits.patience, ready=ready)
+        environment = None
+        if options.env_id:
+            keywords = environment_keywords(options.env_id, "", accustomed_prompt(options.agent))
+            make_environment(options.env_id, **keywords).close()
+            sessions = SessionLimits(message_bytes=limits.body_bytes)
+            environment = environment_server(options.env_id, keywords, sessions, keys)
+        app = chat_service(agent, name, limits, keys, environment=environment, log_bodies=options.log_bodies)
+        serve(app, own, patience=limits.patience, ready=ready, ws_max_size=limits.body_bytes + 1)
     console.print("stopped")

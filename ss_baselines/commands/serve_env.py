@@ -18,9 +18,6 @@ from ss_gym.serving.server import bound_socket, log_as_json, serve
 
 _LOCAL = ("127.0.0.1", "localhost", "::1")
 _PATIENCE = 10.0
-# Clients read pings only while they wait for an answer, which may be minutes later; so an answer to a ping is not
-# waited for. They are sent nevertheless: proxies cut connections on which nothing moves.
-_PING_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +60,7 @@ def run_server(options: ServeEnvOptions) -> None:
         **read_keywords(options.keywords),
         **environment_keywords(options.env_id, options.prompt, user=options.user, persona=options.persona),
     }
-    own = bound_socket(options.host, options.port)
-    with own:
+    with bound_socket(options.host, options.port) as own:
         make_environment(options.env_id, **keywords).close()
         app = environment_server(options.env_id, keywords, options.limits, keys)
         if not keys.wanted and options.host not in _LOCAL:
@@ -76,16 +72,7 @@ def run_server(options: ServeEnvOptions) -> None:
                 f"{options.env_id} at {address}, its documentation at {address}/docs; Ctrl-C ends it", soft_wrap=True
             )
 
-        serve(
-            app,
-            own,
-            patience=_PATIENCE,
-            ready=ready,
-            ws_max_size=options.limits.message_bytes + 1,
-            ws_ping_interval=_PING_SECONDS,
-            ws_ping_timeout=None,
-            ws_per_message_deflate=False,
-        )
+        serve(app, own, patience=_PATIENCE, ready=ready, ws_max_size=options.limits.message_bytes + 1)
     console.print("stopped")
 
 

@@ -34,9 +34,9 @@ EXAMPLES = {
         "stateset-agents train --resume outputs/refund",
     ),
     "serve": (
-        "stateset-agents serve --agent tiny",
+        "stateset-agents serve",
         "stateset-agents serve --checkpoint outputs/refund --api-keys keys.txt",
-        "stateset-agents serve --agent tiny --host 0.0.0.0 --port 8001",
+        "stateset-agents serve --host 0.0.0.0 --port 8001",
     ),
     "serve-env": (
         "stateset-agents serve-env",

@@ -5,20 +5,28 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ss_gym.agents.backends import Backend, MeasuringBackend, Sampling, StreamingBackend, load_backend
+from ss_gym.agents.backends import (
+    Backend,
+    ConcurrentBackend,
+    MeasuringBackend,
+    Sampling,
+    StreamingBackend,
+    load_backend,
+)
 from ss_gym.agents.checkpoint import checkpoint_folder, read_manifest, write_agent
 from ss_gym.agents.config import AgentConfig
 from ss_gym.agents.conversation import Conversation
 from ss_gym.agents.history import trimmed
 from ss_gym.agents.plan_keeper import PlanKeeper, check_context
 from ss_gym.agents.planning import Plan, read_planning
-from ss_gym.asynchronous import finished
+from ss_gym.asynchronous import finished, in_thread
 from ss_gym.types import Completion, Message
 
 # Conversations that an agent keeps between calls of generate_response, by their id.
@@ -43,7 +51,8 @@ class MultiTurnAgent:
         self.config = config
         self.provenance: Mapping[str, Any] = {}
         self._backend = backend
-        self._lock = threading.Lock()
+        self._loading = threading.Lock()
+        self._turns = _turns_at(backend)
         self._remembered: OrderedDict[str, Conversation] = OrderedDict()
         self._plans: PlanKeeper | None = None
         if config.enable_planning:
@@ -72,9 +81,10 @@ class MultiTurnAgent:
 
     def load(self) -> None:
         """Loads the model: what ``initialize`` does, for synchronous callers."""
-        with self._lock:
+        with self._loading:
             if self._backend is None:
                 self._backend = load_backend(self.config)
+                self._turns = _turns_at(self._backend)
 
     def save(self, folder: str | Path) -> None:
         """Writes a checkpoint, replacing the folder as a whole; :func:`load_agent_from_checkpoint` reads it.
@@ -92,7 +102,7 @@ class MultiTurnAgent:
             RuntimeError: before ``initialize``.
         """
         backend = self.backend
-        with self._lock:
+        with self._turns:
             write_agent(folder, self.config, backend, self.provenance)
 
     def act(self, conversations: Sequence[Sequence[Message]]) -> list[Completion]:
@@ -103,6 +113,7 @@ class MultiTurnAgent:
         from the start.
 
         Raises:
+            TypeError: if something is no conversation.
             ValueError: if a conversation is empty or ends with the agent's own message, or histories are to be
                 trimmed for a backend that can't measure them.
             RuntimeError: before ``initialize``.
@@ -110,12 +121,15 @@ class MultiTurnAgent:
         prepared = [self.prepared(conversation) for conversation in conversations]
         sampling = Sampling.of(self.config)
         backend = self.backend
-        with self._lock:
+        with self._turns:
             prepared = [self.fitted(conversation) for conversation in prepared]
             return backend.generate(prepared, sampling) if prepared else []
 
     async def generate_response(self, messages: Sequence[Message], context: Mapping[str, Any] | None = None) -> str:
         """The agent's answer to the messages so far.
+
+        Several conversations are answered one after the other, and by a
+        :class:`ss_gym.agents.backends.ConcurrentBackend` beside each other.
 
         Args:
             messages: the whole conversation in OpenAI form.
@@ -128,14 +142,15 @@ class MultiTurnAgent:
                 Without an id there is no plan.
 
         Raises:
+            TypeError: if one of them is no message.
             ValueError: if there are no messages or the last is the agent's own, or what the context says of a plan
                 can't be meant.
             RuntimeError: before ``initialize``.
         """
         context = context or {}
-        conversation, plan = await self._opened(messages, context, context.get("tools", ()))
-        completion = (await asyncio.to_thread(self.act, [conversation]))[0]
-        self._answered(conversation, completion, completion.text, context, plan)
+        async with self._opened(messages, context, context.get("tools") or ()) as (conversation, plan):
+            completion = await self._completion(conversation)
+            self._answered(conversation, completion, completion.text, context, plan)
         return completion.text
 
     async def stream_response(
@@ -143,45 +158,62 @@ class MultiTurnAgent:
     ) -> AsyncGenerator[str, None]:
         """The agent's answer to the messages so far, in pieces; as a whole where the backend does not stream.
 
-        An agent answers one at a time: who stops listening should close it (``contextlib.aclosing``), which ends the
-        generation and lets others have their turn.
+        Others may wait for their turn: who stops listening should close it (``contextlib.aclosing``), which ends the
+        generation.
 
         Args:
             messages: the whole conversation in OpenAI form.
             context: as of ``generate_response``.
 
         Raises:
+            TypeError: as ``generate_response``.
             ValueError: as ``generate_response``.
             RuntimeError: before ``initialize``.
         """
         context = context or {}
-        conversation, plan = await self._opened(messages, context, context.get("tools", ()))
-        await self._turn()
-        pieces = self._pieces(conversation)
-        try:
-            while not isinstance(said := await finished(partial(next, pieces)), Completion):
-                yield said
-        finally:
+        async with self._opened(messages, context, context.get("tools") or ()) as (conversation, plan):
+            await self._turn()
+            pieces = self._pieces(conversation)
             try:
-                pieces.close()
+                while not isinstance(said := await finished(partial(next, pieces)), Completion):
+                    yield said
             finally:
-                self._lock.release()
-        self._answered(conversation, said, said.text, context, plan)
+                try:
+                    pieces.close()
+                finally:
+                    self._turns.release()
+            self._answered(conversation, said, said.text, context, plan)
 
     def plan(self, conversation_id: str) -> Plan | None:
         """The plan of a conversation; None if there is none, or none any more, or the agent does not plan."""
         return None if self._plans is None else self._plans.plan(str(conversation_id))
 
+    @asynccontextmanager
     async def _opened(
         self, messages: Sequence[Message], context: Mapping[str, Any], tools: Sequence[Mapping[str, Any]]
-    ) -> tuple[Conversation, Plan | None]:
-        """The conversation that is to be answered, and its plan, if it has one, which it tells of."""
+    ) -> AsyncIterator[tuple[Conversation, Plan | None]]:
+        """The conversation that is to be answered, and its plan, if it has one, which it tells of.
+
+        It is remembered afterwards: whoever asks the same meanwhile has another one.
+        """
         key = _key(context)
         check_context(context, key, self._plans is not None)
-        conversation = self._recalled(key, messages, tools)
-        if self._plans is None or not key:
-            return conversation, None
-        return conversation, await asyncio.to_thread(self._plans.told, key, conversation, context)
+        conversation, plan = self._recalled(key, messages, tools), None
+        try:
+            if self._plans is not None and key:
+                plan = await asyncio.to_thread(self._plans.told, key, conversation, context)
+            yield conversation, plan
+        finally:
+            if key:
+                self._remember(key, conversation)
+
+    async def _completion(self, conversation: Conversation) -> Completion:
+        """What the model answers."""
+        ask = partial(self.act, [conversation])
+        # Those who wait for a server together are more than the loop's own pool has threads.
+        together = isinstance(self.backend, ConcurrentBackend)
+        (completion,) = await (in_thread(ask) if together else asyncio.to_thread(ask))
+        return completion
 
     def _answered(
         self,
@@ -201,24 +233,24 @@ class MultiTurnAgent:
         """What the model says when it is to plan."""
         tokens = read_planning(self.config.planning_config).planning_tokens
         sampling = Sampling(tokens, self.config.temperature, self.config.top_p)
-        with self._lock:
+        with self._turns:
             (completion,) = self.backend.generate([Conversation(messages)], sampling)
         return completion.text
 
     async def _turn(self) -> None:
-        """Waits for the lock, in a way that can be cancelled."""
+        """Waits for a turn, in a way that can be cancelled."""
         got = False
 
         def tried() -> None:
             nonlocal got
-            got = self._lock.acquire(timeout=0.1)
+            got = self._turns.acquire(timeout=0.1)
 
         try:
             while not got:
                 await finished(tried)
         except asyncio.CancelledError:
             if got:
-                self._lock.release()
+                self._turns.release()
             raise
 
     def _pieces(self, conversation: Conversation) -> Generator[str | Completion, None, None]:
@@ -264,18 +296,20 @@ class MultiTurnAgent:
         return trimmed(conversation, lambda tried: backend.room(tried) >= needed)
 
     def _recalled(self, key: str, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> Conversation:
-        """The conversation kept under ``key`` if ``messages`` continue it, else a new one."""
+        """The conversation kept under ``key`` if ``messages`` continue it, else a new one; nothing is kept then."""
         fresh = self.prepared(Conversation(messages, tools))
         kept = self._remembered.pop(key, None) if key else None
         shown = kept.shown if kept is not None else []
         if kept is not None and shown == fresh[: len(shown)] and kept.tools == fresh.tools:
             kept.extend(fresh[len(shown) :])
-            fresh = kept
-        if key:
-            self._remembered[key] = fresh
-            while len(self._remembered) > _REMEMBERED:
-                self._remembered.popitem(last=False)
+            return kept
         return fresh
+
+    def _remember(self, key: str, conversation: Conversation) -> None:
+        self._remembered[key] = conversation
+        self._remembered.move_to_end(key)
+        while len(self._remembered) > _REMEMBERED:
+            self._remembered.popitem(last=False)
 
 
 async def load_agent_from_checkpoint(path: str | Path, **changes: Any) -> MultiTurnAgent:
@@ -292,12 +326,18 @@ async def load_agent_from_checkpoint(path: str | Path, **changes: Any) -> MultiT
         CheckpointError: if the checkpoint is missing or damaged.
         ImportError: if the packages that run its model are not installed.
     """
-    manifest = read_manifest(checkpoint_folder(path) or path)
+    # In a thread: every file is summed up.
+    manifest = await asyncio.to_thread(read_manifest, checkpoint_folder(path) or path)
     agent = MultiTurnAgent(replace(manifest.agent, **changes))
     if not changes.keys() & {"model_name", "adapter"}:
         agent.provenance = manifest.provenance
     await agent.initialize()
     return agent
+
+
+def _turns_at(backend: Backend | None) -> threading.Semaphore:
+    """As many turns as calls of the backend may be under way at once."""
+    return threading.Semaphore(backend.concurrency if isinstance(backend, ConcurrentBackend) else 1)
 
 
 def _key(context: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from ss_gym.agents.config import AgentConfig
-from ss_gym.agents.conversation import Conversation
+from ss_gym.agents.conversation import Conversation, content_of
 from ss_gym.spelling import nearest
 from ss_gym.streams import Stream
 from ss_gym.types import Completion
@@ -21,8 +21,8 @@ ENTRY_POINT_GROUP = "ss_gym.backends"
 # A model name without a scheme is one of these words or a Hugging Face folder or hub id.
 _WORDS = frozenset({"tiny"})
 _DEFAULT_SCHEME = "hf"
-# Schemes whose packages are an extra of the same name.
-_EXTRAS = frozenset({"openai", "vllm"})
+# The extra that brings the packages of each scheme of ours.
+_EXTRAS = {"hf": "train", "openai": "openai", "tiny": "train", "vllm": "vllm"}
 # Settings of an agent that only some backends have: each is an option of theirs.
 _SHARED_OPTIONS = ("dtype", "adapter")
 _WORD, _PIECE = re.compile(r"\s*\S+"), re.compile(r"\s*\S+\s*\Z|\s*\S+|\s+")
@@ -231,7 +231,10 @@ def read_options(config: AgentConfig, kind: type[Options]) -> Options:
             raise ValueError(f"'{config.model_name}' takes no {name}: leave it out of the AgentConfig")
         if value is not None and given.setdefault(name, value) != value:
             raise ValueError(f"{name} is {value!r:.80} and, in backend_options, {given[name]!r:.80}: give it once")
-    return kind(**given)
+    try:
+        return kind(**given)
+    except TypeError as error:
+        raise ValueError(f"'{config.model_name}' has a backend option of a wrong kind ({error})") from error
 
 
 def split_model_name(model_name: str) -> tuple[str, str]:
@@ -279,11 +282,8 @@ def load_backend(config: AgentConfig) -> Backend:
     try:
         factory: BackendFactory = installed[scheme].load()
     except ModuleNotFoundError as error:
-        extra = scheme if scheme in _EXTRAS else "train"
-        raise ImportError(
-            f"the backend of '{config.model_name}' needs the package '{error.name}': "
-            f"pip install 'stateset-gym[{extra}]'"
-        ) from error
+        remedy = f"pip install 'stateset-gym[{_EXTRAS[scheme]}]'" if scheme in _EXTRAS else "install it"
+        raise ImportError(f"the backend of '{config.model_name}' needs the package '{error.name}': {remedy}") from error
     return factory(location, config)
 
 
@@ -343,7 +343,7 @@ class StubBackend:
         turn = sum(1 for message in conversation if message["role"] == "assistant")
         if self._responses:
             return self._responses[turn % len(self._responses)]
-        heard = (str(message["content"]) for message in reversed(conversation) if message["role"] == "user")
+        heard = (content_of(message) for message in reversed(conversation) if message["role"] == "user")
         words = next(heard, "").split()
         if not words:
             return "Hello! How can I help you today?"

@@ -122,7 +122,7 @@ def replaced_folder(path: str | Path) -> Iterator[Path]:
     """
     target = Path(path).absolute()
     partial = target.with_name(target.name + _PARTIAL_SUFFIX)
-    previous = target.with_name(target.name + PREVIOUS_SUFFIX)
+    previous = _previous(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(partial, ignore_errors=True)
@@ -179,31 +179,47 @@ def locate(path: str | Path) -> Path:
     Raises:
         CheckpointError: if there is neither.
     """
-    folder = Path(path)
+    folder, previous = Path(path), _previous(path)
     if folder.is_dir():
         return folder
-    previous = folder.with_name(folder.name + PREVIOUS_SUFFIX)
     if previous.is_dir():
         return previous
     raise CheckpointError(f"no checkpoint at '{folder}': there is no such folder")
 
 
 def checkpoint_folder(path: str | Path) -> Path | None:
-    """The checkpoint that a folder is, or that of the run whose folder it is; None if neither."""
-    candidates = (Path(path), Path(path) / CHECKPOINT)
-    return next((folder for folder in candidates if (folder / MANIFEST).is_file()), None)
+    """The checkpoint that a folder is, or that of the run whose folder it is; None if neither.
+
+    It is the name that ``locate`` takes: of one whose replacement was interrupted there is no such folder.
+    """
+    for folder in (Path(path), Path(path) / CHECKPOINT):
+        place = folder if folder.is_dir() else _previous(folder)
+        if (place / MANIFEST).is_file():
+            return folder
+    return None
+
+
+def _previous(path: str | Path) -> Path:
+    """Where a checkpoint is while another takes its place."""
+    return Path(f"{Path(path)}{PREVIOUS_SUFFIX}")
 
 
 def read_manifest(path: str | Path) -> Manifest:
     """Reads a checkpoint's manifest and checks every file against it.
 
     Raises:
-        CheckpointError: if the folder or its manifest is missing, or a file is missing or damaged.
+        CheckpointError: if the folder or its manifest is missing, a file is missing or damaged, or the manifest has
+            a setting that no agent can have.
     """
     folder = locate(path)
     try:
         content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        files, settings, provenance = content["files"], content["agent"], content["provenance"]
+        if content["format"] != _FORMAT:
+            raise CheckpointError(
+                f"the checkpoint '{folder}' has format {content['format']!r:.80}; this version reads {_FORMAT}"
+            )
+        files, settings, provenance = (_mapping(content, name) for name in ("files", "agent", "provenance"))
+        sums = {name: (_mapping(files, name)["bytes"], files[name]["sha256"]) for name in files}
     except FileNotFoundError as error:
         raise CheckpointError(
             f"'{folder}' is not a checkpoint: it has no {MANIFEST}. "
@@ -211,10 +227,8 @@ def read_manifest(path: str | Path) -> Manifest:
         ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"the checkpoint '{folder}' is damaged: {MANIFEST} cannot be read ({error})") from error
-    if content["format"] != _FORMAT:
-        raise CheckpointError(f"the checkpoint '{folder}' has format {content['format']}; this version reads {_FORMAT}")
-    for name, expected in files.items():
-        _check_file(folder, name, expected)
+    for name, (size, digest) in sums.items():
+        _check_file(folder, name, size, digest)
     known = {field.name for field in fields(AgentConfig)}
     if not known.issuperset(settings):
         unknown = ", ".join(sorted(set(settings) - known))
@@ -224,18 +238,27 @@ def read_manifest(path: str | Path) -> Manifest:
     # A scheme alone is of what runs the model in the folder.
     name = settings.get("model_name", "")
     named = f"{name}{folder}" if not name or name.endswith("://") else name
-    return Manifest(AgentConfig(**{**settings, "model_name": named}), provenance)
+    try:
+        return Manifest(AgentConfig(**{**settings, "model_name": named}), provenance)
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(f"no agent can have the settings in '{folder / MANIFEST}': {error}") from error
 
 
-def _check_file(folder: Path, name: str, expected: Mapping[str, Any]) -> None:
+def _mapping(content: Any, name: str) -> Mapping[str, Any]:
+    value: Mapping[str, Any] = content[name]
+    if not isinstance(value, Mapping):
+        raise TypeError(f"'{name}' is no object")
+    return value
+
+
+def _check_file(folder: Path, name: str, size: int, digest: str) -> None:
     file = folder / name
     damaged = f"the checkpoint '{folder}' is damaged: "
     if not file.is_file():
         raise CheckpointError(f"{damaged}the file {name} is missing")
-    size = file.stat().st_size
-    if size != expected["bytes"]:
-        raise CheckpointError(f"{damaged}{name} has {size} bytes instead of {expected['bytes']}")
-    if _sha256(file) != expected["sha256"]:
+    if (found := file.stat().st_size) != size:
+        raise CheckpointError(f"{damaged}{name} has {found} bytes instead of {size}")
+    if _sha256(file) != digest:
         raise CheckpointError(f"{damaged}the content of {name} has changed since it was saved")
 
 

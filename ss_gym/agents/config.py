@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from math import inf
+from numbers import Integral, Real
 from typing import Any
 
 from ss_gym.agents.planning import read_planning
@@ -55,22 +58,39 @@ class AgentConfig:
         """Checks the values.
 
         Raises:
-            ValueError: if one is outside its range.
+            ValueError: if one is of another kind or outside its range.
+            TypeError: if a model or an adapter is named by something other than a text or a path.
         """
-        # A list, as JSON and YAML give it, would make the config unhashable.
-        for name in ("stop", "stub_responses"):
-            given = getattr(self, name)
-            if isinstance(given, str):
-                raise ValueError(f"{name} is a list of texts, got the text {given!r:.80}: put it into a list")
-            object.__setattr__(self, name, tuple(given))
+        for name in ("model_name", "adapter"):  # a folder may be given as a path
+            if (given := getattr(self, name)) is not None:
+                object.__setattr__(self, name, os.fspath(given))
         if not self.model_name:
             raise ValueError("model_name is empty; give for instance 'tiny', 'stub://demo', a folder or a hub id")
-        if self.max_new_tokens < 1:
-            raise ValueError(f"max_new_tokens must be at least 1, got {self.max_new_tokens}")
-        if self.temperature < 0:
-            raise ValueError(f"temperature must not be negative, got {self.temperature}")
-        if not 0 < self.top_p <= 1:
-            raise ValueError(f"top_p must be above 0 and at most 1, got {self.top_p}")
-        if not all(self.stop):
+        # A list, as JSON and YAML give it, would make the config unhashable.
+        for name in ("stop", "stub_responses"):
+            object.__setattr__(self, name, _texts(name, getattr(self, name)))
+        if "" in self.stop:
             raise ValueError("stop has an empty text, which would end every completion at once")
+        if not _is(self.max_new_tokens, Integral) or self.max_new_tokens < 1:
+            raise ValueError(f"max_new_tokens must be a whole number of at least 1, got {self.max_new_tokens!r:.80}")
+        if not _is(self.seed, Integral):
+            raise ValueError(f"seed must be a whole number, got {self.seed!r:.80}")
+        if not _is(self.temperature, Real) or not 0 <= self.temperature < inf:
+            raise ValueError(f"temperature must be a number from 0 up, got {self.temperature!r:.80}")
+        if not _is(self.top_p, Real) or not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p must be a number above 0 and at most 1, got {self.top_p!r:.80}")
+        if not isinstance(self.backend_options, Mapping):
+            raise ValueError(f"backend_options is a mapping of options by name, got {self.backend_options!r:.80}")
         read_planning(self.planning_config)
+
+
+def _texts(name: str, given: Any) -> tuple[str, ...]:
+    texts = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else None
+    if texts is None or not all(isinstance(each, str) for each in texts):
+        raise ValueError(f"{name} is a list of texts, got {given!r:.80}")
+    return texts
+
+
+def _is(value: object, kind: type) -> bool:
+    """Whether a value is a number of a kind; True and False are none."""
+    return isinstance(value, kind) and not isinstance(value, bool)

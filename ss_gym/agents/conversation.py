@@ -20,6 +20,9 @@ class Conversation(list[Message]):
         messages: the messages so far.
         tools: function schemas of the tools at hand, in OpenAI form.
 
+    Raises:
+        TypeError: if one of them is no message.
+
     Attributes:
         tools: as above.
         completions: place of an assistant message in the list -> the completion that it came from.
@@ -33,6 +36,8 @@ class Conversation(list[Message]):
 
     def __init__(self, messages: Iterable[Message] = (), tools: Sequence[Mapping[str, Any]] = ()) -> None:
         super().__init__(messages)
+        for message in self:
+            _check_message(message)
         self.tools = tuple(tools)
         self.completions: dict[int, Completion] = {}
         self.hidden: set[int] = set()
@@ -55,7 +60,7 @@ class Conversation(list[Message]):
     @property
     def system_prompt(self) -> str:
         """The content of the leading system message; empty if there is none."""
-        return str(self[0]["content"]) if self and self[0]["role"] == "system" else ""
+        return content_of(self[0]) if self and self[0]["role"] == "system" else ""
 
     @property
     def shown(self) -> list[Message]:
@@ -109,3 +114,21 @@ class Conversation(list[Message]):
         self.completions[len(self)] = completion
         self.append(own)
         self.extend(answers)
+
+
+def content_of(message: Message) -> str:
+    """The words of a message; of one in parts, those of its texts, a line each."""
+    content = message.get("content") or ""
+    if isinstance(content, str):
+        return content
+    return "\n".join(str(part.get("text", "")) for part in content if isinstance(part, Mapping))
+
+
+def _check_message(message: Any) -> None:
+    if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
+        raise TypeError(
+            "a conversation is a list of messages such as {'role': 'user', 'content': 'Hi!'}, and one of these is "
+            f"{message!r:.80}"
+        )
+    if "content" not in message and not message.get("tool_calls"):
+        raise TypeError(f"a message without tool_calls needs a content, and this one has none: {message!r:.80}")

@@ -6,8 +6,8 @@ import json
 import os
 import threading
 from collections.abc import Generator, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import openai
@@ -15,6 +15,7 @@ import openai
 from ss_gym.agents.backends import BackendError, Sampling, read_options
 from ss_gym.agents.config import AgentConfig
 from ss_gym.agents.conversation import Conversation
+from ss_gym.asynchronous import in_thread, run, side_by_side
 from ss_gym.types import Completion, Message
 
 _FORM = "openai://HOST:PORT/MODEL"
@@ -28,11 +29,13 @@ class OpenAIOptions:
         timeout: seconds that one try may take.
         retries: further tries after a failed one that may pass: a lost connection, 408, 409, 429 or 5xx. They wait
             longer each time, or as long as the server says.
-        concurrency: most requests under way at once.
+        concurrency: most requests under way at once, whoever asks.
         api_key_variable: the environment variable that holds the key; one that is not set stands for no key.
         base_url: where the API is, if not at ``/v1``; by default ``http://`` where the model name has a port other
             than 443, ``https://`` elsewhere.
         prices: US dollars for a million prompt tokens, and for a million completion tokens.
+        limit_name: what requests call the most tokens of an answer; newer models of OpenAI want
+            ``"max_completion_tokens"``.
         extra_body: what else is sent with each request, for servers that take more than the API has.
     """
 
@@ -42,6 +45,7 @@ class OpenAIOptions:
     api_key_variable: str = "OPENAI_API_KEY"
     base_url: str = ""
     prices: tuple[float, float] = (0.0, 0.0)
+    limit_name: str = "max_tokens"
     extra_body: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
@@ -95,6 +99,7 @@ class OpenAIBackend:
         self.base_url = self.options.base_url or f"{'https' if secure else 'http'}://{host}/v1"
         self._model = model
         self._usage, self._lock = Usage(), threading.Lock()
+        self._slots = threading.Semaphore(self.options.concurrency)
         self._client = openai.OpenAI(
             api_key=os.environ.get(self.options.api_key_variable) or "none",
             base_url=self.base_url,
@@ -122,19 +127,12 @@ class OpenAIBackend:
         """
         for conversation in conversations:
             conversation.check_answerable()
-        if not conversations:
-            return []
-        with ThreadPoolExecutor(min(self.options.concurrency, len(conversations))) as pool:
-            asked = [
-                pool.submit(self._answer, conversation, _of_place(sampling, place))
-                for place, conversation in enumerate(conversations)
-            ]
-            try:
-                wait(asked, return_when=FIRST_EXCEPTION)
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
-            failed = next((each for each in asked if not each.cancelled() and each.done() and each.exception()), None)
-            return [failed.result()] if failed else [each.result() for each in asked]
+        # In threads that nobody waits for when one fails or Ctrl-C is pressed: a server may be silent for minutes.
+        asked = [
+            partial(in_thread, partial(self._answer, conversation, _of_place(sampling, place)))
+            for place, conversation in enumerate(conversations)
+        ]
+        return run(side_by_side(asked, self.options.concurrency)) if asked else []
 
     def stream(self, conversation: Conversation, sampling: Sampling) -> Generator[str, None, Completion]:
         """Pieces of a completion as the server gives them; calls, as blocks, at the end.
@@ -147,7 +145,7 @@ class OpenAIBackend:
         request = {**self._request(conversation, sampling), "stream": True, "stream_options": {"include_usage": True}}
         said, calls, reason, usage = list[str](), dict[int, _Call](), None, None
         try:
-            with self._client.chat.completions.create(**request) as chunks:
+            with self._slots, self._client.chat.completions.create(**request) as chunks:
                 for chunk in chunks:
                     usage = chunk.usage or usage
                     for choice in (chunk.choices or ())[:1]:
@@ -171,7 +169,8 @@ class OpenAIBackend:
 
     def _answer(self, conversation: Conversation, sampling: Sampling) -> Completion:
         try:
-            answer = self._client.chat.completions.create(**self._request(conversation, sampling))
+            with self._slots:
+                answer = self._client.chat.completions.create(**self._request(conversation, sampling))
         except openai.OpenAIError as error:
             raise BackendError(self._explained(error)) from error
         except ValueError as error:
@@ -188,7 +187,7 @@ class OpenAIBackend:
         request: dict[str, Any] = {
             "model": self._model,
             "messages": [_sent(message) for message in conversation],
-            "max_tokens": sampling.max_new_tokens,
+            self.options.limit_name: sampling.max_new_tokens,
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             "extra_body": self.options.extra_body,

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ss_gym.agents.conversation import Conversation
-from ss_gym.agents.planners import HeuristicPlanner, ModelPlanner, Planner, content_of
+from ss_gym.agents.conversation import Conversation, content_of
+from ss_gym.agents.planners import HeuristicPlanner, ModelPlanner, Planner
 from ss_gym.agents.planning import Plan, PlanningConfig, PlanStore
 from ss_gym.spelling import nearest
 from ss_gym.types import Message

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ss_gym.actions import parse_action
+from ss_gym.agents.conversation import content_of
 from ss_gym.agents.planning import MOST_STEPS, Plan, Step
 from ss_gym.agents.wishes import about, asks_for_more, further_wishes, has_all, substance, takes_back, wishes_in
 from ss_gym.rendering import transcript
@@ -43,14 +44,6 @@ _NAME_PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 # Letters by which a word is known in its forms: refund, refunds, refunded.
 _STEM = 5
 _FAILED = re.compile(r'\s*(?:\{\s*"error"|error\b)', re.IGNORECASE)
-
-
-def content_of(message: Message) -> str:
-    """The words of a message; of one in parts, those of its texts."""
-    content = message.get("content") or ""
-    if isinstance(content, str):
-        return content
-    return "\n".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,11 @@ from ss_gym.actions import action_message, parse_action
 from ss_gym.agents.agent import MultiTurnAgent
 from ss_gym.agents.backends import Backend
 from ss_gym.agents.config import AgentConfig
+from ss_gym.agents.conversation import Conversation
 from ss_gym.asynchronous import in_thread, side_by_side
 from ss_gym.json_text import encode
 from ss_gym.tools import ToolError, Toolkit, toolkit_of
-from ss_gym.types import Message, ToolCall, ToolResult
+from ss_gym.types import Completion, Message, ToolCall, ToolResult
 
 _LOGGER = logging.getLogger(__name__)
 _ENOUGH = "no further calls can be made: answer with what you know"
@@ -104,14 +105,30 @@ class ToolAgent(MultiTurnAgent):
         context = context or {}
         if context.get("tools"):
             raise ValueError("a ToolAgent has the tools that it was made with: give others to another one")
-        conversation, plan = await self._opened(messages, context, self._toolkit.schemas)
+        async with self._opened(messages, context, self._toolkit.schemas) as (conversation, plan):
+            completion, said = await self._concluded(conversation)
+            self._answered(conversation, completion, said, context, plan)
+        return said
+
+    async def stream_response(
+        self, messages: Sequence[Message], context: Mapping[str, Any] | None = None
+    ) -> AsyncGenerator[str, None]:
+        """The agent's answer as a whole: whether what a model writes is its answer is known in the end only.
+
+        Args:
+            messages: as of ``generate_response``.
+            context: as of ``generate_response``.
+        """
+        yield await self.generate_response(messages, context)
+
+    async def _concluded(self, conversation: Conversation) -> tuple[Completion, str]:
+        """The completion that calls nothing, and what it says; the calls before it become part of the conversation."""
         calls = sum(len(message.get("tool_calls") or ()) for message in conversation)
         for number in range(self.limits.rounds + 2):  # in the last but one it is told that no more can be made
-            completion = (await asyncio.to_thread(self.act, [conversation]))[0]
+            completion = await self._completion(conversation)
             action = parse_action(completion.text, calls)
             if not action.tool_calls:
-                self._answered(conversation, completion, action.say, context, plan)
-                return action.say
+                return completion, action.say
             calls += len(action.tool_calls)
             within = number < self.limits.rounds
             results = await self._results(action.tool_calls) if within else _refused(action.tool_calls)
@@ -125,17 +142,6 @@ class ToolAgent(MultiTurnAgent):
             f"{action.tool_calls[0].name or 'one that can not be read'}: allow more (ToolLimits.rounds), "
             "or tell it in the system prompt when to answer"
         )
-
-    async def stream_response(
-        self, messages: Sequence[Message], context: Mapping[str, Any] | None = None
-    ) -> AsyncGenerator[str, None]:
-        """The agent's answer as a whole: whether what a model writes is its answer is known in the end only.
-
-        Args:
-            messages: as of ``generate_response``.
-            context: as of ``generate_response``.
-        """
-        yield await self.generate_response(messages, context)
 
     async def _results(self, calls: Sequence[ToolCall]) -> list[ToolResult]:
         if not self._functions:

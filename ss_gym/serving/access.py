@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +13,8 @@ from ss_gym.serving.errors import ServiceError
 
 KEYS_VARIABLE = "STATESET_API_KEYS"
 ANYONE = "anyone"
+# Seconds after which it is worth to try again.
+_RETRY_AFTER = 1.0
 
 
 class ApiKeys:
@@ -88,12 +90,14 @@ class Gate:
     Args:
         most: in all.
         each: of one holder; None for as many as in all.
-        busy: seconds after which it is worth to try again.
+
+    Attributes:
+        most: as above.
+        each: as above, a number in any case.
     """
 
-    def __init__(self, most: int, each: int | None = None, busy: Callable[[], float] = lambda: 1.0) -> None:
+    def __init__(self, most: int, each: int | None = None) -> None:
         self.most, self.each = most, most if each is None else each
-        self._busy = busy
         self._inside: Counter[str] = Counter()
 
     @property
@@ -113,14 +117,14 @@ class Gate:
                 503,
                 f"the server has {self.inside} requests to answer and takes no more than {self.most}: try again later",
                 "overloaded",
-                retry_after=self._busy(),
+                retry_after=_RETRY_AFTER,
             )
         if self._inside[holder] + count > self.each:
             raise ServiceError(
                 429,
                 f"this key has {self._inside[holder]} requests under way and may have {self.each}: wait for one to end",
                 "too_many_requests",
-                retry_after=self._busy(),
+                retry_after=_RETRY_AFTER,
             )
         self._inside[holder] += count
         try:

@@ -41,6 +41,8 @@ class CalledFunction(_Given):
 
     name: Annotated[str, Field(min_length=1)]
     arguments: str
+    # What a client of the API may have put beside.
+    parsed_arguments: Annotated[Any, Field(exclude=True)] = None
 
 
 class GivenCall(_Given):
@@ -49,6 +51,8 @@ class GivenCall(_Given):
     id: str
     type: Literal["function"] = "function"
     function: CalledFunction
+    # Its place among those of a streamed answer.
+    index: Annotated[int | None, Field(exclude=True)] = None
 
 
 class ChatMessage(_Given):
@@ -59,9 +63,12 @@ class ChatMessage(_Given):
     name: str | None = None
     tool_calls: list[GivenCall] | None = None
     tool_call_id: str | None = None
-    # What answers of ours and of others have beside; it is nothing to the model.
+    # What answers of ours and of others have beside, and clients of the API; it is nothing to the model.
     refusal: str | None = None
     annotations: list[Any] | None = None
+    audio: None = None
+    function_call: None = None
+    parsed: Any = None
 
     @model_validator(mode="after")
     def _complete(self) -> ChatMessage:

@@ -141,25 +141,30 @@ class ChatDesk:
         try:
             self._check(asked)
             held.enter_context(self._gate.entered(who, asked.choices))
-            exchange = Exchange(self, asked, request)
+            exchange = Exchange(self, asked, request, who)
             held.callback(exchange.end)
             exchange.begin()
             if asked.stream:
                 # Held until the last piece is sent; what fails before the first has a status of its own.
                 events = exchange.events(held)
                 first = await anext(events)
+                exchange.look_away()
                 return StreamingResponse(_after(first, events), media_type="text/event-stream", headers=_UNBUFFERED)
             with held:
                 return JSONResponse((await exchange.whole()).model_dump())
+        except ServiceError:
+            held.close()
+            raise
         except Exception as error:
             held.close()
             raise _told(error) from error
 
-    def ask(self, asked: ChatRequest, told: asyncio.Queue[Any]) -> list[Reply]:
+    def ask(self, asked: ChatRequest, who: str, told: asyncio.Queue[Any]) -> list[Reply]:
         """Has a request answered.
 
         Args:
             asked: what is asked.
+            who: the holder of its key.
             told: where the pieces and completions are told.
 
         Returns:
@@ -167,7 +172,7 @@ class ChatDesk:
         """
         replies = []
         for place in range(asked.choices):
-            conversation = self.agent.prepared(self._memory.recall(asked.conversation, asked.schemas))
+            conversation = self.agent.prepared(self._memory.recall(asked.conversation, asked.schemas, who))
             sampling = asked.sampling(self.agent.config)
             replies.append(Reply(conversation, sampling, told, place, listening=bool(asked.stream)))
             self._engine.ask(replies[-1])
@@ -176,14 +181,24 @@ class ChatDesk:
     def keep(
         self,
         asked: ChatRequest,
+        who: str,
         reply: Reply,
         answer: AnswerMessage,
         completion: Completion,
         logged: dict[str, Any],
     ) -> None:
-        """Keeps a conversation that was answered, for its next request; logs the answer where that is wished."""
+        """Keeps a conversation that was answered, for its next request; logs the answer where that is wished.
+
+        Args:
+            asked: what was asked.
+            who: the holder of its key.
+            reply: one of those that :meth:`ask` gave.
+            answer: as the client has it.
+            completion: as the model wrote it.
+            logged: what the log has of the request.
+        """
         message = message_of(answer)
-        self._memory.keep(reply.conversation, asked.conversation, message, completion)
+        self._memory.keep(reply.conversation, asked.conversation, message, completion, who)
         if self._log_bodies:
             logged.setdefault("answers", []).append(message)
 
@@ -193,6 +208,9 @@ class ChatDesk:
         given = asked.max_tokens or asked.max_completion_tokens
         if given is not None and given > most:
             raise ServiceError(400, f"max_tokens may be {most} at most, not {given}", "invalid_value", "max_tokens")
+        most = min(self._gate.most, self._gate.each)
+        if asked.choices > most:
+            raise ServiceError(400, f"n may be {most} at most here, not {asked.choices}", "invalid_value", "n")
 
 
 class Exchange:
@@ -202,10 +220,11 @@ class Exchange:
         desk: where it was made.
         asked: what is asked.
         request: what it came with.
+        who: the holder of its key.
     """
 
-    def __init__(self, desk: ChatDesk, asked: ChatRequest, request: Request) -> None:
-        self._desk, self._asked, self._request = desk, asked, request
+    def __init__(self, desk: ChatDesk, asked: ChatRequest, request: Request, who: str) -> None:
+        self._desk, self._asked, self._request, self._who = desk, asked, request, who
         self._told: asyncio.Queue[tuple[Reply | None, str | Completion | Exception]] = asyncio.Queue()
         self._replies: list[Reply] = []
         self._began = time.monotonic()
@@ -217,15 +236,21 @@ class Exchange:
 
     def begin(self) -> None:
         """Has the request answered."""
-        self._replies = self._desk.ask(self._asked, self._told)
-        if not self._asked.stream:  # a response that is streamed notices by itself
-            self._watch = asyncio.ensure_future(self._notice_leaving())
+        self._replies = self._desk.ask(self._asked, self._who, self._told)
+        self._watch = asyncio.ensure_future(self._notice_leaving())
+
+    def look_away(self) -> None:
+        """Leaves it to others to notice that the client goes away, such as to a response that is being streamed."""
+        if self._watch is not None:
+            self._watch.cancel()
+            # A cancelled task remembers where it was, which is here: kept, it would close a circle that holds the
+            # conversation, with its keys and values, until the garbage collector comes.
+            self._watch = None
 
     def end(self) -> None:
         """Gives up what is not answered yet."""
         self._deadline.cancel()
-        if self._watch is not None:
-            self._watch.cancel()
+        self.look_away()
         for reply in self._replies:
             reply.cancelled = True
 
@@ -242,7 +267,7 @@ class Exchange:
         choices = []
         for index, reply in enumerate(self._replies):
             message, reason = answer_of(completions[reply], tools=bool(self._asked.schemas))
-            self._desk.keep(self._asked, reply, message, completions[reply], self._logged)
+            self._desk.keep(self._asked, self._who, reply, message, completions[reply], self._logged)
             choices.append(Choice(index=index, message=message, finish_reason=reason))
         usage = self._finished([completions[reply] for reply in self._replies])
         return ChatCompletion(
@@ -273,30 +298,33 @@ class Exchange:
                 self._logged["failed"] = told.code
                 yield event(told.body)
             except (asyncio.CancelledError, GeneratorExit):
-                self._desk.metrics.abandoned.inc()
-                self._logged["abandoned"] = True
+                self._note_leaving()
                 raise
 
     async def _events(self, chunks: Chunks) -> AsyncIterator[str]:
         tools = bool(self._asked.schemas)
         places = {reply: place for place, reply in enumerate(self._replies)}
         texts = {reply: VisibleText(calls=tools) for reply in self._replies}
+        said = dict.fromkeys(self._replies, "")
         opened: set[Reply] = set()
         completions = []
         async for reply, told in self._items():
             place, text = places[reply], texts[reply]
             new = text.end() if isinstance(told, Completion) else text.push(told)
-            if not opened:
-                self._desk.metrics.first.observe(time.monotonic() - self._began)
             if reply not in opened and (new or isinstance(told, Completion)):
+                if not opened:
+                    self._desk.metrics.first.observe(time.monotonic() - self._began)
                 opened.add(reply)
                 yield chunks.delta(place, {"role": "assistant", "content": ""})
             if new:
+                said[reply] += new
                 yield chunks.delta(place, {"content": new})
             if isinstance(told, Completion):
                 completions.append(told)
                 message, reason = answer_of(told, tools=tools)
-                self._desk.keep(self._asked, reply, message, told, self._logged)
+                # As the client has it: what stands after a call is not streamed.
+                message = message.model_copy(update={"content": said[reply]})
+                self._desk.keep(self._asked, self._who, reply, message, told, self._logged)
                 if message.tool_calls:
                     yield chunks.delta(place, calls_delta(message.tool_calls))
                 yield chunks.delta(place, {}, reason)
@@ -350,8 +378,13 @@ class Exchange:
     async def _notice_leaving(self) -> None:
         while (await self._request.receive())["type"] != "http.disconnect":
             pass
-        self._desk.metrics.abandoned.inc()
+        self._note_leaving()
         self._told.put_nowait((None, ServiceError(_CLIENT_GONE, "the client went away", "client_gone")))
+
+    def _note_leaving(self) -> None:
+        if "abandoned" not in self._logged:
+            self._logged["abandoned"] = True
+            self._desk.metrics.abandoned.inc()
 
 
 async def _after(first: str, events: AsyncIterator[str]) -> AsyncIterator[str]:

@@ -320,7 +320,8 @@ class PoolEngine:
     def ask(self, reply: Reply) -> None:
         """See :class:`Engine`."""
         self._inbox.put(reply)
-        if self._threads_left and len(self._running) + len(self._inbox) > len(self._threads):
+        # Also where one may be idle: which are can't be known for certain from here, and nobody is to wait for nothing.
+        if self._threads_left:
             self._threads_left -= 1
             self._threads.append(threading.Thread(target=self._run, name="engine", daemon=True))
             self._threads[-1].start()
@@ -367,7 +368,9 @@ class PoolEngine:
             sampling = replace(sampling, seed=sampling.seed + first.place)
         if not (first.listening and isinstance(self._backend, StreamingBackend)):
             completions = self._backend.generate(conversations, sampling)
-            Reply.tell(list(zip(replies, completions, strict=True)))
+            # Who listens is alone, see ``_are_alike``, and hears all at once.
+            heard = [(first, completions[0].text)] if first.listening else []
+            Reply.tell([*heard, *zip(replies, completions, strict=True)])
             return
         with closing(self._backend.stream(conversations[0], sampling)) as pieces:
             while not first.cancelled:

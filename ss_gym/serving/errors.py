@@ -81,7 +81,7 @@ def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def install_errors(app: FastAPI) -> None:
-    """Gives every error of an app that form."""
+    """Gives every error of an app that form; see ``RequestLog`` for failures."""
 
     @app.exception_handler(ServiceError)
     async def _told(_: Request, error: ServiceError) -> JSONResponse:
@@ -100,10 +100,6 @@ def install_errors(app: FastAPI) -> None:
             message, code = f"{request.url.path} takes no {request.method}", "method_not_allowed"
         told = ServiceError(error.status_code, message, code)
         return JSONResponse(told.body, told.status, {**(error.headers or {}), **told.headers})
-
-    @app.exception_handler(Exception)
-    async def _unexpected(_: Request, error: Exception) -> JSONResponse:
-        return failure(error).response()
 
 
 def failure(error: Exception) -> ServiceError:

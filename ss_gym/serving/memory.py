@@ -29,7 +29,9 @@ class ConversationMemory:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def recall(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] = ()) -> Conversation:
+    def recall(
+        self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] = (), holder: str = ""
+    ) -> Conversation:
         """The conversation of a request: one that was kept, with what is new, or a new one.
 
         Who takes one up has it alone: it is kept again when it has been answered.
@@ -37,8 +39,9 @@ class ConversationMemory:
         Args:
             messages: the whole conversation.
             tools: function schemas at hand.
+            holder: of the key; others do not find what was kept for this one.
         """
-        ends = list(_digests(messages, tools))
+        ends = list(_digests(messages, tools, holder))
         for place in range(len(messages) - 1, 0, -1):
             if messages[place - 1]["role"] == "assistant":
                 kept = self._kept.pop(ends[place - 1], None)
@@ -48,7 +51,12 @@ class ConversationMemory:
         return Conversation(messages, tools)
 
     def keep(
-        self, conversation: Conversation, asked: Sequence[Message], answer: Message, completion: Completion
+        self,
+        conversation: Conversation,
+        asked: Sequence[Message],
+        answer: Message,
+        completion: Completion,
+        holder: str = "",
     ) -> None:
         """Keeps a conversation together with the answer that was given.
 
@@ -57,19 +65,20 @@ class ConversationMemory:
             asked: the messages of the request.
             answer: the message as the client has it.
             completion: what the model wrote.
+            holder: of the key.
         """
         conversation.completions[len(conversation)] = completion
         conversation.append(answer)
-        *_, end = _digests([*asked, answer], conversation.tools)
+        *_, end = _digests([*asked, answer], conversation.tools, holder)
         self._kept[end] = conversation
         self._kept.move_to_end(end)
         while len(self._kept) > self._most:
             self._kept.popitem(last=False)
 
 
-def _digests(messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> Iterator[bytes]:
+def _digests(messages: Sequence[Message], tools: Sequence[Mapping[str, Any]], holder: str) -> Iterator[bytes]:
     """A digest of the messages up to each of them."""
-    digest = hashlib.sha256(_bytes(list(tools)))
+    digest = hashlib.sha256(_bytes([holder, *tools]))
     for message in messages:
         # One chain of lengths and contents, so that no two conversations can be written alike.
         content = _bytes(message)

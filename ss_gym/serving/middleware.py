@@ -13,7 +13,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ss_gym.serving.errors import ServiceError
+from ss_gym.serving.errors import ServiceError, failure
 
 _LOGGER = logging.getLogger("ss_gym.serving.requests")
 # What a client may name its request; anything else could forge lines of a log.
@@ -71,7 +71,7 @@ class RequestLog:
     """Writes a line of JSON for each request, without its body: to the logger ``ss_gym.serving.requests``.
 
     What else is to be in the line is put into ``scope["state"]["logged"]`` by whoever answers. Each answer has the
-    header ``X-Request-Id``, which is the request's own if it brings one.
+    header ``X-Request-Id``, which is the request's own if it brings one. What is raised behind it is answered with 500.
 
     Args:
         app: what is behind it.
@@ -101,6 +101,10 @@ class RequestLog:
 
         try:
             await self._app(scope, receive, noted)
+        except Exception as error:
+            if status:
+                raise  # the answer has begun, so nothing else can be told
+            await failure(error).response()(scope, receive, noted)
         finally:
             self._count(scope["path"], status)
             line = {

@@ -275,9 +275,13 @@ function givenArguments() {
 
 // What the buttons do. One thing is done at a time.
 
+let busy = false;
+
 function doing(work) {
   return async (event) => {
     event?.preventDefault();
+    if (busy) return; // Enter sends a form whose button is disabled, too
+    busy = true;
     const buttons = [...document.querySelectorAll("main button:not(#talk-stop)")];
     buttons.forEach((button) => { button.disabled = true; });
     notice(null);
@@ -286,6 +290,7 @@ function doing(work) {
     } catch (error) {
       notice(error);
     } finally {
+      busy = false;
       buttons.forEach((button) => { button.disabled = false; });
     }
   };

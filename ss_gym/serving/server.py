@@ -15,6 +15,9 @@ import uvicorn
 from fastapi import FastAPI
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# Clients of sessions read pings only while they wait for an answer, which may be minutes later; so an answer to a ping
+# is not waited for. They are sent nevertheless: proxies cut connections on which nothing moves.
+_PING_SECONDS = 20.0
 
 
 def bound_socket(host: str, port: int) -> socket.socket:
@@ -60,14 +63,7 @@ def serve(
         ready: is told the address when requests are taken.
         **settings: others of ``uvicorn.Config``.
     """
-    config = uvicorn.Config(
-        app,
-        access_log=False,  # the application writes its own, which can be read by programs
-        log_config=None,
-        timeout_graceful_shutdown=round(patience) + 1,
-        server_header=False,
-        **settings,
-    )
+    config = _config(app, timeout_graceful_shutdown=round(patience) + 1, **settings)
     with own, _signals_returned():
         own.listen(2048)
         ready(_address(own))
@@ -84,7 +80,7 @@ def served(app: FastAPI) -> Iterator[str]:
     Yields:
         The address; requests wait until the application has begun.
     """
-    server = uvicorn.Server(uvicorn.Config(app, access_log=False, log_config=None, server_header=False))
+    server = uvicorn.Server(_config(app))
     with bound_socket("127.0.0.1", 0) as own:
         own.listen()
         thread = threading.Thread(target=server.run, kwargs={"sockets": [own]}, name="server")
@@ -94,6 +90,19 @@ def served(app: FastAPI) -> Iterator[str]:
         finally:
             server.should_exit = True
             thread.join()
+
+
+def _config(app: FastAPI, **settings: Any) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        access_log=False,  # the application writes its own, which can be read by programs
+        log_config=None,
+        server_header=False,
+        ws_ping_interval=_PING_SECONDS,
+        ws_ping_timeout=None,
+        ws_per_message_deflate=False,
+        **settings,
+    )
 
 
 def _address(own: socket.socket) -> str:

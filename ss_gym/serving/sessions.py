@@ -75,7 +75,8 @@ class Sessions:
     ) -> None:
         self._served, self._limits, self._clock = served, limits, clock
         self._open: dict[str, Lease] = {}
-        self._ended: OrderedDict[str, Lease] = OrderedDict()
+        # Who held them, and why they ended; their environments are not kept.
+        self._ended: OrderedDict[str, tuple[str, Reason]] = OrderedDict()
         self.metrics = SessionMetrics(lambda: len(self._open))
         self.closed = False
 
@@ -117,7 +118,10 @@ class Sessions:
         Raises:
             ServiceError: 404 if there is none of that id that the holder opened, 410 if it has ended.
         """
-        lease = self._open.get(session_id) or self._ended.get(session_id)
+        held_by, ended = self._ended.get(session_id, ("", None))
+        if ended is not None and held_by == holder:
+            raise _gone(ended)
+        lease = self._open.get(session_id)
         if lease is None or lease.holder != holder or lease.transport != "http":
             raise ServiceError(404, f"there is no session '{session_id:.40}': open one", "no_session")
         reason = self._due(lease)
@@ -151,7 +155,7 @@ class Sessions:
         lease.ended = reason
         session.close()
         if lease.transport == "http":
-            self._ended[session.id] = lease
+            self._ended[session.id] = lease.holder, reason
             while len(self._ended) > _REMEMBERED:
                 self._ended.popitem(last=False)
         self.metrics.ended.labels(reason).inc()
@@ -174,7 +178,9 @@ class Sessions:
                 continue
             self.end(lease, reason)
             if lease.hang_up is not None:
-                with suppress(TimeoutError):  # the connection is choked; what is asked on it later is refused
+                # Its client has gone already, or it is choked (TimeoutError is an OSError): what is asked on it later
+                # is refused.
+                with suppress(OSError):
                     async with asyncio.timeout(1.0):
                         await lease.hang_up(reason)
 
@@ -193,9 +199,7 @@ class Sessions:
 
     def _check(self, lease: Lease) -> None:
         if lease.ended is not None:
-            raise ServiceError(
-                410, f"the session has ended, because {_ENDED[lease.ended]}: open another", f"ended_{lease.ended}"
-            )
+            raise _gone(lease.ended)
 
     def _due(self, lease: Lease) -> Reason | None:
         """Why a session is to end now; None if it is not, or is in use."""
@@ -207,3 +211,7 @@ class Sessions:
         if now - lease.used > self._limits.idle_seconds:
             return "idle"
         return "old" if now - lease.opened > self._limits.life_seconds else None
+
+
+def _gone(reason: Reason) -> ServiceError:
+    return ServiceError(410, f"the session has ended, because {_ENDED[reason]}: open another", f"ended_{reason}")

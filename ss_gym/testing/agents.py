@@ -9,6 +9,7 @@ from typing import Any
 import gymnasium
 
 from ss_gym.agents.conversation import Conversation
+from ss_gym.asynchronous import settled
 from ss_gym.testing.completions import check_completion
 from ss_gym.testing.episodes import ActingAgent, Environment
 
@@ -23,7 +24,7 @@ def check_agent(
     are, and take an empty batch.
 
     Args:
-        agent: anything with ``act``.
+        agent: anything with ``act``, plain or asynchronous.
         env_id: a registered id.
         episodes: how many conversations side by side.
         deterministic: check also that an answer depends on its conversation alone, neither on the
@@ -33,7 +34,7 @@ def check_agent(
     Raises:
         AssertionError: saying what does not hold.
     """
-    assert list(agent.act([])) == [], "act([]) must give an empty list"
+    assert list(settled(agent.act([]))) == [], "act([]) must give an empty list"
     envs = [gymnasium.make(env_id, **kwargs) for _ in range(episodes)]
     seeds = range(episodes)
     texts = _play_batch(agent, envs, seeds)
@@ -54,7 +55,7 @@ def _play_batch(agent: ActingAgent, envs: Sequence[Environment], seeds: Sequence
     while active:
         batch = [conversations[row] for row in active]
         before = copy.deepcopy([list(conversation) for conversation in batch])
-        completions = agent.act(batch)
+        completions = settled(agent.act(batch))
         assert len(completions) == len(batch), f"{len(batch)} conversations got {len(completions)} completions"
         assert [list(conversation) for conversation in batch] == before, "act changed a conversation"
         still = []

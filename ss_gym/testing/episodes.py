@@ -10,6 +10,7 @@ from typing import Any, NoReturn, Protocol
 import gymnasium
 
 from ss_gym.agents.conversation import Conversation
+from ss_gym.asynchronous import settled
 from ss_gym.types import Completion, Message
 
 Environment = gymnasium.Env[str, str]
@@ -57,7 +58,7 @@ def episode(env: Environment, agent: ActingAgent, reset: dict[str, Any]) -> Iter
     conversation = Conversation.begin(observation, info)
     ended = False
     while not ended:
-        (completion,) = agent.act([conversation])
+        (completion,) = settled(agent.act([conversation]))
         observation, reward, terminated, truncated, info = env.step(completion.text)
         yield completion.text, observation, reward, terminated, truncated, info
         conversation.record(completion, observation, info)

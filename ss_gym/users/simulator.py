@@ -65,7 +65,7 @@ def load_user(user: str | UserSimulator) -> UserSimulator | None:
 
     Args:
         user: ``"scripted"``, ``"llm:<model name>"`` with any model name that agents take, ``"human"``, or an
-            object with ``respond_batch``.
+            object with ``respond_batch``. A model that is named is loaded once, for all environments that have it.
 
     Raises:
         ValueError: for another name.
@@ -81,8 +81,7 @@ def load_user(user: str | UserSimulator) -> UserSimulator | None:
         return HumanUser()
     if user.startswith(_LLM) and len(user) > len(_LLM):
         # Whoever has scripted customers only does not load what models need.
-        from ss_gym.agents.config import AgentConfig
-        from ss_gym.users.llm import LLMUser
+        from ss_gym.users.llm import shared_user
 
-        return LLMUser(AgentConfig(model_name=user.removeprefix(_LLM)))
+        return shared_user(user.removeprefix(_LLM))
     raise ValueError(f"unknown user {user!r}: write 'scripted', 'human' or 'llm:<model name>', e.g. 'llm:stub://demo'")

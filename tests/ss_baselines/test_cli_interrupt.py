@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from ss_baselines.agents import ScriptedAgent
 from ss_gym.agents.backends import StubBackend
 from ss_gym.agents.checkpoint import read_manifest
 from tests.ss_baselines.interruption import listen, press
-from tests.ss_baselines.invocation import invoke
+from tests.ss_baselines.invocation import assert_one_line_error, invoke
 from tests.ss_trainers.tiny_model import save_tiny
 from tests.ss_trainers.toy_env import SayTheLetter, register
 
@@ -54,6 +55,9 @@ def test_a_training_saves_what_is_done_and_says_how_to_go_on(monkeypatch: pytest
     assert read_manifest(run / "checkpoint").provenance["iteration"] == 1
     assert len((run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()) == 1
     assert [path.name for path in run.iterdir() if "partial" in path.name] == []
+    # Killed between the two renames of a save, the run is found just the same.
+    (run / "checkpoint").rename(run / "checkpoint.previous")
+    assert_one_line_error(invoke("train", "--config", str(config), "--save", str(run)), "holds a run already")
     assert invoke("train", "--resume", str(run)).exit_code == 0
     assert read_manifest(run / "checkpoint").provenance["iteration"] == 2
 
@@ -63,6 +67,23 @@ def test_the_stub_and_the_self_test_stop(monkeypatch: pytest.MonkeyPatch) -> Non
     assert_stopped(invoke("train", "--stub", "--env", "StateSet/Refund-v0"))
     press(monkeypatch, ScriptedAgent, "act", 2)
     assert_stopped(invoke("doctor"))
+
+
+def test_nobody_waits_for_a_server_that_is_silent() -> None:
+    listen()
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        name = f"openai://127.0.0.1:{silent.getsockname()[1]}/m"
+        command = [sys.executable, "-m", "ss_baselines.cli", "evaluate", "--agent", name, "--message", "Hello"]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        connection, _ = silent.accept()
+        with connection:
+            assert connection.recv(4) == b"POST"
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert errors.split() == ["stopped"]
 
 
 def test_somebody_who_plays_leaves_with_ctrl_c() -> None:

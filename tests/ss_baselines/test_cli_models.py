@@ -80,3 +80,5 @@ def test_a_model_answers_one_message() -> None:
     result = invoke("evaluate", "--checkpoint", "stub://demo", "--message", "Hello")
     assert result.exit_code == 0, result.output
     assert "Hello" in result.stdout
+    empty = invoke("evaluate", "--checkpoint", "stub://demo", "--message", "")
+    assert empty.exit_code == 0 and empty.stdout == "Hello! How can I help you today?\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import pickle
 from collections.abc import Sequence
 
@@ -31,6 +32,17 @@ def test_the_outcome_does_not_depend_on_batch_or_workers() -> None:
     one = outcomes(episodes=10, batch=1)
     assert one == outcomes(episodes=10, batch=7)
     assert one == outcomes(episodes=10, batch=4, workers=2)
+
+
+class _Asynchronous:
+    async def act(self, conversations: Sequence[Sequence[Message]]) -> list[Completion]:
+        await asyncio.sleep(0)
+        return load_agent("demonstrator").act(conversations)
+
+
+def test_an_agent_may_be_asynchronous() -> None:
+    result = evaluate(_Asynchronous(), ENV, "dev", episodes=4)  # type: ignore[arg-type]
+    assert [(e.scenario_id, e.success, e.reward, e.steps) for e in result.episodes] == outcomes(episodes=4)
 
 
 def test_scenarios_can_be_named() -> None:

@@ -35,8 +35,8 @@ def serving(*words, **variables):
         process.stderr.close()
 
 
-def test_the_tiny_agent_is_served_and_ctrl_c_ends_it():
-    with serving("--agent", "tiny", "--name", "clerk", "--max-tokens", "50") as (process, address):
+def test_the_tiny_agent_is_served_where_none_is_named_and_ctrl_c_ends_it():
+    with serving("--name", "clerk", "--max-tokens", "50") as (process, address):
         with openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0) as client:
             once, again = (
                 client.chat.completions.create(model="clerk", messages=HELLO, seed=3, max_tokens=30) for _ in range(2)
@@ -80,7 +80,7 @@ def test_a_key_is_wanted_where_one_is_set_and_a_kill_leaves_the_port_free():
 
 
 def test_what_can_not_be_served_is_told_in_one_line(tmp_path):
-    assert_one_line_error(invoke("serve"), "give either --agent or --checkpoint")
+    assert_one_line_error(invoke("serve", "--agent", "tiny", "--checkpoint", "tiny"), "mean the same: leave out one")
     assert_one_line_error(invoke("serve", "--agent", "tinyy"), "did you mean 'tiny'?")
     assert_one_line_error(invoke("serve", "--agent", "reference"), "is a scripted agent")
     assert_one_line_error(

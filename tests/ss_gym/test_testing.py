@@ -106,6 +106,19 @@ def test_an_agent_that_keeps_the_contract_passes(cloakroom_id):
     testing.check_agent(Clerk(), cloakroom_id, 3, deterministic=True)
 
 
+class Waiting(Clerk):
+    async def act(self, conversations):
+        return super().act(conversations)
+
+
+def test_an_agent_may_be_asynchronous(cloakroom, cloakroom_id):
+    testing.check_agent(Waiting(), cloakroom_id, 3, deterministic=True)
+    with pytest.raises(AssertionError, match="3 conversations got 2"):
+        testing.check_agent(Waiting(lose=True), cloakroom_id, 3)
+    plain, waiting = (testing.trace_digest(cloakroom(), agent, range(3)) for agent in (Clerk(), Waiting()))
+    assert plain == waiting
+
+
 @pytest.mark.parametrize(
     ("agent", "problem"),
     [

@@ -294,6 +294,24 @@ def test_tool_calls_in_open_ai_form_are_written_in_the_action_grammar():
 CHAT = ChatFormat(make_tokenizer())
 
 
+def test_calls_need_no_words_and_words_may_be_in_parts():
+    call = {"id": "call_1", "type": "function", "function": {"name": "get_order", "arguments": "{}"}}
+    parts = [{"type": "text", "text": "where is"}, {"type": "text", "text": "my order"}]
+    result = {"role": "tool", "tool_call_id": "call_1", "content": parts}
+    conversation = Conversation([user(parts), {"role": "assistant", "tool_calls": [call]}, result])
+    whole = [
+        user("where is\nmy order"),
+        said(written_action(conversation[1])),
+        {**result, "content": "where is\nmy order"},
+    ]
+    assert written_action(conversation[1]) == '<tool_call>{"name": "get_order", "arguments": {}}</tool_call>'
+    assert text_of(CHAT, conversation) == text_of(CHAT, Conversation(whole))
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,"}}
+    for content in ([*parts, picture], [picture]):
+        with pytest.raises(ValueError, match="a part of the type 'image_url', and this model reads text alone"):
+            text_of(CHAT, Conversation([user(content)]))
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(st.text(), st.text()), min_size=1, max_size=4))
 def test_any_text_is_encoded_without_loss_and_earlier_ids_never_change(exchange):

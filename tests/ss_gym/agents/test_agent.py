@@ -37,7 +37,7 @@ def test_an_agent_answers_after_it_is_initialized():
     async def talk():
         agent = MultiTurnAgent(AgentConfig(model_name="stub://demo"))
         await agent.initialize()
-        return await agent.generate_response(HELLO, context={"conversation_id": "c1"})
+        return await agent.generate_response(HELLO, context={"conversation_id": "c1", "tools": None})
 
     assert "Hi!" in asyncio.run(talk())
 
@@ -118,6 +118,53 @@ def test_a_conversation_id_continues_the_kept_conversation(recorder):
 def test_a_conversation_that_waits_for_no_answer_is_refused(recorder, messages, error):
     with pytest.raises(ValueError, match=error):
         agent_with(recorder).act([messages])
+
+
+def test_what_is_no_conversation_is_refused(recorder):
+    for given in (HELLO, ["Hi!"]):
+        with pytest.raises(TypeError, match="a conversation is a list of messages such as"):
+            agent_with(recorder).act(given)
+    with pytest.raises(TypeError, match="one of these is 'H'"):
+        asyncio.run(agent_with(recorder).generate_response("Hi!"))
+
+
+class Waiting:
+    """A backend whose answers take a while; how many are under way at most."""
+
+    def __init__(self, **attributes):
+        self.__dict__.update(attributes)
+        self.now, self.most = 0, 0
+
+    def generate(self, conversations, sampling):
+        self.now += 1
+        self.most = max(self.most, self.now)
+        time.sleep(0.05)
+        self.now -= 1
+        for conversation in conversations:
+            conversation.check_answerable()
+        return [Completion("Hello.") for _ in conversations]
+
+
+@pytest.mark.parametrize(("attributes", "most"), [({}, 1), ({"concurrency": 3}, 3)])
+def test_as_many_conversations_are_answered_at_once_as_the_backend_takes_calls(attributes, most):
+    backend = Waiting(**attributes)
+    agent = MultiTurnAgent(AgentConfig("waiting://"), backend)
+
+    async def talk():
+        return await asyncio.gather(*(agent.generate_response(HELLO) for _ in range(8)))
+
+    assert asyncio.run(talk()) == ["Hello."] * 8
+    assert backend.most == most
+
+
+def test_who_asks_the_same_again_before_there_is_an_answer_gets_one_too():
+    agent = MultiTurnAgent(AgentConfig("waiting://"), Waiting())
+
+    async def talk():
+        return await asyncio.gather(*(agent.generate_response(HELLO, {"conversation_id": "c"}) for _ in range(3)))
+
+    assert asyncio.run(talk()) == ["Hello."] * 3
+    assert agent._remembered["c"] == [*HELLO, {"role": "assistant", "content": "Hello."}]
 
 
 async def pieces_of(agent, messages, context=None):

@@ -1,12 +1,14 @@
 import subprocess
 import sys
+from importlib.metadata import EntryPoint
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ss_gym.agents import AgentConfig, Conversation, Sampling, load_backend
+from ss_gym.agents import AgentConfig, Conversation, Sampling, backends, load_backend
 from ss_gym.agents.backends import split_model_name
 from ss_gym.types import Completion
 
@@ -50,6 +52,33 @@ def test_a_backend_whose_packages_are_missing_names_the_extra_that_brings_them()
         load_backend(AgentConfig("vllm://tiny"))
 
 
+class Shouting:
+    """A backend of another package."""
+
+    def __init__(self, location, config):
+        self._word = location
+
+    def generate(self, conversations, sampling):
+        return [Completion(f"{self._word}!") for _ in conversations]
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    """Two backends of other packages, of which one lacks a package itself."""
+    sys.modules["shouting"] = sys.modules[__name__]
+    places = {"shout": "shouting:Shouting", "lost": "no_such_package_at_all:Backend"}
+    entries = [EntryPoint(name, place, backends.ENTRY_POINT_GROUP) for name, place in places.items()]
+    monkeypatch.setattr(backends, "entry_points", lambda group: entries if group == "ss_gym.backends" else [])
+    yield
+    del sys.modules["shouting"]
+
+
+def test_a_backend_of_another_package_answers_for_its_scheme(installed):
+    assert answers(AgentConfig("shout://hey"), [user("Hello?")]) == ["hey!"]
+    with pytest.raises(ImportError, match=r"of 'lost://x' needs the package 'no_such_package_at_all': install it$"):
+        load_backend(AgentConfig("lost://x"))
+
+
 def test_the_stub_refers_to_what_the_user_said_and_repeats_itself_for_equal_conversations():
     config = AgentConfig(model_name="stub://demo")
     first, second, other = answers(config, [user("My mug broke")], [user("My mug broke")], [user("A torn shirt")])
@@ -59,7 +88,13 @@ def test_the_stub_refers_to_what_the_user_said_and_repeats_itself_for_equal_conv
 
 
 def test_the_stub_greets_when_nothing_was_said():
-    assert answers(AgentConfig(model_name="stub://demo"), [user("  ")]) == ["Hello! How can I help you today?"]
+    greeting = "Hello! How can I help you today?"
+    assert answers(AgentConfig(model_name="stub://demo"), [user("  ")], [user(None)]) == [greeting, greeting]
+
+
+def test_the_stub_reads_what_is_said_in_parts():
+    (answer,) = answers(AgentConfig("stub://demo"), [user([{"type": "text", "text": "my lamp"}])])
+    assert "“my lamp”" in answer
 
 
 def test_the_stub_follows_its_script_turn_by_turn_and_starts_again():
@@ -86,16 +121,32 @@ def test_the_stub_answers_any_text(text):
     ("settings", "message"),
     [
         ({"model_name": ""}, "model_name is empty"),
-        ({"model_name": "tiny", "max_new_tokens": 0}, "max_new_tokens must be at least 1, got 0"),
-        ({"model_name": "tiny", "temperature": -1.0}, "temperature must not be negative"),
-        ({"model_name": "tiny", "top_p": 0.0}, "top_p must be above 0 and at most 1, got 0.0"),
+        ({"model_name": None}, "model_name is empty"),
+        ({"model_name": "tiny", "max_new_tokens": 0}, "max_new_tokens must be a whole number of at least 1, got 0"),
+        ({"model_name": "tiny", "max_new_tokens": 2.5}, "max_new_tokens must be a whole number of at least 1, got 2.5"),
+        ({"model_name": "tiny", "max_new_tokens": True}, "of at least 1, got True"),
+        ({"model_name": "tiny", "temperature": -1.0}, "temperature must be a number from 0 up, got -1.0"),
+        ({"model_name": "tiny", "temperature": float("nan")}, "temperature must be a number from 0 up, got nan"),
+        ({"model_name": "tiny", "temperature": float("inf")}, "temperature must be a number from 0 up, got inf"),
+        ({"model_name": "tiny", "temperature": "0.5"}, "temperature must be a number from 0 up, got '0.5'"),
+        ({"model_name": "tiny", "top_p": 0.0}, "top_p must be a number above 0 and at most 1, got 0.0"),
+        ({"model_name": "tiny", "seed": None}, "seed must be a whole number, got None"),
         ({"model_name": "tiny", "stop": ("", "a")}, "stop has an empty text"),
-        ({"model_name": "tiny", "stop": "END"}, "stop is a list of texts, got the text 'END'"),
+        ({"model_name": "tiny", "stop": "END"}, "stop is a list of texts, got 'END'"),
+        ({"model_name": "tiny", "stop": None}, "stop is a list of texts, got None"),
+        ({"model_name": "tiny", "stub_responses": [1]}, r"stub_responses is a list of texts, got \[1\]"),
+        ({"model_name": "tiny", "backend_options": None}, "backend_options is a mapping of options by name, got None"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         AgentConfig(**settings)
+
+
+def test_a_folder_may_be_given_as_a_path():
+    config = AgentConfig(Path("models") / "mine", adapter=Path("adapter"))
+    assert (config.model_name, config.adapter) == ("models/mine", "adapter")
+    assert config == AgentConfig("models/mine", adapter="adapter")
 
 
 def test_agents_do_not_import_torch():

@@ -4,7 +4,7 @@ import json
 import pytest
 
 from ss_gym.agents import AgentConfig, CheckpointError, MultiTurnAgent, load_agent_from_checkpoint
-from ss_gym.agents.checkpoint import MANIFEST, locate, read_manifest, write_manifest
+from ss_gym.agents.checkpoint import MANIFEST, checkpoint_folder, locate, read_manifest, write_manifest
 
 HELLO = [{"role": "user", "content": "Hi!"}]
 
@@ -84,7 +84,17 @@ def test_a_missing_file_is_damage(checkpoint):
         load(checkpoint)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"format": 1}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("", "{", "[]", "{}", '{"format": 1}'),
+        '{"format": 1, "agent": [], "provenance": {}, "files": {}}',
+        '{"format": 1, "agent": {}, "provenance": [1], "files": {}}',
+        '{"format": 1, "agent": {}, "provenance": {}, "files": []}',
+        '{"format": 1, "agent": {}, "provenance": {}, "files": {"config.json": 2}}',
+        '{"format": 1, "agent": {}, "provenance": {}, "files": {"config.json": {"bytes": 2}}}',
+    ],
+)
 def test_an_unreadable_manifest_is_damage(checkpoint, content):
     (checkpoint / MANIFEST).write_text(content)
     with pytest.raises(CheckpointError, match=f"damaged: {MANIFEST} cannot be read"):
@@ -99,10 +109,29 @@ def test_a_checkpoint_of_another_version_is_named_as_such(checkpoint, change, er
         load(checkpoint)
 
 
+@pytest.mark.parametrize("setting", [{"temperature": -1}, {"temperature": "hot"}, {"stop": "END"}])
+def test_a_setting_that_no_agent_can_have_is_told_with_the_file_that_has_it(checkpoint, setting):
+    content = json.loads((checkpoint / MANIFEST).read_text())
+    (checkpoint / MANIFEST).write_text(json.dumps(content | {"agent": content["agent"] | setting}))
+    with pytest.raises(
+        CheckpointError, match=rf"no agent can have the settings in '.*{MANIFEST}': {next(iter(setting))}"
+    ):
+        load(checkpoint)
+
+
 def test_a_replacement_that_was_interrupted_leaves_the_earlier_checkpoint_in_reach(checkpoint):
     checkpoint.rename(checkpoint.with_name("refund_agent.previous"))
     assert locate(checkpoint).name == "refund_agent.previous"
     assert read_manifest(checkpoint).provenance == {"iteration": 7}
+
+
+def test_so_is_that_of_a_run_by_the_name_of_the_run(tmp_path):
+    agent_of("stub://demo", temperature=0.5).save(tmp_path / "run" / "checkpoint")
+    (tmp_path / "run" / "checkpoint").rename(tmp_path / "run" / "checkpoint.previous")
+    assert checkpoint_folder(tmp_path / "run") == tmp_path / "run" / "checkpoint"
+    assert load(tmp_path / "run").config.temperature == 0.5
+    (tmp_path / "run" / "checkpoint").mkdir()  # something else by now
+    assert checkpoint_folder(tmp_path / "run") is None
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,10 @@
 import gc
 import weakref
 
+import pytest
+
 from ss_gym.agents import Conversation
+from ss_gym.agents.conversation import content_of
 from ss_gym.types import Completion
 
 USER = {"role": "user", "content": "Where is my parcel?"}
@@ -41,6 +44,29 @@ def test_a_system_prompt_put_in_later_shifts_the_completions():
     assert conversation[0]["content"] == "Be kind."
     assert conversation[2]["content"] == "Let me see."
     assert set(conversation.completions) == {2}
+
+
+@pytest.mark.parametrize(
+    ("messages", "error"),
+    [
+        ("Hi!", r"a conversation is a list of messages such as .*, and one of these is 'H'"),
+        (USER, "and one of these is 'role'"),
+        ([USER, "Hi!"], "and one of these is 'Hi!'"),
+        ([{"content": "Hi!"}], "and one of these is {'content': 'Hi!'}"),
+        ([{"role": "user", "text": "Hi!"}], "a message without tool_calls needs a content, and this one has none"),
+    ],
+)
+def test_what_is_no_message_is_refused(messages, error):
+    with pytest.raises(TypeError, match=error):
+        Conversation(messages)
+
+
+def test_a_call_needs_no_words_and_words_may_be_in_parts():
+    assert content_of(Conversation([{"role": "assistant", "tool_calls": [{"id": "call_1"}]}])[0]) == ""
+    assert content_of({"role": "tool", "content": None}) == ""
+    parts = [{"type": "text", "text": "Look:"}, {"type": "image_url"}, {"type": "text", "text": "broken"}]
+    assert content_of({"role": "user", "content": parts}) == "Look:\n\nbroken"
+    assert Conversation([{"role": "system", "content": parts[:1]}]).system_prompt == "Look:"
 
 
 def test_what_a_backend_keeps_goes_with_the_conversation():

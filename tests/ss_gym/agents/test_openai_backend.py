@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import gymnasium
 import pytest
@@ -42,10 +43,24 @@ def test_the_answers_come_in_the_order_of_the_conversations_and_everything_is_pa
     assert backend.usage == Usage(6, 66, 18)
 
 
+def test_the_limit_goes_by_the_name_that_the_model_wants():
+    with serving(lambda request, n: answered()) as (port, told):
+        backend_at(port, limit_name="max_completion_tokens").generate(asked("a"), Sampling(7))
+    assert told.requests[0]["max_completion_tokens"] == 7 and "max_tokens" not in told.requests[0]
+
+
 def test_no_more_requests_are_under_way_than_the_options_allow():
     with serving(lambda request, n: answered(), delay=0.05) as (port, told):
         backend_at(port, concurrency=2).generate(asked(*"abcdef"), Sampling())
     assert told.most == 2
+
+
+def test_nor_are_they_where_several_ask_at_once():
+    with serving(lambda request, n: answered(), delay=0.05) as (port, told):
+        backend = backend_at(port, concurrency=2)
+        with ThreadPoolExecutor(6) as pool:
+            list(pool.map(lambda text: backend.generate(asked(text), Sampling()), "abcd"))
+    assert told.most == 2 and len(told.requests) == 4
 
 
 def test_tokens_are_paid_for():
@@ -135,6 +150,20 @@ def test_one_that_fails_ends_the_batch_and_the_rest_is_not_asked():
             backend_at(port, concurrency=1).generate(asked(*"abcdefgh"), Sampling())
         time.sleep(0.2)
         assert len(told.requests) <= 2
+
+
+def test_one_that_fails_does_not_wait_for_those_that_are_under_way():
+    def answer(request, number):
+        if request["messages"][0]["content"] == "b":
+            return failed(400, "too long")
+        time.sleep(6)
+        return answered()
+
+    with serving(answer) as (port, _):
+        begun = time.monotonic()
+        with pytest.raises(BackendError, match="too long"):
+            backend_at(port).generate(asked(*"abc"), Sampling())
+        assert time.monotonic() - begun < 4
 
 
 def test_a_server_that_is_silent_or_not_there_is_an_error_in_time():
@@ -229,6 +258,7 @@ def test_where_the_api_is_follows_from_the_name(name, url):
         ("openai://h/m", {"timout": 3}, r"'openai://h/m' has no backend option 'timout'; did you mean 'timeout'\?"),
         ("openai://h/m", {"timeout": 0}, r"timeout must be above 0"),
         ("openai://h/m", {"prices": [1.0]}, r"prices are two numbers"),
+        ("openai://h/m", {"timeout": "60"}, r"'openai://h/m' has a backend option of a wrong kind \('>' not supported"),
         ("stub://demo", {"timeout": 3}, r"'stub://demo' has no backend option 'timeout'; it has none"),
     ],
 )

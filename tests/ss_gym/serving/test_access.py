@@ -44,14 +44,14 @@ def test_keys_that_keep_nobody_out_or_fit_in_no_header_are_refused(key):
 
 
 def test_the_gate_lets_in_so_many_in_all_and_of_each():
-    gate = Gate(3, 2, lambda: 4.0)
+    gate = Gate(3, 2)
     with gate.entered("a"), gate.entered("a"):
         with pytest.raises(ServiceError, match="may have 2") as refused, gate.entered("a"):
             pass
-        assert (refused.value.status, refused.value.headers) == (429, {"Retry-After": "4"})
+        assert (refused.value.status, refused.value.headers) == (429, {"Retry-After": "1"})
         with pytest.raises(ServiceError, match="no more than 3") as refused, gate.entered("b", 2):
             pass
-        assert (refused.value.status, refused.value.headers) == (503, {"Retry-After": "4"})
+        assert (refused.value.status, refused.value.headers) == (503, {"Retry-After": "1"})
         with gate.entered("b"):
             assert gate.inside == 3
     assert gate.inside == 0

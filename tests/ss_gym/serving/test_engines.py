@@ -263,7 +263,7 @@ def test_those_that_are_sampled_alike_are_answered_together():
         listening = Request(engine, "h", listening=True)
         assert (await first.end())[1].text == "A"
         assert [(await request.end())[1].text for request in (*others, hot, seeded)] == list("BCDEFG")
-        assert await listening.end() == ([], Completion("H"))
+        assert await listening.end() == (["H"], Completion("H"))
         assert backend.calls == [["a"], ["b", "c", "d"], ["e"], ["f"], ["g"], ["h"]]
         await engine.close(5)
 

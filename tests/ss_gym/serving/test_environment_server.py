@@ -294,10 +294,12 @@ def test_an_environment_that_does_not_answer_is_given_up():
 def test_what_fails_inside_is_not_told_and_the_session_goes_on(waiting, caplog):
     session = Plain(waiting)
     session.done("reset", seed=1)
-    status, _, told = session.asked("step", action="fail")
+    status, headers, told = session.asked("step", action="fail")
     assert (status, told["error"]["code"]) == (500, "internal_error")
+    assert headers["X-Request-Id"]
     assert "inside of the environment" not in told["error"]["message"]
-    assert "inside of the environment" in caplog.text
+    assert caplog.text.count("RuntimeError: the inside of the environment") == 1
+    assert b'errors_total{status="500"} 1.0' in fetched(waiting, "GET", "/metrics")[2]
     assert session.done("step", action="nan")["types"] == {"/reward": "float", "/info/reward_terms/odd": "float"}
     with connected(waiting) as connection:
         told_by(connection, do="reset")

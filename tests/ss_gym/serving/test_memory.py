@@ -62,6 +62,16 @@ def test_another_answer_other_tools_or_other_instructions_are_another_conversati
     assert memory.recall(asked, TOOLS).completions
 
 
+def test_what_was_kept_for_one_key_is_not_found_with_another():
+    memory = ConversationMemory(4)
+    conversation = memory.recall([user("a")], holder="key-1")
+    memory.keep(conversation, [user("a")], own("b"), Completion("b"), "key-1")
+    asked = [user("a"), own("b"), user("c")]
+    for holder in ("", "key-2"):
+        assert not memory.recall(asked, holder=holder).completions
+    assert memory.recall(asked, holder="key-1") is conversation
+
+
 def test_a_branch_at_an_earlier_answer_is_taken_up_there():
     memory = ConversationMemory(4)
     first = answered(memory, [user("a")], "b")

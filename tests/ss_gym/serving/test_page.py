@@ -9,7 +9,7 @@ import ss_gym  # noqa: F401  (registers the environments)
 from ss_gym.serving.access import ApiKeys
 from ss_gym.serving.environment_server import environment_server
 from tests.ss_gym.serving.servers import running
-from tests.ss_gym.serving.test_chat_service import KEY, fetched, service
+from tests.ss_gym.serving.test_chat_service import KEY, Slow, fetched, service
 
 pytestmark = pytest.mark.skipif(
     shutil.which("chromium") is None or shutil.which("chromedriver") is None,
@@ -95,6 +95,22 @@ def test_a_key_is_asked_for_and_what_goes_wrong_is_told(browser):
 
 def with_environment(*texts, **settings):
     return service(*texts, environment=environment_server("StateSet/Refund-v0"), **settings)
+
+
+def test_enter_sends_nothing_while_an_answer_is_being_made(browser):
+    backend = Slow()
+    with running(service(backend=backend)) as address:
+        page = Page(browser, address)
+        page.type("talk-text", "First.\n")
+        page.until(lambda: page.element("talk-stop").is_displayed())
+        page.type("talk-text", "Second.\n")
+        assert page.element("talk-text").get_attribute("value") == "Second."
+        assert len(page.messages("talk-messages")) == 2
+        backend.let.set()
+        page.until(lambda: not page.element("talk-stop").is_displayed())
+        page.type("talk-text", "\n")
+        page.until(lambda: [who for who, _ in page.messages("talk-messages")] == ["you", "clerk"] * 2)
+        assert page.complaints() == []
 
 
 def test_one_can_play_an_episode_by_hand_with_tools_and_audit(browser):

@@ -1,9 +1,13 @@
 """Customers that are played from outside: by a language model, a person, a program."""
 
+import gc
 import pickle
 import re
 import threading
+import time
+import weakref
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 
 import gymnasium
@@ -12,7 +16,11 @@ import pytest
 
 import ss_gym  # noqa: F401 - registers the ids
 from ss_baselines.agents import load_agent
-from ss_gym.agents import AgentConfig, Conversation
+from ss_baselines.evaluate import evaluate
+from ss_gym.agents import AgentConfig, Conversation, Sampling
+from ss_gym.agents.backends import Backend, load_backend
+from ss_gym.types import Completion
+from ss_gym.users import llm
 from ss_gym.users.llm import LLMUser
 from ss_gym.users.persona import Persona, as_changes
 from ss_gym.users.rendezvous import Rendezvous
@@ -234,6 +242,44 @@ def test_users_are_found_by_name() -> None:
             load_user(wrong)
     with pytest.raises(TypeError, match="have respond_batch"):
         load_user(5)  # type: ignore[arg-type]
+
+
+def test_a_model_that_is_named_is_loaded_once_for_all_environments_and_goes_with_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loaded: list[str] = []
+
+    def load(config: AgentConfig) -> Backend:
+        loaded.append(config.model_name)
+        return load_backend(config)
+
+    monkeypatch.setattr(llm, "load_backend", load)
+    user = {"user": "llm:stub://shared"}
+    evaluate("reference", REFUND, episodes=6, batch=3, env_kwargs=user)
+    assert loaded == ["stub://shared"]
+    envs = [gymnasium.make(REFUND, **user) for _ in range(2)]
+    found = weakref.ref(envs[0].unwrapped.user)
+    assert envs[1].unwrapped.user is deepcopy(envs[0]).unwrapped.user is found()
+    assert load_user("llm:stub://other") is not found()
+    envs.clear()
+    gc.collect()
+    assert found() is None
+
+
+def test_environments_in_several_threads_ask_one_model_in_turn() -> None:
+    class Slow:
+        now = 0
+
+        def generate(self, conversations: Sequence[Conversation], sampling: Sampling) -> list[Completion]:
+            self.now += 1
+            time.sleep(0.01)
+            alone, self.now = self.now == 1, self.now - 1
+            return [Completion(str(alone)) for _ in conversations]
+
+    user = LLMUser(AgentConfig("slow://"), Slow())
+    request = UserRequest("", ({"role": "user", "content": "Hello."},))
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(user.respond_batch, [[request]] * 12)) == [["True"]] * 12
 
 
 def test_personas_are_set_by_name_by_field_or_whole() -> None:
