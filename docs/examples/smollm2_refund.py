@@ -436,7 +436,7 @@ def draw(record: Record, path: Path) -> None:
         label = "dev, with 95 % interval" if not place else None
         axes.errorbar([place], [value], bars, fmt="o", color="#c0703a", capsize=3, label=label)
     axes.set(xlabel="GRPO iteration", ylabel="success at T = 1 (%)", ylim=(0, 100))
-    axes.set_title("SmolLM2-135M learns to handle refunds, from its cloned start", fontsize=10)
+    axes.set_title("SmolLM2-135M on refunds: GRPO from its cloned start", fontsize=10)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, loc="upper left")
     figure.tight_layout()
