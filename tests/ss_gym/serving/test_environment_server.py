@@ -27,7 +27,7 @@ CALL = '<tool_call>{"name": "list_orders", "arguments": {"customer_id": "C1"}}</
 class WaitingEnvironment(TextEnvironment):
     """Answers ``wait`` when it is let to, and ``fail`` not at all; counts those that are open."""
 
-    gate = threading.Event()
+    begun, gate = threading.Event(), threading.Event()
     open_ones = 0
 
     def __init__(self, **settings):
@@ -39,6 +39,7 @@ class WaitingEnvironment(TextEnvironment):
 
     def respond(self, action):
         if action.say == "wait":
+            self.begun.set()
             self.gate.wait(20)
         if action.say == "fail":
             raise RuntimeError("the inside of the environment")
@@ -252,6 +253,7 @@ def test_sessions_end_when_nobody_uses_them_or_their_time_is_over():
 @pytest.fixture
 def waiting():
     """A server whose environment waits."""
+    WaitingEnvironment.begun.clear()
     WaitingEnvironment.gate.clear()
     with running(environment_server(WAITING_ID)) as address:
         yield address
@@ -264,8 +266,8 @@ def test_an_environment_that_waits_keeps_nobody_else_waiting(waiting):
         session.done("reset", seed=1)
     with ThreadPoolExecutor() as pool:
         answer = pool.submit(one.done, "step", action="wait")
-        while one.view()[0] != 409:
-            time.sleep(0.005)
+        assert WaitingEnvironment.begun.wait(20)
+        assert one.view()[0] == 409
         assert one.asked("step", action="Hello!")[2]["error"]["code"] == "busy"
         assert "Hello!, says" in other.done("step", action="Hello!")["observation"]
         assert fetched(waiting, "GET", "/healthz")[0] == 200
