@@ -70,7 +70,7 @@ class _Sampler(Protocol):
 
     def seed(self, seed: int) -> None: ...
 
-    def encoding(self, conversation: Conversation) -> _Encoding: ...
+    def encoding(self, conversation: Conversation) -> _Encoding | None: ...
 
     def close(self, conversation: Conversation) -> None: ...
 
@@ -171,10 +171,10 @@ class _Lane:
 
 def _tokens(conversation: Conversation, sampler: _Sampler) -> RecordedTokens | None:
     """What the agent read and sampled; None where it read another conversation, such as a trimmed one."""
-    if conversation.state is None:
+    encoding, own = sampler.encoding(conversation), conversation.completions
+    if encoding is None:
         return None
     first = int(conversation[0]["role"] == "system")
-    encoding, own = sampler.encoding(conversation), conversation.completions
     # What followed its last words it never read; where the context was full, nor what came before empty ones.
     last = max((place for place, completion in own.items() if completion.token_ids), default=first - 1)
     ids = [*encoding.message_ids[: last - first], own[last].token_ids or ()] if last >= first else []

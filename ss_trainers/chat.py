@@ -23,7 +23,7 @@ from typing import Any
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
-from ss_gym.agents import Conversation
+from ss_gym.agents import Conversation, UnanswerableError
 from ss_gym.agents.backends import cut_at_stop
 from ss_gym.agents.conversation import content_of
 from ss_gym.types import Message
@@ -44,6 +44,8 @@ the agent's own ending in the end-of-sequence token."""
 _TOOLS_HEADING = (
     'To use a tool, write <tool_call>{"name": NAME, "arguments": {…}}</tool_call>. These are the tools, one a line:'
 )
+# Longer prompts (characters, tools included) are encoded each time: hundreds are kept, and they may be anybody's.
+_LONGEST_KEPT = 2**16
 # Some templates insist on nine characters for the id of a call.
 _TOOL_CALL = {"id": "call00000", "type": "function", "function": {"name": "tool", "arguments": {}}}
 
@@ -100,8 +102,25 @@ class ChatFormat:
         self._following = lru_cache(maxsize=64)(self._cut_following)
 
     def prompt_ids(self, system_prompt: str, tools: Sequence[Mapping[str, Any]] = ()) -> tuple[int, ...]:
-        """What a conversation begins with, up to where the first message's content starts."""
-        return self._prompt(system_prompt, json.dumps(tools))
+        """What a conversation begins with, up to where the first message's content starts.
+
+        Raises:
+            UnanswerableError: if the template refuses it.
+        """
+        listed = json.dumps(tools)
+        kept = len(system_prompt) + len(listed) <= _LONGEST_KEPT
+        return (self._prompt if kept else self._encode_prompt)(system_prompt, listed)
+
+    def opening_text(self, system_prompt: str, tools: Sequence[Mapping[str, Any]] = ()) -> str:
+        """What a conversation begins with as text, and one user message after it that is a slot.
+
+        Raises:
+            UnanswerableError: if the template refuses it.
+        """
+        try:
+            return self._render_opening(system_prompt, tools)
+        except TemplateError as error:
+            raise UnanswerableError(f"the model's chat template refuses the instructions or tools: {error}") from error
 
     def message_ids(
         self, messages: Sequence[Message], *, opening: bool = False, closed: bool = True
@@ -115,10 +134,15 @@ class ChatFormat:
                 off the token is put in here.
 
         Raises:
-            ValueError: if a message has something other than text.
+            UnanswerableError: if a message has something other than text, or the template refuses such messages, for
+                instance two of the user's one after the other.
         """
         roles = tuple(message["role"] for message in messages)
-        pieces = self._opening(roles) if opening else self._following(roles)
+        try:
+            pieces = self._opening(roles) if opening else self._following(roles)
+        except (_UnfitTemplateError, TemplateError) as error:
+            told = f"{', '.join(roles):.80}"
+            raise UnanswerableError(f"the model's chat template refuses the messages ({told}): {error}") from error
         encoded = [
             self._piece_ids(piece) + self._content_ids(piece, _text_of(message))
             for message, piece in zip(messages, pieces[:-1], strict=True)
@@ -169,7 +193,7 @@ class ChatFormat:
         return tuple(self.tokenizer.encode(text, add_special_tokens=False)) if text else ()
 
     def _encode_prompt(self, system_prompt: str, tools: str) -> tuple[int, ...]:
-        text = self._render_opening(system_prompt, json.loads(tools))
+        text = self.opening_text(system_prompt, json.loads(tools))
         return self._template_ids(text[: text.rindex(_slot(0))].rstrip(" "))
 
     def _render_opening(self, system_prompt: str, tools: Sequence[Mapping[str, Any]]) -> str:
@@ -264,6 +288,7 @@ class EncodedConversation:
 
     Attributes:
         chat: how the model's tokenizer writes conversations.
+        seen: messages of it that are encoded.
         prompt_ids: ids before the first message's content.
         message_ids: ids of each message after the system message, as the model saw or sampled them.
     """
@@ -275,7 +300,7 @@ class EncodedConversation:
     def _clear(self) -> None:
         self.prompt_ids: tuple[int, ...] = ()
         self.message_ids: list[tuple[int, ...]] = []
-        self._seen = 0
+        self.seen = 0
 
     @property
     def ids(self) -> list[int]:
@@ -286,20 +311,22 @@ class EncodedConversation:
         """Encodes the messages that are new; the agent's own by the ids that it sampled.
 
         The conversation must end with a message that the agent is to answer.
+
+        Raises:
+            UnanswerableError: if the model's template does not take the messages.
         """
-        if 0 < self._seen < len(conversation) and conversation[self._seen]["role"] != "assistant":
+        if 0 < self.seen < len(conversation) and conversation[self.seen]["role"] != "assistant":
             # The agent's turn was opened and not taken: what was encoded does not lead here.
             self._clear()
-        if not self._seen:
+        if not self.seen:
             self._open(conversation)
-        while self._seen < len(conversation):
+        while self.seen < len(conversation):
             self._continue(conversation)
 
     def _open(self, conversation: Conversation) -> None:
         self.prompt_ids = self.chat.prompt_ids(conversation.system_prompt, conversation.tools)
-        self._seen = int(conversation[0]["role"] == "system")
-        messages = _environment_messages(conversation, self._seen)
-        self._seen += len(messages)
+        first = int(conversation[0]["role"] == "system")
+        messages = _environment_messages(conversation, first)
         if not messages or messages[0]["role"] != "user":
             # Chat templates want a user to begin: an empty message stands for one who has not spoken.
             unspoken = self.chat.message_ids([{"role": "user", "content": ""}, *messages], opening=True)
@@ -307,19 +334,22 @@ class EncodedConversation:
             self.message_ids += unspoken[1:]
         else:
             self.message_ids += self.chat.message_ids(messages, opening=True)
+        self.seen = first + len(messages)
 
     def _continue(self, conversation: Conversation) -> None:
-        completion = conversation.completions.get(self._seen)
+        completion = conversation.completions.get(self.seen)
         if completion is not None and completion.token_ids is not None:
             own = completion.token_ids
         else:
-            own = self.chat.completion_ids(written_action(conversation[self._seen]))
-        messages = _environment_messages(conversation, self._seen + 1)
+            own = self.chat.completion_ids(written_action(conversation[self.seen]))
+        messages = _environment_messages(conversation, self.seen + 1)
         if not messages:
-            raise ValueError(f"message {self._seen} of the conversation is the agent's own and nothing answers it")
+            raise UnanswerableError(
+                f"message {self.seen} of the conversation is the agent's own and nothing answers it"
+            )
         closed = bool(own) and own[-1] in self.chat.stop_ids
         self.message_ids += [own, *self.chat.message_ids(messages, closed=closed)]
-        self._seen += 1 + len(messages)
+        self.seen += 1 + len(messages)
 
 
 def written_action(message: Message) -> str:
@@ -337,13 +367,13 @@ def _text_of(message: Message) -> str:
     """What a message says.
 
     Raises:
-        ValueError: if it has something other than text.
+        UnanswerableError: if it has something other than text.
     """
     content = message.get("content")
     for part in content if isinstance(content, list) else ():
         kind = part.get("type") if isinstance(part, Mapping) else part
         if kind != "text":
-            raise ValueError(f"a message has a part of the type {kind!r:.80}, and this model reads text alone")
+            raise UnanswerableError(f"a message has a part of the type {kind!r:.80}, and this model reads text alone")
     return content_of(message)
 
 

@@ -3,7 +3,8 @@
 A conversation costs only its new tokens:
 
 * The first prompt of its kind is encoded once per weight update; conversations whose prompts begin
-  with the same token ids share those keys and values.
+  with the same token ids share those keys and values. A few prompts are kept for that. Later, one
+  that comes again takes the place of the one that was used longest ago and is in use no more.
 * Each conversation (``Session``) keeps its own keys and values from turn to turn.
 * All conversations that wait for a reply advance together, one ``step`` at a time, whatever phase
   they are in: one reads the environment's last message while another writes. A finished reply
@@ -27,6 +28,7 @@ or, turn by turn in lockstep: ``generator.extend_and_sample(sessions, new_ids)``
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -34,6 +36,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor, nn
 
+from ss_gym.agents import UnanswerableError
 from ss_trainers import causal_lm
 from ss_trainers.huggingface_decoder import HuggingFaceDecoder
 from ss_trainers.llama_decoder import LlamaDecoder
@@ -45,8 +48,10 @@ from ss_trainers.token_sampling import SamplingSettings, draw
 _MIN_SHARED_TOKENS = 128
 # The most tokens that go through the model at once: bounds the memory of long prompts.
 _MAX_STEP_TOKENS = 4096
-# Prompts kept for sharing; those that come later are encoded each by itself.
+# Prompts kept for sharing; further ones are encoded each by itself, as long as these are in use.
 _MAX_SHARED_PROMPTS = 8
+# The last of those further ones are remembered, to know one that comes again from those that come once.
+_REMEMBERED_PROMPTS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,7 @@ class Session:
 
     length: int = 0
     _slot: int = -1
+    _prompt: int | None = None
     _unread: list[int] = field(default_factory=list)
     _settings: SamplingSettings | None = None
     _noise: torch.Generator | None = None
@@ -95,8 +101,11 @@ class Decoder(Protocol):
         """Append tokens to slots; logits (R, V) after the last token of each."""
         ...
 
-    def share(self, slot: int) -> int:
-        """Keep a slot's content for other slots to begin with; gives its number."""
+    def share(self, slot: int, prompt: int) -> None:
+        """Keep a slot's content for other slots to begin with, as the shared prompt of that number.
+
+        It is the number of a prompt that no slot in use begins with, whose place it takes, or the next one.
+        """
         ...
 
     def attach(self, slot: int, prompt: int | None, length: int) -> None:
@@ -152,6 +161,9 @@ class Generator:
         self._casts = dtype if isinstance(self._decoder, HuggingFaceDecoder) else None
         self._device_type = next(model.parameters()).device.type
         self._prompts: list[tuple[int, ...]] = []
+        self._used: list[int] = []  # of each prompt, when a conversation has begun with it last
+        self._openings = itertools.count()
+        self._unshared: deque[tuple[int, ...]] = deque(maxlen=_REMEMBERED_PROMPTS)
         self._waiting: dict[Session, None] = {}  # in the order they were extended
         self._open: set[Session] = set()
         self._free: list[int] = []
@@ -166,7 +178,7 @@ class Generator:
         """Start a conversation with a prompt; it is encoded when the session is first extended.
 
         Raises:
-            ValueError: the prompt is empty or leaves no room for a reply.
+            UnanswerableError: the prompt is empty or leaves no room for a reply.
         """
         check_prompt(len(prompt_ids), self.max_context)
         usable = tuple(prompt_ids[:-1])  # at least one token is left to read
@@ -175,8 +187,12 @@ class Generator:
             # Nobody begins with them any more. Slots are counted anew, so before one is taken.
             self.weights_changed()
         session = Session(length=len(prompt_ids), _slot=self._take_slot())
-        if prompt is None and len(usable) >= _MIN_SHARED_TOKENS and len(self._prompts) < _MAX_SHARED_PROMPTS:
-            prompt, shared = self._store_prompt(usable), len(usable)
+        if prompt is None and len(usable) >= _MIN_SHARED_TOKENS and (prompt := self._free_number(usable)) is not None:
+            self._store_prompt(prompt, usable)
+            shared = len(usable)
+        if prompt is not None:
+            self._used[prompt] = next(self._openings)
+        session._prompt = prompt
         self._decoder.attach(session._slot, prompt, shared)
         session._unread = list(prompt_ids[shared:])
         self._open.add(session)
@@ -269,6 +285,8 @@ class Generator:
         if self._open:
             raise RuntimeError(f"{len(self._open)} sessions are open: close them before the weights change")
         self._prompts.clear()
+        self._used.clear()
+        self._unshared.clear()
         self._free.clear()
         self._slots = itertools.count()
         self._decoder.forget()
@@ -311,22 +329,33 @@ class Generator:
         """The stored prompt to begin with, and how many of its tokens; None and 0 if none is worth it."""
         prompt, shared = None, 0
         for number, known in enumerate(self._prompts):
-            common = _common_length(known, usable)
+            common = _shared_length(known, usable)
             if common > shared:
                 prompt, shared = number, common
-        if shared >= max(_MIN_SHARED_TOKENS, len(usable) // 2):
-            return prompt, shared
-        return None, 0
+        return prompt, shared
+
+    def _free_number(self, usable: tuple[int, ...]) -> int | None:
+        """The number under which a new prompt is to be stored: the next, or that of one to be forgotten, or none."""
+        if len(self._prompts) < _MAX_SHARED_PROMPTS:
+            return len(self._prompts)
+        again = any(_shared_length(other, usable) for other in self._unshared)
+        self._unshared.append(usable)
+        if not again:
+            return None
+        in_use = {session._prompt for session in self._open}
+        idle = (number for number in range(len(self._prompts)) if number not in in_use)
+        return min(idle, key=self._used.__getitem__, default=None)
 
     @torch.inference_mode()
-    def _store_prompt(self, prompt_ids: tuple[int, ...]) -> int:
+    def _store_prompt(self, number: int, prompt_ids: tuple[int, ...]) -> None:
         slot = self._take_slot()
         self._decoder.attach(slot, None, 0)
         for start in range(0, len(prompt_ids), _MAX_STEP_TOKENS):
             self._forward([slot], [prompt_ids[start : start + _MAX_STEP_TOKENS]])
         self._free.append(slot)
-        self._prompts.append(prompt_ids)
-        return self._decoder.share(slot)
+        self._decoder.share(slot, number)
+        self._prompts[number : number + 1] = [prompt_ids]
+        self._used[number : number + 1] = [0]
 
 
 def limited_context(wanted: int | None, limit: int) -> int:
@@ -348,13 +377,19 @@ def check_prompt(length: int, max_context: int) -> None:
         max_context: the most tokens of a conversation.
 
     Raises:
-        ValueError: if it is one.
+        UnanswerableError: if it is one.
     """
     if not 0 < length < max_context:
-        raise ValueError(
+        raise UnanswerableError(
             f"the prompt has {length} tokens, but the model takes 1 to {max_context - 1} and a reply (context "
             f"{max_context}): shorten the instructions, or take a longer context (max_context, or another model)"
         )
+
+
+def _shared_length(known: tuple[int, ...], usable: tuple[int, ...]) -> int:
+    """How many tokens a prompt takes from a known one; 0 if that is not worth it."""
+    common = _common_length(known, usable)
+    return common if common >= max(_MIN_SHARED_TOKENS, len(usable) // 2) else 0
 
 
 def _common_length(one: Sequence[int], other: Sequence[int]) -> int:

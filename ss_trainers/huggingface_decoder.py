@@ -52,13 +52,12 @@ class HuggingFaceDecoder:
                     target[slot, :, :length] = source[:, :length]
 
     @torch.inference_mode()
-    def share(self, slot: int) -> int:
-        """Keep a copy of a slot for others to begin with; gives its number."""
+    def share(self, slot: int, prompt: int) -> None:
+        """Keep a copy of a slot for others to begin with, as the prompt of that number, which may have been another."""
         length = self._length[slot]
-        self._prompts.append(
+        self._prompts[prompt : prompt + 1] = [
             [(keys[slot, :, :length].clone(), values[slot, :, :length].clone()) for keys, values in self._cache.stored]
-        )
-        return len(self._prompts) - 1
+        ]
 
     @torch.inference_mode()
     def forward(self, slots: Sequence[int], tokens: Sequence[Sequence[int]]) -> Tensor:

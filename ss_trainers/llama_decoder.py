@@ -148,15 +148,23 @@ class LlamaDecoder:
         self._length[slot], self._bank_start[slot], self._bank_end[slot] = 0, start, start + length
 
     @torch.inference_mode()
-    def share(self, slot: int) -> int:
-        """Copy a slot that begins with no shared prompt into the bank; gives its number there."""
-        length = self._length[slot]
+    def share(self, slot: int, prompt: int) -> None:
+        """Copy a slot that begins with no shared prompt into the bank, in place of the one of that number, if any."""
+        length, starts = self._length[slot], self._prompt_starts
+        start, end = starts[prompt], starts[min(prompt + 1, len(starts) - 1)]
         self._bank = [
-            (torch.cat([keys, new_keys[slot, :, :length]], 1), torch.cat([values, new_values[slot, :, :length]], 1))
+            (
+                torch.cat([keys[:, :start], new_keys[slot, :, :length], keys[:, end:]], 1),
+                torch.cat([values[:, :start], new_values[slot, :, :length], values[:, end:]], 1),
+            )
             for (keys, values), (new_keys, new_values) in zip(self._bank, self._cache, strict=True)
         ]
-        self._prompt_starts.append(self._prompt_starts[-1] + length)
-        return len(self._prompt_starts) - 2
+        moved = start + length - end  # what lies behind
+        starts[prompt + 1 :] = [each + moved for each in starts[prompt + 1 :] or [end]]
+        for other, bank_end in enumerate(self._bank_end):
+            if bank_end > end:
+                self._bank_start[other] += moved
+                self._bank_end[other] += moved
 
     @torch.inference_mode()
     def forward(self, slots: Sequence[int], tokens: Sequence[Sequence[int]]) -> Tensor:

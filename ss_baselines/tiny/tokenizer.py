@@ -31,7 +31,8 @@ CHAT_TEMPLATE = (
 _MAIL = r"[A-Za-z0-9._+\-]"
 _AFTER_AT = "|".join(f"@{_MAIL}{{{count}}}" for count in range(24))  # a look-behind must have a fixed length
 _CODE = r"[0-9]|[A-Z](?=[A-Z0-9])|(?<=[A-Z0-9])[A-Z]"
-_SINGLE = rf"{_MAIL}(?={_MAIL}*@)|@|(?<={_AFTER_AT}){_MAIL}|{_CODE}"
+# What stands before an @ has at most 64 characters; without a limit long words would take time with their square.
+_SINGLE = rf"{_MAIL}(?={_MAIL}{{0,63}}@)|@|(?<={_AFTER_AT}){_MAIL}|{_CODE}"
 # Values of several words, such as titles, are cut as they are in a sentence: quotes join neither end.
 _OPENED, _CLOSED = r""" ?[^\s]*?(?:":"|\["|",")(?=[a-z]+ [a-z])""", r""" [a-z'-]+(?=")"""
 _STRETCH = rf"{_OPENED}|{_CLOSED}| ?[^\s]+|\s"

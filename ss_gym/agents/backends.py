@@ -75,7 +75,10 @@ class Backend(Protocol):
         :func:`ss_gym.testing.check_backend` checks what a backend has to keep.
 
         Raises:
-            ValueError: if a conversation is empty or ends with the agent's own message.
+            UnanswerableError: if a conversation can't be answered as it is asked for: it is empty, ends with the
+                agent's own message, or is too long or otherwise not for this model. Servers take this error alone
+                for the fault of whoever asks.
+            BackendError: if the backend can't answer at all.
         """
         ...
 
@@ -133,7 +136,11 @@ class SteppingBackend(Backend, Protocol):
     def submit(
         self, conversation: Conversation, sampling: Sampling | None = None, place: int = 0, *, listening: bool = False
     ) -> None:
-        """Asks for a completion; ``place`` tells apart those that share a seed, ``listening`` asks for pieces."""
+        """Asks for a completion; ``place`` tells apart those that share a seed, ``listening`` asks for pieces.
+
+        Raises:
+            UnanswerableError: as ``generate``.
+        """
         ...
 
     def step(self) -> list[Progress]:
@@ -167,7 +174,13 @@ class MeasuringBackend(Backend, Protocol):
     max_context: int
 
     def room(self, conversation: Conversation) -> int:
-        """The tokens that are left for a reply; none or less than none if it is too long."""
+        """The tokens that are left for a reply; none or less than none if it is too long.
+
+        Another thread may answer other conversations meanwhile.
+
+        Raises:
+            UnanswerableError: as ``generate``.
+        """
         ...
 
 

@@ -8,6 +8,13 @@ from typing import Any
 from ss_gym.types import Completion, Message
 
 
+class UnanswerableError(ValueError):
+    """A conversation can't be answered, or not in the way that is asked for; the message says why and what to do.
+
+    Whoever asks can mend it, so a server tells the message to its clients. It does not tell them of other errors.
+    """
+
+
 class Conversation(list[Message]):
     """A list of OpenAI messages, the system message first, that grows as the episode goes on.
 
@@ -89,12 +96,12 @@ class Conversation(list[Message]):
         """Refuses a conversation that an agent has nothing to say to.
 
         Raises:
-            ValueError: if it is empty or ends with the agent's own message.
+            UnanswerableError: if it is empty or ends with the agent's own message.
         """
         if not self:
-            raise ValueError("there is nothing to answer: the conversation is empty")
+            raise UnanswerableError("there is nothing to answer: the conversation is empty")
         if self[-1]["role"] == "assistant":
-            raise ValueError("there is nothing to answer: the last message is the agent's own")
+            raise UnanswerableError("there is nothing to answer: the last message is the agent's own")
 
     def insert_system_prompt(self, text: str) -> None:
         """Puts a system message first; meant for conversations that have none."""

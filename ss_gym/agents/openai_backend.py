@@ -123,7 +123,7 @@ class OpenAIBackend:
         Raises:
             BackendError: if the server refuses a request, or can't be reached or fails until the last try; requests
                 of the batch that have not begun are then not made.
-            ValueError: if a conversation is empty or ends with the agent's own message.
+            UnanswerableError: if a conversation is empty or ends with the agent's own message.
         """
         for conversation in conversations:
             conversation.check_answerable()
@@ -139,7 +139,7 @@ class OpenAIBackend:
 
         Raises:
             BackendError: as ``generate``, or if the stream breaks off.
-            ValueError: as ``generate``.
+            UnanswerableError: as ``generate``.
         """
         conversation.check_answerable()
         request = {**self._request(conversation, sampling), "stream": True, "stream_options": {"include_usage": True}}

@@ -274,7 +274,7 @@ class ModelList(BaseModel):
 
 
 def answer_of(completion: Completion, *, tools: bool) -> tuple[AnswerMessage, FinishReason]:
-    """The message that a client gets for a completion, and why it ended.
+    """The message that a client gets for a completion, and why it ended: the limit, where that cut a call, too.
 
     Args:
         completion: what the model wrote.
@@ -297,8 +297,8 @@ def answer_of(completion: Completion, *, tools: bool) -> tuple[AnswerMessage, Fi
         )
         for call, each in zip(action.tool_calls, told["tool_calls"], strict=True)
     ]
-    content = action.aside or None
-    return AnswerMessage(content=content, tool_calls=calls), "tool_calls"
+    reason: FinishReason = "tool_calls" if completion.finish_reason == "stop" else "length"
+    return AnswerMessage(content=action.aside or None, tool_calls=calls), reason
 
 
 def message_of(answer: AnswerMessage) -> Message:

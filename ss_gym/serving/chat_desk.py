@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from ss_gym.agents.agent import MultiTurnAgent
 from ss_gym.agents.backends import BackendError
+from ss_gym.agents.conversation import UnanswerableError
 from ss_gym.serving.access import Gate
 from ss_gym.serving.chat_api import (
     AnswerMessage,
@@ -29,8 +30,9 @@ from ss_gym.serving.chat_api import (
     message_of,
     new_id,
 )
-from ss_gym.serving.engines import ClosedEngineError, Engine, NoRoomError, Reply, engine_of
+from ss_gym.serving.engines import Engine, NoRoomError, engine_of
 from ss_gym.serving.errors import ServiceError, failure
+from ss_gym.serving.inbox import ClosedEngineError, Reply
 from ss_gym.serving.memory import ConversationMemory
 from ss_gym.serving.metrics import ChatMetrics
 from ss_gym.serving.visible_text import VisibleText
@@ -406,7 +408,7 @@ def _told(error: Exception) -> ServiceError:
         return ServiceError(400, str(error), "context_length_exceeded", "messages")
     if isinstance(error, ClosedEngineError):
         return ServiceError(503, str(error), "shutting_down", retry_after=5)
-    if isinstance(error, ValueError):
+    if isinstance(error, UnanswerableError):
         return ServiceError(400, str(error), "invalid_value")
     if isinstance(error, BackendError):
         return ServiceError(502, str(error), "backend_error")

@@ -2,7 +2,7 @@
 
 # No postponed annotations: FastAPI reads those of functions inside a function.
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Annotated
 
@@ -14,6 +14,7 @@ from ss_gym.agents.agent import MultiTurnAgent
 from ss_gym.serving.access import ApiKeys
 from ss_gym.serving.chat_api import ChatCompletion, ChatRequest, Model, ModelList
 from ss_gym.serving.chat_desk import CHAT_PATH, ChatDesk, ChatLimits
+from ss_gym.serving.environment_api import ENVIRONMENT_PATHS
 from ss_gym.serving.errors import ServiceError, error_responses, install_errors
 from ss_gym.serving.middleware import BodyLimit, RequestLog
 from ss_gym.serving.page import install_page
@@ -53,7 +54,7 @@ def chat_service(
     app = FastAPI(title="StateSet chat service", version=__version__, lifespan=lifespan)
     install_errors(app)
     app.add_middleware(BodyLimit, most=desk.limits.body_bytes)
-    app.add_middleware(RequestLog, count=desk.count)
+    app.add_middleware(RequestLog, count=_counting(desk, environment))
     _add_chat(app, desk, keys)
     _add_watching(app, desk, environment)
     if environment is not None:
@@ -61,6 +62,17 @@ def chat_service(
     env_id = None if environment is None else environment.state.env_id
     install_page(app, model=name, environment=env_id, key=keys.wanted)
     return app
+
+
+def _counting(desk: ChatDesk, environment: FastAPI | None) -> Callable[[str, int], None]:
+    """What is told of each answer: those of the environment's sessions count among its own errors."""
+
+    def count(path: str, status: int) -> None:
+        desk.count(path, status)
+        if environment is not None and path.startswith(ENVIRONMENT_PATHS):
+            environment.state.metrics.count(path, status)
+
+    return count
 
 
 def _add_chat(app: FastAPI, desk: ChatDesk, keys: ApiKeys) -> None:

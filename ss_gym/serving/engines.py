@@ -15,79 +15,21 @@ import asyncio
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import closing, suppress
-from dataclasses import dataclass, field, replace
+from contextlib import closing
+from dataclasses import replace
 from typing import Protocol
 
-from ss_gym.agents.backends import (
-    Backend,
-    ConcurrentBackend,
-    MeasuringBackend,
-    Sampling,
-    SteppingBackend,
-    StreamingBackend,
-)
-from ss_gym.agents.conversation import Conversation
+from ss_gym.agents.backends import Backend, ConcurrentBackend, MeasuringBackend, SteppingBackend, StreamingBackend
+from ss_gym.agents.conversation import Conversation, UnanswerableError
+from ss_gym.serving.inbox import ClosedEngineError, Inbox, Reply
 from ss_gym.types import Completion
 
 _LOGGER = logging.getLogger(__name__)
-_CLOSING = "the server is shutting down: try again later, or another one"
 
 
-class NoRoomError(ValueError):
+class NoRoomError(UnanswerableError):
     """A conversation leaves no room for a reply in the model's context."""
-
-
-class ClosedEngineError(RuntimeError):
-    """The engine takes no more requests, or ended before it came to this one."""
-
-
-@dataclass(eq=False)
-class Reply:
-    """A request that was made of an engine, and where to tell what comes of it.
-
-    What is told are pieces of the text, if they are asked for, and in the end the completion or what went wrong:
-    :class:`NoRoomError`, :class:`ClosedEngineError`, or what the backend raised.
-
-    Attributes:
-        conversation: what is answered.
-        sampling: how.
-        told: where it is told, together with the request; one queue may serve several.
-        place: tells apart those that share a seed.
-        listening: whether pieces are wanted.
-        prompt_tokens: of the conversation; None before it is begun, and where the backend does not tell.
-        waited: seconds from the request until it was begun; None before.
-        cancelled: set by whoever does not want it any more.
-    """
-
-    conversation: Conversation
-    sampling: Sampling
-    told: asyncio.Queue[tuple[Reply, str | Completion | Exception]]
-    place: int = 0
-    listening: bool = False
-    prompt_tokens: int | None = None
-    waited: float | None = None
-    cancelled: bool = False
-    _made: float = field(default_factory=time.monotonic)
-    _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
-
-    def begin(self) -> None:
-        """Notes that it is being answered."""
-        self.waited = time.monotonic() - self._made
-
-    @staticmethod
-    def tell(given: Sequence[tuple[Reply, str | Completion | Exception]]) -> None:
-        """Tells what came of some requests, from any thread."""
-        with suppress(RuntimeError):  # the loop is closed: nobody waits
-            for loop in {reply._loop for reply, _ in given}:
-                loop.call_soon_threadsafe(_deliver, [each for each in given if each[0]._loop is loop])
-
-
-def _deliver(given: Sequence[tuple[Reply, str | Completion | Exception]]) -> None:
-    for reply, each in given:
-        reply.told.put_nowait((reply, each))
 
 
 class Engine(Protocol):
@@ -130,63 +72,10 @@ def engine_of(
     return kind(backend, batch, fitted)  # type: ignore[arg-type]
 
 
-class _Inbox:
-    """Requests that wait for the threads of an engine."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._waiting: deque[Reply] = deque()
-        self.closed = False
-
-    def __len__(self) -> int:
-        return len(self._waiting)
-
-    def put(self, reply: Reply) -> None:
-        with self._changed:
-            if self.closed:
-                raise ClosedEngineError(_CLOSING)
-            self._waiting.append(reply)
-            self._changed.notify()
-
-    def close(self, *, dropping: bool) -> list[Reply]:
-        """Takes no more; gives those that will not be answered any more."""
-        with self._changed:
-            self.closed = True
-            dropped = list(self._waiting) if dropping else []
-            if dropping:
-                self._waiting.clear()
-            self._changed.notify_all()
-        return dropped
-
-    def take(self, most: int, *, wait: bool, alike: bool = False) -> list[Reply]:
-        """Up to so many requests that are still wanted, first come first; none only if it need not wait or is closed.
-
-        Args:
-            most: how many.
-            wait: whether to wait until there is one.
-            alike: only those that are sampled like the first, each wanted as a whole.
-        """
-        with self._changed:
-            taken: list[Reply] = []
-            while True:
-                while self._waiting and len(taken) < most:
-                    first = self._waiting[0]
-                    if alike and taken and not _are_alike(taken[0], first):
-                        break
-                    self._waiting.popleft()
-                    if not first.cancelled:
-                        taken.append(first)
-                if taken or not wait or self.closed:
-                    return taken
-                self._changed.wait()
-
-
-def _are_alike(one: Reply, other: Reply) -> bool:
-    return one.sampling == other.sampling and one.sampling.seed is None and not (one.listening or other.listening)
-
-
 class SteppingEngine:
     """An engine for a backend that goes on with all conversations a token at a time.
+
+    Requests are read in a second thread, where a tokenizer may take seconds for a long one, while the others go on.
 
     Args:
         backend: what answers.
@@ -198,16 +87,18 @@ class SteppingEngine:
         self, backend: SteppingBackend, batch: int, fitted: Callable[[Conversation], Conversation] = lambda each: each
     ) -> None:
         self._backend, self._batch, self._fitted = backend, batch, fitted
-        self._inbox = _Inbox()
-        self._under_way: dict[int, tuple[Reply, Conversation]] = {}  # by the conversation that the model reads
+        self._unread, self._ready = Inbox(), Inbox()
+        self._reading = False
+        self._under_way: dict[int, Reply] = {}  # by the conversation that the model reads
         self._impatient = False
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._reader = threading.Thread(target=self._read, name="reader", daemon=True)
         self._started = False
 
     @property
     def waiting(self) -> int:
         """Requests that were made and not begun."""
-        return len(self._inbox)
+        return len(self._unread) + self._reading + len(self._ready)
 
     @property
     def running(self) -> int:
@@ -216,28 +107,47 @@ class SteppingEngine:
 
     def ask(self, reply: Reply) -> None:
         """See :class:`Engine`."""
-        self._inbox.put(reply)
+        self._unread.put(reply)
         if not self._started:
             self._started = True
+            self._reader.start()
             self._thread.start()
 
     async def close(self, patience: float) -> None:
         """See :class:`Engine`."""
-        self._inbox.close(dropping=False)
+        self._unread.close(dropping=False)
         if not self._started:
             return
         await asyncio.to_thread(self._thread.join, patience)
         self._impatient = True
-        Reply.tell([(reply, ClosedEngineError(_CLOSING)) for reply in self._inbox.close(dropping=True)])
-        await asyncio.to_thread(self._thread.join)
+        left = [*self._unread.close(dropping=True), *self._ready.close(dropping=True)]
+        Reply.tell([(reply, ClosedEngineError()) for reply in left])
+        for thread in (self._reader, self._thread):
+            await asyncio.to_thread(thread.join)
+
+    def _read(self) -> None:
+        while replies := self._unread.take(1, wait=True):
+            self._reading = True
+            self._measure(replies.pop())
+            self._reading = False
+        self._ready.close(dropping=False)
+
+    def _measure(self, reply: Reply) -> None:
+        """Finds out whether there is room, for which backends encode what they then need not encode again."""
+        try:
+            reply.fitted = self._fitted(reply.conversation)
+            reply.prompt_tokens = _prompt_tokens(self._backend, reply.fitted)
+            self._ready.put(reply)
+        except Exception as error:
+            Reply.tell([(reply, _logged(error))])
 
     def _run(self) -> None:
         while True:
             room = self._batch - len(self._under_way)
-            for reply in self._inbox.take(room, wait=not self._under_way) if room else ():
+            for reply in self._ready.take(room, wait=not self._under_way) if room else ():
                 self._begin(reply)
             if not self._under_way:
-                if self._inbox.closed and not len(self._inbox):
+                if self._ready.closed and not len(self._ready):
                     return
                 continue
             self._drop_unwanted()
@@ -246,13 +156,11 @@ class SteppingEngine:
 
     def _begin(self, reply: Reply) -> None:
         try:
-            conversation = self._fitted(reply.conversation)
-            reply.prompt_tokens = _prompt_tokens(self._backend, conversation)
-            self._backend.submit(conversation, reply.sampling, reply.place, listening=reply.listening)
+            self._backend.submit(reply.fitted, reply.sampling, reply.place, listening=reply.listening)
         except Exception as error:
             Reply.tell([(reply, _logged(error))])
             return
-        self._under_way[id(conversation)] = reply, conversation
+        self._under_way[id(reply.fitted)] = reply
         reply.begin()
 
     def _step(self) -> None:
@@ -264,7 +172,7 @@ class SteppingEngine:
             return
         given: list[tuple[Reply, str | Completion | Exception]] = []
         for each in progress:
-            reply, _ = self._under_way[id(each.conversation)]
+            reply = self._under_way[id(each.conversation)]
             if each.piece:
                 given.append((reply, each.piece))
             if each.completion is not None:
@@ -274,17 +182,17 @@ class SteppingEngine:
             Reply.tell(given)
 
     def _fail(self, error: Exception) -> None:
-        for _, conversation in self._under_way.values():
-            self._backend.close(conversation)
-        Reply.tell([(reply, error) for reply, _ in self._under_way.values()])
+        for reply in self._under_way.values():
+            self._backend.close(reply.fitted)
+        Reply.tell([(reply, error) for reply in self._under_way.values()])
         self._under_way.clear()
 
     def _drop_unwanted(self) -> None:
         if self._impatient:
-            self._fail(ClosedEngineError(_CLOSING))
-        for key, (reply, conversation) in list(self._under_way.items()):
+            self._fail(ClosedEngineError())
+        for key, reply in list(self._under_way.items()):
             if reply.cancelled:
-                self._backend.close(conversation)
+                self._backend.close(reply.fitted)
                 del self._under_way[key]
 
 
@@ -301,7 +209,7 @@ class PoolEngine:
         self, backend: Backend, batch: int, fitted: Callable[[Conversation], Conversation] = lambda each: each
     ) -> None:
         self._backend, self._batch, self._fitted = backend, batch, fitted
-        self._inbox = _Inbox()
+        self._inbox = Inbox()
         self._threads_left = min(batch, backend.concurrency if isinstance(backend, ConcurrentBackend) else 1)
         self._together = self._threads_left == 1
         self._threads: list[threading.Thread] = []
@@ -333,7 +241,7 @@ class PoolEngine:
         for thread in self._threads:
             await asyncio.to_thread(thread.join, max(0.0, until - time.monotonic()))
         left = [*self._inbox.close(dropping=True), *self._running]
-        Reply.tell([(reply, ClosedEngineError(_CLOSING)) for reply in left])
+        Reply.tell([(reply, ClosedEngineError()) for reply in left])
 
     def _run(self) -> None:
         most = self._batch if self._together else 1
@@ -359,9 +267,10 @@ class PoolEngine:
                 Reply.tell([(reply, _logged(error))])
 
     def _answer(self, replies: Sequence[Reply]) -> None:
-        conversations = [self._fitted(reply.conversation) for reply in replies]
-        for reply, conversation in zip(replies, conversations, strict=True):
-            reply.prompt_tokens = _prompt_tokens(self._backend, conversation)
+        for reply in replies:
+            reply.fitted = self._fitted(reply.conversation)
+            reply.prompt_tokens = _prompt_tokens(self._backend, reply.fitted)
+        conversations = [reply.fitted for reply in replies]
         first = replies[0]
         sampling = first.sampling
         if sampling.seed is not None:
@@ -392,14 +301,14 @@ def _prompt_tokens(backend: Backend, conversation: Conversation) -> int | None:
     room = backend.room(conversation)
     if room < 1:
         raise NoRoomError(
-            f"the conversation has {backend.max_context - room} tokens, and the model's context {backend.max_context} "
-            "with the reply: send a shorter one"
+            f"the conversation has at least {backend.max_context - room} tokens, and the model's context "
+            f"{backend.max_context} with the reply: send a shorter one"
         )
     return backend.max_context - room
 
 
 def _logged(error: Exception) -> Exception:
-    """An error of one request, which is logged unless it is the request's own fault."""
-    if not isinstance(error, ValueError):
+    """An error of one request, which is logged unless the request is to blame, or the end of the server."""
+    if not isinstance(error, UnanswerableError | ClosedEngineError):
         _LOGGER.error("a request failed", exc_info=error)
     return error

@@ -11,6 +11,9 @@ from ss_gym.types import Message
 SOCKET_PATH = "/v1/session"
 """Where the WebSocket of a session is opened."""
 
+ENVIRONMENT_PATHS = ("/v1/environment", "/v1/session")
+"""What the paths of the API begin with, beside other services of one server."""
+
 ATTRIBUTES = ("max_turns", "max_steps", "max_action_chars", "option_names", "term_names")
 """What clients are told of an environment beyond the interface of Gymnasium."""
 

@@ -15,7 +15,7 @@ from ss_gym.agents.backends import (
     load_backend,
 )
 from ss_gym.agents.config import AgentConfig
-from ss_gym.agents.conversation import Conversation
+from ss_gym.agents.conversation import Conversation, UnanswerableError
 from ss_gym.testing.completions import check_completion
 from ss_gym.types import Completion, Message
 
@@ -65,7 +65,7 @@ def check_backend(backend: Backend | AgentConfig, *, seeded: bool = True, tolera
     other (the text where the backend is a :class:`ss_gym.agents.backends.DecodingBackend`). A stop text ends a
     completion and is no part of it; one that is cut off says so; the pieces of a stream are its completion, and a
     stream may be closed early. The same seed gives the same, whatever is sampled meanwhile. Conversations that nothing
-    can be said to are refused.
+    can be said to are refused with :class:`ss_gym.agents.UnanswerableError`.
 
     Some eighty short completions are made.
 
@@ -129,9 +129,11 @@ class _Checked:
         ):
             try:
                 self.backend.generate([Conversation(messages)], _GREEDY)
-            except ValueError:
+            except UnanswerableError:
                 continue
-            raise AssertionError(f"{what} must raise ValueError")
+            except ValueError as error:
+                raise AssertionError(f"{what} must raise UnanswerableError, not {type(error).__name__}") from error
+            raise AssertionError(f"{what} must raise UnanswerableError")
 
     def batches(self) -> list[Completion]:
         """Together and one by one; gives the latter."""

@@ -13,8 +13,9 @@ from ss_gym.agents import AgentConfig, Conversation, Sampling
 from ss_gym.agents.backends import read_options
 from ss_gym.agents.dialects import DIALECTS, Dialect
 from ss_trainers import causal_lm
+from ss_trainers.backends.lengths import encoded_ids
 from ss_trainers.backends.models import TINY, LoadedModel, end_ids, load_model, write_model
-from ss_trainers.backends.token_backend import TokenBackend, encoded_ids, first_ids
+from ss_trainers.backends.token_backend import TokenBackend, first_ids
 from ss_trainers.chat import ChatFormat
 from ss_trainers.generation import Generator, Session
 from ss_trainers.token_sampling import SamplingSettings
@@ -94,7 +95,8 @@ class HuggingFaceBackend(TokenBackend[Session]):
         """See ``ChoosingBackend``: of each choice, the model's log-probability of its first token.
 
         Raises:
-            ValueError: if two choices begin with the same token, or a conversation is longer than the context.
+            ValueError: if two choices begin with the same token.
+            UnanswerableError: if a conversation is longer than the context.
         """
         first = first_ids(self.chat, choices)
         model, rows = self.loaded.model, []

@@ -19,6 +19,7 @@ from ss_gym.agents import Conversation, Sampling
 from ss_gym.agents.backends import Progress
 from ss_gym.agents.dialects import Dialect, as_action, dialect_of
 from ss_gym.types import Completion
+from ss_trainers.backends.lengths import least_ids
 from ss_trainers.chat import ChatFormat, EncodedConversation
 from ss_trainers.generation import SampledTokens
 from ss_trainers.text_stream import TextStream
@@ -81,11 +82,13 @@ class _Dialogue(Generic[SessionT]):
         encoded: its ids.
         session: the generator's; None before the first.
         known: the ids that the session was given or has sampled.
+        asked: messages that the last reply was asked for with.
     """
 
     encoded: EncodedConversation
     session: SessionT | None
     known: list[int]
+    asked: int = 0
 
 
 @dataclass(slots=True)
@@ -176,8 +179,8 @@ class TokenBackend(Generic[SessionT]):
         If it raises, none of the conversations is waited for any more, and each can be asked again.
 
         Raises:
-            ValueError: if a conversation is empty, ends with the agent's own message, or begins with a prompt that is
-                longer than the model's context.
+            UnanswerableError: if a conversation is empty, ends with the agent's own message, begins with a prompt that
+                is longer than the model's context, or has messages that the model's chat template does not take.
         """
         submitted: list[Conversation] = []
         given: dict[int, Completion] = {}
@@ -204,10 +207,17 @@ class TokenBackend(Generic[SessionT]):
         return self.generator.max_context
 
     def room(self, conversation: Conversation) -> int:
-        """The tokens that are left for the reply to a conversation."""
-        state = conversation.state
-        kept = isinstance(state, _Dialogue) and state.encoded.chat is self.chat
-        encoded = state.encoded if kept else EncodedConversation(self.chat)
+        """The tokens that are left for the reply to a conversation; of one that is far too long, so many at most.
+
+        The conversation is encoded here, and not again when it is submitted. Another thread may go on with others
+        meanwhile, as long as one alone encodes.
+
+        Raises:
+            UnanswerableError: if it has messages that the model's chat template does not take.
+        """
+        encoded = self._known(conversation).encoded
+        if least := least_ids(encoded, conversation, self.max_context):
+            return self.max_context - least
         encoded.update(conversation)
         return self.max_context - len(encoded.ids)
 
@@ -215,7 +225,7 @@ class TokenBackend(Generic[SessionT]):
         """Pieces of a completion while it is sampled; as a whole in another dialect or where it begins with thoughts.
 
         Raises:
-            ValueError: as ``generate``.
+            UnanswerableError: as ``generate``.
         """
         self.submit(conversation, sampling, listening=True)
         try:
@@ -244,7 +254,7 @@ class TokenBackend(Generic[SessionT]):
             listening: whether ``step`` tells its text while it is sampled.
 
         Raises:
-            ValueError: as ``generate``.
+            UnanswerableError: as ``generate``.
         """
         conversation.check_answerable()
         while self._freed:
@@ -254,7 +264,7 @@ class TokenBackend(Generic[SessionT]):
         sampling = sampling or self._sampling
         noise = None if sampling.seed is None else torch.Generator().manual_seed(_mixed(sampling.seed, place))
         self.generator.extend(session, ids[len(dialogue.known) :], self._settings(sampling), noise)
-        dialogue.known = ids
+        dialogue.known, dialogue.asked = ids, dialogue.encoded.seen
         # Another dialect can be turned into ours as a whole only, and what is thought known by its end only.
         certain = listening and self._dialect == "hermes" and not self.chat.opens_thought
         text = TextStream(self.chat.decoded, sampling.stop) if certain else None
@@ -307,10 +317,10 @@ class TokenBackend(Generic[SessionT]):
         """The text of a completion of these ids, ended by the first of the texts in ``stop``; calls in our form."""
         return as_action(self.chat.text(token_ids, stop), self._dialect)
 
-    def encoding(self, conversation: Conversation) -> EncodedConversation:
-        """The ids that the model saw and sampled, up to its last reply."""
-        state: _Dialogue[SessionT] = conversation.state
-        return state.encoded
+    def encoding(self, conversation: Conversation) -> EncodedConversation | None:
+        """The ids that the model saw and sampled, up to its last reply; None if it read a trimmed one in its place."""
+        state: _Dialogue[SessionT] | None = conversation.state
+        return state.encoded if state is not None and state.asked == state.encoded.seen else None
 
     def close(self, conversation: Conversation) -> None:
         """Frees the keys and values of a conversation that has ended."""
@@ -320,9 +330,7 @@ class TokenBackend(Generic[SessionT]):
 
     def _dialogue(self, conversation: Conversation) -> tuple[_Dialogue[SessionT], SessionT]:
         """What is kept on the conversation, with its ids brought up to date, and its session."""
-        state: _Dialogue[SessionT] = conversation.state
-        if not isinstance(state, _Dialogue) or state.encoded.chat is not self.chat:
-            state = conversation.state = _Dialogue(EncodedConversation(self.chat), None, [])
+        state = self._known(conversation)
         state.encoded.update(conversation)
         ids, session = state.encoded.ids, state.session
         # The weights have changed since, or the conversation did not go on with what was sampled.
@@ -334,6 +342,13 @@ class TokenBackend(Generic[SessionT]):
             self._sessions.add(session)
             finalize(conversation, self._freed.append, session)
         return state, session
+
+    def _known(self, conversation: Conversation) -> _Dialogue[SessionT]:
+        """What is kept on the conversation; little at first."""
+        state: _Dialogue[SessionT] = conversation.state
+        if not isinstance(state, _Dialogue) or state.encoded.chat is not self.chat:
+            state = conversation.state = _Dialogue(EncodedConversation(self.chat), None, [])
+        return state
 
     def _drop(self, session: SessionT) -> None:
         self.generator.close(session)
@@ -365,24 +380,6 @@ def first_ids(chat: ChatFormat, choices: Sequence[str]) -> list[int]:
     if len(set(first)) < len(first):
         raise ValueError(f"the tokenizer begins two of the choices {', '.join(choices)} with the same token")
     return first
-
-
-def encoded_ids(chat: ChatFormat, conversation: Conversation, limit: int) -> list[int]:
-    """All ids of a conversation, where what is said next fits as well.
-
-    Args:
-        chat: how the tokenizer writes it.
-        conversation: ends with a user or tool message.
-        limit: the model's context.
-
-    Raises:
-        ValueError: if the conversation fills the context.
-    """
-    encoded = EncodedConversation(chat)
-    encoded.update(conversation)
-    if len(encoded.ids) >= limit:
-        raise ValueError(f"the prompt has {len(encoded.ids)} tokens and the model's context {limit}")
-    return encoded.ids
 
 
 def _mixed(seed: int, place: int) -> int:

@@ -17,6 +17,7 @@ from ss_gym.agents import AgentConfig, Conversation, Sampling
 from ss_gym.agents.backends import read_options
 from ss_gym.agents.dialects import DIALECTS, Dialect
 from ss_gym.spelling import nearest
+from ss_trainers.backends.lengths import encoded_ids
 from ss_trainers.backends.models import (
     TINY,
     LoadedModel,
@@ -27,7 +28,7 @@ from ss_trainers.backends.models import (
     merged,
     write_model,
 )
-from ss_trainers.backends.token_backend import TokenBackend, encoded_ids, first_ids
+from ss_trainers.backends.token_backend import TokenBackend, first_ids
 from ss_trainers.backends.vllm_engine import VLLMGenerator, VLLMSession, started
 from ss_trainers.causal_lm import context_of, underlying
 from ss_trainers.chat import ChatFormat
@@ -134,7 +135,8 @@ class VLLMBackend(TokenBackend[VLLMSession]):
         """See ``ChoosingBackend``: of each choice, the model's log-probability of its first token.
 
         Raises:
-            ValueError: if two choices begin with the same token, or a conversation is longer than the context.
+            ValueError: if two choices begin with the same token.
+            UnanswerableError: if a conversation is longer than the context.
         """
         first = first_ids(self.chat, choices)
         prompts = [encoded_ids(self.chat, conversation, self.max_context) for conversation in conversations]

@@ -24,7 +24,7 @@ from vllm import EngineArgs, LLMEngine, SamplingParams
 from vllm.platforms import current_platform
 from vllm.sampling_params import RequestOutputKind
 
-from ss_gym.agents import BackendError
+from ss_gym.agents import BackendError, UnanswerableError
 from ss_trainers.generation import SampledTokens, check_prompt
 from ss_trainers.token_sampling import SamplingSettings
 
@@ -103,7 +103,7 @@ class VLLMGenerator:
         """Start a conversation with a prompt.
 
         Raises:
-            ValueError: the prompt is empty or leaves no room for a reply.
+            UnanswerableError: the prompt is empty or leaves no room for a reply.
         """
         check_prompt(len(prompt_ids), self.max_context)
         session = VLLMSession(list(prompt_ids))
@@ -126,7 +126,8 @@ class VLLMGenerator:
             noise: its first seed is that of the reply; by default the next of the generator's own.
 
         Raises:
-            ValueError: the session is closed, or already waits for a reply, or vLLM does not sample so.
+            ValueError: the session is closed, or already waits for a reply.
+            UnanswerableError: vLLM does not sample so.
             BackendError: vLLM can't run the model.
         """
         if session not in self._open:
@@ -134,7 +135,7 @@ class VLLMGenerator:
         if session.settings is not None:
             raise ValueError("the session already waits for a reply: call step until it has it")
         if 0 < settings.temperature < _LOWEST_TEMPERATURE:
-            raise ValueError(
+            raise UnanswerableError(
                 f"vLLM does not sample at temperatures between 0 and {_LOWEST_TEMPERATURE}, got "
                 f"{settings.temperature}: give 0 for the likeliest token, or {_LOWEST_TEMPERATURE}"
             )

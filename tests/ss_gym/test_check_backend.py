@@ -107,6 +107,12 @@ def answers_whatever(self, conversation, sampling, place=0):
     return complete(conversation, sampling, self.noise(sampling, place))
 
 
+def refuses_as_anybody_would(self, conversation, sampling, place=0):
+    if not conversation:
+        raise ValueError("max() arg is an empty sequence")
+    return WordModel.answer(self, conversation, sampling, place)
+
+
 def answers_itself(self, conversation, sampling, place=0):
     if not conversation:
         conversation.check_answerable()
@@ -259,8 +265,9 @@ BROKEN = [
     (broken(generate=turned), "conversation 0 of a batch got something else than alone"),
     (broken(answer=by_place), "conversation [1-5] of a batch got something else than alone"),
     (broken(generate=changes_conversations), "generate changed a conversation"),
-    (broken(answer=answers_whatever), "an empty conversation must raise ValueError"),
-    (broken(answer=answers_itself), "one that ends with its own message must raise ValueError"),
+    (broken(answer=answers_whatever), "an empty conversation must raise UnanswerableError"),
+    (broken(answer=refuses_as_anybody_would), "an empty conversation must raise UnanswerableError, not ValueError"),
+    (broken(answer=answers_itself), "one that ends with its own message must raise UnanswerableError"),
     (broken(answer=of_nothing), "all conversations of the suite got the same answer"),
     (changed(every(lambda completion: completion.text)), "it must be a Completion, got str"),
     (changed(every(lambda completion: replace(completion, text=b"a"))), "its text must be a str, got bytes"),

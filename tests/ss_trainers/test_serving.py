@@ -6,7 +6,8 @@ import pytest
 
 from ss_gym.agents import AgentConfig, Conversation, MultiTurnAgent, Sampling
 from ss_gym.agents.backends import ConcurrentBackend, MeasuringBackend, SteppingBackend
-from ss_gym.serving.engines import NoRoomError, Reply, SteppingEngine, engine_of
+from ss_gym.serving.engines import NoRoomError, SteppingEngine, engine_of
+from ss_gym.serving.inbox import Reply
 from ss_gym.types import Completion
 
 QUESTIONS = ["I want my money back.", "Hi!", "My order 48213 never came, and I am angry about it.", "Thanks, bye."] * 3

@@ -1,5 +1,9 @@
 """Ids are cut into the same tokens wherever they stand, and text survives."""
 
+import json
+import time
+from importlib.resources import files
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -63,6 +67,30 @@ def test_the_tags_of_a_thought_are_one_token_each_and_are_added_once(tokenizer: 
         assert len(other) == known + 2
     cut = pieces(tokenizer, "<think>lamp</think>")
     assert (cut[0], cut[-1]) == ("<think>", "</think>")
+
+
+def seconds(tokenizer: PreTrainedTokenizerFast, text: str) -> float:
+    def once() -> float:
+        before = time.process_time()
+        tokenizer.encode(text, add_special_tokens=False)
+        return time.process_time() - before
+
+    return min(once() for _ in range(3))
+
+
+@pytest.mark.parametrize("unit", ["x", "7", "a@", "AB", '":"', '","a', " a'b-", "!", " "])
+def test_long_texts_take_time_with_their_length_and_not_with_its_square(
+    tokenizer: PreTrainedTokenizerFast, unit: str
+) -> None:
+    short, long = ((unit * count)[:count] for count in (4_000, 32_000))
+    assert seconds(tokenizer, long) < 24 * seconds(tokenizer, short)
+
+
+def test_the_tokenizer_that_is_shipped_cuts_texts_as_one_that_is_trained_now(
+    tokenizer: PreTrainedTokenizerFast,
+) -> None:
+    shipped = json.loads(files("ss_trainers").joinpath("assets/tiny/tokenizer.json").read_text(encoding="utf-8"))
+    assert shipped["pre_tokenizer"] == json.loads(tokenizer.backend_tokenizer.to_str())["pre_tokenizer"]
 
 
 @given(text=st.text(max_size=200))

@@ -9,8 +9,10 @@ from http.client import HTTPConnection
 
 import pytest
 
+from ss_gym.agents import UnanswerableError
 from ss_gym.serving.access import ApiKeys
 from ss_gym.serving.chat_desk import ChatLimits
+from ss_gym.serving.environment_server import environment_server
 from ss_gym.types import Completion
 from tests.ss_gym.serving.servers import running
 from tests.ss_gym.serving.session_clients import wait_for
@@ -174,3 +176,39 @@ def test_more_answers_than_may_ever_be_under_way_are_refused():
             )
             == 3
         )
+
+
+def test_errors_of_an_environment_that_is_served_beside_are_counted_among_its_own():
+    app = service("Hello!", environment=environment_server("StateSet/Refund-v0"))
+    with running(app) as address:
+        assert refused(address, temperature=3)[0] == 400
+        assert fetched(address, "/v1/nothing")[0] == 404
+        assert fetched(address, "/v1/sessions/none")[0] == 404
+        assert fetched(address, "/v1/sessions/none/step", {"action": "Hi!"})[0] == 404
+        assert fetched(address, "/v1/environment", {})[0] == 405
+        assert fetched(address, "/v1/environment")[0] == 200
+        counted = fetched(address, "/metrics")[2].decode()
+    name = "stateset_environment_errors_total"
+    lines = [line.removeprefix(name) for line in counted.splitlines() if line.startswith(name)]
+    assert lines == ['{status="404"} 2.0', '{status="405"} 1.0']
+
+
+class Faulty:
+    """Finds fault with whoever asks, or has a fault of its own."""
+
+    def generate(self, conversations, sampling):
+        if conversations[0][-1]["content"] == "picture":
+            raise UnanswerableError("this model reads text alone")
+        raise ValueError("shapes (3, 4) and (5,) of the secret weights don't fit")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_clients_are_told_their_own_faults_and_not_those_of_the_backend(stream, caplog):
+    with running(service(backend=Faulty())) as address:
+        status, error = refused(address, messages=[{"role": "user", "content": "picture"}], stream=stream)
+        assert (status, error["code"], error["message"]) == (400, "invalid_value", "this model reads text alone")
+        assert "text alone" not in caplog.text
+        status, error = refused(address, stream=stream)
+        assert (status, error["code"]) == (500, "internal_error")
+        assert "secret" not in error["message"]
+    assert "secret weights" in caplog.text

@@ -128,6 +128,20 @@ def test_calls_are_streamed(client):
     assert told[-1].finish_reason == "tool_calls"
 
 
+CUT = {"tools": TOOLS, "max_tokens": 5}  # of the words that a stub counts, the last is in the middle of the first call
+
+
+def test_a_call_that_the_limit_cuts_is_told_so(client):
+    (choice,) = client.chat.completions.create(model="clerk", messages=SECOND, **CUT).choices
+    assert choice.finish_reason == "length"
+    (call,) = choice.message.tool_calls
+    assert call.function.name == "unreadable_call"
+    with client.chat.completions.create(model="clerk", messages=SECOND, stream=True, **CUT) as chunks:
+        told = [chunk.choices[0] for chunk in chunks]
+    assert told[-1].finish_reason == "length"
+    assert [call.function.name for each in told for call in each.delta.tool_calls or ()] == ["unreadable_call"]
+
+
 def test_the_results_of_calls_are_taken_and_the_conversation_goes_on(client):
     message = client.chat.completions.create(model="clerk", messages=SECOND, tools=TOOLS).choices[0].message
     results = [{"role": "tool", "tool_call_id": call.id, "content": "{}"} for call in message.tool_calls]

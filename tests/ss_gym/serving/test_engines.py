@@ -9,7 +9,8 @@ import pytest
 
 from ss_gym.agents import AgentConfig, Conversation, Sampling, load_backend
 from ss_gym.agents.backends import BackendError, Progress
-from ss_gym.serving.engines import ClosedEngineError, NoRoomError, PoolEngine, Reply, SteppingEngine, engine_of
+from ss_gym.serving.engines import NoRoomError, PoolEngine, SteppingEngine, engine_of
+from ss_gym.serving.inbox import ClosedEngineError, Reply
 from ss_gym.types import Completion
 
 SAMPLING = Sampling(8)
@@ -27,9 +28,13 @@ class Letters:
         self.begun = []
         self.go = threading.Event()
         self.go.set()
+        self.read = threading.Event()
+        self.read.set()
         self.broken = False
 
     def room(self, conversation):
+        if conversation[-1]["content"].startswith("long"):
+            assert self.read.wait(10)
         return self.max_context - len(conversation[-1]["content"])
 
     def submit(self, conversation, sampling=None, place=0, *, listening=False):
@@ -181,12 +186,51 @@ def test_what_is_wrong_with_one_request_is_told_to_it_alone():
         good, bad, long = Request(engine, "abc"), Request(engine, "bad"), Request(engine, "x" * 100)
         with pytest.raises(ValueError, match="can't be read"):
             await bad.end()
-        with pytest.raises(NoRoomError, match="has 100 tokens, and the model's context 100"):
+        with pytest.raises(NoRoomError, match="has at least 100 tokens, and the model's context 100"):
             await long.end()
         assert (await good.end())[1].text == "abc"
         await engine.close(5)
 
     asyncio.run(scenario())
+
+
+def test_while_a_long_request_is_read_the_others_go_on():
+    async def scenario():
+        backend = Letters()
+        backend.go.clear()
+        backend.read.clear()
+        engine = SteppingEngine(backend, 8)
+        first = Request(engine, "abcdef", listening=True)
+        await until(lambda: engine.running == 1)
+        long = Request(engine, "long")
+        await until(lambda: engine.waiting == 1)
+        backend.go.set()
+        assert (await first.end())[1].text == "abcdef"
+        assert (engine.waiting, engine.running, long.reply.waited) == (1, 0, None)
+        backend.read.set()
+        assert (await long.end())[1].text == "long"
+        assert engine.waiting == 0
+        await engine.close(5)
+
+    asyncio.run(scenario())
+
+
+def test_what_is_still_read_when_patience_is_over_is_told_the_end(caplog):
+    async def scenario():
+        backend = Letters()
+        backend.read.clear()
+        engine = SteppingEngine(backend, 8)
+        requests = [Request(engine, "long"), Request(engine, "abc")]
+        await until(lambda: engine.waiting == 2 and len(engine._unread) == 1)
+        threading.Timer(0.1, backend.read.set).start()
+        await engine.close(0)
+        for request in requests:
+            with pytest.raises(ClosedEngineError, match="shutting down"):
+                await request.end()
+        assert backend.begun == []
+
+    asyncio.run(scenario())
+    assert "failed" not in caplog.text
 
 
 def test_a_model_that_fails_fails_what_is_under_way_and_is_asked_again(caplog):
