@@ -5,7 +5,8 @@
 
 The service is a process of its own; the clients are coroutines of this one, which write HTTP by hand to cost little.
 Each request is the second turn of a refund conversation, sampled at temperature 1. First one client asks, one request
-at a time; then as many as the service answers at once; then four times as many, half of which it may let wait. Times
+at a time; then as many as the service answers at once; then four times as many, a quarter of which it lets wait: those
+that are refused (503) come again when they were told to. Times are those of the answers, without that. They
 are on the wall and disturbed by whatever else the machine does; CPU seconds are the service's. Memory is its resident
 set after the first tenth of the requests and at the end.
 """
@@ -82,8 +83,8 @@ class Connection:
         self._port = port
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-    async def post(self, body: bytes) -> tuple[int, dict]:
-        """The status and the content of an answer."""
+    async def post(self, body: bytes) -> tuple[int, dict, int]:
+        """The status and the content of an answer, and in how many seconds to come again if it is refused."""
         if self._streams is None:
             self._streams = await asyncio.open_connection("127.0.0.1", self._port)
         reader, writer = self._streams
@@ -91,7 +92,9 @@ class Connection:
         writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         header = (await reader.readuntil(b"\r\n\r\n")).decode()
         length = int(re.search(r"content-length: (\d+)", header, re.IGNORECASE)[1])
-        return int(header.split(" ", 2)[1]), json.loads(await reader.readexactly(length))
+        again = re.search(r"retry-after: (\d+)", header, re.IGNORECASE)
+        content = json.loads(await reader.readexactly(length))
+        return int(header.split(" ", 2)[1]), content, int(again[1]) if again else 0
 
     def close(self) -> None:
         if self._streams is not None:
@@ -106,18 +109,19 @@ async def asked(port: int, process: psutil.Process, clients: int, requests: Sequ
     async def client() -> None:
         connection = Connection(port)
         while left:
-            body = left.pop()
+            body, status = left.pop(), 503
             if len(left) == tenth:
                 outcome.memory.append(process.memory_info().rss)
-            began = time.perf_counter()
-            status, content = await connection.post(body)
-            outcome.statuses[status] += 1
+            while status == 503:
+                began = time.perf_counter()
+                status, content, pause = await connection.post(body)
+                outcome.statuses[status] += 1
+                if status == 503:
+                    assert content["error"]["message"] and pause, content
+                    await asyncio.sleep(pause)
             if status == 200:
                 outcome.seconds.append(time.perf_counter() - began)
                 outcome.tokens += content["usage"]["completion_tokens"]
-            else:
-                assert content["error"]["message"], content
-                await asyncio.sleep(0.05)  # a client that is told to come later does not come at once
         connection.close()
 
     cpu, began = sum(process.cpu_times()[:2]), time.perf_counter()
