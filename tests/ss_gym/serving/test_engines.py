@@ -131,6 +131,7 @@ def test_requests_join_the_batch_while_others_are_under_way():
         first = Request(engine, "abcdef")
         await until(lambda: engine.running == 1)
         others = [Request(engine, "xyz"), Request(engine, "uv", listening=True)]
+        await until(lambda: len(engine._ready) == 2)  # both are measured
         backend.go.set()
         _, completion = await first.end()
         assert completion.text == "abcdef"
@@ -148,8 +149,12 @@ def test_no_more_than_a_batch_is_under_way_and_the_first_come_first():
     async def scenario():
         backend = Letters()
         engine = SteppingEngine(backend, 2)
+        backend.go.clear()
         texts = ["aa", "bb", "cc", "dd", "ee"]
-        for request in [Request(engine, text) for text in texts]:
+        requests = [Request(engine, text) for text in texts]
+        await until(lambda: engine.running + len(engine._ready) == len(texts))  # all are measured
+        backend.go.set()
+        for request in requests:
             await request.end()
         assert max(backend.batches) == 2
         assert backend.begun == texts
