@@ -9,14 +9,13 @@ from rich.console import Console
 
 from ss_baselines.commands.agents import accustomed_prompt, check_model_name, load_model
 from ss_baselines.commands.envs import environment_keywords, make_environment
+from ss_baselines.commands.listening import serve_and_tell
 from ss_gym.serving.access import ApiKeys
 from ss_gym.serving.chat_desk import ChatLimits
 from ss_gym.serving.chat_service import chat_service
 from ss_gym.serving.environment_api import SessionLimits
 from ss_gym.serving.environment_server import environment_server
-from ss_gym.serving.server import bound_socket, log_as_json, serve
-
-_LOCAL = ("127.0.0.1", "localhost", "::1")
+from ss_gym.serving.server import bound_socket
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +61,6 @@ def run_service(options: ServeOptions) -> None:
         with console.status(f"loading {options.agent} …"):
             agent = load_model(options.agent, options.temperature, options.seed)
         name = options.name or options.agent.rstrip("/").rpartition("/")[2]
-        if not keys.wanted and options.host not in _LOCAL:
-            console.print("anybody who reaches this port may use it: --api-keys FILE asks for a key", style="yellow")
-        log_as_json()
-
-        def ready(address: str) -> None:
-            console.print(
-                f"{name} at {address}/v1, its documentation at {address}/docs; Ctrl-C ends it", soft_wrap=True
-            )
-
         environment = None
         if options.env_id:
             keywords = environment_keywords(options.env_id, "", accustomed_prompt(options.agent))
@@ -78,5 +68,12 @@ def run_service(options: ServeOptions) -> None:
             sessions = SessionLimits(message_bytes=limits.body_bytes)
             environment = environment_server(options.env_id, keywords, sessions, keys)
         app = chat_service(agent, name, limits, keys, environment=environment, log_bodies=options.log_bodies)
-        serve(app, own, patience=limits.patience, ready=ready, ws_max_size=limits.body_bytes + 1)
-    console.print("stopped")
+        serve_and_tell(
+            *(app, own, console),
+            name=name,
+            path="/v1",
+            host=options.host,
+            keys=keys,
+            patience=limits.patience,
+            message_bytes=limits.body_bytes,
+        )

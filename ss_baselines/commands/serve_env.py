@@ -11,12 +11,12 @@ import yaml
 from rich.console import Console
 
 from ss_baselines.commands.envs import environment_keywords, make_environment
+from ss_baselines.commands.listening import serve_and_tell
 from ss_gym.serving.access import ApiKeys
 from ss_gym.serving.environment_api import SessionLimits
 from ss_gym.serving.environment_server import environment_server
-from ss_gym.serving.server import bound_socket, log_as_json, serve
+from ss_gym.serving.server import bound_socket
 
-_LOCAL = ("127.0.0.1", "localhost", "::1")
 _PATIENCE = 10.0
 
 
@@ -63,17 +63,14 @@ def run_server(options: ServeEnvOptions) -> None:
     with bound_socket(options.host, options.port) as own:
         make_environment(options.env_id, **keywords).close()
         app = environment_server(options.env_id, keywords, options.limits, keys)
-        if not keys.wanted and options.host not in _LOCAL:
-            console.print("anybody who reaches this port may use it: --api-keys FILE asks for a key", style="yellow")
-        log_as_json()
-
-        def ready(address: str) -> None:
-            console.print(
-                f"{options.env_id} at {address}, its documentation at {address}/docs; Ctrl-C ends it", soft_wrap=True
-            )
-
-        serve(app, own, patience=_PATIENCE, ready=ready, ws_max_size=options.limits.message_bytes + 1)
-    console.print("stopped")
+        serve_and_tell(
+            *(app, own, console),
+            name=options.env_id,
+            host=options.host,
+            keys=keys,
+            patience=_PATIENCE,
+            message_bytes=options.limits.message_bytes,
+        )
 
 
 def read_keywords(words: Sequence[str]) -> dict[str, Any]:

@@ -18,6 +18,8 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # Clients of sessions read pings only while they wait for an answer, which may be minutes later; so an answer to a ping
 # is not waited for. They are sent nevertheless: proxies cut connections on which nothing moves.
 _PING_SECONDS = 20.0
+# Of a server that lasts as long as a block.
+_PATIENCE = 5
 
 
 def bound_socket(host: str, port: int) -> socket.socket:
@@ -80,9 +82,10 @@ def served(app: FastAPI) -> Iterator[str]:
         app: what is served.
 
     Yields:
-        The address; requests wait until the application has begun.
+        The address; requests wait until the application has begun. At the end of the block, those under way have a few
+        seconds to end.
     """
-    server = uvicorn.Server(_config(app))
+    server = uvicorn.Server(_config(app, timeout_graceful_shutdown=_PATIENCE))
     with bound_socket("127.0.0.1", 0) as own:
         own.listen()
         thread = threading.Thread(target=server.run, kwargs={"sockets": [own]}, name="server")

@@ -1,8 +1,9 @@
-"""A small environment with every feature of TextEnvironment, for tests of the machinery alone."""
+"""A small environment with every feature of TextEnvironment, for tests of the machinery alone; and a far one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing
 from typing import Any
 
 import gymnasium
@@ -100,3 +101,25 @@ def cloakroom_id() -> Any:
     )
     yield env_id
     del gymnasium.registry[env_id]
+
+
+# What serves is imported late: most tests do without it.
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """The address of a server of refunds."""
+    from ss_gym.serving.environment_server import environment_server
+    from ss_gym.serving.server import served
+
+    with served(environment_server("StateSet/Refund-v0")) as address:
+        yield address
+
+
+@pytest.fixture
+def remote(url: str) -> Iterator[gymnasium.Env[str, str]]:
+    """An environment of that server."""
+    from ss_gym.remote import RemoteEnvironment
+
+    with closing(RemoteEnvironment(url)) as remote:
+        yield remote

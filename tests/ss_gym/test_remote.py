@@ -19,10 +19,10 @@ from ss_gym.registration import ENVIRONMENTS, REMOTE
 from ss_gym.serving.client import RemoteError
 from ss_gym.serving.environment_api import SessionLimits
 from ss_gym.serving.environment_server import environment_server
+from ss_gym.serving.server import served
 from ss_gym.testing import check_text_environment
 from ss_gym.testing.episodes import episode
 from ss_trainers.rollout import Episode, Lockstep, rollout
-from tests.ss_gym.serving.servers import running
 from tests.ss_gym.serving.session_clients import wait_for
 from tests.ss_trainers.toy_env import Obliging, register
 
@@ -30,18 +30,6 @@ ENV_ID = "StateSet/Refund-v0"
 FAMILIES = [env_id for env_id, entry in ENVIRONMENTS.items() if "family" in entry.kwargs and entry.vector_entry_point]
 CALL = '<tool_call>{"name": "list_orders", "arguments": {"customer_id": "C1"}}</tool_call>'
 ACTIONS = ("Hello!", CALL, "\ud800 \x00 é", "🙂" * 30_000, "<tool_call>{", "", "One moment.")
-
-
-@pytest.fixture(scope="module")
-def url():
-    with running(environment_server(ENV_ID)) as address:
-        yield address
-
-
-@pytest.fixture
-def remote(url):
-    with closing(RemoteEnvironment(url)) as remote:
-        yield remote
 
 
 @pytest.fixture
@@ -78,7 +66,7 @@ def play(env, seeds):
 
 @pytest.mark.parametrize("env_id", FAMILIES)
 def test_episodes_are_those_of_a_local_environment_byte_for_byte_and_type_for_type(env_id):
-    with running(environment_server(env_id, {"split": "dev"})) as address:
+    with served(environment_server(env_id, {"split": "dev"})) as address:
         local, remote = gymnasium.make(env_id, split="dev"), RemoteEnvironment(address, env_id)
         assert shape(play(remote, [3])) == shape(play(local, [3]))
         assert shape(remote.reset()) == shape(local.reset())
@@ -201,7 +189,7 @@ def test_replies_from_outside_are_not_asked_for_again():
         def __deepcopy__(self, memo):
             return self
 
-    with running(environment_server(ENV_ID, {"user": Parrot()})) as address:
+    with served(environment_server(ENV_ID, {"user": Parrot()})) as address:
         with closing(RemoteEnvironment(address)) as remote:
             remote.reset(seed=1)
             said = [remote.step("Hello!")[0], remote.step("Well?")[0]]
@@ -263,7 +251,7 @@ def test_processes_of_a_vector_have_sessions_of_their_own(url, local):
 
 
 def test_an_environment_of_another_package_is_lost_with_its_connection():
-    with running(environment_server(register())) as address, closing(RemoteEnvironment(address)) as remote:
+    with served(environment_server(register())) as address, closing(RemoteEnvironment(address)) as remote:
         assert not remote.description.rebuilds
         local = gymnasium.make(register(), disable_env_checker=True)
         for seed in (1, 2):
@@ -287,7 +275,7 @@ def play_toy(env, seed):
 def test_a_session_that_expired_is_opened_again_without_a_word():
     clock = [0.0]
     limits = SessionLimits(idle_seconds=0.2)
-    with running(environment_server(ENV_ID, limits=limits, clock=lambda: clock[0])) as address:
+    with served(environment_server(ENV_ID, limits=limits, clock=lambda: clock[0])) as address:
         with closing(RemoteEnvironment(address)) as remote:
             remote.reset(seed=1)
             remote.step("Hello!")
@@ -317,7 +305,7 @@ def test_an_action_that_is_too_large_for_the_server_is_told_here(remote, local):
 
 
 def test_another_environment_at_the_same_address_does_not_go_on_with_the_episode(url):
-    with running(environment_server(ENV_ID, {"persona": "patient"})) as address:
+    with served(environment_server(ENV_ID, {"persona": "patient"})) as address:
         remote = RemoteEnvironment(address)
         remote.reset(seed=1)
         remote.step("Hello!")
@@ -333,7 +321,7 @@ def test_another_environment_at_the_same_address_does_not_go_on_with_the_episode
 
 
 def test_closing_frees_the_session_and_can_be_done_twice(url):
-    with running(environment_server(ENV_ID, limits=SessionLimits(sessions=1))) as address:
+    with served(environment_server(ENV_ID, limits=SessionLimits(sessions=1))) as address:
         for _ in range(3):
             remote = RemoteEnvironment(address)
             remote.reset(seed=1)

@@ -13,8 +13,8 @@ from ss_gym.agents import UnanswerableError
 from ss_gym.serving.access import ApiKeys
 from ss_gym.serving.chat_desk import ChatLimits
 from ss_gym.serving.environment_server import environment_server
+from ss_gym.serving.server import served
 from ss_gym.types import Completion
-from tests.ss_gym.serving.servers import running
 from tests.ss_gym.serving.session_clients import wait_for
 from tests.ss_gym.serving.test_chat_service import CALLS, HELLO, KEY, TOOLS, client_of, fetched, refused, service
 
@@ -82,20 +82,20 @@ def results_of(message):
 
 
 def test_a_backend_that_does_not_stream_is_told_as_a_whole():
-    with running(service(backend=Whole("I see. Goodbye."))) as address, client_of(address) as client:
+    with served(service(backend=Whole("I see. Goodbye."))) as address, client_of(address) as client:
         assert streamed(client, messages=HELLO)["content"] == "I see. Goodbye."
 
 
 def test_the_first_piece_is_the_first_that_is_told_and_is_timed_once():
     text = "<think>I need not say all this.</think>Hello!"
-    with running(service(backend=Pieces(text))) as address, client_of(address) as client:
+    with served(service(backend=Pieces(text))) as address, client_of(address) as client:
         assert streamed(client, messages=HELLO)["content"] == "Hello!"
         assert b"first_piece_seconds_count 1.0" in fetched(address, "/metrics")[2]
 
 
 def test_a_client_that_goes_away_before_the_first_piece_is_not_worked_for():
     backend = Thinker()
-    with running(service(backend=backend, limits=ChatLimits(batch=1, waiting=0))) as address:
+    with served(service(backend=backend, limits=ChatLimits(batch=1, waiting=0))) as address:
         connection = HTTPConnection(address.removeprefix("http://"))
         body = json.dumps({"model": "clerk", "messages": HELLO, "stream": True})
         connection.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
@@ -109,7 +109,7 @@ def test_a_client_that_goes_away_before_the_first_piece_is_not_worked_for():
 def test_a_conversation_that_is_not_kept_is_freed_at_once(stream):
     backend = Pieces("Hello!")
     body = {"model": "clerk", "messages": HELLO, "stream": stream}
-    with running(service(backend=backend, limits=ChatLimits(remembered=0))) as address:
+    with served(service(backend=backend, limits=ChatLimits(remembered=0))) as address:
         gc.disable()  # it comes late where much is in memory
         try:
             for _ in range(3):
@@ -124,7 +124,7 @@ def test_a_conversation_that_is_not_kept_is_freed_at_once(stream):
 @pytest.mark.parametrize("text", [CALLS, AFTER_CALL], ids=["call_last", "words_last"])
 def test_a_streamed_answer_that_comes_back_is_known_again(kind, text):
     backend = kind(text)
-    with running(service(backend=backend)) as address, client_of(address) as client:
+    with served(service(backend=backend)) as address, client_of(address) as client:
         message = streamed(client, messages=HELLO, tools=TOOLS)
         assert streamed(client, messages=[*HELLO, message, *results_of(message)], tools=TOOLS)["content"] == "Done."
     assert backend.found == [[], [text]]
@@ -139,7 +139,7 @@ def test_an_answer_that_comes_back_changed_or_with_another_key_is_read_anew():
         ({}, {"content": "One moment!"}, KEY, False),
         ({}, {}, "second-secret", False),
     ]
-    with running(service(backend=backend, keys=keys)) as address, client_of(address, KEY) as client:
+    with served(service(backend=backend, keys=keys)) as address, client_of(address, KEY) as client:
         for call, changed, key, known in changes:
             own = client.chat.completions.create(model="clerk", messages=HELLO, tools=TOOLS).choices[0].message
             message = own.model_dump(exclude_unset=True) | changed
@@ -153,7 +153,7 @@ def test_an_answer_that_comes_back_changed_or_with_another_key_is_read_anew():
 
 def test_messages_may_be_given_as_the_client_of_openai_dumps_them():
     backend, asked = Pieces(CALLS), {"model": "clerk", "tools": TOOLS}
-    with running(service(backend=backend)) as address, client_of(address) as client:
+    with served(service(backend=backend)) as address, client_of(address) as client:
         answers = [client.chat.completions.create(messages=HELLO, **asked)]
         with client.chat.completions.stream(messages=HELLO, **asked) as events:
             answers.append(events.get_final_completion())
@@ -165,7 +165,7 @@ def test_messages_may_be_given_as_the_client_of_openai_dumps_them():
 
 def test_more_answers_than_may_ever_be_under_way_are_refused():
     limits = ChatLimits(batch=2, waiting=1)
-    with running(service("Hello!", limits=limits)) as address:
+    with served(service("Hello!", limits=limits)) as address:
         status, error = refused(address, n=4)
         assert (status, error["param"], error["message"]) == (400, "n", "n may be 3 at most here, not 4")
         assert (
@@ -180,7 +180,7 @@ def test_more_answers_than_may_ever_be_under_way_are_refused():
 
 def test_errors_of_an_environment_that_is_served_beside_are_counted_among_its_own():
     app = service("Hello!", environment=environment_server("StateSet/Refund-v0"))
-    with running(app) as address:
+    with served(app) as address:
         assert refused(address, temperature=3)[0] == 400
         assert fetched(address, "/v1/nothing")[0] == 404
         assert fetched(address, "/v1/sessions/none")[0] == 404
@@ -204,7 +204,7 @@ class Faulty:
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_clients_are_told_their_own_faults_and_not_those_of_the_backend(stream, caplog):
-    with running(service(backend=Faulty())) as address:
+    with served(service(backend=Faulty())) as address:
         status, error = refused(address, messages=[{"role": "user", "content": "picture"}], stream=stream)
         assert (status, error["code"], error["message"]) == (400, "invalid_value", "this model reads text alone")
         assert "text alone" not in caplog.text

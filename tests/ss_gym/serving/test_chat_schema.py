@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from tests.ss_gym.serving.servers import running
+from ss_gym.serving.server import served
 from tests.ss_gym.serving.test_chat_service import service
 
 CASES = int(os.environ.get("SS_GYM_SCHEMA_CASES", "15"))
@@ -19,7 +19,7 @@ CASES = int(os.environ.get("SS_GYM_SCHEMA_CASES", "15"))
 
 @pytest.mark.parametrize("mode", list(GenerationMode))
 def test_no_request_breaks_the_service_or_what_its_document_says(mode):
-    with running(service("Hello!")) as address:
+    with served(service("Hello!")) as address:
         schema = schemathesis.openapi.from_url(f"{address}/openapi.json")
         operations = [each.ok() for each in schema.get_all_operations()]
         assert len(operations) == 6

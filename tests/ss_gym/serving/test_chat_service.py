@@ -18,8 +18,8 @@ from ss_gym.agents.backends import BackendError
 from ss_gym.serving.access import ApiKeys
 from ss_gym.serving.chat_desk import ChatLimits
 from ss_gym.serving.chat_service import chat_service
+from ss_gym.serving.server import served
 from ss_gym.types import Completion
-from tests.ss_gym.serving.servers import running
 
 KEY = "first-secret"
 TOOLS = [{"type": "function", "function": {"name": "get_order", "parameters": {"type": "object", "properties": {}}}}]
@@ -66,7 +66,7 @@ def refused(address, **fields):
 @pytest.fixture(scope="module")
 def address():
     limits = ChatLimits(body_bytes=20_000, completion_tokens=100)
-    with running(service("Hello! How can I help?", CALLS, limits=limits, keys=ApiKeys([KEY]))) as address:
+    with served(service("Hello! How can I help?", CALLS, limits=limits, keys=ApiKeys([KEY]))) as address:
         yield address
 
 
@@ -301,7 +301,7 @@ class Slow:
 
 def test_more_than_it_can_take_is_told_to_come_later():
     backend, limits = Slow(), ChatLimits(batch=2, waiting=1, per_key=2)
-    with running(service(backend=backend, limits=limits, keys=ApiKeys([KEY, "second-secret"]))) as address:
+    with served(service(backend=backend, limits=limits, keys=ApiKeys([KEY, "second-secret"]))) as address:
         first, second = client_of(address, KEY), client_of(address, "second-secret")
         with ThreadPoolExecutor() as pool:
             asked = [pool.submit(first.chat.completions.create, model="clerk", messages=HELLO) for _ in range(2)]
@@ -326,7 +326,7 @@ def test_more_than_it_can_take_is_told_to_come_later():
 
 def test_what_takes_too_long_ends():
     backend = Slow()
-    with running(service(backend=backend, limits=ChatLimits(seconds=0.1))) as address, client_of(address) as client:
+    with served(service(backend=backend, limits=ChatLimits(seconds=0.1))) as address, client_of(address) as client:
         with pytest.raises(openai.InternalServerError, match=r"longer than 0\.1 s") as told:
             client.chat.completions.create(model="clerk", messages=HELLO)
         assert told.value.status_code == 504
@@ -342,7 +342,7 @@ def test_what_takes_too_long_ends():
 
 def test_failures_are_told_without_what_is_inside(caplog):
     backend = Slow()
-    with running(service(backend=backend)) as address, client_of(address) as client:
+    with served(service(backend=backend)) as address, client_of(address) as client:
         with pytest.raises(openai.InternalServerError, match="its log says why") as told:
             client.chat.completions.create(model="clerk", messages=[{"role": "user", "content": "bad"}])
         assert told.value.status_code == 500
@@ -364,7 +364,7 @@ def test_failures_are_told_without_what_is_inside(caplog):
 
 def test_a_client_that_goes_away_is_not_worked_for():
     backend = Slow()
-    with running(service(backend=backend, limits=ChatLimits(batch=1, waiting=0))) as address:
+    with served(service(backend=backend, limits=ChatLimits(batch=1, waiting=0))) as address:
         with client_of(address) as client:
             chunks = client.chat.completions.create(model="clerk", messages=HELLO, stream=True)
             next(iter(chunks))
@@ -389,7 +389,7 @@ def test_a_client_that_goes_away_is_not_worked_for():
 def test_a_shutdown_finishes_what_runs():
     backend = Slow()
     with ThreadPoolExecutor() as pool:
-        with running(service(backend=backend)) as address:
+        with served(service(backend=backend)) as address:
             asked = pool.submit(client_of(address).chat.completions.create, model="clerk", messages=HELLO)
             assert backend.begun.acquire(timeout=10)
             threading.Timer(0.2, backend.let.set).start()
@@ -404,7 +404,7 @@ def lines(caplog):
 
 def test_each_request_is_a_line_of_the_log_without_what_was_said(caplog):
     caplog.set_level(logging.INFO, "ss_gym.serving.requests")
-    with running(service("My secret answer.")) as address:
+    with served(service("My secret answer.")) as address:
         body = {"model": "clerk", "messages": [{"role": "user", "content": "My secret question."}]}
         headers = fetched(address, "/v1/chat/completions", body, **{"X-Request-Id": "mine-1"})[1]
         forged = fetched(address, "/v1/chat/completions", body, **{"X-Request-Id": 'x" y'})[1]
@@ -423,7 +423,7 @@ def test_each_request_is_a_line_of_the_log_without_what_was_said(caplog):
 
 def test_what_was_said_is_logged_where_that_is_wished(caplog):
     caplog.set_level(logging.INFO, "ss_gym.serving.requests")
-    with running(service("Hi!", log_bodies=True)) as address, client_of(address) as client:
+    with served(service("Hi!", log_bodies=True)) as address, client_of(address) as client:
         client.chat.completions.create(model="clerk", messages=HELLO)
     (line,) = lines(caplog)
     assert (line["messages"], line["answers"]) == (HELLO, [{"role": "assistant", "content": "Hi!"}])

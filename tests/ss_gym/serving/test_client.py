@@ -16,22 +16,10 @@ from ss_gym.serving.access import ApiKeys
 from ss_gym.serving.client import RemoteError
 from ss_gym.serving.environment_api import SessionLimits
 from ss_gym.serving.environment_server import environment_server
-from tests.ss_gym.serving.servers import running
+from ss_gym.serving.server import served
 from tests.ss_gym.serving.session_clients import wait_for
 
 ENV_ID = "StateSet/Refund-v0"
-
-
-@pytest.fixture(scope="module")
-def url():
-    with running(environment_server(ENV_ID)) as address:
-        yield address
-
-
-@pytest.fixture
-def remote(url):
-    with closing(RemoteEnvironment(url)) as remote:
-        yield remote
 
 
 @contextmanager
@@ -93,7 +81,7 @@ def test_a_server_that_does_not_answer_is_given_up_and_what_it_says_later_is_not
 
 
 def test_who_finds_no_room_waits_for_it_and_says_so_if_there_is_none():
-    with running(environment_server(ENV_ID, limits=SessionLimits(sessions=1))) as address:
+    with served(environment_server(ENV_ID, limits=SessionLimits(sessions=1))) as address:
         first = RemoteEnvironment(address)
         with pytest.raises(RemoteError, match=r"takes nobody, in one try: all 1 sessions are taken"):
             RemoteEnvironment(address, retries=0)
@@ -110,7 +98,7 @@ def opened(address):
 
 
 def test_the_key_is_given_or_that_of_the_environment_variable(monkeypatch):
-    with running(environment_server(ENV_ID, keys=ApiKeys(["first-secret"]))) as address:
+    with served(environment_server(ENV_ID, keys=ApiKeys(["first-secret"]))) as address:
         with pytest.raises(RemoteError, match="refuses the key"):
             RemoteEnvironment(address)
         with closing(RemoteEnvironment(address, api_key="first-secret")) as remote:

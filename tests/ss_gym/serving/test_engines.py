@@ -292,10 +292,13 @@ def test_closing_without_patience_tells_those_that_are_left(kind):
     asyncio.run(scenario())
 
 
-def test_an_engine_that_was_never_asked_closes_at_once():
+def test_an_engine_that_was_never_asked_closes_at_once_and_takes_no_more():
     async def scenario():
-        await SteppingEngine(Letters(), 1).close(5)
-        await PoolEngine(Simple(), 1).close(5)
+        for engine in (SteppingEngine(Letters(), 1), PoolEngine(Simple(), 1)):
+            async with asyncio.timeout(1):  # it may take five seconds where something runs
+                await engine.close(5)
+            with pytest.raises(ClosedEngineError):
+                Request(engine, "abc")
 
     asyncio.run(scenario())
 

@@ -16,7 +16,7 @@ from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from ss_gym.serving.environment_server import environment_server
-from tests.ss_gym.serving.servers import running
+from ss_gym.serving.server import served
 
 CASES = int(os.environ.get("SS_GYM_SCHEMA_CASES", "120"))
 # What no schema can say: that there is such a session, and that the environment knows an option.
@@ -33,7 +33,7 @@ def asked(address, path, **fields):
 
 @pytest.fixture(scope="module")
 def address():
-    with running(environment_server("StateSet/Refund-v0")) as address:
+    with served(environment_server("StateSet/Refund-v0")) as address:
         yield address
 
 

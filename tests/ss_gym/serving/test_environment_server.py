@@ -15,7 +15,7 @@ from ss_gym.serving.access import ApiKeys
 from ss_gym.serving.connection import LostError, RefusedError
 from ss_gym.serving.environment_api import SessionLimits
 from ss_gym.serving.environment_server import environment_server
-from tests.ss_gym.serving.servers import running
+from ss_gym.serving.server import served
 from tests.ss_gym.serving.session_clients import KEY, Plain, connected, fetched, told_by
 from tests.ss_trainers.toy_env import register
 
@@ -63,7 +63,7 @@ class SecretiveEnvironment(gymnasium.Env):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def test_environments():
+def registered():
     gymnasium.register(WAITING_ID, WaitingEnvironment, order_enforce=False)
     gymnasium.register("StateSetTest/Secretive-v0", SecretiveEnvironment)
     yield
@@ -74,7 +74,7 @@ def test_environments():
 @pytest.fixture(scope="module")
 def address():
     limits = SessionLimits(message_bytes=50_000)
-    with running(environment_server(ENV_ID, limits=limits, keys=ApiKeys([KEY, OTHER_KEY]))) as address:
+    with served(environment_server(ENV_ID, limits=limits, keys=ApiKeys([KEY, OTHER_KEY]))) as address:
         yield address
 
 
@@ -202,7 +202,7 @@ def test_without_the_key_there_is_nothing_but_the_state_of_the_server(address):
 
 
 def test_only_so_many_sessions_are_open_at_once():
-    with running(environment_server(ENV_ID, limits=SessionLimits(sessions=2))) as address:
+    with served(environment_server(ENV_ID, limits=SessionLimits(sessions=2))) as address:
         with connected(address):
             session = Plain(address)
             status, headers, told = fetched(address, "POST", "/v1/sessions")
@@ -227,7 +227,7 @@ class Clock:
 def test_sessions_end_when_nobody_uses_them_or_their_time_is_over():
     clock, limits = Clock(), SessionLimits(idle_seconds=0.2, life_seconds=1.0)  # swept every 0.05 seconds
     app = environment_server(ENV_ID, limits=limits, clock=clock)
-    with running(app) as address, connected(address) as connection:
+    with served(app) as address, connected(address) as connection:
         idle, old = Plain(address), Plain(address)
         for now in (0.15, 0.3):
             clock.now = now
@@ -240,7 +240,7 @@ def test_sessions_end_when_nobody_uses_them_or_their_time_is_over():
             connection.receive(10)
         assert caught.value.code == 4410
     clock = Clock()
-    with running(environment_server(ENV_ID, limits=limits, clock=clock)) as address:
+    with served(environment_server(ENV_ID, limits=limits, clock=clock)) as address:
         session = Plain(address)
         for step in range(1, 11):
             clock.now = step * 0.1
@@ -255,7 +255,7 @@ def waiting():
     """A server whose environment waits."""
     WaitingEnvironment.begun.clear()
     WaitingEnvironment.gate.clear()
-    with running(environment_server(WAITING_ID)) as address:
+    with served(environment_server(WAITING_ID)) as address:
         yield address
         WaitingEnvironment.gate.set()
 
@@ -279,7 +279,7 @@ def test_an_environment_that_waits_keeps_nobody_else_waiting(waiting):
 
 def test_an_environment_that_does_not_answer_is_given_up():
     WaitingEnvironment.gate.clear()
-    with running(environment_server(WAITING_ID, limits=SessionLimits(answer_seconds=0.5))) as address:
+    with served(environment_server(WAITING_ID, limits=SessionLimits(answer_seconds=0.5))) as address:
         session = Plain(address)
         session.done("reset", seed=1)
         status, _, told = session.asked("step", action="wait")
@@ -310,7 +310,7 @@ def test_what_fails_inside_is_not_told_and_the_session_goes_on(waiting, caplog):
 
 
 def test_the_environment_of_another_package_is_served_and_not_restored():
-    with running(environment_server(register())) as address:
+    with served(environment_server(register())) as address:
         session = Plain(address)
         assert session.asked("step", action="a")[0] == 409
         told = session.done("reset", seed=1)
@@ -325,7 +325,7 @@ def test_the_environment_of_another_package_is_served_and_not_restored():
 
 
 def test_an_info_that_can_not_be_sent_is_told_with_its_place():
-    with running(environment_server("StateSetTest/Secretive-v0")) as address:
+    with served(environment_server("StateSetTest/Secretive-v0")) as address:
         status, _, told = Plain(address).asked("reset", seed=1)
         assert (status, told["error"]["code"]) == (500, "unsendable")
         assert "/info/what is of the type object" in told["error"]["message"]
@@ -342,7 +342,7 @@ def test_what_can_not_be_served_is_refused_at_once():
 
 def test_metrics_count_and_the_log_has_a_line_a_session_without_what_was_said(caplog):
     caplog.set_level(logging.INFO, "ss_gym.serving.requests")
-    with running(environment_server(ENV_ID, keys=ApiKeys([KEY]))) as address:
+    with served(environment_server(ENV_ID, keys=ApiKeys([KEY]))) as address:
         with connected(address) as connection:
             told_by(connection, do="reset", seed=1)
             said = told_by(connection, do="step", action="A very secret word.")["observation"]
@@ -367,7 +367,7 @@ def test_metrics_count_and_the_log_has_a_line_a_session_without_what_was_said(ca
 
 def test_a_server_that_ends_closes_all_environments():
     before = WaitingEnvironment.open_ones
-    with running(environment_server(WAITING_ID)) as address:
+    with served(environment_server(WAITING_ID)) as address:
         sessions = [Plain(address) for _ in range(3)]
         sessions[0].done("reset", seed=1)
         with connected(address) as connection:

@@ -8,7 +8,7 @@ import pytest
 import ss_gym  # noqa: F401  (registers the environments)
 from ss_gym.serving.access import ApiKeys
 from ss_gym.serving.environment_server import environment_server
-from tests.ss_gym.serving.servers import running
+from ss_gym.serving.server import served
 from tests.ss_gym.serving.test_chat_service import KEY, Slow, fetched, service
 
 pytestmark = pytest.mark.skipif(
@@ -63,7 +63,7 @@ class Page:
 
 
 def test_one_can_talk_to_the_agent(browser):
-    with running(service("Hello! Which order?", "<b>Thanks</b>")) as address:
+    with served(service("Hello! Which order?", "<b>Thanks</b>")) as address:
         page = Page(browser, address)
         assert page.element("served").text == "clerk"
         assert not page.element("tab-play").is_displayed()
@@ -82,7 +82,7 @@ def test_one_can_talk_to_the_agent(browser):
 
 
 def test_a_key_is_asked_for_and_what_goes_wrong_is_told(browser):
-    with running(service("Hello!", keys=ApiKeys([KEY]))) as address:
+    with served(service("Hello!", keys=ApiKeys([KEY]))) as address:
         page = Page(browser, address)
         page.type("talk-text", "Hi\n")
         page.until(lambda: "wants a key" in page.element("notice").text)
@@ -99,7 +99,7 @@ def with_environment(*texts, **settings):
 
 def test_enter_sends_nothing_while_an_answer_is_being_made(browser):
     backend = Slow()
-    with running(service(backend=backend)) as address:
+    with served(service(backend=backend)) as address:
         page = Page(browser, address)
         page.type("talk-text", "First.\n")
         page.until(lambda: page.element("talk-stop").is_displayed())
@@ -114,7 +114,7 @@ def test_enter_sends_nothing_while_an_answer_is_being_made(browser):
 
 
 def test_one_can_play_an_episode_by_hand_with_tools_and_audit(browser):
-    with running(environment_server("StateSet/Refund-v0")) as address:
+    with served(environment_server("StateSet/Refund-v0")) as address:
         page = Page(browser, address)
         assert page.element("served").text == "StateSet/Refund-v0"
         assert not page.element("tab-talk").is_displayed()
@@ -143,7 +143,7 @@ def test_one_can_play_an_episode_by_hand_with_tools_and_audit(browser):
 
 def test_the_agent_can_be_watched(browser):
     ending = '<tool_call>{"name": "end_conversation", "arguments": {}}</tool_call>'
-    with running(with_environment("Which order?", "Good bye.", ending)) as address:
+    with served(with_environment("Which order?", "Good bye.", ending)) as address:
         page = Page(browser, address)
         page.element("tab-play").click()
         page.element("play-begin").find_element("css selector", "button").click()
@@ -161,7 +161,7 @@ def test_the_agent_can_be_watched(browser):
 
 
 def test_the_page_loads_nothing_from_elsewhere_and_can_not_be_framed():
-    with running(service("Hello!")) as address:
+    with served(service("Hello!")) as address:
         status, headers, content = fetched(address, "/")
         assert status == 200
         assert "default-src 'self'" in headers["content-security-policy"]

@@ -11,7 +11,7 @@ from ss_gym.serving.access import ApiKeys
 from ss_gym.serving.connection import LostError, RefusedError
 from ss_gym.serving.environment_api import SessionLimits
 from ss_gym.serving.environment_server import environment_server
-from tests.ss_gym.serving.servers import running
+from ss_gym.serving.server import served
 from tests.ss_gym.serving.session_clients import KEY, connected, told_by
 
 CALL = '<tool_call>{"name": "list_orders", "arguments": {"customer_id": "C1"}}</tool_call>'
@@ -20,7 +20,7 @@ CALL = '<tool_call>{"name": "list_orders", "arguments": {"customer_id": "C1"}}</
 @pytest.fixture(scope="module")
 def address():
     limits = SessionLimits(message_bytes=50_000)
-    with running(environment_server("StateSet/Refund-v0", limits=limits, keys=ApiKeys([KEY]))) as address:
+    with served(environment_server("StateSet/Refund-v0", limits=limits, keys=ApiKeys([KEY]))) as address:
         yield address
 
 
