@@ -124,8 +124,8 @@ def test_the_figures_of_the_table_are_those_of_the_customers(study: ModuleType) 
     }
     without, with_plan, gain = study.markdown(cells).splitlines()[2:]
     assert (
-        without.startswith("| cloned | without | 2 | 25.0 % (") and "50.0 % (" in without and without.endswith("| 7 |")
+        without.startswith("| cloned | without | 2 | 25.0 % [") and "50.0 % [" in without and without.endswith("| 7 |")
     )
-    assert with_plan.startswith("| cloned | with a plan | 2 | 75.0 % (")
+    assert with_plan.startswith("| cloned | with a plan | 2 | 75.0 % [")
     # Both runs gain two of four: the difference is 50 points and has no spread over runs.
-    assert gain.startswith("| cloned | difference | 2 | +50.0 % (") and "; ± 0.0 over runs" in gain
+    assert gain.startswith("| cloned | difference | 2 | +50.0 % [") and "; ± 0.0 over runs" in gain

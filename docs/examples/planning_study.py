@@ -250,7 +250,7 @@ def outcomes(runs: Sequence[Cell]) -> tuple[list[float], list[float], list[int]]
 def percent(estimate: Estimate, sign: str = "") -> str:
     """An estimate with its 95 % interval."""
     value, low, high = (f"{100 * part:{sign}.1f}" for part in (estimate.value, estimate.low, estimate.high))
-    return f"{value} % ({low} to {high})"
+    return f"{value} % [{low}, {high}]"
 
 
 # --- how good the plans are -------------------------------------------------------------------------
