@@ -12,7 +12,7 @@ from tests.adversary.mutation import MOST_ACTIONS, Mutator, as_action, is_call
 from tests.adversary.trial import try_script
 from tests.adversary.values import values_of
 
-SHORT, LONG = 2_000, 200_000
+SHORT, LONG = 1_200, 200_000
 
 
 def search(family: str, tries: int, pairs: int) -> Adversary:

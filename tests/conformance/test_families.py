@@ -93,11 +93,12 @@ def test_episodes_are_the_same_bytes_in_any_process(episodes):
     assert len(digests) == 1
 
 
+@pytest.mark.parametrize("episodes", [100, pytest.param(EPISODES, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_episodes_are_the_same_bytes_when_a_pickled_copy_goes_on_with_them(family):
+def test_episodes_are_the_same_bytes_when_a_pickled_copy_goes_on_with_them(family, episodes):
     env, copied = gymnasium.make(ENV_IDS[family]), gymnasium.make(ENV_IDS[family])
     agent = Chatterer()
-    for seed in range(EPISODES):
+    for seed in range(episodes):
         result, twin = env.reset(seed=seed), copied.reset(seed=seed)
         assert result == twin
         conversation = Conversation.begin(*result)
@@ -113,7 +114,7 @@ def test_episodes_are_the_same_bytes_when_a_pickled_copy_goes_on_with_them(famil
             ended = result[2] or result[3]
 
 
-@pytest.mark.parametrize("first_seed", range(0, EPISODES, 100))
+@pytest.mark.parametrize("first_seed", [0, pytest.param(100, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_batch_plays_the_same_episodes_as_single_environments(family, first_seed):
     rows, agent = 100, Chatterer()
