@@ -100,6 +100,48 @@ def leave_one_out(returns: Tensor, group_ids: Tensor) -> Tensor:
     return factor[group] * group_relative(returns, group_ids, scale="none")
 
 
+def shrunk_relative(returns: Tensor, values: Tensor, group_ids: Tensor, strength: float = 1.0) -> Tensor:
+    r"""Return minus the mean of its group, drawn the more to a critic's value the fewer its members are.
+
+    .. math:: A_i = R_i - b_i, \quad b_i = \frac{G\,\bar R_g + \kappa V_i}{G + \kappa}
+
+    The value counts as kappa more returns of the group. A lone attempt, which logs often are, keeps an
+    advantage. A return that is NaN or infinite gets 0 and takes no part in the mean of its group.
+
+    Args:
+        returns: float (B,).
+        values: float (B,); what a critic expects of each row.
+        group_ids: int64 (B,); any values.
+        strength: kappa; 0 is the group's mean alone.
+
+    Returns:
+        float (B,), of the dtype of ``returns``.
+    """
+    group, finite, count = _groups(returns, group_ids)
+    total = torch.zeros_like(count).index_add_(0, group, torch.where(finite, returns, 0.0))
+    baseline = (total[group] + strength * values) / (count[group] + strength)
+    return torch.where(finite, returns - baseline, 0.0)
+
+
+def source_groups(group_ids: Tensor, sources: Tensor) -> Tensor:
+    """Groups of the rows that share a group *and* where they come from: a baseline for each source.
+
+    The mean of a group that was partly logged is no baseline for either part, where the two differ. Other
+    estimators take these ids for the group's; ratios to each row's own behaviour policy are as ever.
+
+    Args:
+        group_ids: int64 (B,); any values.
+        sources: int64 (B,); any values, such as 0 for fresh and 1 for logged.
+
+    Returns:
+        int64 (B,), from 0.
+    """
+    if not len(group_ids):
+        return group_ids
+    groups: Tensor = torch.unique(torch.stack([group_ids, sources], 1), dim=0, return_inverse=True)[1]
+    return groups
+
+
 def reinforce_plus_plus(token_rewards: Tensor, action_mask: Tensor, std_floor: float = 1e-6) -> Tensor:
     r"""Undiscounted return-to-go of each action token, whitened over all action tokens of the batch.
 

@@ -11,6 +11,8 @@ from ss_trainers.functional.advantages import (
     length_adaptive_lambda,
     reinforce_plus_plus,
     returns_to_go,
+    shrunk_relative,
+    source_groups,
     varied_groups,
     whiten,
 )
@@ -204,6 +206,57 @@ def test_leave_one_out_is_a_multiple_of_the_deviation_from_the_mean(batch) -> No
     sizes = torch.tensor([(groups == group).sum() for group in groups]).double()
     expected = group_relative(returns, groups, "none") * sizes / (sizes - 1).clamp(min=1)
     torch.testing.assert_close(leave_one_out(returns, groups), expected, rtol=1e-12, atol=1e-12)
+
+
+# --- baselines of mixed groups -------------------------------------------------------------------
+
+
+def test_baselines_between_the_mean_and_a_critic() -> None:
+    # Of the group: mean 1/4, value 1/2 as one more return: (1 + 1/2) / 5 = .3. Alone: (1 + .5) / 2 = .75.
+    returns, groups = torch.cat([ONE_OF_FOUR, ONE_OF_FOUR[:1]]), torch.tensor([0, 0, 0, 0, 1])
+    values = torch.full((5,), 0.5, dtype=torch.float64)
+    advantages = shrunk_relative(returns, values, groups)
+    assert advantages.tolist() == pytest.approx([0.7, -0.3, -0.3, -0.3, 0.25])
+
+
+@given(batches(), st.floats(-100, 100), st.floats(0, 50))
+def test_a_shrunk_baseline_lies_between_the_mean_and_the_value(batch, value, strength) -> None:
+    returns, groups = batch
+    values = torch.full_like(returns, value)
+    baseline = returns - shrunk_relative(returns, values, groups, strength)
+    mean = returns - group_relative(returns, groups, "none")
+    assert bool((torch.minimum(mean, values) - 1e-6 <= baseline).all())
+    assert bool((baseline <= torch.maximum(mean, values) + 1e-6).all())
+    by_mean, by_value = (shrunk_relative(returns, values, groups, extreme) for extreme in (0.0, 1e12))
+    torch.testing.assert_close(by_mean, returns - mean, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(by_value, returns - values, rtol=1e-6, atol=1e-6)
+
+
+def test_a_return_that_is_no_number_takes_no_part_in_the_baseline() -> None:
+    returns = torch.tensor([1.0, float("nan"), 0.0], dtype=torch.float64)
+    advantages = shrunk_relative(returns, torch.zeros(3).double(), torch.zeros(3, dtype=torch.int64), 0.0)
+    assert advantages.tolist() == pytest.approx([0.5, 0.0, -0.5])
+
+
+def test_a_group_that_was_partly_logged_has_two_baselines() -> None:
+    returns = torch.tensor([1.0, 0.0, 9.0, 7.0, 5.0], dtype=torch.float64)
+    groups, logged = torch.tensor([4, 4, 4, 4, 6]), torch.tensor([0, 0, 1, 1, 1])
+    advantages = group_relative(returns, source_groups(groups, logged), "none")
+    assert advantages.tolist() == [0.5, -0.5, 1.0, -1.0, 0.0]
+
+
+@given(batches(), st.randoms(use_true_random=False))
+def test_rows_share_a_source_group_if_they_share_both(batch, random) -> None:
+    groups = batch[1]
+    sources = torch.tensor([random.randint(0, 2) for _ in groups])
+    found = source_groups(groups, sources)
+    together = (groups[:, None] == groups) & (sources[:, None] == sources)
+    assert torch.equal(found[:, None] == found, together)
+
+
+def test_no_rows_have_no_source_groups() -> None:
+    nothing = torch.zeros(0, dtype=torch.int64)
+    assert source_groups(nothing, nothing).shape == (0,)
 
 
 # --- REINFORCE++ ---------------------------------------------------------------------------------
