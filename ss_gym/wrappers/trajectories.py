@@ -280,6 +280,19 @@ def _decoded(line: bytes, where: str) -> RecordedTrajectory:
         values = json.loads(line)
     except ValueError as error:
         raise ValueError(f"{where}: this is no JSON ({error})") from None
+    return decoded_values(values, where)
+
+
+def decoded_values(values: Any, where: str) -> RecordedTrajectory:
+    """The episode that the JSON value of a line stands for.
+
+    Args:
+        values: what ``encode_line`` has written, without the JSON around it.
+        where: the file and the line, for the error.
+
+    Raises:
+        ValueError: if it is no episode.
+    """
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         found = repr(values.get("format")) if isinstance(values, dict) else "none"
         raise ValueError(f"{where}: this is no recorded episode: its format is {found:.80}, expected {FORMAT!r}")

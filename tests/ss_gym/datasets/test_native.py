@@ -1,0 +1,193 @@
+"""What this package writes is read without loss, and what is read can be written."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import ss_gym  # noqa: F401  (registers the environments)
+from ss_gym.datasets import ConversationDataset, ConversationDatasetConfig
+from ss_gym.datasets.messages import logged
+from ss_gym.datasets.native import conversation_of, encoded, episode_of, read_native
+from ss_gym.datasets.records import Place, RecordError
+from ss_gym.types import ConversationTurn, MultiTurnTrajectory
+from ss_gym.wrappers import RecordTrajectories, read_trajectories
+from ss_gym.wrappers.trajectories import FORMAT, TrajectoryFile
+from tests.ss_gym.datasets.logs import call, episode, said
+
+PLACE = Place("log.jsonl", 3)
+CLOSE = '<tool_call>{"name":"end_conversation","arguments":{}}</tool_call>'
+
+
+def test_recorded_episodes_are_read_without_loss(tmp_path: Path) -> None:
+    env = RecordTrajectories(gym.make("StateSet/Refund-v0"), tmp_path / "log.jsonl")
+    for seed in range(3):
+        env.reset(seed=seed, options={"user_seed": 5})
+        env.step("Your e-mail, please?")
+        env.step(CLOSE)
+    env.close()
+    dataset = ConversationDataset.from_jsonl(tmp_path / "log.jsonl")
+    kept = list(read_trajectories(tmp_path / "log.jsonl"))
+    assert [one.episode for one in dataset] == kept and len(kept) == 3
+    assert [one.scenario for one in dataset] == [one.scenario_id for one in kept]
+    assert list(dataset.returns) == [one.total_reward for one in kept]
+    assert dataset.statistics().formats == {"stateset": 1}
+
+
+def test_token_ids_and_log_probabilities_come_to_the_trainers_as_they_were_recorded(tmp_path: Path) -> None:
+    collation = pytest.importorskip("ss_trainers.collate", reason="needs torch (the extra train)")
+    file = TrajectoryFile(tmp_path / "log.jsonl")
+    for number in (0, 0, 1):
+        file.append(episode(number))
+    file.close()
+    dataset = ConversationDataset.from_jsonl(tmp_path / "log.jsonl")
+    assert dataset[0].behavior_logprobs == (pytest.approx(-0.6 - 1e-9), -0.25)
+    batch = collation.collate(list(dataset.trajectories()))
+    assert batch.prefix.tolist() == [1] and batch.input_ids[0].tolist() == [2, 3, 4, 5, 0, 6, 7, 0]
+    assert batch.behavior_logprobs[0].tolist() == pytest.approx([0, 0, -0.5, -0.1, -1e-9, 0, -0.25, 0])
+    assert batch.turn_rewards[0].tolist() == [-0.02, 1.0] and batch.successes.tolist() == [True] * 3
+    assert batch.group_ids[0] == batch.group_ids[1] != batch.group_ids[2]
+
+
+def test_what_a_log_tells_besides_is_written_and_read(tmp_path: Path) -> None:
+    first = logged(said("Hi!", "Yes?"), id="c1", scenario="s", customer="ann", score=0.5, metadata={"channel": "web"})
+    second = replace(logged(said("Hi!", "No.")), action_logprobs=(-1.5,), source="x", line=1)
+    dataset = ConversationDataset.from_trajectories([first, second, conversation_of(episode(), PLACE)])
+    for name in ("log.jsonl", "folder/log.jsonl.gz"):
+        path = dataset.to_jsonl(tmp_path / name)
+        again = ConversationDataset.from_jsonl(path)
+        for number, (one, other) in enumerate(zip(again, dataset, strict=True), 1):
+            assert one == replace(other, id=other.id or f"{path}, line {number}", source=str(path), line=number)
+    assert [one.actions for one in read_trajectories(tmp_path / "log.jsonl")] == [one.actions for one in dataset]
+    assert (tmp_path / "folder" / "log.jsonl.gz").read_bytes()[:2] == b"\x1f\x8b"
+
+
+def test_rewards_are_written_as_they_were_logged(tmp_path: Path) -> None:
+    dataset = ConversationDataset.from_trajectories(
+        [episode(0), episode(1, rewards=(0.0, 4.0))], ConversationDatasetConfig(normalize_rewards="range")
+    )
+    assert dataset[1].rewards == (0.0, pytest.approx(4 / 3.02))
+    again = ConversationDataset.from_jsonl(dataset.to_jsonl(tmp_path / "log.jsonl"))
+    assert again[1].rewards == (0.0, 4.0)
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = ConversationDataset.from_trajectories([episode(0)]).to_jsonl(tmp_path / "log.jsonl")
+    before = path.read_bytes()
+    odd = ConversationDataset.from_trajectories([episode(0), episode(1, audit={"what": object()})])
+    with pytest.raises(TypeError, match="has no JSON form"):
+        odd.to_jsonl(path)
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason", "says"),
+    [
+        ({"messages": ()}, "empty conversation", "the conversation has no messages"),
+        ({"actions": (), "rewards": (), "reward_terms": (), "tokens": None}, "no reply", "the agent does nothing"),
+        ({"messages": ({"role": "bot", "content": ""},)}, "unknown role", "message 1 has the role 'bot'"),
+        ({"rewards": (0.0, float("inf"))}, "reward not finite", "the rewards must be finite numbers"),
+        (
+            {"messages": tuple(said("Hi!", "Yes?")), "tokens": None},
+            "broken episode",
+            "there are 2 actions and 1 messages",
+        ),
+        (
+            {"messages": ({"role": "assistant", "content": "", "tool_calls": [{"name": "f"}]},)},
+            "broken tool call",
+            "message 1 has a tool call that is not in OpenAI's form",
+        ),
+    ],
+)
+def test_an_episode_that_can_not_be_learned_from_is_named(changes: Any, reason: str, says: str) -> None:
+    with pytest.raises(RecordError, match=says) as caught:
+        conversation_of(episode(0, **changes), PLACE)
+    assert caught.value.reason == reason
+    with pytest.raises(ValueError, match=f"trajectories, number 2: .*{says}"):
+        ConversationDataset.from_trajectories([episode(0), episode(0, **changes)])
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"format": "other/1"}, "no recorded episode: its format is 'other/1', expected"),
+        ({"format": FORMAT}, "'env_id' is missing"),
+    ],
+)
+def test_a_line_that_is_no_episode_is_named(values: Any, says: str) -> None:
+    with pytest.raises(RecordError, match=says):
+        read_native(values, PLACE, {})
+
+
+@pytest.mark.parametrize(
+    ("besides", "says"),
+    [
+        ({"action_logprobs": [-1.0]}, "action_logprobs must be a number for each action"),
+        ({"score": float("nan")}, "the score must be a finite number"),
+    ],
+)
+def test_what_is_told_besides_is_checked(besides: Any, says: str) -> None:
+    with pytest.raises(RecordError, match=says):
+        conversation_of(episode(), PLACE, besides)
+
+
+def test_episodes_of_environments_without_scenarios_are_known_by_their_seeds() -> None:
+    one = conversation_of(episode(scenario_id="", seed=7, options={"user_seed": 1}), PLACE)
+    other = conversation_of(episode(scenario_id="", seed=7, options={"user_seed": 2}), PLACE)
+    another = conversation_of(episode(scenario_id="", seed=7, options={"split": "dev"}), PLACE)
+    assert one.scenario == other.scenario == "StateSet/Refund-v0 seed 7" != another.scenario
+    assert conversation_of(episode(scenario_id="", seed=None), PLACE).scenario == ""
+
+
+_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+_IDS = st.lists(st.integers(0, 9), max_size=3).map(tuple)
+
+
+@st.composite
+def trajectories(draw: Any) -> MultiTurnTrajectory:
+    """Trajectories of trainers, with and without tokens."""
+    tokens, turns = draw(st.booleans()), []
+    for role in ("user", *draw(st.lists(st.sampled_from(["user", "assistant", "tool"]), max_size=4)), "assistant"):
+        ids = draw(_IDS) if tokens else None
+        own = role == "assistant"
+        turns.append(
+            ConversationTurn(
+                role=role,
+                content=draw(_TEXT),
+                tool_calls=(call(draw(_TEXT.filter(bool))),) if own and draw(st.booleans()) else (),
+                tool_call_id="c1" if role == "tool" else "",
+                token_ids=ids,
+                logprobs=tuple(-0.5 for _ in ids) if own and ids is not None else None,
+                reward=draw(st.floats(-2, 2)) if own else 0.0,
+            )
+        )
+    return MultiTurnTrajectory(
+        turns=tuple(turns),
+        system_prompt=draw(_TEXT),
+        prompt_ids=(1, 2) if tokens else None,
+        scenario_id=draw(_TEXT),
+        reward_terms={"outcome": 1.0},
+        success=draw(st.sampled_from([None, True, False])),
+        info={"audit": {}},
+    )
+
+
+@given(trajectories())
+def test_a_trajectory_of_a_trainer_comes_back_as_it_was(trajectory: MultiTurnTrajectory) -> None:
+    assert episode_of(trajectory).trajectory() == trajectory
+    (kept,) = ConversationDataset.from_trajectories([trajectory])
+    assert replace(kept.trajectory(), group_id=0) == trajectory
+    assert read_native(json.loads(encoded(kept)), Place(kept.source, kept.line), {}) == kept
+
+
+def test_a_trajectory_with_some_tokens_only_is_refused() -> None:
+    turns = (ConversationTurn("user", "Hi!"), ConversationTurn("assistant", "Yes?", token_ids=(1,), logprobs=(-1.0,)))
+    with pytest.raises(ValueError, match="a trajectory with prompt ids needs token ids on every turn"):
+        ConversationDataset.from_trajectories([MultiTurnTrajectory(turns, prompt_ids=(1,))])
+    with pytest.raises(TypeError, match="trajectory 1 is str: give RecordedTrajectory or MultiTurnTrajectory"):
+        ConversationDataset.from_trajectories(["x"])  # type: ignore[list-item]
