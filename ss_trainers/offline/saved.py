@@ -1,0 +1,153 @@
+"""Checkpoints of offline training: all that a run needs to go on exactly, and a policy to act."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ss_gym.agents.checkpoint import CheckpointError, locate
+from ss_trainers.checkpoint import replaced_folder
+from ss_trainers.config import config_from_mapping
+from ss_trainers.offline.learner import Learner
+from ss_trainers.offline.registry import make_config, name_of
+from ss_trainers.offline.scaling import Scaling
+from ss_trainers.offline.settings import OfflineConfig, OfflineTraining
+from ss_trainers.offline.transitions import Spaces
+
+_SETTINGS, _TENSORS = "offline.json", "offline.safetensors"
+_FORMAT = 1
+_SCALING = ("shift", "spread", "action_low", "action_high")
+
+
+@dataclass(frozen=True, slots=True)
+class OfflineState:
+    """A run as it stands on the disk.
+
+    Attributes:
+        config: the algorithm's settings.
+        training: the engine's.
+        spaces: of the log.
+        scaling: of its numbers.
+        updates: how many were done.
+        log: a fingerprint of the log, so that a run goes on with the same one.
+        tensors: networks, optimizers and the generator.
+        plain: what optimizers hold that is no tensor.
+    """
+
+    config: OfflineConfig
+    training: OfflineTraining
+    spaces: Spaces
+    scaling: Scaling
+    updates: int
+    log: str
+    tensors: Mapping[str, Tensor]
+    plain: Mapping[str, Any]
+
+
+def write_offline(folder: str | Path, state: OfflineState) -> None:
+    """Writes a checkpoint, replacing the folder as a whole.
+
+    Raises:
+        CheckpointError: if it can't be written; what was there before is intact.
+    """
+    scaling = {name: getattr(state.scaling, name) for name in _SCALING}
+    content = {
+        "format": _FORMAT,
+        "algorithm": name_of(state.config),
+        "config": asdict(state.config),
+        "training": asdict(state.training),
+        "spaces": asdict(state.spaces),
+        "scaling": {name: None if values is None else values.tolist() for name, values in scaling.items()},
+        "updates": state.updates,
+        "log": state.log,
+        "optimizers": dict(state.plain),
+    }
+    with replaced_folder(folder) as partial:
+        save_file({name: tensor.contiguous() for name, tensor in state.tensors.items()}, partial / _TENSORS)
+        (partial / _SETTINGS).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def read_offline(path: str | Path) -> OfflineState:
+    """Reads a checkpoint.
+
+    Raises:
+        CheckpointError: if it is missing or damaged.
+    """
+    folder = locate(path)
+    try:
+        content = json.loads((folder / _SETTINGS).read_text(encoding="utf-8"))
+        if content["format"] != _FORMAT:
+            raise ValueError(f"its format is {content['format']!r:.40}, and this version reads {_FORMAT}")
+        training = config_from_mapping(OfflineTraining, content["training"])
+        arrays: dict[str, Any] = {
+            name: None if values is None else np.asarray(values, np.float32)
+            for name, values in content["scaling"].items()
+        }
+        return OfflineState(
+            make_config(content["algorithm"], content["config"]),
+            training,
+            Spaces(**content["spaces"]),
+            Scaling(reward_scale=training.reward_scale, **arrays),
+            int(content["updates"]),
+            str(content["log"]),
+            load_file(folder / _TENSORS),
+            content["optimizers"],
+        )
+    except FileNotFoundError as error:
+        raise CheckpointError(f"'{folder}' holds no offline training: {error.filename or error} is missing") from error
+    except (ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise CheckpointError(f"the offline training in '{folder}' is damaged: {error}") from error
+
+
+def tensors_of(learner: Learner[Any], noise: torch.Generator) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What a checkpoint holds of an algorithm: tensors, and what optimizers hold besides."""
+    tensors = {f"module.{name}": value for name, value in learner.modules.state_dict().items()}
+    tensors["noise"] = noise.get_state()
+    plain = {}
+    for name, optimizer in learner.optimizers.items():
+        state = optimizer.state_dict()
+        for index, entry in state["state"].items():
+            tensors |= {f"optimizer.{name}.{index}.{key}": value for key, value in entry.items()}
+        plain[name] = state["param_groups"]
+    return tensors, plain
+
+
+def restore(learner: Learner[Any], noise: torch.Generator | None, state: OfflineState, folder: str | Path) -> None:
+    """Brings an algorithm to where a checkpoint has it.
+
+    Args:
+        learner: made with the checkpoint's settings.
+        noise: of the run that goes on; None for a policy that does not learn any more.
+        state: the checkpoint's.
+        folder: where it lies.
+
+    Raises:
+        CheckpointError: if something is missing or does not fit.
+    """
+    parts: dict[str, dict[str, Tensor]] = {"module": {}, "optimizer": {}}
+    for name, tensor in state.tensors.items():
+        kind, _, rest = name.partition(".")
+        parts.setdefault(kind, {})[rest] = tensor
+    try:
+        learner.modules.load_state_dict(parts["module"])
+        if noise is None:
+            return
+        noise.set_state(state.tensors["noise"])
+        for name, optimizer in learner.optimizers.items():
+            entries: dict[int, dict[str, Tensor]] = {}
+            for key, tensor in parts["optimizer"].items():
+                of, index, entry = key.split(".", 2)
+                if of == name:
+                    entries.setdefault(int(index), {})[entry] = tensor
+            optimizer.load_state_dict({"state": entries, "param_groups": state.plain[name]})
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise CheckpointError(f"the offline training in '{folder}' does not fit: {error!r:.300}") from error
