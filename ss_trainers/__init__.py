@@ -1,4 +1,4 @@
-"""Trainers for language models in text environments."""
+"""Trainers of language models in text environments, and of policies from logs alone."""
 
 from __future__ import annotations
 
@@ -44,6 +44,24 @@ if TYPE_CHECKING:
     from ss_trainers.config import TrainingConfig as TrainingConfig
     from ss_trainers.config import TrainingProfile as TrainingProfile
     from ss_trainers.config import get_config_for_task as get_config_for_task
+    from ss_trainers.offline.bc import BCConfig as BCConfig
+    from ss_trainers.offline.bcq import BCQConfig as BCQConfig
+    from ss_trainers.offline.bear import BEARConfig as BEARConfig
+    from ss_trainers.offline.cql import CQLConfig as CQLConfig
+    from ss_trainers.offline.decision_transformer import DecisionTransformerConfig as DecisionTransformerConfig
+    from ss_trainers.offline.iql import IQLConfig as IQLConfig
+    from ss_trainers.offline.policies import NumericPolicy as NumericPolicy
+    from ss_trainers.offline.settings import OfflineConfig as OfflineConfig
+    from ss_trainers.offline.settings import OfflineTraining as OfflineTraining
+    from ss_trainers.offline.trainer import OfflineTrainer as OfflineTrainer
+    from ss_trainers.offline.trainers import BCQTrainer as BCQTrainer
+    from ss_trainers.offline.trainers import BCTrainer as BCTrainer
+    from ss_trainers.offline.trainers import BEARTrainer as BEARTrainer
+    from ss_trainers.offline.trainers import CQLTrainer as CQLTrainer
+    from ss_trainers.offline.trainers import DecisionTransformerTrainer as DecisionTransformerTrainer
+    from ss_trainers.offline.trainers import IQLTrainer as IQLTrainer
+    from ss_trainers.offline.transitions import TransitionBatch as TransitionBatch
+    from ss_trainers.offline.transitions import Transitions as Transitions
     from ss_trainers.reward_model import RewardModel as RewardModel
     from ss_trainers.reward_model import load_reward_model as load_reward_model
     from ss_trainers.reward_training import PreferencePair as PreferencePair
@@ -83,18 +101,28 @@ if TYPE_CHECKING:
 
 # Public name -> module that holds it; torch is imported only when one of them is used.
 _EXPORTS = {
+    "BCConfig": "ss_trainers.offline.bc",
+    "BCQConfig": "ss_trainers.offline.bcq",
+    "BCQTrainer": "ss_trainers.offline.trainers",
+    "BCTrainer": "ss_trainers.offline.trainers",
+    "BEARConfig": "ss_trainers.offline.bear",
+    "BEARTrainer": "ss_trainers.offline.trainers",
     "BehaviorCloning": "ss_trainers.algorithms.behavior_cloning",
     "BehaviorCloningConfig": "ss_trainers.algorithms.behavior_cloning",
     "BehaviorCloningTrainer": "ss_trainers.trainers",
     "CISPO": "ss_trainers.algorithms.cispo",
     "CISPOConfig": "ss_trainers.algorithms.cispo",
     "CISPOTrainer": "ss_trainers.trainers",
+    "CQLConfig": "ss_trainers.offline.cql",
+    "CQLTrainer": "ss_trainers.offline.trainers",
     "CritiqueRevision": "ss_trainers.algorithms.critique_revision",
     "CritiqueRevisionConfig": "ss_trainers.algorithms.critique_revision",
     "CritiqueRevisionTrainer": "ss_trainers.trainers",
     "DAPO": "ss_trainers.algorithms.dapo",
     "DAPOConfig": "ss_trainers.algorithms.dapo",
     "DAPOTrainer": "ss_trainers.trainers",
+    "DecisionTransformerConfig": "ss_trainers.offline.decision_transformer",
+    "DecisionTransformerTrainer": "ss_trainers.offline.trainers",
     "Episode": "ss_trainers.rollout",
     "GEPO": "ss_trainers.algorithms.gepo",
     "GEPOConfig": "ss_trainers.algorithms.gepo",
@@ -106,9 +134,15 @@ _EXPORTS = {
     "GSPO": "ss_trainers.algorithms.gspo",
     "GSPOConfig": "ss_trainers.algorithms.gspo",
     "GSPOTrainer": "ss_trainers.trainers",
+    "IQLConfig": "ss_trainers.offline.iql",
+    "IQLTrainer": "ss_trainers.offline.trainers",
     "KeepBest": "ss_trainers.callbacks",
     "load_reward_model": "ss_trainers.reward_model",
     "LoraSettings": "ss_trainers.config",
+    "NumericPolicy": "ss_trainers.offline.policies",
+    "OfflineConfig": "ss_trainers.offline.settings",
+    "OfflineTrainer": "ss_trainers.offline.trainer",
+    "OfflineTraining": "ss_trainers.offline.settings",
     "OnlineDPO": "ss_trainers.algorithms.online_dpo",
     "OnlineDPOConfig": "ss_trainers.algorithms.online_dpo",
     "OnlineDPOTrainer": "ss_trainers.trainers",
@@ -154,6 +188,8 @@ _EXPORTS = {
     "Trainer": "ss_trainers.trainer",
     "TrainingConfig": "ss_trainers.config",
     "TrainingProfile": "ss_trainers.config",
+    "TransitionBatch": "ss_trainers.offline.transitions",
+    "Transitions": "ss_trainers.offline.transitions",
     "VAPO": "ss_trainers.algorithms.vapo",
     "VAPOConfig": "ss_trainers.algorithms.vapo",
     "VAPOTrainer": "ss_trainers.trainers",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 
 from ss_gym import (
     AgentConfig,
@@ -23,11 +24,15 @@ from ss_gym import (
 )
 from ss_gym.rewards import create_customer_service_reward
 from ss_trainers import (
+    BCQConfig,
+    BCQTrainer,
     GRPOConfig,
     GRPOTrainer,
     GSPOConfig,
+    OfflineTraining,
     TrainingConfig,
     TrainingProfile,
+    Transitions,
     get_config_for_task,
     train,
     train_with_gspo,
@@ -196,3 +201,22 @@ def test_a_model_is_trained_in_one_call(tmp_path: Path) -> None:
     assert isinstance(asyncio.run(trained()), str)
     profile = TrainingConfig.from_profile(TrainingProfile.BALANCED, num_episodes=100)
     assert profile.iterations * profile.groups_per_iteration * profile.group_size >= 100
+
+
+def test_an_offline_trainer_learns_from_a_log_of_numbers(tmp_path: Path) -> None:
+    env, steps = gym.make("CartPole-v1"), []
+    for seed in range(3):
+        (observation, _), done = env.reset(seed=seed), False
+        while not done:
+            action = len(steps) % 2
+            following, reward, terminated, truncated, _ = env.step(action)
+            steps.append((observation, action, reward, terminated, truncated, following))
+            observation, done = following, terminated or truncated
+    *columns, following = (np.array(column) for column in zip(*steps, strict=True))
+    log = Transitions.from_arrays(*columns, next_observations=following, action_space=env.action_space)
+    trainer = BCQTrainer(BCQConfig(hidden_dim=32, latent_dim=64, num_epochs=2), OfflineTraining(batch_size=32))
+    trainer.train(log)
+    returns = trainer.policy().evaluate("CartPole-v1", episodes=2)
+    trainer.save(tmp_path / "run")
+    again = BCQTrainer.resume(tmp_path / "run").policy()
+    assert again.evaluate("CartPole-v1", episodes=2).tolist() == returns.tolist() and returns.min() >= 1

@@ -105,3 +105,22 @@ def return_buckets(returns: Tensor, thresholds: Tensor) -> Tensor:
         int64 (...), from 0 to K.
     """
     return torch.bucketize(returns.contiguous(), thresholds)
+
+
+def remaining_return(target: Tensor, rewards: Tensor, gamma: float = 1.0) -> Tensor:
+    r"""What is left to earn of a return that was asked for, after a step.
+
+    .. math:: \hat R_{t+1} = (\hat R_t - r_t) / \gamma
+
+    Chen et al. 2021, arXiv:2106.01345, section 3, with gamma 1: what was observed is subtracted from the target. The
+    recursion of ``episode_returns`` the other way round.
+
+    Args:
+        target: float (...); before the step.
+        rewards: float (...); what the step earned.
+        gamma: discount a step, above 0.
+
+    Returns:
+        float (...).
+    """
+    return (target - rewards) / gamma

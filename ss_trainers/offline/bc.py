@@ -17,7 +17,7 @@ from ss_trainers.offline.transitions import TransitionBatch, Transitions
 
 @dataclass(frozen=True, slots=True)
 class BCConfig(OfflineConfig):
-    """Behaviour cloning has no settings of its own."""
+    """Behaviour cloning has no settings of its own, and ``gamma`` changes nothing."""
 
 
 class BehaviorCloningLearner:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Normal
 from torch.nn.functional import cross_entropy
 
 from ss_trainers.algorithms.checks import require_between
 from ss_trainers.functional.expectiles import advantage_weights, expectile_loss
+from ss_trainers.functional.gaussians import gaussian_logprob
 from ss_trainers.functional.returns import bellman_target
 from ss_trainers.offline.learner import Actor, Memoryless, Setup
 from ss_trainers.offline.networks import Critics, Perceptrons, adam, follow, target_of
@@ -25,7 +26,9 @@ class IQLConfig(OfflineConfig):
 
     Attributes:
         expectile: tau; the nearer to 1, the nearer a state's value is to that of the best logged action.
-        beta: how much rather better actions are cloned; 0 is plain cloning.
+        beta: how much rather better actions are cloned; 0 is plain cloning. One that is better by 1, in rewards that
+            ``OfflineTraining.reward_scale`` has scaled, has exp(beta) times the weight: where most weights are 0 or at
+            the cap, that is too much.
         weight_cap: the greatest weight of a logged action.
         target_rate: how far target critics move towards the critics in an update.
     """
@@ -38,8 +41,13 @@ class IQLConfig(OfflineConfig):
     def __post_init__(self) -> None:
         """Refuse settings that no run could mean."""
         OfflineConfig.__post_init__(self)
-        require_between(self, 0, 1, "expectile", "target_rate")
-        require_between(self, 0, float("inf"), "beta", "weight_cap")
+        require_between(self, 0, 1, "target_rate")
+        if not 0 < self.expectile < 1:
+            raise ValueError(f"IQLConfig.expectile must be between 0 and 1, not {self.expectile}")
+        if not 0 <= self.beta < math.inf:
+            raise ValueError(f"IQLConfig.beta must be 0 or more, not {self.beta}")
+        if not self.weight_cap > 0:
+            raise ValueError(f"IQLConfig.weight_cap must be positive, not {self.weight_cap}")
 
 
 class ImplicitQLearner:
@@ -74,12 +82,12 @@ class ImplicitQLearner:
     def update(self, batch: TransitionBatch, step: int) -> Mapping[str, Tensor]:
         """One step of value, critics and actor."""
         config = self._config
-        values = self._value(torch.cat([batch.observations, batch.next_observations])).squeeze(-1)
-        now, after = values.chunk(2)
+        now = self._value(batch.observations).squeeze(-1)
         with torch.no_grad():
+            after = self._value(batch.next_observations).squeeze(-1)
             best = self._logged(self.modules["target"], batch).amin(0)
         value_loss = expectile_loss(now, best, config.expectile).mean()
-        targets = bellman_target(batch.rewards, after.detach(), batch.terminals, config.gamma)
+        targets = bellman_target(batch.rewards, after, batch.terminals, config.gamma)
         critic_loss = (self._logged(self._critics, batch) - targets).square().mean(1).sum()
         weights = advantage_weights(best - now, config.beta, config.weight_cap)
         actor_loss = (weights * self._surprise(batch)).mean()
@@ -97,22 +105,18 @@ class ImplicitQLearner:
 
     def _logged(self, critics: nn.Module, batch: TransitionBatch) -> Tensor:
         """Values of what was done, (K, N)."""
-        values: Tensor
         if not self._discrete:
-            values = critics(batch.observations, batch.actions)
+            values: Tensor = critics(batch.observations, batch.actions)
             return values
-        chosen = batch.actions.expand(2, -1)[..., None]
-        values = critics(batch.observations).gather(-1, chosen).squeeze(-1)
-        return values
+        values = critics(batch.observations)
+        return values.gather(-1, batch.actions.expand(len(values), -1)[..., None]).squeeze(-1)
 
     def _surprise(self, batch: TransitionBatch) -> Tensor:
         """Negative log-probability of what was done, (N,)."""
         said = self._policy(batch.observations)
         if self._discrete:
             return cross_entropy(said, batch.actions, reduction="none")
-        spread = self._spread[0].clamp(-5.0, 2.0).exp()
-        logprob: Tensor = Normal(said.tanh(), spread, validate_args=False).log_prob(batch.actions)  # type: ignore[no-untyped-call]
-        return -logprob.sum(-1)
+        return -gaussian_logprob(batch.actions, said.tanh(), self._spread[0].clamp(-5.0, 2.0))
 
     @torch.no_grad()
     def _choose(self, observations: Tensor) -> Tensor:

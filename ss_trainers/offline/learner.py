@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol, Self, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from ss_trainers.offline.transitions import Spaces, TransitionBatch, Transitions
 
-ExamplesT = TypeVar("ExamplesT", bound="Examples")
+BatchT = TypeVar("BatchT")
+BatchT_co = TypeVar("BatchT_co", covariant=True)
 
 
-class Examples(Protocol):
-    """What a log is to an algorithm: examples that are drawn by their places, all on the device."""
+class Examples(Protocol[BatchT_co]):
+    """What a log is to an algorithm: examples that have places, all on the device."""
 
     def __len__(self) -> int:
         """How many there are."""
         ...
 
-    def at(self, places: Tensor) -> Self:
-        """Those in some places, int64 (B,)."""
+    def batches(self, order: Tensor, size: int) -> Iterator[BatchT_co]:
+        """Examples one batch after the other.
+
+        Args:
+            order: int64 (N,), their places.
+            size: of a batch; the last one has those that are left.
+        """
         ...
 
 
@@ -36,6 +42,7 @@ class Setup:
         initial: where initial weights come from, on the processor.
         noise: where all other chance comes from, on the device.
         device: where it is trained.
+        reward_scale: what rewards of the log were multiplied by, for settings that are in their units.
     """
 
     spaces: Spaces
@@ -43,6 +50,7 @@ class Setup:
     initial: torch.Generator
     noise: torch.Generator
     device: torch.device
+    reward_scale: float = 1.0
 
 
 class Actor(Protocol):
@@ -64,18 +72,21 @@ class Actor(Protocol):
         ...
 
 
-class Learner(Protocol[ExamplesT]):
+class Learner(Protocol[BatchT]):
     """An algorithm with its networks.
 
     Attributes:
         modules: all networks by name, targets among them: what a checkpoint holds of the algorithm.
-        optimizers: by name.
     """
 
     modules: nn.ModuleDict
-    optimizers: Mapping[str, torch.optim.Optimizer]
 
-    def examples(self, log: TransitionBatch, transitions: Transitions) -> ExamplesT:
+    @property
+    def optimizers(self) -> Mapping[str, torch.optim.Optimizer]:
+        """All of them by name."""
+        ...
+
+    def examples(self, log: TransitionBatch, transitions: Transitions) -> Examples[BatchT]:
         """What it learns from.
 
         Args:
@@ -84,7 +95,7 @@ class Learner(Protocol[ExamplesT]):
         """
         ...
 
-    def update(self, batch: ExamplesT, step: int) -> Mapping[str, Tensor]:
+    def update(self, batch: BatchT, step: int) -> Mapping[str, Tensor]:
         """Takes one step, and tells how it went.
 
         Args:
@@ -98,6 +109,20 @@ class Learner(Protocol[ExamplesT]):
 
     def actor(self, rows: int) -> Actor:
         """The policy at the beginning of so many episodes."""
+        ...
+
+
+@runtime_checkable
+class ReturnConditioned(Protocol):
+    """An algorithm whose policy is asked for a return, as an algorithm may be beside what all are."""
+
+    def actor_towards(self, target_return: float, rows: int) -> Actor:
+        """The policy at the beginning of episodes.
+
+        Args:
+            target_return: what is to be earned in each, in units of scaled rewards.
+            rows: how many there are.
+        """
         ...
 
 

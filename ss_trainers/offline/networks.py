@@ -12,8 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from ss_trainers.offline.optimizers import Adam
+
 # Bounds of the logarithm of a Gaussian actor's standard deviation; as in SAC's code.
 LOG_STD_MIN, LOG_STD_MAX = -20.0, 2.0
+
+# Numbers in a layer that a processor computes at once where no gradient is asked for. More do not stay in its cache,
+# and memory for them is asked of the system anew each time, which can take as long as the products.
+_NUMBERS = 2**18
 
 
 class Perceptrons(nn.Module):
@@ -30,6 +36,7 @@ class Perceptrons(nn.Module):
     def __init__(self, sizes: Sequence[int], generator: torch.Generator, members: int | None = None) -> None:
         super().__init__()
         self.members = members
+        self._rows = max(1, _NUMBERS // (max(sizes[1:]) * (members or 1)))
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
         for inputs, outputs in pairwise(sizes):
             bound = 1 / math.sqrt(inputs)
@@ -38,20 +45,25 @@ class Perceptrons(nn.Module):
                 whole = (members, *shape) if members else shape
                 parameters.append(nn.Parameter(torch.empty(whole).uniform_(-bound, bound, generator=generator)))
 
-    def forward(self, inputs: Tensor, frozen: bool = False) -> Tensor:
+    def forward(self, inputs: Tensor, frozen: bool = False, first: int | None = None) -> Tensor:
         """What the networks say of some rows.
 
         Args:
             inputs: float (N, D), or (K, N, D) with an input for each member.
             frozen: whether gradients go through to the inputs alone: an actor that maximises a critic must not move it.
+            first: how many of the members are asked, from the first on; all if None.
 
         Returns:
             float (K, N, O), or (N, O) without members.
         """
-        hidden = inputs if self.members is None or inputs.ndim == 3 else inputs.expand(self.members, *inputs.shape)
+        if inputs.shape[-2] > self._rows and inputs.device.type == "cpu" and not torch.is_grad_enabled():
+            return torch.cat([self(rows, frozen, first) for rows in torch.split(inputs, self._rows, -2)], -2)
+        members = self.members if first is None else first
+        hidden = inputs if members is None or inputs.ndim == 3 else inputs.expand(members, *inputs.shape)
         last = len(self.weights) - 1
         for place, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             weight, bias = (weight.detach(), bias.detach()) if frozen else (weight, bias)
+            weight, bias = (weight, bias) if first is None else (weight[:first], bias[:first])
             hidden = linear(hidden, weight, bias) if self.members is None else torch.baddbmm(bias, hidden, weight)
             hidden = hidden if place == last else hidden.relu_()
         return hidden
@@ -82,25 +94,38 @@ class Critics(nn.Module):
         sizes = (observation_size, *hidden, action_size) if discrete else (observation_size + action_size, *hidden, 1)
         self.network = Perceptrons(sizes, generator, members)
 
-    def forward(self, observations: Tensor, actions: Tensor | None = None, frozen: bool = False) -> Tensor:
+    def forward(
+        self, observations: Tensor, actions: Tensor | None = None, frozen: bool = False, first: int | None = None
+    ) -> Tensor:
         """Values of actions.
 
         Args:
             observations: float (N, D).
             actions: float (N, A), or (N, S, A) with S actions in each state; none where each action has a value.
             frozen: see :class:`Perceptrons`.
+            first: likewise.
 
         Returns:
             float (K, N), (K, N, S), or (K, N, A) without ``actions``.
         """
         if actions is None:
-            return cast("Tensor", self.network(observations, frozen))
-        if actions.ndim == 2:
-            return cast("Tensor", self.network(torch.cat([observations, actions], -1), frozen)).squeeze(-1)
-        rows, samples, size = actions.shape
-        repeated = observations[:, None].expand(-1, samples, -1)
-        together = torch.cat([repeated, actions], -1).reshape(rows * samples, observations.shape[1] + size)
-        return cast("Tensor", self.network(together, frozen)).reshape(-1, rows, samples)
+            return cast("Tensor", self.network(observations, frozen, first))
+        values = cast("Tensor", self.network(side_by_side(observations, actions), frozen, first))
+        return values.reshape(-1, *actions.shape[:-1])
+
+    @torch.no_grad()
+    def best(self, observations: Tensor, candidates: Tensor) -> Tensor:
+        """What the first critic values most.
+
+        Args:
+            observations: float (N, D).
+            candidates: float (N, S, A).
+
+        Returns:
+            float (N, A).
+        """
+        chosen = self(observations, candidates, first=1)[0].argmax(1)
+        return candidates[torch.arange(len(chosen), device=chosen.device), chosen]
 
 
 class GaussianActor(nn.Module):
@@ -132,6 +157,22 @@ class GaussianActor(nn.Module):
         return mean, log_std.clamp(LOG_STD_MIN, LOG_STD_MAX)
 
 
+def side_by_side(observations: Tensor, inputs: Tensor) -> Tensor:
+    """States with what else a network is shown of each, as its rows.
+
+    Args:
+        observations: float (N, D).
+        inputs: float (N, A), or (N, S, A) with S of each state.
+
+    Returns:
+        float (N, D + A), or (N S, D + A), the rows of a state one after the other.
+    """
+    if inputs.ndim == 2:
+        return torch.cat([observations, inputs], -1)
+    repeated = observations[:, None].expand(-1, inputs.shape[1], -1)
+    return torch.cat([repeated, inputs], -1).flatten(0, 1)
+
+
 def target_of(network: nn.Module) -> nn.Module:
     """A copy that follows the network slowly, and that nothing learns through."""
     return copy.deepcopy(network).requires_grad_(False)
@@ -151,4 +192,4 @@ def follow(target: nn.Module, network: nn.Module, rate: float) -> None:
 
 def adam(parameters: Iterable[nn.Parameter], learning_rate: float, weight_decay: float = 0.0) -> torch.optim.Optimizer:
     """Adam with all of a step in one kernel; decoupled weight decay, if any."""
-    return torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=weight_decay, fused=True)
+    return Adam(parameters, learning_rate, weight_decay)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import torch
 
-from ss_trainers.offline.learner import Actor, Learner
+from ss_trainers.offline.columns import Array
+from ss_trainers.offline.learner import Actor, Learner, ReturnConditioned
 from ss_trainers.offline.scaling import Scaling
-from ss_trainers.offline.transitions import Array, Spaces
+from ss_trainers.offline.transitions import Spaces
 
 
 class NumericPolicy:
@@ -22,14 +25,41 @@ class NumericPolicy:
         scaling: of what it sees and does.
         spaces: of the log that it was trained on.
         device: where it is.
+        actor: the policy at the beginning of so many episodes; the learner's if None.
     """
 
-    def __init__(self, learner: Learner[Any], scaling: Scaling, spaces: Spaces, device: torch.device) -> None:
+    def __init__(
+        self,
+        learner: Learner[Any],
+        scaling: Scaling,
+        spaces: Spaces,
+        device: torch.device,
+        actor: Callable[[int], Actor] | None = None,
+    ) -> None:
         self._learner, self._scaling, self.spaces, self._device = learner, scaling, spaces, device
+        self._actor = actor or learner.actor
+
+    def with_target(self, target_return: float) -> NumericPolicy:
+        """The same, asked for another return; the weights are shared.
+
+        Args:
+            target_return: what is to be earned in an episode, in the units of the log's and the environment's rewards,
+                whatever they were multiplied by for training. It may be more than any episode of the log earned.
+
+        Raises:
+            TypeError: if the algorithm does not ask for a return.
+            ValueError: if the target is not finite.
+        """
+        if not isinstance(self._learner, ReturnConditioned):
+            raise TypeError(f"the policy of a {type(self._learner).__name__} can't be asked for a return")
+        if not math.isfinite(target_return):
+            raise ValueError(f"the target return must be finite, not {target_return}")
+        towards = partial(self._learner.actor_towards, target_return * self._scaling.reward_scale)
+        return NumericPolicy(self._learner, self._scaling, self.spaces, self._device, towards)
 
     def begin(self, rows: int = 1) -> NumericEpisodes:
         """So many episodes from their beginning, side by side."""
-        return NumericEpisodes(self._learner.actor(rows), self._scaling, self._device)
+        return NumericEpisodes(self._actor(rows), self._scaling, self._device)
 
     def evaluate(
         self, env_id: str, episodes: int = 20, seed: int = 0, env_kwargs: Mapping[str, Any] | None = None
@@ -46,32 +76,44 @@ class NumericPolicy:
             float64 (episodes,), what each earned.
 
         Raises:
-            ValueError: if observations or actions are not those of the log.
+            ValueError: if observations or actions are not those of the log, or there are no episodes.
         """
-        mode = gym.vector.AutoresetMode.DISABLED
-        envs = gym.make_vec(
-            env_id, episodes, vectorization_mode="sync", vector_kwargs={"autoreset_mode": mode}, **(env_kwargs or {})
-        )
+        if episodes < 1:
+            raise ValueError(f"episodes must be at least 1, not {episodes}")
+        # Not as a vector: those that have ended must not be stepped on.
+        envs = [gym.make(env_id, disable_env_checker=True, **(env_kwargs or {})) for _ in range(episodes)]
         try:
-            self._check(env_id, envs.single_observation_space, envs.single_action_space)
-            observations, _ = envs.reset(seed=seed)
+            self._check(env_id, envs[0].observation_space, envs[0].action_space)
+            observations = [env.reset(seed=seed + number)[0] for number, env in enumerate(envs)]
             under_way, earned = self.begin(episodes), np.zeros(episodes)
-            ended = np.zeros(episodes, np.bool_)
-            while not ended.all():
-                observations, rewards, terminated, truncated, _ = envs.step(under_way.act(observations))
+            left = list(range(episodes))
+            while left:
+                chosen, rewards, going = under_way.act(observations), np.zeros(episodes), []
+                for number in left:
+                    observations[number], reward, terminated, truncated, _ = envs[number].step(chosen[number])
+                    rewards[number] = float(reward)
+                    if not terminated and not truncated:
+                        going.append(number)
                 under_way.earned(rewards)
-                earned += np.where(ended, 0.0, rewards)
-                ended |= terminated | truncated
+                earned += rewards
+                left = going
         finally:
-            envs.close()
+            for env in envs:
+                env.close()
         return earned
 
     def _check(self, env_id: str, seen: gym.Space[Any], done: gym.Space[Any]) -> None:
-        discrete = isinstance(done, gym.spaces.Discrete)
-        size = int(done.n) if isinstance(done, gym.spaces.Discrete) else gym.spaces.flatdim(done)
-        found = Spaces(gym.spaces.flatdim(seen), size, discrete)
+        low, high = self._scaling.action_low, self._scaling.action_high
+        found = None
+        if seen.shape is not None and isinstance(done, gym.spaces.Discrete) and done.start == 0:
+            found = Spaces(math.prod(seen.shape), int(done.n), True)
+        elif seen.shape is not None and isinstance(done, gym.spaces.Box):
+            found = Spaces(math.prod(seen.shape), math.prod(done.shape), False)
         if found != self.spaces:
-            raise ValueError(f"'{env_id}' has {found}, and the policy was trained on {self.spaces}")
+            environment = f"the observations of '{env_id}' are {seen} and its actions {done}"
+            raise ValueError(f"{environment}, and the policy was trained on {self.spaces}")
+        if isinstance(done, gym.spaces.Box) and not ((done.low.ravel() <= low) & (high <= done.high.ravel())).all():
+            raise ValueError(f"the actions of '{env_id}' are {done}, and those of the policy are from {low} to {high}")
 
 
 class NumericEpisodes:

@@ -57,8 +57,12 @@ def write_offline(folder: str | Path, state: OfflineState) -> None:
     """Writes a checkpoint, replacing the folder as a whole.
 
     Raises:
-        CheckpointError: if it can't be written; what was there before is intact.
+        CheckpointError: if it can't be written, or something other than a checkpoint is there; what was there before
+            is intact.
     """
+    there = Path(folder)
+    if there.exists() and not (there / _SETTINGS).is_file() and not (there.is_dir() and not any(there.iterdir())):
+        raise CheckpointError(f"'{folder}' is no checkpoint, and what it holds would be lost: save to another folder")
     scaling = {name: getattr(state.scaling, name) for name in _SCALING}
     content = {
         "format": _FORMAT,
@@ -104,8 +108,8 @@ def read_offline(path: str | Path) -> OfflineState:
         )
     except FileNotFoundError as error:
         raise CheckpointError(f"'{folder}' holds no offline training: {error.filename or error} is missing") from error
-    except (ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise CheckpointError(f"the offline training in '{folder}' is damaged: {error}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+        raise CheckpointError(f"the offline training in '{folder}' is damaged: {error!r:.300}") from error
 
 
 def tensors_of(learner: Learner[Any], noise: torch.Generator) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -121,12 +125,12 @@ def tensors_of(learner: Learner[Any], noise: torch.Generator) -> tuple[dict[str,
     return tensors, plain
 
 
-def restore(learner: Learner[Any], noise: torch.Generator | None, state: OfflineState, folder: str | Path) -> None:
+def restore(learner: Learner[Any], noise: torch.Generator, state: OfflineState, folder: str | Path) -> None:
     """Brings an algorithm to where a checkpoint has it.
 
     Args:
         learner: made with the checkpoint's settings.
-        noise: of the run that goes on; None for a policy that does not learn any more.
+        noise: of the run that goes on. On another kind of device than the checkpoint's it stays as it is.
         state: the checkpoint's.
         folder: where it lies.
 
@@ -139,9 +143,8 @@ def restore(learner: Learner[Any], noise: torch.Generator | None, state: Offline
         parts.setdefault(kind, {})[rest] = tensor
     try:
         learner.modules.load_state_dict(parts["module"])
-        if noise is None:
-            return
-        noise.set_state(state.tensors["noise"])
+        if noise.device.type == torch.device(state.training.device).type:
+            noise.set_state(state.tensors["noise"])
         for name, optimizer in learner.optimizers.items():
             entries: dict[int, dict[str, Tensor]] = {}
             for key, tensor in parts["optimizer"].items():
@@ -149,5 +152,5 @@ def restore(learner: Learner[Any], noise: torch.Generator | None, state: Offline
                 if of == name:
                     entries.setdefault(int(index), {})[entry] = tensor
             optimizer.load_state_dict({"state": entries, "param_groups": state.plain[name]})
-    except (RuntimeError, ValueError, KeyError) as error:
+    except (RuntimeError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"the offline training in '{folder}' does not fit: {error!r:.300}") from error

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ss_trainers.offline.columns import Array
 from ss_trainers.offline.settings import OfflineTraining
-from ss_trainers.offline.transitions import Array, TransitionBatch, Transitions
+from ss_trainers.offline.transitions import TransitionBatch, Transitions
 
 # Least standard deviation that observations are divided by: a component that hardly varies must not be blown up.
 _LEAST_SPREAD = 1e-3
@@ -40,8 +41,8 @@ class Scaling:
         size = log.spaces.observation_size
         shift, spread = np.zeros(size, np.float32), np.ones(size, np.float32)
         if training.normalize_observations:
-            whole = log.observations.astype(np.float64)
-            shift, spread = whole.mean(0).astype(np.float32), whole.std(0).astype(np.float32)
+            shift = log.observations.mean(0, dtype=np.float64).astype(np.float32)
+            spread = log.observations.std(0, dtype=np.float64).astype(np.float32)
             spread = np.where(spread < _LEAST_SPREAD, np.float32(1), spread)
         return cls(shift, spread, training.reward_scale, log.action_low, log.action_high)
 
@@ -67,5 +68,6 @@ class Scaling:
         actions: Array = chosen.cpu().numpy()
         if self.action_low is None or self.action_high is None:
             return actions
-        scaled: Array = self.action_low + (actions + 1) / 2 * (self.action_high - self.action_low)
-        return scaled
+        scaled = self.action_low + (actions + 1) / 2 * (self.action_high - self.action_low)
+        within: Array = scaled.clip(self.action_low, self.action_high)
+        return within

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 from ss_trainers.algorithms.checks import require_between
 
@@ -44,7 +43,8 @@ class OfflineTraining:
         max_updates: updates after which training ends, if the epochs are not done before.
         normalize_observations: shift and scale each component by the log's mean and standard deviation.
         reward_scale: what rewards are multiplied by.
-        report_every: updates whose metrics are averaged into one line.
+        report_every: updates whose metrics are averaged into one line; in the first one of a run that was interrupted,
+            and goes on, fewer.
         save_every: updates from one checkpoint to the next; without, there is one at the end alone.
         output_dir: folder of metrics and checkpoints; nothing is written if None.
         device: where it is trained; the whole log is kept there.
@@ -70,6 +70,6 @@ class OfflineTraining:
             raise ValueError(f"OfflineTraining.reward_scale must be a number other than 0, not {self.reward_scale}")
 
 
-def hidden_sizes(config: Any, training: OfflineTraining) -> tuple[int, ...]:
+def hidden_sizes(config: OfflineConfig, training: OfflineTraining) -> tuple[int, ...]:
     """Widths of the hidden layers."""
     return (config.hidden_dim,) * training.hidden_layers

@@ -7,23 +7,28 @@ arXiv:1712.00378).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import zlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Self
+from zipfile import BadZipFile
 
 import gymnasium as gym
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-Array = npt.NDArray[Any]
+from ss_trainers.offline import columns as given
+from ss_trainers.offline.columns import FLOAT, INT, KINDS, Array, check_lengths, described
+from ss_trainers.offline.columns import TransitionError as TransitionError
 
-
-class TransitionError(ValueError):
-    """Steps that nothing can be learnt from; the message says which, and what is wrong with them."""
+# Batches that are gathered at once: enough to save the time, and no second copy of the log.
+_GATHERED = 32
+# What NumPy raises for a file that is damaged, or was never one of its archives.
+_DAMAGE = (ValueError, TypeError, EOFError, BadZipFile, zlib.error, NotImplementedError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +73,27 @@ class TransitionBatch:
         Args:
             places: int64 (B,).
         """
-        return TransitionBatch(*(getattr(self, entry.name).index_select(0, places) for entry in fields(self)))
+        return TransitionBatch(
+            self.observations.index_select(0, places),
+            self.actions.index_select(0, places),
+            self.rewards.index_select(0, places),
+            self.next_observations.index_select(0, places),
+            self.terminals.index_select(0, places),
+        )
+
+    def batches(self, order: Tensor, size: int) -> Iterator[TransitionBatch]:
+        """The steps in an order, some at a time.
+
+        They are gathered for many batches at once, which are parts of it: that takes a third of the time.
+
+        Args:
+            order: int64 (N,), their places.
+            size: steps of a batch; the last one has those that are left.
+        """
+        for places in torch.split(order, _GATHERED * size):
+            gathered = self.at(places)
+            columns = (torch.split(getattr(gathered, entry.name), size) for entry in fields(self))
+            yield from (TransitionBatch(*parts) for parts in zip(*columns, strict=True))
 
     def to(self, device: str | torch.device) -> TransitionBatch:
         """The same on a device."""
@@ -91,8 +116,8 @@ class Transitions:
         action_count: how many actions there are, if they can be counted.
 
     Raises:
-        TransitionError: if arrays do not fit together, a number is not finite, an action is out of bounds, or there is
-            but one action: nothing can be learnt about a choice that was never made.
+        TransitionError: if arrays do not fit together, a number is not finite, the last episode has no end, an action
+            is out of bounds, or there is but one action: nothing can be learnt about a choice that was never made.
     """
 
     observations: Array
@@ -129,36 +154,37 @@ class Transitions:
 
         Args:
             observations: (N, …); flattened.
-            actions: integers (N,), or real numbers (N, A) or (N,).
-            rewards: (N,).
-            terminals: (N,).
-            timeouts: (N,).
+            actions: integers (N,) or (N, 1), or real numbers (N, …) or (N,).
+            rewards: (N,) or (N, 1).
+            terminals: likewise; true and false, or 1 and 0.
+            timeouts: likewise. A last step that is neither counts as one.
             next_observations: (N, …). If None, those of the row below; a last step whose next observation the log does
-                not have is then left out unless it is terminal, since its value can't be known.
+                not have is then left out unless it is terminal, since its value can't be known. The step before it
+                counts as a timeout.
             action_space: of the environment: bounds or the number of actions. If None, those in the log.
 
         Raises:
             TransitionError: see the class.
         """
-        seen, ended = _rows(observations), np.asarray(terminals, bool)
-        cut, kept = np.array(timeouts, bool), np.ones(len(ended), bool)
-        done, earned = np.asarray(actions), np.asarray(rewards, np.float32)
+        seen, done = given.rows("observations", observations), given.actions(actions, action_space)
+        earned = given.numbers("rewards", rewards)
+        ended, cut = given.marks("terminals", terminals), given.marks("timeouts", timeouts)
+        after = seen if next_observations is None else given.rows("next_observations", next_observations)
+        columns: dict[str, Any] = dict(
+            zip([entry.name for entry in fields(cls)], (seen, done, earned, after, ended, cut), strict=False)
+        )
+        check_lengths(columns)
+        cut[-1:] = True
+        cut &= ~ended
         if next_observations is None:
-            if not len(seen) == len(ended) == len(cut):
-                raise TransitionError(f"there are {len(seen)} observations and {len(ended)} marks of ends")
-            after = np.roll(seen, -1, axis=0)
-            cut[-1:] = True
-            kept = ended | ~cut
-            # What comes before a step that is left out is the last that is known of its episode.
-            cut[:-1] |= ~kept[1:] & ~ended[:-1]
-        else:
-            after = _rows(next_observations)
-        columns: tuple[Array, ...] = (seen, _numbers(done), earned, after, ended, cut & ~ended)
-        if len({len(column) for column in columns}) > 1:
-            lengths = dict(zip([entry.name for entry in fields(cls)], map(len, columns), strict=False))
-            raise TransitionError(f"columns have different lengths: {lengths}")
-        seen, done, earned, after, ended, cut = (column[kept] for column in columns)
-        return cls(seen, done, earned, after, ended, cut, **_bounds(done, action_space))
+            # Nothing is ever made of what follows a terminal step.
+            columns["next_observations"] = np.where(ended[:, None], seen, np.roll(seen, -1, axis=0))
+            kept = ~cut
+            if not kept.any():
+                raise TransitionError("no step has a next observation: each is the last that is known of its episode")
+            cut[:-1] |= cut[1:] & ~ended[:-1]
+            columns = {name: column[kept] for name, column in columns.items()}
+        return cls(**columns, **given.bounds(columns["actions"], action_space))
 
     @classmethod
     def from_minari(cls, dataset: Any) -> Self:
@@ -169,7 +195,7 @@ class Transitions:
 
         Raises:
             ImportError: if Minari is not installed.
-            TransitionError: if its observations are no arrays, or see the class.
+            TransitionError: if its observations or actions are no arrays, or see the class.
         """
         if isinstance(dataset, str):
             try:
@@ -178,14 +204,17 @@ class Transitions:
                 raise ImportError("Minari is not installed: pip install 'stateset-gym[offline]'") from error
         parts: list[list[Array]] = []
         for episode in dataset.iterate_episodes():
-            if not isinstance(episode.observations, np.ndarray) or episode.observations.dtype.kind not in "fiub":
-                raise TransitionError(
-                    "the observations of this Minari dataset are no arrays of numbers; conversations are read by "
-                    "ConversationDataset.from_minari"
-                )
+            for name in ("observations", "actions"):
+                column = getattr(episode, name)
+                if not isinstance(column, np.ndarray) or column.dtype.kind not in "fiub":
+                    raise TransitionError(
+                        f"the {name} of this Minari dataset are no arrays of numbers; conversations are read by "
+                        "ConversationDataset.from_minari"
+                    )
+            cut = np.array(episode.truncations, bool)
+            cut[-1:] = True
             steps = [episode.observations[:-1], episode.actions, episode.rewards]
-            steps += [episode.observations[1:], episode.terminations, episode.truncations]
-            parts.append([np.asarray(step) for step in steps])
+            parts.append([np.asarray(step) for step in (*steps, episode.observations[1:], episode.terminations, cut)])
         if not parts:
             raise TransitionError("the Minari dataset has no episodes")
         seen, done, earned, after, ended, cut = (np.concatenate(column) for column in zip(*parts, strict=True))
@@ -199,24 +228,39 @@ class Transitions:
 
         Raises:
             FileNotFoundError: if there is none.
-            TransitionError: if a column is missing, or see the class.
+            TransitionError: if it is damaged, a column is missing, or see the class.
         """
-        with np.load(path, allow_pickle=False) as file:
-            missing = [entry.name for entry in fields(cls) if entry.name not in file and entry.default is not None]
-            if missing:
-                raise TransitionError(f"'{path}' has no {', '.join(missing)}")
-            columns: dict[str, Any] = {entry.name: file[entry.name] for entry in fields(cls) if entry.name in file}
-        if "action_count" in columns:
-            columns["action_count"] = int(columns["action_count"])
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                columns: dict[str, Any] = {entry.name: file[entry.name] for entry in fields(cls) if entry.name in file}
+            if "action_count" in columns:
+                columns["action_count"] = int(columns["action_count"])
+        except _DAMAGE as error:
+            raise TransitionError(f"'{path}' is damaged, or no log that Transitions.save wrote: {error}") from error
+        missing = [entry.name for entry in fields(cls) if entry.name not in columns and entry.default is not None]
+        if missing:
+            raise TransitionError(f"'{path}' has no {', '.join(missing)}")
         return cls(**columns)
 
     def save(self, path: str | Path) -> None:
-        """Writes the log as compressed arrays; the file is replaced as a whole."""
+        """Writes the log as compressed arrays; the file is replaced as a whole, missing folders above it are made.
+
+        Raises:
+            OSError: if it can't be written; what was there before is as it was.
+        """
         target = Path(path)
-        partial = target.with_name(f"{target.name}.partial.npz")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(f".{target.name}.partial")
         columns = {entry.name: getattr(self, entry.name) for entry in fields(self)}
-        np.savez_compressed(partial, **{name: column for name, column in columns.items() if column is not None})
-        partial.replace(target)
+        try:
+            with partial.open("wb") as stream:
+                np.savez_compressed(stream, **{name: column for name, column in columns.items() if column is not None})
+                stream.flush()
+                os.fsync(stream.fileno())
+            partial.replace(target)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
 
     @property
     def spaces(self) -> Spaces:
@@ -240,6 +284,7 @@ class Transitions:
         actions = self.actions
         if self.action_low is not None and self.action_high is not None:
             actions = 2 * (actions - self.action_low) / (self.action_high - self.action_low) - 1
+            actions = actions.clip(-1, 1)
         columns = (self.observations, actions, self.rewards, self.next_observations, self.terminals)
         return TransitionBatch(*(torch.from_numpy(np.ascontiguousarray(column)) for column in columns))
 
@@ -264,45 +309,18 @@ def concatenate(logs: Sequence[Transitions]) -> Transitions:
     return Transitions(**joined)
 
 
-def _rows(values: Any) -> Array:
-    array = np.asarray(values, np.float32)
-    return array.reshape(len(array), -1)
-
-
-def _numbers(actions: Array) -> Array:
-    """Actions that can be counted as int64 (N,), others as float32 (N, A)."""
-    if actions.dtype.kind in "iub":
-        return actions.reshape(len(actions), -1)[:, 0].astype(np.int64) if actions.ndim < 3 else actions
-    if actions.dtype.kind != "f":
-        raise TransitionError(f"actions must be numbers of one kind, not {actions.dtype}: {actions[:1]!r:.100}")
-    return actions.astype(np.float32).reshape(len(actions), -1)
-
-
-def _bounds(actions: Array, space: gym.Space[Any] | None) -> dict[str, Any]:
-    if isinstance(space, gym.spaces.Discrete):
-        if space.start != 0:
-            raise TransitionError(f"actions must be counted from 0, and those of {space} are not")
-        return {"action_count": int(space.n)}
-    if isinstance(space, gym.spaces.Box):
-        if not space.is_bounded():
-            raise TransitionError(f"actions of {space} have no bounds to scale them by")
-        return {"action_low": space.low.reshape(-1), "action_high": space.high.reshape(-1)}
-    if space is not None:
-        raise TransitionError(f"actions of {space} are neither counted nor bounded numbers")
-    if not len(actions) or actions.dtype.kind != "f":
-        return {"action_count": int(actions.max(initial=0)) + 1}
-    return {"action_low": actions.min(0), "action_high": actions.max(0)}
-
-
 def _check_shapes(log: Transitions) -> None:
-    lengths = {entry.name: len(getattr(log, entry.name)) for entry in fields(log)[:6]}
-    if len(set(lengths.values())) > 1:
-        raise TransitionError(f"columns have different lengths: {lengths}")
-    if not len(log):
-        raise TransitionError("the log has no steps")
-    if log.observations.shape != log.next_observations.shape or log.observations.ndim != 2:
+    for name, (kind, dimensions) in KINDS.items():
+        column = getattr(log, name)
+        if column.dtype != kind or column.ndim != dimensions:
+            told = f"{name} must be {kind} {'(N, D)' if dimensions == 2 else '(N,)'}, not {described(column)}"
+            raise TransitionError(f"{told}: Transitions.from_arrays makes them so")
+    check_lengths({entry.name: getattr(log, entry.name) for entry in fields(log)[:6]})
+    if log.observations.shape != log.next_observations.shape or not log.observations.shape[1]:
         shapes = f"{log.observations.shape} and {log.next_observations.shape}"
         raise TransitionError(f"observations must be (N, D) before and after a step, not {shapes}")
+    if not log.terminals[-1] and not log.timeouts[-1]:
+        raise TransitionError("the last step must be terminal or a timeout: nothing follows it")
 
 
 def _check_numbers(log: Transitions) -> None:
@@ -310,7 +328,8 @@ def _check_numbers(log: Transitions) -> None:
         column = getattr(log, name)
         wrong = ~np.isfinite(column.reshape(len(column), -1)).all(1)
         if wrong.any():
-            raise TransitionError(f"{name} of step {int(wrong.argmax())} (of {int(wrong.sum())}) are not finite")
+            step, others = int(wrong.argmax()), int(wrong.sum()) - 1
+            raise TransitionError(f"{name} of step {step} are not finite, nor are those of {others} other steps")
 
 
 def _check_actions(log: Transitions) -> None:
@@ -318,30 +337,37 @@ def _check_actions(log: Transitions) -> None:
     if (count is None) == (low is None or high is None):
         raise TransitionError("give action_count, or action_low and action_high")
     if count is not None:
-        if log.actions.ndim != 1 or log.actions.dtype.kind != "i":
-            raise TransitionError(f"actions that are counted must be integers (N,), not {log.actions.dtype}")
+        if log.actions.ndim != 1 or log.actions.dtype != INT:
+            raise TransitionError(f"actions that are counted must be integers (N,), not {described(log.actions)}")
         outside = (log.actions < 0) | (log.actions >= count)
         if outside.any():
             step = int(outside.argmax())
             raise TransitionError(f"action {log.actions[step]} of step {step} is not from 0 to {count - 1}")
-        alike = bool((log.actions == log.actions[0]).all())
     else:
-        if log.actions.ndim != 2 or log.actions.dtype.kind != "f":
-            raise TransitionError(f"actions with bounds must be real numbers (N, A), not {log.actions.dtype}")
+        if log.actions.ndim != 2 or log.actions.dtype != FLOAT:
+            raise TransitionError(f"actions with bounds must be float32 (N, A), not {described(log.actions)}")
         _check_box(log)
-        alike = bool((log.actions == log.actions[0]).all())
-    if alike:
+    if (log.actions == log.actions[0]).all():
         raise TransitionError(f"all {len(log)} steps have the same action {log.actions[0]}: there is nothing to choose")
 
 
 def _check_box(log: Transitions) -> None:
-    assert log.action_low is not None and log.action_high is not None
-    if not (log.action_low.shape == log.action_high.shape == log.actions.shape[1:]):
-        raise TransitionError("action_low and action_high must have a number for each component of an action")
-    slack = 1e-5 * (log.action_high - log.action_low)
-    if (slack <= 0).any():
-        raise TransitionError(f"component {int((slack <= 0).argmax())} of the actions has no room to vary")
-    outside = ((log.actions < log.action_low - slack) | (log.actions > log.action_high + slack)).any(1)
+    low, high = log.action_low, log.action_high
+    assert low is not None and high is not None
+    if not (low.shape == high.shape == log.actions.shape[1:] and low.dtype == high.dtype == FLOAT):
+        raise TransitionError(
+            f"action_low and action_high must be float32 ({log.actions.shape[1]},), a number for each component of an "
+            f"action, not {described(low)} and {described(high)}"
+        )
+    with np.errstate(over="ignore"):
+        slack = 1e-5 * (high - low)
+    wrong = ~((slack > 0) & np.isfinite(slack))
+    if wrong.any():
+        place = int(wrong.argmax())
+        raise TransitionError(
+            f"component {place} of the actions can't be scaled: it is from {low[place]} to {high[place]}"
+        )
+    outside = ((log.actions < low - slack) | (log.actions > high + slack)).any(1)
     if outside.any():
         step = int(outside.argmax())
-        raise TransitionError(f"action {log.actions[step]} of step {step} is outside its bounds")
+        raise TransitionError(f"action {log.actions[step]} of step {step} is outside its bounds, {low} to {high}")

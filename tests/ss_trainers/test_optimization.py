@@ -10,7 +10,7 @@ from ss_gym.types import ConversationTurn, MultiTurnTrajectory
 from ss_trainers import LoraSettings, TrainingConfig
 from ss_trainers.backends.models import LoadedModel
 from ss_trainers.collate import collate, split_by_length
-from ss_trainers.interruption import undisturbed
+from ss_trainers.interruption import postponed, undisturbed
 from ss_trainers.metrics import group_metrics
 from ss_trainers.optimization import adamw, even_share, trainable_model
 from tests.ss_trainers.tiny_model import make_model, make_tokenizer
@@ -63,6 +63,18 @@ def test_ctrl_c_waits_for_the_end_of_the_block():
             done.append("outer")
         done.append("after")
     assert done == ["inner", "outer"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ctrl_c_waits_until_it_is_let_in():
+    done = []
+    with pytest.raises(KeyboardInterrupt), postponed() as let_in:
+        for turn in range(3):
+            let_in()
+            if turn == 1:
+                os.kill(os.getpid(), signal.SIGINT)
+            done.append(turn)
+    assert done == [0, 1]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 

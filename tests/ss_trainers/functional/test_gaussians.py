@@ -6,7 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.distributions import Normal, kl_divergence
 
-from ss_trainers.functional.gaussians import squashed_logprob, standard_normal_divergence
+from ss_trainers.functional.gaussians import (
+    gaussian_logprob,
+    reparameterized,
+    squashed_logprob,
+    standard_normal_divergence,
+)
 
 MEANS, LOG_STDS, SAMPLES = st.floats(-3, 3), st.floats(-2, 1), st.floats(-6, 6)
 
@@ -15,12 +20,27 @@ def double(*numbers):
     return [torch.tensor([number], dtype=torch.float64) for number in numbers]
 
 
+def test_samples_of_a_gaussian_and_their_gradient() -> None:
+    mean, log_std = torch.tensor([[1.0]], requires_grad=True), torch.tensor([[math.log(2)]], requires_grad=True)
+    # Three of one distribution: each noise times a standard deviation of 2 from the mean.
+    samples = reparameterized(mean, log_std, torch.tensor([[0.0], [1.0], [-0.5]]))
+    samples.sum().backward()
+    assert samples.flatten().tolist() == pytest.approx([1.0, 3.0, 0.0])
+    assert mean.grad.item() == 3 and log_std.grad.item() == pytest.approx(2 * 0.5)
+
+
 def test_logprob_of_an_action_at_the_mean() -> None:
     # The tanh has slope 1 at 0; at 1 it has 1 - tanh(1)^2 = .419974.
     assert squashed_logprob(*double(0.0, 0.0, 0.0)).item() == pytest.approx(-0.918939, abs=1e-6)
     assert squashed_logprob(*double(1.0, 1.0, math.log(2))).item() == pytest.approx(
         -0.918939 - math.log(2) - math.log(0.419974), abs=1e-6
     )
+
+
+def test_logprob_of_a_gaussian() -> None:
+    # At the mean -log(2 pi) / 2 a component; then one at a standard deviation of 2 from it.
+    numbers = torch.tensor([[1.0, 5.0], [1.0, 3.0], [0.0, math.log(2)]], dtype=torch.float64)
+    assert gaussian_logprob(*numbers).item() == pytest.approx(-0.918939 - 0.918939 - math.log(2) - 0.5, abs=1e-6)
 
 
 @given(SAMPLES, MEANS, LOG_STDS)

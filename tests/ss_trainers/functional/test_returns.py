@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ss_trainers.functional.advantages import returns_to_go
-from ss_trainers.functional.returns import bellman_target, episode_returns, return_buckets, return_thresholds
+from ss_trainers.functional.returns import (
+    bellman_target,
+    episode_returns,
+    remaining_return,
+    return_buckets,
+    return_thresholds,
+)
 
 THREE = torch.tensor([0.0, 0.5, 1.0], dtype=torch.float64)
 NO = torch.zeros(3, dtype=torch.bool)
@@ -85,6 +91,19 @@ def test_a_table_with_a_row_an_episode_has_the_same_returns(log, gamma) -> None:
         mask = torch.arange(table.shape[1]) < torch.tensor([len(row) for row in rows])[:, None]
         expected = returns_to_go(table, mask, gamma)[mask]
         torch.testing.assert_close(episode_returns(rewards, terminal, timeout, gamma), expected)
+
+
+def test_what_is_left_of_a_target() -> None:
+    targets, rewards = torch.tensor([3.0, 3.0, -1.0]).double(), torch.tensor([1.0, 4.0, 0.0]).double()
+    assert remaining_return(targets, rewards).tolist() == [2.0, -1.0, -1.0]
+    # (3 - 1) / .5 = 4.
+    assert remaining_return(targets, rewards, 0.5).tolist() == [4.0, -2.0, -2.0]
+
+
+def test_what_is_left_of_a_return_is_the_return_of_the_next_step() -> None:
+    for gamma in (1.0, 0.5):
+        returns = episode_returns(THREE, LAST, NO, gamma)
+        assert remaining_return(returns, THREE, gamma).tolist() == [*returns[1:].tolist(), 0.0]
 
 
 def test_the_log_is_left_as_it_was() -> None:
