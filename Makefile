@@ -1,5 +1,5 @@
 # Each target sets up .venv by itself; on a fresh machine `make demo` is all it takes.
-.PHONY: help demo test test-vllm lint bench docs clean
+.PHONY: help demo test test-vllm lint bench d3rlpy docs clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -8,6 +8,8 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 VLLM_BIN := .venv-vllm/bin
 VLLM_PIP := $(VLLM_BIN)/python -m pip --quiet --disable-pip-version-check
+D3RLPY_BIN := .venv-d3rlpy/bin
+D3RLPY_PIP := $(D3RLPY_BIN)/python -m pip --quiet --disable-pip-version-check
 
 # PyPI's Linux build of torch brings gigabytes of CUDA libraries; `make TORCH=torch==2.13.0` asks for it.
 ifeq ($(shell uname -s),Linux)
@@ -27,6 +29,7 @@ help:
 	@echo "make test-vllm   the tests of vLLM, in an environment of their own (.venv-vllm)"
 	@echo "make lint        ruff, mypy --strict, import-linter"
 	@echo "make bench       throughput of the environments and of the trainer"
+	@echo "make d3rlpy      what offline learning is compared with, in an environment of its own (.venv-d3rlpy)"
 	@echo "make docs        the documentation, as HTML in site/"
 	@echo "make clean       remove what the tools and tests left (not .venv, not outputs/)"
 
@@ -53,6 +56,14 @@ help:
 	@$(VLLM_PIP) install --no-deps -e .
 	@touch $@
 
+# d3rlpy pins an older Gymnasium than the package needs.
+.venv-d3rlpy/.installed: tests/benchmarks/offline/requirements.txt
+	@echo "Setting up .venv-d3rlpy; this happens once and takes a few minutes."
+	@test -x $(D3RLPY_BIN)/python || $(PYTHON) -m venv .venv-d3rlpy
+	@$(D3RLPY_PIP) install "$(TORCH)" 2>/dev/null || $(D3RLPY_PIP) install --extra-index-url $(TORCH_INDEX) "$(TORCH)"
+	@$(D3RLPY_PIP) install --no-deps -r tests/benchmarks/offline/requirements.txt
+	@touch $@
+
 demo: .venv/.installed
 	$(BIN)/python docs/examples/refund_demo.py
 
@@ -70,6 +81,8 @@ lint: .venv/.installed
 
 bench: .venv/.installed
 	$(BIN)/python -m tests.benchmarks.run
+
+d3rlpy: .venv-d3rlpy/.installed
 
 docs: .venv/.installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict -f docs/mkdocs.yml
