@@ -57,7 +57,7 @@ class Plan:
         return min(self.batch, len(self))
 
 
-class _Encoding(Protocol):
+class Encoding(Protocol):
     """The ids of a conversation up to its last answer."""
 
     prompt_ids: tuple[int, ...]
@@ -65,14 +65,20 @@ class _Encoding(Protocol):
 
 
 @runtime_checkable
-class _Sampler(Protocol):
+class Sampler(Protocol):
     """A backend that samples tokens: its noise can be begun anew, and it tells the ids that it saw."""
 
-    def seed(self, seed: int) -> None: ...
+    def seed(self, seed: int) -> None:
+        """Begins the noise anew."""
+        ...
 
-    def encoding(self, conversation: Conversation) -> _Encoding | None: ...
+    def encoding(self, conversation: Conversation) -> Encoding | None:
+        """The ids of a conversation; None if it read another, such as a trimmed one."""
+        ...
 
-    def close(self, conversation: Conversation) -> None: ...
+    def close(self, conversation: Conversation) -> None:
+        """Frees what is kept for a conversation that has ended."""
+        ...
 
 
 def recorded(agent: Agent, plan: Plan, first: int = 0) -> Generator[RecordedTrajectory, None, None]:
@@ -90,11 +96,11 @@ def recorded(agent: Agent, plan: Plan, first: int = 0) -> Generator[RecordedTraj
     Raises:
         ValueError: if the split has not so many scenarios.
     """
-    sampler = _sampler_of(agent)
+    sampler = sampler_of(agent)
     with ExitStack() as opened:
         envs = [opened.enter_context(gym.make(plan.env_id, **plan.env_kwargs)) for _ in range(plan.lanes)]
         check_plan(plan, envs[0])
-        lanes = [_Lane(env, plan.env_id, sampler) for env in envs]
+        lanes = [RecordingLane(env, plan.env_id, sampler) for env in envs]
         if sampler is None:
             yield from _played(agent, lanes, plan, range(first, len(plan)))
             return
@@ -106,7 +112,7 @@ def recorded(agent: Agent, plan: Plan, first: int = 0) -> Generator[RecordedTraj
             yield from islice(_played(agent, lanes, plan, block), max(0, first - begin), None)
 
 
-def _played(agent: Agent, lanes: Sequence[_Lane], plan: Plan, numbers: range) -> Iterator[RecordedTrajectory]:
+def _played(agent: Agent, lanes: Sequence[RecordingLane], plan: Plan, numbers: range) -> Iterator[RecordedTrajectory]:
     starts = (start_of(plan, lanes[0].env, number) for number in numbers)
     return in_order(play(agent, lanes, starts))
 
@@ -133,15 +139,25 @@ def start_of(plan: Plan, env: gym.Env[Any, Any], number: int) -> Start:
     return Start(which, {"split": plan.split} if "split" in known else {})
 
 
-def _sampler_of(agent: Agent) -> _Sampler | None:
+def sampler_of(agent: Agent) -> Sampler | None:
+    """What samples an agent's tokens; None if it has none."""
     backend = agent.backend if isinstance(agent, MultiTurnAgent) else None
-    return backend if isinstance(backend, _Sampler) else None
+    return backend if isinstance(backend, Sampler) else None
 
 
-class _Lane:
-    """One environment, and the record of the episode that is going on in it."""
+class RecordingLane:
+    """One environment, and the record of the episode that is going on in it.
 
-    def __init__(self, env: gym.Env[Any, Any], env_id: str, sampler: _Sampler | None) -> None:
+    Args:
+        env: the environment.
+        env_id: as the record calls it.
+        sampler: what samples the tokens of the agent that plays; None if it has none.
+
+    Attributes:
+        conversation: what the agent is to answer.
+    """
+
+    def __init__(self, env: gym.Env[Any, Any], env_id: str, sampler: Sampler | None = None) -> None:
         self.env = env
         self.conversation = Conversation()
         self._env_id, self._sampler = env_id, sampler
@@ -169,7 +185,7 @@ class _Lane:
         return replace(record, messages=tuple(self.conversation), tokens=tokens)
 
 
-def _tokens(conversation: Conversation, sampler: _Sampler) -> RecordedTokens | None:
+def _tokens(conversation: Conversation, sampler: Sampler) -> RecordedTokens | None:
     """What the agent read and sampled; None where it read another conversation, such as a trimmed one."""
     encoding, own = sampler.encoding(conversation), conversation.completions
     if encoding is None:

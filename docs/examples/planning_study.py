@@ -40,11 +40,9 @@ from rich.console import Console
 import ss_gym  # noqa: F401  (registers the environments)
 from ss_baselines.agents.conduct import Conduct
 from ss_baselines.agents.dialogue import DialogueAgent, serve
-from ss_baselines.agents.phrasing import Grammar
-from ss_baselines.agents.plan import plan_of
 from ss_baselines.agents.reference import ReferenceAgent
 from ss_baselines.agents.scripted import Script, ScriptedAgent
-from ss_baselines.agents.terse_grammar import TERSE_GRAMMAR
+from ss_baselines.agents.terse_grammar import terse_words
 from ss_baselines.commands.folders import write_whole
 from ss_baselines.statistics import Estimate, half_width, mean, paired_difference, proportion
 from ss_gym.agents import Conversation
@@ -89,15 +87,8 @@ class Clerk(ScriptedAgent):
     """Follows the policy, thinks in notes as the tiny agent does, and says everything in one way."""
 
     def __init__(self) -> None:
-        clerk = DialogueAgent(partial(serve, conduct=Conduct()), words, takes_notes=True)
+        clerk = DialogueAgent(partial(serve, conduct=Conduct()), terse_words, takes_notes=True)
         super().__init__(lambda prompt: WithoutPlans(clerk.start(prompt)))
-
-
-def words(family: str) -> Grammar:
-    """The first wording of each move at a family's desk; at that for refunds, the one that the tiny agent knows."""
-    if family == "refund":
-        return TERSE_GRAMMAR
-    return {move: tuple((part[0],) for part in parts) for move, parts in plan_of(family).grammar.items()}
 
 
 # --- with whom --------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The words of the demonstrator: short and regular, one sentence a move.
+"""Words that are easily learnt: short and regular, one sentence a move.
 
 A model of a million parameters must learn to speak like this, and every choice of words is noise
 that it would have to learn before the choice of what to do. There are no titles, since it would
@@ -7,7 +7,10 @@ have to spell products that it has never seen.
 
 from __future__ import annotations
 
+from functools import cache
+
 from ss_baselines.agents.phrasing import Grammar
+from ss_baselines.agents.plan import plan_of
 
 _WORDS = {
     "ask_both": "What is your e-mail and postal code?",
@@ -38,3 +41,15 @@ _WORDS = {
 }
 
 TERSE_GRAMMAR: Grammar = {move: ((sentence,),) for move, sentence in _WORDS.items()}
+
+
+@cache
+def terse_words(family: str) -> Grammar:
+    """The first wording of each move at a family's desk; at that for refunds, the one that the tiny agent knows.
+
+    Raises:
+        ValueError: if scripted agents have no plan for the family.
+    """
+    if family == "refund":
+        return TERSE_GRAMMAR
+    return {move: tuple((part[0],) for part in parts) for move, parts in plan_of(family).grammar.items()}

@@ -11,7 +11,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from ss_baselines.commands.folders import write_whole
-from ss_gym.wrappers.trajectories import RecordedTrajectory, TrajectoryFile, read_trajectories
+from ss_gym.datasets import LoggedConversation
+from ss_gym.datasets.native import encoded
+from ss_gym.wrappers.trajectories import RecordedTrajectory, TrajectoryFile, encode_line, read_trajectories
 
 
 class PartialRun:
@@ -88,10 +90,11 @@ class PartialRun:
             warnings.simplefilter("ignore", RuntimeWarning)
             return TrajectoryFile(self.partial, synchronised=False)
 
-    def append(self, episode: RecordedTrajectory) -> None:
-        """Adds an episode."""
+    def append(self, episode: RecordedTrajectory | LoggedConversation) -> None:
+        """Adds an episode, with what is known besides if it is a conversation of a log."""
         assert self._episodes is not None
-        self._episodes.append(episode)
+        line = encoded(episode) if isinstance(episode, LoggedConversation) else encode_line(episode)
+        self._episodes.append_line(line)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -181,7 +181,17 @@ class TrajectoryFile:
             ValueError: if a number is not finite.
             OSError: if it could not be written; what was is taken off with the next one.
         """
-        line = encode_line(trajectory)
+        self.append_line(encode_line(trajectory))
+
+    def append_line(self, line: bytes) -> None:
+        """Writes an episode that is a line already, such as one with what a log tells besides.
+
+        Args:
+            line: of ``encode_line``, or of ``ss_gym.datasets.native.encoded``.
+
+        Raises:
+            OSError: as ``append``.
+        """
         file = self._file or self._open()
         try:
             if file.write(line) != len(line):

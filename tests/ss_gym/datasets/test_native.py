@@ -67,6 +67,23 @@ def test_what_a_log_tells_besides_is_written_and_read(tmp_path: Path) -> None:
     assert (tmp_path / "folder" / "log.jsonl.gz").read_bytes()[:2] == b"\x1f\x8b"
 
 
+def test_a_log_grows_line_by_line_with_what_it_tells_besides(tmp_path: Path) -> None:
+    file = TrajectoryFile(tmp_path / "log.jsonl")
+    told = {"agent": "lenient", "decisions": [[["asks_consent", False]]]}
+    for number in (1, 2):
+        one = conversation_of(episode(number), PLACE, {"id": f"c{number}"})
+        file.append_line(encoded(replace(one, action_logprobs=(-0.5, 0.0), metadata=told)))
+    file.close()
+    dataset = ConversationDataset.from_jsonl(tmp_path / "log.jsonl")
+    assert [(one.id, one.behavior_logprobs, one.metadata) for one in dataset] == [
+        ("c1", (-0.5, 0.0), told),
+        ("c2", (-0.5, 0.0), told),
+    ]
+    assert (
+        [one.episode for one in dataset] == list(read_trajectories(tmp_path / "log.jsonl")) == [episode(1), episode(2)]
+    )
+
+
 def test_rewards_are_written_as_they_were_logged(tmp_path: Path) -> None:
     dataset = ConversationDataset.from_trajectories(
         [episode(0), episode(1, rewards=(0.0, 4.0))], ConversationDatasetConfig(normalize_rewards="range")
