@@ -138,10 +138,10 @@ class Decision(NamedTuple):
 def log_probability(decisions: Iterable[tuple[str, bool]], rates: Rates) -> float:
     """How likely some decisions are at some rates, nats; 0 for none, minus infinity for what would never happen.
 
-    >>> round(log_probability([("asks_consent", True), ("keeps_fee", False)], Rates(asks_consent=0.5)), 3)
-    -inf
-    >>> round(log_probability([("asks_consent", True)], Rates(asks_consent=0.5)), 3)
+    >>> round(log_probability([("asks_consent", True), ("keeps_fee", True)], Rates(asks_consent=0.5)), 3)
     -0.693
+    >>> log_probability([("keeps_fee", False)], Rates(asks_consent=0.5))
+    -inf
 
     Args:
         decisions: as the agent told them, or as a log has them.
@@ -165,7 +165,7 @@ def log_probability(decisions: Iterable[tuple[str, bool]], rates: Rates) -> floa
 class WaveringScript:
     """One conversation of the wavering agent, in the words that the tiny agent learns from, with its notes.
 
-    The n-th decision depends on the seed, the episode and n alone.
+    What is drawn for the n-th decision depends on the seed, the episode and n alone.
 
     Args:
         system_prompt: of the conversation.
