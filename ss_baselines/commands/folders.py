@@ -6,6 +6,8 @@ import os
 import tempfile
 from pathlib import Path
 
+from ss_gym.whole_file import whole_file
+
 
 def existing_part(folder: Path) -> Path:
     """The folder, or the nearest above it that exists: what is missing below it can be made there."""
@@ -64,17 +66,8 @@ def write_whole(file: Path, text: str) -> None:
     if _stays_in_place(file):
         file.write_text(text, encoding="utf-8")
         return
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.name}.partial")
-    try:
-        with partial.open("w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(file)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    with whole_file(file) as stream:
+        stream.write(text.encode("utf-8"))
 
 
 def _stays_in_place(file: Path) -> bool:

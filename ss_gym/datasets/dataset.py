@@ -27,8 +27,8 @@ from ss_gym.datasets.report import write_report
 from ss_gym.datasets.selection import Selection, quality_of, selected
 from ss_gym.datasets.sources import JsonFiles, Layout, Rows, Source
 from ss_gym.datasets.statistics import DatasetStatistics, statistics_of
-from ss_gym.datasets.writing import whole_file
 from ss_gym.types import MultiTurnTrajectory
+from ss_gym.whole_file import whole_file
 from ss_gym.wrappers.minari import to_minari
 from ss_gym.wrappers.trajectories import RecordedTrajectory
 

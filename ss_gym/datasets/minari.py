@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from ss_gym.datasets.conversation import LoggedConversation
 from ss_gym.datasets.native import conversation_of
 from ss_gym.datasets.records import Place
 from ss_gym.types import Message, ParsedAction
+from ss_gym.wrappers.minari import minari_library
 from ss_gym.wrappers.trajectories import RecordedTrajectory
 
 
@@ -31,7 +31,7 @@ class MinariEpisodes:
     """
 
     def __init__(self, dataset: Any) -> None:
-        self._dataset = _minari().load_dataset(dataset) if isinstance(dataset, str) else dataset
+        self._dataset = minari_library().load_dataset(dataset) if isinstance(dataset, str) else dataset
         spec = self._dataset.env_spec
         self._env_id = "" if spec is None else str(spec.id)
         self._indices = [int(number) for number in self._dataset.episode_indices]
@@ -104,10 +104,3 @@ def _answers(action: ParsedAction, observation: str) -> list[Message]:
 
 def _seed(value: Any) -> int | None:
     return int(value) if isinstance(value, int | np.integer) else None
-
-
-def _minari() -> Any:
-    try:
-        return import_module("minari")
-    except ImportError as error:
-        raise ImportError("Minari is not installed: pip install 'stateset-gym[offline]'") from error

@@ -10,8 +10,8 @@ from pathlib import Path
 from ss_gym.datasets.charts import bar_chart, histogram_chart
 from ss_gym.datasets.conversation import LoggedConversation
 from ss_gym.datasets.statistics import DatasetStatistics
-from ss_gym.datasets.writing import whole_file
 from ss_gym.types import Message
+from ss_gym.whole_file import whole_file
 
 # How much of the examples is shown.
 _MESSAGES, _CHARACTERS = 60, 1_200

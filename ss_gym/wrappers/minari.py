@@ -44,7 +44,7 @@ def to_minari(
             say which.
         TypeError: if an action is no text.
     """
-    minari = _minari()
+    minari = minari_library()
     if isinstance(trajectories, str | os.PathLike):
         trajectories = read_trajectories(trajectories)
     episodes = [episode for episode in trajectories if episode.actions]
@@ -91,7 +91,12 @@ def _told(messages: Sequence[Message]) -> str:
     return "\n".join([message["content"] for message in messages if message["role"] != "system"])
 
 
-def _minari() -> Any:
+def minari_library() -> Any:
+    """The library, which is imported when it is needed.
+
+    Raises:
+        ImportError: if it is not installed.
+    """
     try:
         return import_module("minari")
     except ImportError as error:

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss
 
 from ss_trainers.offline.learner import Actor, Memoryless, Setup
-from ss_trainers.offline.networks import Perceptrons, adam
+from ss_trainers.offline.networks import Perceptrons
+from ss_trainers.offline.optimizers import Adam
 from ss_trainers.offline.settings import OfflineConfig
 from ss_trainers.offline.transitions import TransitionBatch, Transitions
 
@@ -35,7 +36,7 @@ class BehaviorCloningLearner:
         self._discrete = spaces.discrete
         self._policy = Perceptrons((spaces.observation_size, *setup.hidden, spaces.action_size), setup.initial)
         self.modules = nn.ModuleDict({"policy": self._policy}).to(setup.device)
-        self.optimizers = {"policy": adam(self._policy.parameters(), config.learning_rate)}
+        self.optimizers = {"policy": Adam(self._policy.parameters(), config.learning_rate)}
 
     def examples(self, log: TransitionBatch, transitions: Transitions) -> TransitionBatch:
         """Single steps."""

@@ -13,7 +13,8 @@ from ss_trainers.functional.returns import bellman_target
 from ss_trainers.functional.support import perturbed_actions, soft_clipped_minimum
 from ss_trainers.offline.autoencoder import ActionAutoencoder
 from ss_trainers.offline.learner import Actor, Learner, Memoryless, Setup
-from ss_trainers.offline.networks import Critics, Perceptrons, adam, follow, side_by_side, target_of
+from ss_trainers.offline.networks import Critics, Perceptrons, follow, side_by_side, target_of
+from ss_trainers.offline.optimizers import Adam
 from ss_trainers.offline.settings import OfflineConfig
 from ss_trainers.offline.transitions import TransitionBatch, Transitions
 
@@ -88,7 +89,7 @@ class BatchConstrainedLearner:
         targets = {"target_perturbation": self._target_perturbation, "target_critics": self._target_critics}
         self.modules = nn.ModuleDict({**learnt, **targets}).to(setup.device)
         parameters = [parameter for module in learnt.values() for parameter in module.parameters()]
-        self.optimizers: Mapping[str, torch.optim.Optimizer] = {"all": adam(parameters, config.learning_rate)}
+        self.optimizers: Mapping[str, torch.optim.Optimizer] = {"all": Adam(parameters, config.learning_rate)}
 
     def examples(self, log: TransitionBatch, transitions: Transitions) -> TransitionBatch:
         """Single steps."""

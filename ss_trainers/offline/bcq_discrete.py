@@ -12,7 +12,8 @@ from ss_trainers.functional.returns import bellman_target
 from ss_trainers.functional.support import supported_actions, supported_values
 from ss_trainers.offline.bcq import BCQConfig
 from ss_trainers.offline.learner import Actor, Memoryless, Setup
-from ss_trainers.offline.networks import Perceptrons, adam, follow, target_of
+from ss_trainers.offline.networks import Perceptrons, follow, target_of
+from ss_trainers.offline.optimizers import Adam
 from ss_trainers.offline.transitions import TransitionBatch, Transitions
 
 # Weight of the behaviour policy's squared logits, which keeps it from certainty; as in the authors' code.
@@ -40,7 +41,7 @@ class DiscreteBatchConstrainedLearner:
         self._target = target_of(self._networks)
         self.modules = nn.ModuleDict({"networks": self._networks, "target": self._target}).to(setup.device)
         self.optimizers: Mapping[str, torch.optim.Optimizer] = {
-            "all": adam(self._networks.parameters(), config.learning_rate)
+            "all": Adam(self._networks.parameters(), config.learning_rate)
         }
 
     def examples(self, log: TransitionBatch, transitions: Transitions) -> TransitionBatch:

@@ -18,7 +18,8 @@ from ss_trainers.functional.returns import bellman_target
 from ss_trainers.functional.support import soft_clipped_minimum
 from ss_trainers.offline.autoencoder import ActionAutoencoder
 from ss_trainers.offline.learner import Actor, Memoryless, Setup
-from ss_trainers.offline.networks import Critics, GaussianActor, adam, follow, target_of
+from ss_trainers.offline.networks import Critics, GaussianActor, follow, target_of
+from ss_trainers.offline.optimizers import Adam
 from ss_trainers.offline.settings import OfflineConfig
 from ss_trainers.offline.transitions import TransitionBatch, Transitions
 
@@ -101,8 +102,8 @@ class BEARLearner:
         self.modules = nn.ModuleDict({**learnt, **targets, **multiplier}).to(setup.device)
         parameters = [parameter for module in learnt.values() for parameter in module.parameters()]
         self.optimizers: Mapping[str, torch.optim.Optimizer] = {
-            "all": adam(parameters, config.learning_rate),
-            "multiplier": adam([self._log_multiplier], _MULTIPLIER_RATE),
+            "all": Adam(parameters, config.learning_rate),
+            "multiplier": Adam([self._log_multiplier], _MULTIPLIER_RATE),
         }
 
     def examples(self, log: TransitionBatch, transitions: Transitions) -> TransitionBatch:

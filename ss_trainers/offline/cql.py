@@ -15,7 +15,8 @@ from ss_trainers.functional.gaussians import reparameterized, squashed_logprob
 from ss_trainers.functional.lagrangian import lagrange_dual_loss, lagrange_multiplier
 from ss_trainers.functional.returns import bellman_target
 from ss_trainers.offline.learner import Actor, Learner, Memoryless, Setup
-from ss_trainers.offline.networks import Critics, GaussianActor, adam, follow, target_of
+from ss_trainers.offline.networks import Critics, GaussianActor, follow, target_of
+from ss_trainers.offline.optimizers import Adam
 from ss_trainers.offline.settings import OfflineConfig
 from ss_trainers.offline.transitions import TransitionBatch, Transitions
 
@@ -126,8 +127,8 @@ class ConservativeQLearner:
         valuing = [*self._critics.parameters(), *self._gap_weight.parameters()]
         acting = [*self._policy.parameters(), self._log_temperature]
         self.optimizers = {
-            "critics": adam(valuing, config.learning_rate),
-            "policy": adam(acting, config.actor_learning_rate),
+            "critics": Adam(valuing, config.learning_rate),
+            "policy": Adam(acting, config.actor_learning_rate),
         }
 
     def examples(self, log: TransitionBatch, transitions: Transitions) -> TransitionBatch:

@@ -11,7 +11,8 @@ from ss_trainers.functional.conservatism import conservative_gap
 from ss_trainers.functional.returns import bellman_target
 from ss_trainers.offline.cql import CQLConfig, GapWeight
 from ss_trainers.offline.learner import Actor, Memoryless, Setup
-from ss_trainers.offline.networks import Critics, adam, follow, target_of
+from ss_trainers.offline.networks import Critics, follow, target_of
+from ss_trainers.offline.optimizers import Adam
 from ss_trainers.offline.transitions import TransitionBatch, Transitions
 
 
@@ -36,7 +37,7 @@ class DiscreteConservativeQLearner:
             {"critic": self._critic, "target": target_of(self._critic), "gap_weight": self._gap_weight}
         ).to(setup.device)
         parameters = [*self._critic.parameters(), *self._gap_weight.parameters()]
-        self.optimizers = {"critic": adam(parameters, config.learning_rate)}
+        self.optimizers = {"critic": Adam(parameters, config.learning_rate)}
 
     def examples(self, log: TransitionBatch, transitions: Transitions) -> TransitionBatch:
         """Single steps."""

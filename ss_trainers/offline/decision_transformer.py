@@ -16,7 +16,7 @@ from ss_trainers.algorithms.checks import require_between, require_not_negative
 from ss_trainers.functional.aggregation import token_mean
 from ss_trainers.functional.returns import remaining_return
 from ss_trainers.offline.learner import Actor, Setup
-from ss_trainers.offline.networks import adam
+from ss_trainers.offline.optimizers import Adam
 from ss_trainers.offline.sequences import WindowBatch, Windows
 from ss_trainers.offline.settings import OfflineConfig
 from ss_trainers.offline.transformer import CausalTransformer, dense, table
@@ -152,7 +152,7 @@ class DecisionTransformerLearner:
         self._reward_scale = setup.reward_scale
         self._network = DecisionTransformerNetwork(config, setup.spaces, setup.initial)
         self.modules = nn.ModuleDict({"policy": self._network}).to(setup.device)
-        self.optimizers = {"policy": adam(self._network.parameters(), config.learning_rate, config.weight_decay)}
+        self.optimizers = {"policy": Adam(self._network.parameters(), config.learning_rate, config.weight_decay)}
 
     def examples(self, log: TransitionBatch, transitions: Transitions) -> Windows:
         """Windows."""

@@ -15,7 +15,8 @@ from ss_trainers.functional.expectiles import advantage_weights, expectile_loss
 from ss_trainers.functional.gaussians import gaussian_logprob
 from ss_trainers.functional.returns import bellman_target
 from ss_trainers.offline.learner import Actor, Memoryless, Setup
-from ss_trainers.offline.networks import Critics, Perceptrons, adam, follow, target_of
+from ss_trainers.offline.networks import Critics, Perceptrons, follow, target_of
+from ss_trainers.offline.optimizers import Adam
 from ss_trainers.offline.settings import OfflineConfig
 from ss_trainers.offline.transitions import TransitionBatch, Transitions
 
@@ -73,7 +74,7 @@ class ImplicitQLearner:
         learnt = {"critics": self._critics, "value": self._value, "policy": self._policy, "spread": self._spread}
         self.modules = nn.ModuleDict({**learnt, "target": target_of(self._critics)}).to(setup.device)
         parameters = [parameter for module in learnt.values() for parameter in module.parameters()]
-        self.optimizers = {"all": adam(parameters, config.learning_rate)}
+        self.optimizers = {"all": Adam(parameters, config.learning_rate)}
 
     def examples(self, log: TransitionBatch, transitions: Transitions) -> TransitionBatch:
         """Single steps."""

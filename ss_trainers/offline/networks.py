@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
-
-from ss_trainers.offline.optimizers import Adam
 
 # Bounds of the logarithm of a Gaussian actor's standard deviation; as in SAC's code.
 LOG_STD_MIN, LOG_STD_MAX = -20.0, 2.0
@@ -188,8 +186,3 @@ def follow(target: nn.Module, network: nn.Module, rate: float) -> None:
         rate: tau; 1 copies.
     """
     torch._foreach_lerp_(list(target.parameters()), list(network.parameters()), rate)
-
-
-def adam(parameters: Iterable[nn.Parameter], learning_rate: float, weight_decay: float = 0.0) -> torch.optim.Optimizer:
-    """Adam with all of a step in one kernel; decoupled weight decay, if any."""
-    return Adam(parameters, learning_rate, weight_decay)

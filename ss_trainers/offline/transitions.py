@@ -7,11 +7,9 @@ arXiv:1712.00378).
 
 from __future__ import annotations
 
-import os
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Self
 from zipfile import BadZipFile
@@ -21,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ss_gym.whole_file import whole_file
 from ss_trainers.offline import columns as given
 from ss_trainers.offline.columns import FLOAT, INT, KINDS, Array, check_lengths, described
 from ss_trainers.offline.columns import TransitionError as TransitionError
@@ -198,10 +197,10 @@ class Transitions:
             TransitionError: if its observations or actions are no arrays, or see the class.
         """
         if isinstance(dataset, str):
-            try:
-                dataset = import_module("minari").load_dataset(dataset)
-            except ImportError as error:
-                raise ImportError("Minari is not installed: pip install 'stateset-gym[offline]'") from error
+            # Late, since the wrappers bring the whole suite in, which numbers alone have no need of.
+            from ss_gym.wrappers.minari import minari_library
+
+            dataset = minari_library().load_dataset(dataset)
         parts: list[list[Array]] = []
         for episode in dataset.iterate_episodes():
             for name in ("observations", "actions"):
@@ -248,19 +247,9 @@ class Transitions:
         Raises:
             OSError: if it can't be written; what was there before is as it was.
         """
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f".{target.name}.partial")
         columns = {entry.name: getattr(self, entry.name) for entry in fields(self)}
-        try:
-            with partial.open("wb") as stream:
-                np.savez_compressed(stream, **{name: column for name, column in columns.items() if column is not None})
-                stream.flush()
-                os.fsync(stream.fileno())
-            partial.replace(target)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
+        with whole_file(path) as stream:
+            np.savez_compressed(stream, **{name: column for name, column in columns.items() if column is not None})
 
     @property
     def spaces(self) -> Spaces:

@@ -67,6 +67,6 @@ def test_without_minari_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPat
     def absent(name: str) -> Any:
         raise ImportError(name)
 
-    monkeypatch.setattr("ss_gym.datasets.minari.import_module", absent)
+    monkeypatch.setattr("ss_gym.wrappers.minari.import_module", absent)
     with pytest.raises(ImportError, match=r"pip install 'stateset-gym\[offline\]'"):
         ConversationDataset.from_minari("a/b-v0")

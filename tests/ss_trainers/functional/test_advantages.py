@@ -16,6 +16,7 @@ from ss_trainers.functional.advantages import (
     varied_groups,
     whiten,
 )
+from tests.ss_trainers.functional.tables import tables
 
 ONE_OF_FOUR = torch.tensor([1.0, 0.0, 0.0, 0.0], dtype=torch.float64)
 ONE_GROUP = torch.zeros(4, dtype=torch.int64)
@@ -30,14 +31,9 @@ def batches(draw):
     return torch.tensor(returns, dtype=torch.float64), torch.tensor(groups)
 
 
-@st.composite
-def token_rows(draw):
+def token_rows():
     """Rewards, values and mask of some rows, (B, T) each."""
-    rows, columns = draw(st.integers(1, 3)), draw(st.integers(1, 7))
-    numbers = st.lists(st.floats(-5, 5), min_size=rows * columns, max_size=rows * columns)
-    flags = st.lists(st.booleans(), min_size=rows * columns, max_size=rows * columns)
-    made = [torch.tensor(draw(kind)).view(rows, columns) for kind in (numbers, numbers, flags)]
-    return made[0].double(), made[1].double(), made[2]
+    return tables(st.floats(-5, 5), st.floats(-5, 5), st.booleans(), most_rows=3, most_columns=7)
 
 
 def looped_gae(rewards, values, mask, gamma, lam):

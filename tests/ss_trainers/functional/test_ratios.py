@@ -15,6 +15,7 @@ from ss_trainers.functional.ratios import (
     token_ratio,
     truncated_importance_weight,
 )
+from tests.ss_trainers.functional.tables import tables
 
 DIFFERENCES = torch.tensor([[0.2, -0.1, 0.05]], dtype=torch.float64)
 ALL = torch.ones(1, 3, dtype=torch.bool)
@@ -22,14 +23,9 @@ BAD = torch.tensor([[0.3, 1e6, float("nan"), float("-inf")]], dtype=torch.float6
 FIRST = torch.tensor([[True, False, False, False]])
 
 
-@st.composite
-def scored(draw):
+def scored():
     """Log-probabilities of two policies and a mask, (B, T) each."""
-    rows, columns = draw(st.integers(1, 4)), draw(st.integers(1, 6))
-    numbers = st.lists(st.floats(-4, 0), min_size=rows * columns, max_size=rows * columns)
-    flags = st.lists(st.booleans(), min_size=rows * columns, max_size=rows * columns)
-    made = [torch.tensor(draw(kind)).view(rows, columns) for kind in (numbers, numbers, flags)]
-    return made[0].double(), made[1].double(), made[2]
+    return tables(st.floats(-4, 0), st.floats(-4, 0), st.booleans())
 
 
 # --- tokens --------------------------------------------------------------------------------------

@@ -12,17 +12,14 @@ from ss_trainers.functional.support import (
     supported_candidates,
     supported_values,
 )
+from tests.ss_trainers.functional.tables import tables
 
 PROBABILITIES = torch.tensor([0.6, 0.35, 0.05], dtype=torch.float64)
 
 
-@st.composite
-def scored_actions(draw):
+def scored_actions():
     """Logits and values of some actions, (N, A) each."""
-    rows, columns = draw(st.integers(1, 4)), draw(st.integers(1, 5))
-    numbers = st.lists(st.floats(-20, 20), min_size=rows * columns, max_size=rows * columns)
-    made = [torch.tensor(draw(numbers), dtype=torch.float64).view(rows, columns) for _ in range(2)]
-    return made[0], made[1]
+    return tables(st.floats(-20, 20), st.floats(-20, 20), most_columns=5)
 
 
 # --- discrete actions ----------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from torch.nn.functional import cross_entropy
 
 from ss_trainers.functional.token_values import guided_logprobs, token_critic_loss, token_targets
 from ss_trainers.functional.turns import to_last_tokens
+from tests.ss_trainers.functional.tables import tables
 
 # Two turns of two tokens, with the customer's words between them and padding behind.
 TURN_IDS = torch.tensor([[-1, 0, 0, -1, 1, 1, -1]])
@@ -13,23 +14,14 @@ ACTS = TURN_IDS >= 0
 VALUES = torch.tensor([[9.0, 0.1, 0.2, 9.0, 0.4, 0.6, 9.0]], dtype=torch.float64)
 
 
-@st.composite
-def token_rows(draw):
+def token_rows():
     """Rewards, values and mask of some rows, (B, T) each."""
-    rows, columns = draw(st.integers(1, 3)), draw(st.integers(1, 7))
-    numbers = st.lists(st.floats(-5, 5), min_size=rows * columns, max_size=rows * columns)
-    flags = st.lists(st.booleans(), min_size=rows * columns, max_size=rows * columns)
-    made = [torch.tensor(draw(kind)).view(rows, columns) for kind in (numbers, numbers, flags)]
-    return made[0].double(), made[1].double(), made[2]
+    return tables(st.floats(-5, 5), st.floats(-5, 5), st.booleans(), most_rows=3, most_columns=7)
 
 
-@st.composite
-def vocabularies(draw):
+def vocabularies():
     """Logits and values of some tokens, (N, V) each."""
-    rows, columns = draw(st.integers(1, 3)), draw(st.integers(1, 5))
-    numbers = st.lists(st.floats(-9, 9), min_size=rows * columns, max_size=rows * columns)
-    made = [torch.tensor(draw(numbers), dtype=torch.float64).view(rows, columns) for _ in range(2)]
-    return made[0], made[1]
+    return tables(st.floats(-9, 9), st.floats(-9, 9), most_rows=3, most_columns=5)
 
 
 # --- targets -------------------------------------------------------------------------------------

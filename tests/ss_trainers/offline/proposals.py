@@ -8,7 +8,7 @@ from torch.distributions import Normal, kl_divergence
 from ss_trainers.offline.settings import OfflineTraining
 from ss_trainers.offline.trainer import OfflineTrainer
 from ss_trainers.offline.transitions import Transitions
-from tests.ss_trainers.offline.learners import said, seeded
+from tests.ss_trainers.offline.learners import made, said, seeded
 
 BEST = 0.5
 
@@ -59,6 +59,18 @@ def apart(learner, spread=0.3):
         for parameter in module.parameters() if name.startswith("target") else ():
             parameter.add_(spread * torch.randn(parameter.shape, generator=generator))
     return learner
+
+
+def assert_targets_follow(config, names):
+    """In an update the networks of these names move, and their targets a quarter of the way to where they are then."""
+    learner, batch, _ = made(config)
+    before = {name: [value.clone() for value in module.parameters()] for name, module in learner.modules.items()}
+    learner.update(batch, 0)
+    for name in names:
+        new, target = (learner.modules[each].parameters() for each in (name, f"target_{name}"))
+        for old, now, follower in zip(before[name], new, target, strict=True):
+            torch.testing.assert_close(follower, 0.75 * old + 0.25 * now.detach())
+            assert not torch.equal(old, now)
 
 
 def gradients(learner, **losses):

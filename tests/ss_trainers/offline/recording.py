@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ss_trainers.offline.learner import Memoryless
-from ss_trainers.offline.networks import adam
+from ss_trainers.offline.optimizers import Adam
 from ss_trainers.offline.settings import OfflineConfig
 
 MODULE = __name__
@@ -29,7 +29,7 @@ class RecordingLearner:
     def __init__(self, config, setup):
         self.config, self.noise, self.seen = config, setup.noise, []
         self.modules = nn.ModuleDict({"sum": nn.Linear(1, 1, bias=False)}).to(setup.device)
-        self.optimizers = {"all": adam(self.modules.parameters(), config.learning_rate)}
+        self.optimizers = {"all": Adam(self.modules.parameters(), config.learning_rate)}
 
     def examples(self, log, transitions):
         return log

@@ -11,6 +11,7 @@ from tests.ss_trainers.offline.learners import assert_goes_on_exactly, made, sai
 from tests.ss_trainers.offline.proposals import (
     apart,
     assert_learns_from,
+    assert_targets_follow,
     autoencoder_loss,
     earned,
     gradients,
@@ -87,14 +88,7 @@ def test_an_update_has_the_losses_and_gradients_of_loops_over_numbers(latent_dim
 
 
 def test_targets_follow():
-    learner, batch, _ = made(BCQConfig(target_rate=0.25, **SMALL))
-    before = {name: [value.clone() for value in module.parameters()] for name, module in learner.modules.items()}
-    learner.update(batch, 0)
-    for name in ("critics", "perturbation"):
-        new, target = (learner.modules[each].parameters() for each in (name, f"target_{name}"))
-        for old, now, follower in zip(before[name], new, target, strict=True):
-            torch.testing.assert_close(follower, 0.75 * old + 0.25 * now.detach())
-            assert not torch.equal(old, now)
+    assert_targets_follow(BCQConfig(target_rate=0.25, **SMALL), ("critics", "perturbation"))
 
 
 @pytest.mark.parametrize("bound", [0.05, 0.2])

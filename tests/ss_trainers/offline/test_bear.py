@@ -13,6 +13,7 @@ from tests.ss_trainers.offline.logs import log
 from tests.ss_trainers.offline.proposals import (
     apart,
     assert_learns_from,
+    assert_targets_follow,
     autoencoder_loss,
     earned,
     gradients,
@@ -147,14 +148,7 @@ def test_in_the_warm_up_the_multiplier_rests_and_no_critic_moves_the_policy():
 
 
 def test_targets_follow():
-    learner, batch, _ = made(BEARConfig(target_rate=0.25, **SMALL))
-    before = {name: [value.clone() for value in module.parameters()] for name, module in learner.modules.items()}
-    learner.update(batch, 0)
-    for name in ("critics", "policy"):
-        new, target = (learner.modules[each].parameters() for each in (name, f"target_{name}"))
-        for old, now, follower in zip(before[name], new, target, strict=True):
-            torch.testing.assert_close(follower, 0.75 * old + 0.25 * now.detach())
-            assert not torch.equal(old, now)
+    assert_targets_follow(BEARConfig(target_rate=0.25, **SMALL), ("critics", "policy"))
 
 
 def test_what_is_done_is_what_the_first_critic_values_most_of_the_policys_actions():

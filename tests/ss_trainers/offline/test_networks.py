@@ -12,11 +12,11 @@ from ss_trainers.offline.networks import (
     Critics,
     GaussianActor,
     Perceptrons,
-    adam,
     follow,
     side_by_side,
     target_of,
 )
+from ss_trainers.offline.optimizers import Adam
 
 SIZES = (3, 8, 5, 2)
 
@@ -163,7 +163,7 @@ def step(network, optimizer, seed):
 @pytest.mark.parametrize("decay", [0.0, 0.1])
 def test_the_optimizer_is_adamw_to_the_bit(decay):
     networks = [Perceptrons(SIZES, generator(), members=2) for _ in range(2)]
-    ours = adam(networks[0].parameters(), 1e-2, decay)
+    ours = Adam(networks[0].parameters(), 1e-2, decay)
     theirs = torch.optim.AdamW(networks[1].parameters(), 1e-2, weight_decay=decay, fused=True)
     for seed in range(20):
         for network, optimizer in zip(networks, (ours, theirs), strict=True):
@@ -176,13 +176,13 @@ def test_the_optimizer_is_adamw_to_the_bit(decay):
 
 def test_the_optimizer_goes_on_from_its_state():
     whole, halves = Perceptrons(SIZES, generator()), Perceptrons(SIZES, generator())
-    optimizer = adam(whole.parameters(), 1e-2)
+    optimizer = Adam(whole.parameters(), 1e-2)
     for seed in range(6):
         step(whole, optimizer, seed)
-    first = adam(halves.parameters(), 1e-2)
+    first = Adam(halves.parameters(), 1e-2)
     for seed in range(3):
         step(halves, first, seed)
-    second = adam(halves.parameters(), 99.0)
+    second = Adam(halves.parameters(), 99.0)
     second.load_state_dict(first.state_dict())
     for seed in range(3, 6):
         step(halves, second, seed)
@@ -191,7 +191,7 @@ def test_the_optimizer_goes_on_from_its_state():
 
 def test_the_optimizer_leaves_alone_what_has_no_gradient_but_not_a_part():
     network = Perceptrons(SIZES, generator())
-    optimizer, before = adam(network.parameters(), 1e-2), [each.clone() for each in network.parameters()]
+    optimizer, before = Adam(network.parameters(), 1e-2), [each.clone() for each in network.parameters()]
     optimizer.step()
     assert all(torch.equal(*pair) for pair in zip(network.parameters(), before, strict=True))
     step(network, optimizer, 0)

@@ -332,6 +332,6 @@ def test_without_minari_it_is_said_what_to_install(monkeypatch):
     def absent(name):
         raise ImportError(name)
 
-    monkeypatch.setattr("ss_trainers.offline.transitions.import_module", absent)
+    monkeypatch.setattr("ss_gym.wrappers.minari.import_module", absent)
     with pytest.raises(ImportError, match=r"pip install 'stateset-gym\[offline\]'"):
         Transitions.from_minari("a/b-v0")
