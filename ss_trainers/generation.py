@@ -23,6 +23,9 @@ The loop of a rollout::
     generator.weights_changed()                     # after an optimizer step, sessions closed
 
 or, turn by turn in lockstep: ``generator.extend_and_sample(sessions, new_ids)``.
+
+Several replies to the same conversation are sampled from copies of it (``fork``), which read nothing again, and what
+the model makes of a conversation can be looked at without a reply (``peek``).
 """
 
 from __future__ import annotations
@@ -30,14 +33,16 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from ss_gym.agents import UnanswerableError
 from ss_trainers import causal_lm
+from ss_trainers.decoder import Decoder, Guide
 from ss_trainers.huggingface_decoder import HuggingFaceDecoder
 from ss_trainers.llama_decoder import LlamaDecoder
 from ss_trainers.self_check import check_kept_past
@@ -94,29 +99,6 @@ class Session:
         return self._ids
 
 
-class Decoder(Protocol):
-    """Runs the model over slots, each of which holds the keys and values of one conversation."""
-
-    def forward(self, slots: Sequence[int], tokens: Sequence[Sequence[int]]) -> Tensor:
-        """Append tokens to slots; logits (R, V) after the last token of each."""
-        ...
-
-    def share(self, slot: int, prompt: int) -> None:
-        """Keep a slot's content for other slots to begin with, as the shared prompt of that number.
-
-        It is the number of a prompt that no slot in use begins with, whose place it takes, or the next one.
-        """
-        ...
-
-    def attach(self, slot: int, prompt: int | None, length: int) -> None:
-        """Empty a slot, then let it begin with the first ``length`` tokens of a shared prompt."""
-        ...
-
-    def forget(self) -> None:
-        """Drop the shared prompts and, when the weights changed, whatever was derived from them."""
-        ...
-
-
 class Generator:
     """Samples replies for many conversations.
 
@@ -131,6 +113,12 @@ class Generator:
         rng: where the draws come from; on the CPU. A generator seeded with 0 if None.
         native: False takes transformers' forward for every model.
         dtype: the model's weights are rounded to it for sampling; its own if None.
+
+    Attributes:
+        settings: as above.
+        max_context: as above.
+        guide: makes logits (R, V) of hidden states (R, D) and the model's logits, before temperature and ``top_p``;
+            they stay as they are if None.
 
     Raises:
         TypeError: it is no causal language model of transformers.
@@ -150,6 +138,7 @@ class Generator:
     ) -> None:
         inner = causal_lm.underlying(model)
         self.settings = settings
+        self.guide: Guide | None = None
         self.max_context = limited_context(max_context, causal_lm.context_length(inner))
         self._rng = rng if rng is not None else torch.Generator().manual_seed(0)
         if native and LlamaDecoder.supports(inner):
@@ -216,15 +205,67 @@ class Generator:
         Raises:
             ValueError: the session is closed, or already waits for a reply.
         """
+        self.append(session, new_ids)
+        session._ids, session._logprobs = [], []
+        session._settings, session._noise = settings, noise
+        self._waiting[session] = None
+
+    def append(self, session: Session, new_ids: Sequence[int]) -> None:
+        """Give a conversation what was said, without asking for a reply.
+
+        Raises:
+            ValueError: the session is closed, or waits for a reply.
+        """
         if session not in self._open:
             raise ValueError("the session is closed: open a new one")
         if session in self._waiting:
             raise ValueError("the session already waits for a reply: call step until it has it")
         session._unread.extend(new_ids)
         session.length += len(new_ids)
-        session._ids, session._logprobs = [], []
-        session._settings, session._noise = settings, noise
-        self._waiting[session] = None
+
+    def fork(self, session: Session) -> Session:
+        """A conversation of its own that begins with all that another one has so far.
+
+        What the model has read of it is copied; what it has not, such as the last token of a reply, is read by both.
+
+        Raises:
+            ValueError: the session is closed, or waits for a reply.
+        """
+        self.append(session, ())
+        copy = Session(session.length, self._take_slot(), session._prompt, list(session._unread))
+        self._decoder.copy(session._slot, copy._slot)
+        if copy._prompt is not None:
+            self._used[copy._prompt] = next(self._openings)
+        self._open.add(copy)
+        return copy
+
+    @torch.inference_mode()
+    def peek(self, sessions: Sequence[Session]) -> Tensor:
+        """What the model makes of conversations so far: hidden states (R, D) after the last token of each.
+
+        They are as before afterwards, but all of their tokens are read save the last one, which the next reply begins
+        with.
+
+        Args:
+            sessions: distinct ones, within the context.
+
+        Raises:
+            ValueError: one is closed, waits for a reply, or is longer than the context.
+        """
+        for session in sessions:
+            self.append(session, ())
+            if session.length > self.max_context:
+                raise ValueError(f"the conversation has {session.length} tokens, and the context {self.max_context}")
+        found: dict[Session, Tensor] = {}
+        while len(found) < len(sessions):
+            rows, tokens = self._next_tokens(session for session in sessions if session not in found)
+            states = self._hidden([session._slot for session in rows], tokens)
+            for session, read, state in zip(rows, tokens, states, strict=True):
+                if not session._unread:
+                    self._decoder.rewind(session._slot, 1)
+                    session._unread = [read[-1]]
+                    found[session] = state
+        return torch.stack([found[session] for session in sessions])
 
     @torch.inference_mode()
     def step(self) -> list[tuple[Session, SampledTokens]]:
@@ -233,9 +274,9 @@ class Generator:
         A session without room for another token in its context is answered with what it has.
         """
         finished = [session for session in self._waiting if session.length >= self.max_context]
-        rows, tokens = self._next_tokens()
+        rows, tokens = self._next_tokens(each for each in self._waiting if each.length < self.max_context)
         if rows:
-            logits = self._forward([session._slot for session in rows], tokens)
+            logits = self._logits(self._hidden([session._slot for session in rows], tokens))
             read = [index for index, session in enumerate(rows) if not session._unread]
             if read:
                 asked = [rows[index] for index in read]
@@ -291,17 +332,25 @@ class Generator:
         self._slots = itertools.count()
         self._decoder.forget()
 
-    def _forward(self, slots: Sequence[int], tokens: Sequence[Sequence[int]]) -> Tensor:
-        if self._casts is None:
-            return self._decoder.forward(slots, tokens)
-        with torch.autocast(self._device_type, self._casts):
-            return self._decoder.forward(slots, tokens)
+    def _hidden(self, slots: Sequence[int], tokens: Sequence[Sequence[int]]) -> Tensor:
+        with self._precision():
+            return self._decoder.hidden(slots, tokens)
 
-    def _next_tokens(self) -> tuple[list[Session], list[list[int]]]:
+    def _logits(self, hidden: Tensor) -> Tensor:
+        with self._precision():
+            logits = self._decoder.logits(hidden)
+        return logits if self.guide is None else self.guide(hidden, logits)
+
+    def _precision(self) -> AbstractContextManager[object]:
+        return nullcontext() if self._casts is None else torch.autocast(self._device_type, self._casts)
+
+    @staticmethod
+    def _next_tokens(sessions: Iterable[Session]) -> tuple[list[Session], list[list[int]]]:
+        """What sessions read next, as much as goes through the model at once."""
         rows, tokens, budget = [], [], _MAX_STEP_TOKENS
-        for session in self._waiting:
-            if session.length >= self.max_context or not budget:
-                continue
+        for session in sessions:
+            if not budget:
+                break
             part = session._unread[:budget]
             session._unread = session._unread[budget:]
             budget -= len(part)
@@ -351,7 +400,7 @@ class Generator:
         slot = self._take_slot()
         self._decoder.attach(slot, None, 0)
         for start in range(0, len(prompt_ids), _MAX_STEP_TOKENS):
-            self._forward([slot], [prompt_ids[start : start + _MAX_STEP_TOKENS]])
+            self._hidden([slot], [prompt_ids[start : start + _MAX_STEP_TOKENS]])
         self._free.append(slot)
         self._decoder.share(slot, number)
         self._prompts[number : number + 1] = [prompt_ids]

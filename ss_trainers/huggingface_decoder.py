@@ -60,8 +60,22 @@ class HuggingFaceDecoder:
         ]
 
     @torch.inference_mode()
-    def forward(self, slots: Sequence[int], tokens: Sequence[Sequence[int]]) -> Tensor:
-        """Append tokens to slots; logits (R, V) after the last token of each, in the rows' order."""
+    def copy(self, source: int, target: int) -> None:
+        """Let a slot hold what another one does."""
+        length = self._length[source]
+        self._length.extend([0] * (target + 1 - len(self._length)))
+        self._length[target] = length
+        self._cache.reserve(target + 1, length)
+        for stored in (stored for layer in self._cache.stored for stored in layer):
+            stored[target, :, :length] = stored[source, :, :length]
+
+    def rewind(self, slot: int, count: int) -> None:
+        """Take the last tokens off a slot; none of a shared prompt."""
+        self._length[slot] -= count
+
+    @torch.inference_mode()
+    def hidden(self, slots: Sequence[int], tokens: Sequence[Sequence[int]]) -> Tensor:
+        """Append tokens to slots; hidden states (R, D) after the last token of each, in the rows' order."""
         # Rows that read one token would be padded to the longest message: they go by themselves.
         single = [row for row, ids in enumerate(tokens) if len(ids) == 1]
         several = [row for row, ids in enumerate(tokens) if len(ids) > 1]
@@ -71,7 +85,7 @@ class HuggingFaceDecoder:
             if rows
         ]
         order = torch.tensor([row for rows, _ in parts for row in rows], device=self._model.device)
-        return torch.cat([logits for _, logits in parts])[order.argsort()]
+        return torch.cat([states for _, states in parts])[order.argsort()]
 
     def _run(self, slots: list[int], tokens: list[Sequence[int]]) -> Tensor:
         device = self._model.device
@@ -97,7 +111,13 @@ class HuggingFaceDecoder:
             self._length[slot] += len(ids)
         rows = torch.arange(len(slots), device=device)
         last = torch.tensor([len(ids) - 1 for ids in tokens], device=device)
-        return causal_lm.logits_of(self._model, output.last_hidden_state[rows, last])
+        hidden: Tensor = output.last_hidden_state[rows, last]
+        return hidden
+
+    @torch.inference_mode()
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Logits (R, V) of hidden states (R, D)."""
+        return causal_lm.logits_of(self._model, hidden)
 
 
 class _SlotCache(Cache):

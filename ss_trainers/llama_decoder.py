@@ -167,8 +167,21 @@ class LlamaDecoder:
                 self._bank_end[other] += moved
 
     @torch.inference_mode()
-    def forward(self, slots: Sequence[int], tokens: Sequence[Sequence[int]]) -> Tensor:
-        """Append tokens to slots; logits (R, V) after the last token of each, in the rows' order."""
+    def copy(self, source: int, target: int) -> None:
+        """Let a slot hold what another one does."""
+        self._reserve(target + 1, 1)
+        for values in (self._length, self._bank_start, self._bank_end):
+            values[target] = values[source]
+        for stored in (stored for layer in self._cache for stored in layer):
+            stored[target, :, : self._length[source]] = stored[source, :, : self._length[source]]
+
+    def rewind(self, slot: int, count: int) -> None:
+        """Take the last tokens off a slot; none of a shared prompt."""
+        self._length[slot] -= count
+
+    @torch.inference_mode()
+    def hidden(self, slots: Sequence[int], tokens: Sequence[Sequence[int]]) -> Tensor:
+        """Append tokens to slots; hidden states (R, D) after the last token of each, in the rows' order."""
         counts = [len(row) for row in tokens]
         starts = [self._length[slot] for slot in slots]
         self._reserve(max(slots) + 1, max(start + count for start, count in zip(starts, counts, strict=True)))
@@ -180,7 +193,12 @@ class LlamaDecoder:
         for slot, start, count in zip(slots, starts, counts, strict=True):
             self._length[slot] = start + count
         last = hidden if len(hidden) == len(slots) else hidden[self._to_device(rows.firsts + rows.counts - 1)]
-        return functional.linear(self._normalize(last, self._norm), self._head)
+        return self._normalize(last, self._norm)
+
+    @torch.inference_mode()
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Logits (R, V) of hidden states (R, D)."""
+        return functional.linear(hidden, self._head)
 
     def _plan(self, rows: _Rows) -> _Step:
         """Where each new token goes, its rotation, and who attends to what."""

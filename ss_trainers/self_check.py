@@ -8,13 +8,15 @@ that is not known from tests is asked once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
+
+from ss_trainers.decoder import Decoder
 
 _TOKENS = 10
 # Nats. Rounding stays far below (in half precision too), a wrong mask, position or scale above.
@@ -23,18 +25,6 @@ _LIMIT, _HALF_LIMIT = 1e-2, 0.2
 
 class _OtherNumbersError(ValueError):
     """What is computed here is not what the model computes."""
-
-
-class Decoder(Protocol):
-    """What is needed of a decoder here; see :class:`ss_trainers.generation.Decoder`."""
-
-    def attach(self, slot: int, prompt: int | None, length: int) -> None:
-        """Empty a slot."""
-        ...
-
-    def forward(self, slots: Sequence[int], tokens: Sequence[Sequence[int]]) -> Tensor:
-        """Append tokens to slots; logits (R, V) after the last token of each."""
-        ...
 
 
 def check_kept_past(
@@ -66,7 +56,7 @@ def check_kept_past(
             slots = [slot for slot, part in enumerate(parts) if part]
             if not slots:
                 break
-            logits = decoder.forward(slots, [parts[slot] for slot in slots])
+            logits = decoder.logits(decoder.hidden(slots, [parts[slot] for slot in slots]))
             ends = [min(cuts[slot][step + 1], len(rows[slot])) for slot in slots]
             compare(logits, torch.stack([whole[slot][end - 1] for slot, end in zip(slots, ends, strict=True)]))
 

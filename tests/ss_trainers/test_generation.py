@@ -150,13 +150,13 @@ def test_kept_keys_and_values_give_what_reading_everything_again_gives(make, nat
 @pytest.mark.parametrize(("make", "native"), RUNNERS)
 def test_a_shared_prompt_is_read_once_per_weight_update_and_a_turn_only_its_new_tokens(make, native, monkeypatch):
     generator = make_generator(make(), native)
-    read, forward = [], generator._decoder.forward
+    read, forward = [], generator._decoder.hidden
 
     def counted(slots, tokens):
         read.append(sum(map(len, tokens)))
         return forward(slots, tokens)
 
-    monkeypatch.setattr(generator._decoder, "forward", counted)
+    monkeypatch.setattr(generator._decoder, "hidden", counted)
     rng = random.Random(0)
     prompt = ids(rng, 40)
     sessions = [generator.open([*prompt, *ids(rng, 3)]) for _ in range(5)]
@@ -405,6 +405,93 @@ def test_conversations_that_begin_after_prompts_were_forgotten_are_kept_apart(ma
     fresh = make_generator(model, native)
     expected = fresh.extend_and_sample([fresh.open(prompt) for prompt in prompts], messages)
     assert [reply.token_ids for reply in replies] == [reply.token_ids for reply in expected]
+
+
+@pytest.mark.parametrize(("make", "native"), RUNNERS)
+def test_forks_go_on_from_where_their_conversation_is_and_leave_it_alone(make, native):
+    model, rng = make(), random.Random(6)
+    greedy = SamplingSettings(eos_ids=(EOS,), max_new_tokens=5, temperature=0)
+    prompt, message, other, last = ids(rng, 12), ids(rng, 4), ids(rng, 3), ids(rng, 2)
+    generator = make_generator(model, native, greedy)
+    session = generator.open(prompt)
+    generator.append(session, message)
+    generator.peek([session])
+    forks = [generator.fork(session) for _ in range(3)]
+    first, second = generator.extend_and_sample(forks[:2], [(), other])
+    generator.close(forks[0])
+    # A slot that is free again is taken by the next one.
+    third = generator.fork(session)
+    (again,) = generator.extend_and_sample([third], [()])
+    deeper = generator.fork(forks[1])
+    ends = generator.extend_and_sample([session, deeper, forks[2]], [last, last, other])
+
+    def alone(ids_before):
+        fresh = make_generator(model, native, greedy)
+        (reply,) = fresh.extend_and_sample([fresh.open(ids_before)], [()])
+        return reply
+
+    said = [*prompt, *message]
+    expected = [alone(said), alone([*said, *other]), alone(said), alone([*said, *last])]
+    expected += [alone([*said, *other, *second.token_ids, *last]), alone([*said, *other])]
+    for reply, wanted in zip([first, second, again, *ends], expected, strict=True):
+        assert reply.token_ids == wanted.token_ids
+        assert reply.logprobs == pytest.approx(wanted.logprobs, abs=1e-6)
+
+
+@pytest.mark.parametrize(("make", "native"), RUNNERS)
+def test_a_peek_gives_the_hidden_state_of_the_last_token_and_changes_nothing(make, native, monkeypatch):
+    monkeypatch.setattr("ss_trainers.generation._MAX_STEP_TOKENS", 7)
+    model, rng = make(), random.Random(7)
+    prompts, messages = [ids(rng, 10) for _ in range(3)], [ids(rng, length) for length in (1, 5, 9)]
+    greedy = SamplingSettings(eos_ids=(EOS,), max_new_tokens=8, temperature=0)
+    looked, plain = make_generator(model, native, greedy), make_generator(model, native, greedy)
+    sessions = [looked.open(prompt) for prompt in prompts]
+    for session, message in zip(sessions, messages, strict=True):
+        looked.append(session, message)
+    states, twice = looked.peek(sessions), looked.peek(sessions)
+    assert torch.allclose(states, twice, atol=1e-9)
+    for prompt, message, state in zip(prompts, messages, states, strict=True):
+        whole = model(torch.tensor([prompt + message]), output_hidden_states=True).hidden_states[-1][0, -1]
+        assert torch.allclose(state, whole, atol=1e-6)
+    replies = looked.extend_and_sample(sessions, [()] * 3)
+    others = plain.extend_and_sample([plain.open(prompt) for prompt in prompts], messages)
+    assert [reply.token_ids for reply in replies] == [reply.token_ids for reply in others]
+    # The end of a reply is read by a peek as well.
+    after = looked.peek(sessions)
+    for prompt, message, reply, state in zip(prompts, messages, replies, after, strict=True):
+        row = torch.tensor([[*prompt, *message, *reply.token_ids]])
+        assert torch.allclose(state, model(row, output_hidden_states=True).hidden_states[-1][0, -1], atol=1e-6)
+
+
+def test_a_guide_changes_what_is_drawn_and_its_logprob():
+    model = llama()
+    generator = make_generator(model, settings=SamplingSettings(eos_ids=(EOS,), max_new_tokens=3))
+    seen = []
+
+    def guide(hidden, logits):
+        seen.append(torch.allclose(model.lm_head(hidden), logits, atol=1e-6))
+        return torch.full_like(logits, -torch.inf).index_fill(1, torch.tensor([EOS]), 0.0)
+
+    generator.guide = guide
+    (reply,) = generator.extend_and_sample([generator.open([5, 6])], [[7]])
+    assert reply.token_ids == (EOS,) and reply.logprobs == (0.0,) and seen == [True]
+
+
+def test_looking_into_or_copying_what_waits_or_is_closed_or_too_long_is_refused():
+    generator = make_generator(llama(), max_context=8)
+    session = generator.open([5, 6])
+    generator.extend(session, [7])
+    for misused in (generator.fork, lambda each: generator.peek([each]), lambda each: generator.append(each, [5])):
+        with pytest.raises(ValueError, match="already waits"):
+            misused(session)
+    generator.close(session)
+    for misused in (generator.fork, lambda each: generator.peek([each])):
+        with pytest.raises(ValueError, match="closed"):
+            misused(session)
+    longer = generator.open([5, 6])
+    generator.append(longer, [7] * 7)
+    with pytest.raises(ValueError, match="has 9 tokens, and the context 8"):
+        generator.peek([longer])
 
 
 def test_misuse_is_refused_with_a_reason():

@@ -23,8 +23,8 @@ class Service:
     """Begins conversations with a generator, and counts the tokens that each one's beginning reads."""
 
     def __init__(self, generator: Generator, monkeypatch):
-        self.generator, self.tokens, self._forward = generator, 0, generator._decoder.forward
-        monkeypatch.setattr(generator._decoder, "forward", self._counted)
+        self.generator, self.tokens, self._forward = generator, 0, generator._decoder.hidden
+        monkeypatch.setattr(generator._decoder, "hidden", self._counted)
 
     def _counted(self, slots, tokens):
         self.tokens += sum(map(len, tokens))
