@@ -15,7 +15,7 @@ def bellman_target(rewards: Tensor, next_values: Tensor, terminal: Tensor, gamma
 
     .. math:: y = r + \gamma\,V(s') \quad\text{or, if terminal,}\quad y = r
 
-    Sutton and Barto 2018, equation 6.2; Pardo et al. 2018, arXiv:1712.00378, for timeouts: these do not end the
+    Sutton and Barto 2018, section 6.1; Pardo et al. 2018, arXiv:1712.00378, for timeouts: these do not end the
     task, and are worth the value of the state that they stopped in. A log has to keep it as the next one, not the
     first of the next episode.
 

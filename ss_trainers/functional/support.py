@@ -70,8 +70,8 @@ def soft_clipped_minimum(values: Tensor, weight: float = 0.75) -> Tensor:
 
     .. math:: \lambda \min_k Q_k + (1 - \lambda) \max_k Q_k
 
-    Soft clipped double Q-learning of BCQ, Fujimoto et al. 2018, arXiv:1812.02900, equation 13; the target is its
-    greatest over the candidates. Weight 1 is clipped double Q-learning.
+    Soft clipped double Q-learning of BCQ, Fujimoto et al. 2018, arXiv:1812.02900; the target is its greatest over the
+    candidates. Weight 1 is clipped double Q-learning.
 
     Args:
         values: float (K, ...); of K critics.
@@ -88,8 +88,8 @@ def perturbed_actions(actions: Tensor, perturbation: Tensor, bound: float = 0.05
 
     .. math:: \mathrm{clip}(a + \Phi\,a_{max}\,\xi,\ \pm a_{max})
 
-    BCQ, Fujimoto et al. 2018, arXiv:1812.02900, equation 11: what a generative model of the log proposes is
-    improved nearby.
+    The perturbation model of BCQ, Fujimoto et al. 2018, arXiv:1812.02900: what a generative model of the log proposes
+    is improved nearby.
 
     Args:
         actions: float (..., d); proposed.

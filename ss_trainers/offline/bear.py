@@ -46,7 +46,7 @@ class BEARConfig(OfflineConfig):
         mmd_kernel: what they are compared by: ``"laplace"`` or ``"gaussian"``.
         mmd_sigma: the kernel's; see ``ss_trainers.functional.discrepancies`` for what other libraries mean by it.
         warmup_updates: updates at the beginning in which the policy only comes near to the log. A run that has no more
-            never asks the critics what to do but when it acts.
+            never asks the critics what to do but when it acts, and begins with a warning.
         acting_candidates: actions of the policy of which the best is done.
         target_rate: how far target networks move towards the networks in an update.
     """
@@ -135,6 +135,16 @@ class BEARLearner:
         losses = {"autoencoder_loss": autoencoder_loss, "critic_loss": critic_loss, "actor_loss": actor_loss}
         figures = {"value": values.mean(), "mmd": discrepancy, "multiplier": multiplier}
         return {name: figure.detach() for name, figure in {**losses, **figures}.items()}
+
+    def too_short(self, updates: int) -> str | None:
+        """What a run that is over before the warm-up is never comes to."""
+        warmup = self._config.warmup_updates
+        if updates > warmup:
+            return None
+        return (
+            f"BEAR warms up for {warmup:,} updates and this run has {updates:,}, so its policy only comes near to the "
+            "log and learns nothing of rewards: lower BEARConfig.warmup_updates, or train for longer"
+        )
 
     def actor(self, rows: int) -> Actor:
         """The best of the policy's actions."""

@@ -13,6 +13,7 @@ from ss_trainers.offline.transitions import Spaces, TransitionBatch, Transitions
 
 BatchT = TypeVar("BatchT")
 BatchT_co = TypeVar("BatchT_co", covariant=True)
+BatchT_contra = TypeVar("BatchT_contra", contravariant=True)
 
 
 class Examples(Protocol[BatchT_co]):
@@ -72,11 +73,11 @@ class Actor(Protocol):
         ...
 
 
-class Learner(Protocol[BatchT]):
-    """An algorithm with its networks.
+class Updating(Protocol[BatchT_contra]):
+    """What learns.
 
     Attributes:
-        modules: all networks by name, targets among them: what a checkpoint holds of the algorithm.
+        modules: all networks by name, targets among them: what a checkpoint holds of it.
     """
 
     modules: nn.ModuleDict
@@ -86,16 +87,7 @@ class Learner(Protocol[BatchT]):
         """All of them by name."""
         ...
 
-    def examples(self, log: TransitionBatch, transitions: Transitions) -> Examples[BatchT]:
-        """What it learns from.
-
-        Args:
-            log: all steps, scaled, on the device.
-            transitions: the same as they are in the log; with the ends of episodes.
-        """
-        ...
-
-    def update(self, batch: BatchT, step: int) -> Mapping[str, Tensor]:
+    def update(self, batch: BatchT_contra, step: int) -> Mapping[str, Tensor]:
         """Takes one step, and tells how it went.
 
         Args:
@@ -104,6 +96,19 @@ class Learner(Protocol[BatchT]):
 
         Returns:
             metrics, scalars without gradient.
+        """
+        ...
+
+
+class Learner(Updating[BatchT], Protocol[BatchT]):
+    """An algorithm of numeric environments with its networks."""
+
+    def examples(self, log: TransitionBatch, transitions: Transitions) -> Examples[BatchT]:
+        """What it learns from.
+
+        Args:
+            log: all steps, scaled, on the device.
+            transitions: the same as they are in the log; with the ends of episodes.
         """
         ...
 
@@ -122,6 +127,22 @@ class ReturnConditioned(Protocol):
         Args:
             target_return: what is to be earned in each, in units of scaled rewards.
             rows: how many there are.
+        """
+        ...
+
+
+@runtime_checkable
+class Forewarning(Protocol):
+    """An algorithm that knows beforehand of runs which are too short, as an algorithm may be beside what all are."""
+
+    def too_short(self, updates: int) -> str | None:
+        """What a run never comes to.
+
+        Args:
+            updates: of the whole run.
+
+        Returns:
+            a sentence that says what it misses and what to change, or None if it misses nothing.
         """
         ...
 

@@ -1,12 +1,10 @@
-"""The offline loop: take a batch of the log, take a step, again."""
+"""Trains an offline algorithm on a log of numbers."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
-import math
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, Self
@@ -14,12 +12,12 @@ from typing import Any, Self
 import numpy as np
 import torch
 from rich.console import Console
-from torch import Tensor
 
 from ss_gym.agents.checkpoint import CHECKPOINT
 from ss_trainers.config import config_from_mapping
-from ss_trainers.interruption import postponed, undisturbed
-from ss_trainers.offline.learner import Examples, Learner, Setup
+from ss_trainers.interruption import undisturbed
+from ss_trainers.offline.learner import Forewarning, Learner, Setup
+from ss_trainers.offline.loop import Updates
 from ss_trainers.offline.memory import keep_freed_memory
 from ss_trainers.offline.policies import NumericPolicy
 from ss_trainers.offline.registry import make_config, make_learner, name_of
@@ -52,7 +50,6 @@ class OfflineTrainer:
     Attributes:
         config: as above.
         training: as above.
-        updates: how many were done.
 
     Raises:
         CheckpointError: if ``resume_from`` is missing or damaged.
@@ -75,14 +72,20 @@ class OfflineTrainer:
         # Of plain types, which checkpoints can hold.
         self.config = make_config(name_of(config), asdict(config))
         self.training = config_from_mapping(OfflineTraining, asdict(training))
-        self.updates, self._console = 0, console
+        self._console = console
         self._device, self._noise = _device_and_noise(self.training)
+        self._updates = Updates(self.training.seed, self.training.batch_size, self._device)
         self._learner: Learner[Any] | None = None
         self._spaces: Spaces | None = None
         self._scaling: Scaling | None = None
         self._log = ""
         if state is not None:
             self._take_up(state, str(resume_from))
+
+    @property
+    def updates(self) -> int:
+        """How many were done."""
+        return self._updates.done
 
     @classmethod
     def resume(
@@ -126,20 +129,21 @@ class OfflineTrainer:
         keep_freed_memory()
         learner, whole = self._begin(log)
         examples = learner.examples(whole, log)
-        total = self._total(len(examples))
-        directory = self.training.output_dir
+        total = self._updates.of_epochs(len(examples), self.config.num_epochs, self.training.max_updates)
+        self._forewarn(learner, total)
+        training, directory = self.training, self.training.output_dir
         with Reporter(
             directory, total=total, iteration=self.updates, console=self._console, shown=("loss", "critic_loss")
         ) as reporter:
             try:
-                self._run(learner, examples, total, reporter)
+                every = training.report_every, training.save_every
+                self._updates.run(learner, examples, total, reporter, self._keep, *every)
             except KeyboardInterrupt:
+                self._keep()
                 if directory is not None:
-                    self.save(Path(directory) / CHECKPOINT)
                     _LOGGER.warning("interrupted after update %d; saved %s", self.updates, Path(directory) / CHECKPOINT)
                 raise
-            if directory is not None:
-                self.save(Path(directory) / CHECKPOINT)
+            self._keep()
         return self
 
     def policy(self) -> NumericPolicy:
@@ -166,6 +170,11 @@ class OfflineTrainer:
         about = (self.config, self.training, self._spaces, self._scaling, self.updates, self._log)
         with undisturbed():
             write_offline(folder, OfflineState(*about, tensors, plain))
+
+    def _keep(self) -> None:
+        """Saves a run that goes on, where it is kept at all."""
+        if self.training.output_dir is not None:
+            self.save(Path(self.training.output_dir) / CHECKPOINT)
 
     def _begin(self, log: Transitions) -> tuple[Learner[Any], TransitionBatch]:
         """The algorithm for a log, and the log on the device."""
@@ -195,43 +204,16 @@ class OfflineTrainer:
         if replace(state.training, **{name: getattr(self.training, name) for name in _FREE}) != self.training:
             free = ", ".join(_FREE)
             raise ValueError(f"the run in '{path}' has {state.training}, of which only {free} may be others")
-        self._spaces, self._scaling, self._log, self.updates = state.spaces, state.scaling, state.log, state.updates
+        self._spaces, self._scaling, self._log = state.spaces, state.scaling, state.log
+        self._updates.done = state.updates
         self._learner = make_learner(self.config, self._setup(state.spaces))
         restore(self._learner, self._noise, state, path)
 
-    def _total(self, examples: int) -> int:
-        whole = self.config.num_epochs * -(-examples // self.training.batch_size)
-        return whole if self.training.max_updates is None else min(whole, self.training.max_updates)
-
-    def _run(self, learner: Learner[Any], examples: Examples[Any], total: int, reporter: Reporter) -> None:
-        sums, training = _Sums(), self.training
-        folder = Path(training.output_dir) / CHECKPOINT if training.output_dir is not None else None
-        with postponed() as interrupted:
-            for batch in self._batches(examples, total):
-                sums.add(learner.update(batch, self.updates))
-                self.updates += 1
-                if self.updates % training.report_every == 0 or self.updates == total:
-                    reporter.report(self.updates, sums.means())
-                    sums = _Sums()
-                due = training.save_every and self.updates % training.save_every == 0 and self.updates < total
-                if due and folder is not None:
-                    # Where a metric is not finite, weights are not either: the earlier checkpoint is the better one.
-                    sums.means()
-                    self.save(folder)
-                interrupted()
-
-    def _batches(self, examples: Examples[Any], total: int) -> Iterator[Any]:
-        """The examples of the updates that are left, epoch after epoch."""
-        size = self.training.batch_size
-        per_epoch = -(-len(examples) // size)
-        while self.updates < total:
-            epoch, first = divmod(self.updates, per_epoch)
-            order = torch.randperm(len(examples), generator=self._order(epoch)).to(self._device)
-            yield from examples.batches(order[first * size : (first + total - self.updates) * size], size)
-
-    def _order(self, epoch: int) -> torch.Generator:
-        digest = hashlib.blake2b(f"{self.training.seed}/order/{epoch}".encode(), digest_size=7).digest()
-        return torch.Generator().manual_seed(int.from_bytes(digest, "big"))
+    def _forewarn(self, learner: Learner[Any], total: int) -> None:
+        """Tells of a run that would end before it has begun with what it is for."""
+        told = learner.too_short(total) if isinstance(learner, Forewarning) and self.updates < total else None
+        if told is not None:
+            _LOGGER.warning("%s", told)
 
 
 def _device_and_noise(training: OfflineTraining) -> tuple[torch.device, torch.Generator]:
@@ -240,35 +222,6 @@ def _device_and_noise(training: OfflineTraining) -> tuple[torch.device, torch.Ge
         return device, torch.Generator(device).manual_seed(training.seed)
     except RuntimeError as error:
         raise ValueError(f"this machine has no device {training.device!r:.80}: {str(error).splitlines()[0]}") from error
-
-
-class _Sums:
-    """Metrics of some updates, not all of which need have the same; on the device until their means are asked for."""
-
-    def __init__(self) -> None:
-        self._counts, self._sums = Counter[tuple[str, ...]](), dict[tuple[str, ...], Tensor]()
-
-    def add(self, metrics: Mapping[str, Tensor]) -> None:
-        """Adds those of an update."""
-        names, values = tuple(metrics), torch.stack([*metrics.values()])
-        self._counts[names] += 1
-        self._sums[names] = self._sums[names] + values if names in self._sums else values
-
-    def means(self) -> dict[str, float]:
-        """The means.
-
-        Raises:
-            FloatingPointError: if one is not finite.
-        """
-        counts, sums = Counter[str](), dict[str, float]()
-        for names, values in self._sums.items():
-            for name, value in zip(names, values.tolist(), strict=True):
-                counts[name] += self._counts[names]
-                sums[name] = sums.get(name, 0.0) + value
-        wrong = [name for name, value in sums.items() if not math.isfinite(value)]
-        if wrong:
-            raise FloatingPointError(f"not finite any more: {', '.join(wrong)}; lower learning_rate or reward_scale")
-        return {name: value / counts[name] for name, value in sums.items()}
 
 
 def _fingerprint(log: Transitions) -> str:

@@ -1,6 +1,7 @@
 """BEAR against loops over numbers, and what its warm-up, its limit and its multiplier are for."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -181,6 +182,35 @@ def test_it_does_better_than_the_log(size):
 def test_a_run_goes_on_exactly_where_it_was_cut(tmp_path, warmup_updates):
     config = BEARConfig(hidden_dim=8, num_epochs=9, warmup_updates=warmup_updates)
     assert_goes_on_exactly(config, tmp_path, discrete=False)
+
+
+@pytest.mark.parametrize(("most", "warned"), [(4, True), (5, True), (6, False)])
+def test_a_run_that_never_leaves_the_warm_up_begins_with_a_warning(most, warned, caplog):
+    heard = []
+    trainer = OfflineTrainer(BEARConfig(hidden_dim=8, warmup_updates=5), OfflineTraining(max_updates=most))
+    learner, _ = trainer._begin(log(discrete=False))
+    take = learner.update
+    learner.update = lambda batch, step: heard.append(len(caplog.messages)) or take(batch, step)
+    trainer.train(log(discrete=False))
+    # Once, and before the first update.
+    assert heard == most * [int(warned)] and len(caplog.messages) == int(warned)
+    told = f"BEAR warms up for 5 updates and this run has {most}, so its policy only comes near to the log"
+    assert all(message.startswith(told) and "lower BEARConfig.warmup_updates" in message for message in caplog.messages)
+
+
+def test_a_run_that_is_over_or_gets_past_the_warm_up_is_not_warned_of(caplog):
+    training = OfflineTraining(max_updates=4)
+    trainer = OfflineTrainer(BEARConfig(hidden_dim=8, warmup_updates=5), training).train(log(discrete=False))
+    caplog.clear()
+    trainer.train(log(discrete=False))
+    trainer.training = replace(training, max_updates=6)
+    assert trainer.train(log(discrete=False)).updates == 6 and caplog.messages == []
+
+
+def test_the_default_warm_up_is_told_of_where_the_epochs_are_too_few(caplog):
+    OfflineTrainer(BEARConfig(hidden_dim=8, num_epochs=3), OfflineTraining(batch_size=10)).train(log(discrete=False))
+    (message,) = caplog.messages
+    assert message.startswith("BEAR warms up for 40,000 updates and this run has 6, ")
 
 
 def test_actions_that_are_counted_are_refused_with_what_to_use_instead():
