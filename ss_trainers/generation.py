@@ -31,21 +31,20 @@ the model makes of a conversation can be looked at without a reply (``peek``).
 from __future__ import annotations
 
 import itertools
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from ss_gym.agents import UnanswerableError
 from ss_trainers import causal_lm
+from ss_trainers.context_length import check_prompt, limited_context
 from ss_trainers.decoder import Decoder, Guide
 from ss_trainers.huggingface_decoder import HuggingFaceDecoder
 from ss_trainers.llama_decoder import LlamaDecoder
 from ss_trainers.self_check import check_kept_past
+from ss_trainers.sessions import SampledTokens, Session
 from ss_trainers.token_sampling import SamplingSettings, draw
 
 # Prompts that agree on fewer tokens than this are encoded each by itself: attending to the shared
@@ -57,46 +56,6 @@ _MAX_STEP_TOKENS = 4096
 _MAX_SHARED_PROMPTS = 8
 # The last of those further ones are remembered, to know one that comes again from those that come once.
 _REMEMBERED_PROMPTS = 16
-
-
-@dataclass(frozen=True, slots=True)
-class SampledTokens:
-    """One reply.
-
-    Attributes:
-        token_ids: the sampled ids, the end-of-turn id included.
-        logprobs: log-probability of each under the distribution it was sampled from (after
-            temperature and ``top_p``), in nats; for greedy replies, at temperature 1.
-        finish_reason: ``"length"`` if ``max_new_tokens`` or the context cut it, which leaves
-            ``token_ids`` empty when the context had no room for even one.
-    """
-
-    token_ids: tuple[int, ...]
-    logprobs: tuple[float, ...]
-    finish_reason: Literal["stop", "length"]
-
-
-@dataclass(eq=False, slots=True)
-class Session:
-    """One conversation: which tokens the model has seen, and what it is to do next.
-
-    Attributes:
-        length: tokens of the conversation so far, whether already encoded or not.
-    """
-
-    length: int = 0
-    _slot: int = -1
-    _prompt: int | None = None
-    _unread: list[int] = field(default_factory=list)
-    _settings: SamplingSettings | None = None
-    _noise: torch.Generator | None = None
-    _ids: list[int] = field(default_factory=list)
-    _logprobs: list[float] = field(default_factory=list)
-
-    @property
-    def reply_ids(self) -> Sequence[int]:
-        """The ids of the reply so far, or of the last one."""
-        return self._ids
 
 
 class Generator:
@@ -193,6 +152,7 @@ class Generator:
         new_ids: Sequence[int],
         settings: SamplingSettings | None = None,
         noise: torch.Generator | None = None,
+        copies: int = 1,
     ) -> None:
         """Give a conversation what arrived since its last reply, and ask for the next reply.
 
@@ -201,12 +161,15 @@ class Generator:
             new_ids: what arrived.
             settings: how the reply is sampled; by default as the generator's settings say at each step.
             noise: where its draws come from, on the processor; by default from the generator's own.
+            copies: how many replies are drawn. Those that begin alike are one row of the model as long as they do;
+                where they part, ``step`` makes a session of each.
 
         Raises:
             ValueError: the session is closed, or already waits for a reply.
         """
         self.append(session, new_ids)
         session._ids, session._logprobs = [], []
+        session.copies, session.origin = copies, session
         session._settings, session._noise = settings, noise
         self._waiting[session] = None
 
@@ -232,12 +195,7 @@ class Generator:
             ValueError: the session is closed, or waits for a reply.
         """
         self.append(session, ())
-        copy = Session(session.length, self._take_slot(), session._prompt, list(session._unread))
-        self._decoder.copy(session._slot, copy._slot)
-        if copy._prompt is not None:
-            self._used[copy._prompt] = next(self._openings)
-        self._open.add(copy)
-        return copy
+        return self._copied(session)
 
     @torch.inference_mode()
     def peek(self, sessions: Sequence[Session]) -> Tensor:
@@ -271,21 +229,21 @@ class Generator:
     def step(self) -> list[tuple[Session, SampledTokens]]:
         """One forward pass for every waiting session; the replies that it finished.
 
-        A session without room for another token in its context is answered with what it has.
+        A session without room for another token in its context is answered with what it has. Of replies that were
+        drawn together each different one comes with a session of its own, which tells how often it was drawn
+        (``copies``) and from what (``origin``).
         """
         finished = [session for session in self._waiting if session.length >= self.max_context]
         rows, tokens = self._next_tokens(each for each in self._waiting if each.length < self.max_context)
         if rows:
             logits = self._logits(self._hidden([session._slot for session in rows], tokens))
-            read = [index for index, session in enumerate(rows) if not session._unread]
+            read = [(index, session) for index, session in enumerate(rows) if not session._unread]
             if read:
-                asked = [rows[index] for index in read]
-                settings = [session._settings or self.settings for session in asked]
-                noise = [session._noise or self._rng for session in asked]
-                chosen, logprobs = draw(logits if len(read) == len(rows) else logits[read], settings, noise)
-                for index, token, logprob in zip(read, chosen, logprobs, strict=True):
-                    if self._append(rows[index], token, logprob):
-                        finished.append(rows[index])
+                places = [index for index, session in read for _ in range(session.copies)]
+                settings = [rows[index]._settings or self.settings for index in places]
+                noise = [rows[index]._noise or self._rng for index in places]
+                chosen = draw(logits if len(places) == len(rows) == len(read) else logits[places], settings, noise)
+                finished += self._said([session for _, session in read], list(zip(*chosen, strict=True)))
         for session in finished:
             del self._waiting[session]
         return [(session, self._reply(session)) for session in finished]
@@ -308,11 +266,15 @@ class Generator:
         return [replies[session] for session in sessions]
 
     def close(self, session: Session) -> None:
-        """End a conversation and free its keys and values; closing twice does nothing."""
-        if session in self._open:
-            self._open.remove(session)
-            self._free.append(session._slot)
-            self._waiting.pop(session, None)
+        """End a conversation and free its keys and values; closing twice does nothing.
+
+        Replies that were drawn together with its own, and are not there yet, are given up.
+        """
+        for each in [session, *(other for other in self._waiting if other.origin is session)]:
+            if each in self._open:
+                self._open.remove(each)
+                self._free.append(each._slot)
+                self._waiting.pop(each, None)
 
     def weights_changed(self) -> None:
         """Forget everything that was computed with the old weights.
@@ -358,6 +320,28 @@ class Generator:
             tokens.append(part)
         return rows, tokens
 
+    def _said(self, sessions: Sequence[Session], draws: Sequence[tuple[int, float]]) -> list[Session]:
+        """Gives sessions the tokens that were drawn for their copies, one after the other; those that are done."""
+        done, first = [], 0
+        for session in sessions:
+            counts = Counter(draws[first : first + session.copies])
+            first += session.copies
+            # A session of its own for each token; this one goes on with the first.
+            others = [self._parted(session) for _ in range(len(counts) - 1)]
+            for each, ((token, logprob), count) in zip([session, *others], counts.items(), strict=True):
+                each.copies = count
+                if self._append(each, token, logprob):
+                    done.append(each)
+        return done
+
+    def _parted(self, session: Session) -> Session:
+        """A copy of a waiting session that has read all it was given."""
+        copy = self._copied(session)
+        copy.origin, copy._settings, copy._noise = session.origin, session._settings, session._noise
+        copy._ids, copy._logprobs = list(session._ids), list(session._logprobs)
+        self._waiting[copy] = None
+        return copy
+
     def _append(self, session: Session, token: int, logprob: float) -> bool:
         # The new token is encoded with whatever is read next: by the next step, or the next turn.
         session._ids.append(token)
@@ -370,6 +354,14 @@ class Generator:
     def _reply(self, session: Session) -> SampledTokens:
         stopped = (session._settings or self.settings).ended(session._ids)
         return SampledTokens(tuple(session._ids), tuple(session._logprobs), "stop" if stopped else "length")
+
+    def _copied(self, session: Session) -> Session:
+        copy = Session(session.length, _slot=self._take_slot(), _prompt=session._prompt, _unread=list(session._unread))
+        self._decoder.copy(session._slot, copy._slot)
+        if copy._prompt is not None:
+            self._used[copy._prompt] = next(self._openings)
+        self._open.add(copy)
+        return copy
 
     def _take_slot(self) -> int:
         return self._free.pop() if self._free else next(self._slots)
@@ -405,34 +397,6 @@ class Generator:
         self._decoder.share(slot, number)
         self._prompts[number : number + 1] = [prompt_ids]
         self._used[number : number + 1] = [0]
-
-
-def limited_context(wanted: int | None, limit: int) -> int:
-    """The most tokens of a conversation: what is wanted, and the model's own limit at most.
-
-    Raises:
-        ValueError: what is wanted has no room for a prompt and a reply.
-    """
-    if wanted is not None and wanted < 2:
-        raise ValueError(f"max_context must have room for a prompt and a reply, at least 2, not {wanted}")
-    return limit if wanted is None else min(wanted, limit)
-
-
-def check_prompt(length: int, max_context: int) -> None:
-    """Refuses a prompt that is empty or leaves no room for a reply.
-
-    Args:
-        length: its tokens.
-        max_context: the most tokens of a conversation.
-
-    Raises:
-        UnanswerableError: if it is one.
-    """
-    if not 0 < length < max_context:
-        raise UnanswerableError(
-            f"the prompt has {length} tokens, but the model takes 1 to {max_context - 1} and a reply (context "
-            f"{max_context}): shorten the instructions, or take a longer context (max_context, or another model)"
-        )
 
 
 def _shared_length(known: tuple[int, ...], usable: tuple[int, ...]) -> int:

@@ -17,7 +17,8 @@ from ss_trainers.backends.lengths import encoded_ids
 from ss_trainers.backends.models import TINY, LoadedModel, end_ids, load_model, write_model
 from ss_trainers.backends.token_backend import TokenBackend, first_ids
 from ss_trainers.chat import ChatFormat
-from ss_trainers.generation import Generator, Session
+from ss_trainers.generation import Generator
+from ss_trainers.sessions import Session
 from ss_trainers.token_sampling import SamplingSettings
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}

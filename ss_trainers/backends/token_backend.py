@@ -21,7 +21,7 @@ from ss_gym.agents.dialects import Dialect, as_action, dialect_of
 from ss_gym.types import Completion
 from ss_trainers.backends.lengths import least_ids
 from ss_trainers.chat import ChatFormat, EncodedConversation
-from ss_trainers.generation import SampledTokens
+from ss_trainers.sessions import SampledTokens
 from ss_trainers.text_stream import TextStream
 from ss_trainers.token_sampling import SamplingSettings
 

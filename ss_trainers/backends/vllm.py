@@ -33,7 +33,7 @@ from ss_trainers.backends.vllm_engine import VLLMGenerator, VLLMSession, started
 from ss_trainers.causal_lm import context_of, underlying
 from ss_trainers.chat import ChatFormat
 from ss_trainers.checkpoint_weights import checkpoint_weights
-from ss_trainers.generation import limited_context
+from ss_trainers.context_length import limited_context
 
 _DTYPES = ("float32", "float16", "bfloat16")
 _Shapes = tuple[dict[str, tuple[int, ...]], set[str]]

@@ -25,7 +25,8 @@ from vllm.platforms import current_platform
 from vllm.sampling_params import RequestOutputKind
 
 from ss_gym.agents import BackendError, UnanswerableError
-from ss_trainers.generation import SampledTokens, check_prompt
+from ss_trainers.context_length import check_prompt
+from ss_trainers.sessions import SampledTokens
 from ss_trainers.token_sampling import SamplingSettings
 
 _GIB = 2**30

@@ -439,6 +439,50 @@ def test_forks_go_on_from_where_their_conversation_is_and_leave_it_alone(make, n
 
 
 @pytest.mark.parametrize(("make", "native"), RUNNERS)
+def test_replies_that_are_drawn_together_are_distributed_as_those_that_are_drawn_alone(make, native):
+    model, rng = make(), random.Random(8)
+    prompt, others = ids(rng, 12), [ids(rng, 9), ids(rng, 15)]
+    settings = SamplingSettings(eos_ids=(EOS,), max_new_tokens=2, temperature=0.3)
+    generator = make_generator(model, native, settings)
+    sessions = [generator.open(each) for each in (prompt, *others)]
+    for session in sessions:
+        generator.extend(session, [7], copies=400)
+    drawn = {session: [] for session in sessions}
+    rows = []
+    while generator.waiting:
+        rows.append(len(generator._waiting))
+        for session, reply in generator.step():
+            drawn[session.origin].append((session, reply))
+    assert rows[0] == 3 < rows[1] < 3 * 400
+    for session, beginning in zip(sessions, (prompt, *others), strict=True):
+        replies = drawn[session]
+        assert sum(each.copies for each, _ in replies) == 400
+        assert len({reply.token_ids for _, reply in replies}) == len(replies)
+        for each, reply in replies:
+            assert each.length == len(beginning) + 1 + len(reply.token_ids)
+            expected = fresh_logprobs(model, [*beginning, 7, *reply.token_ids], 0.3)[len(beginning) :]
+            likelihood = [float(row[token]) for row, token in zip(expected, reply.token_ids, strict=False)]
+            assert reply.logprobs == pytest.approx(likelihood, abs=1e-5)
+            share = math.exp(sum(reply.logprobs))
+            if share > 0.02:
+                assert abs(each.copies / 400 - share) < 5 * math.sqrt(share * (1 - share) / 400)
+            generator.close(each)
+        assert max(math.exp(sum(reply.logprobs)) for _, reply in replies) > 0.02
+    assert not generator._open
+
+
+def test_replies_that_are_drawn_together_are_given_up_together():
+    settings = SamplingSettings(eos_ids=(), max_new_tokens=4, temperature=5.0)
+    generator = make_generator(llama(), settings=settings)
+    session = generator.open([5, 6])
+    generator.extend(session, [7], copies=6)
+    generator.step()
+    assert len(generator._open) > 1
+    generator.close(session)
+    assert not generator.waiting and not generator._open
+
+
+@pytest.mark.parametrize(("make", "native"), RUNNERS)
 def test_a_peek_gives_the_hidden_state_of_the_last_token_and_changes_nothing(make, native, monkeypatch):
     monkeypatch.setattr("ss_trainers.generation._MAX_STEP_TOKENS", 7)
     model, rng = make(), random.Random(7)
