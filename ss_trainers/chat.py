@@ -67,9 +67,11 @@ class ChatFormat:
     Args:
         tokenizer: its chat template is used where it has one that can be cut into one fragment a
             message, else :data:`FALLBACK_TEMPLATE`.
+        turn_prefix: ids that stand at the beginning of each of the agent's turns, such as a control token.
 
     Attributes:
         tokenizer: as above.
+        turn_prefix: as above.
         template: the Jinja template in use.
         end_id: the token that ends an agent's turn.
         stop_ids: the tokens that end generation: ``end_id`` and the end of the sequence.
@@ -80,7 +82,8 @@ class ChatFormat:
         ValueError: if the tokenizer has no end-of-sequence token.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, turn_prefix: Sequence[int] = ()) -> None:
+        self.turn_prefix = tuple(turn_prefix)
         if tokenizer.eos_token_id is None:
             raise ValueError(
                 "the tokenizer has no end-of-sequence token, so an agent's turn cannot end: set its eos_token "
@@ -147,7 +150,7 @@ class ChatFormat:
             self._piece_ids(piece) + self._content_ids(piece, _text_of(message))
             for message, piece in zip(messages, pieces[:-1], strict=True)
         ]
-        encoded[-1] += self._piece_ids(pieces[-1])
+        encoded[-1] += self._piece_ids(pieces[-1]) + self.turn_prefix
         if not (closed or opening):
             encoded[0] = (self.end_id, *encoded[0])
         return encoded

@@ -22,7 +22,7 @@ ENTRY_POINT_GROUP = "ss_gym.backends"
 _WORDS = frozenset({"tiny"})
 _DEFAULT_SCHEME = "hf"
 # The extra that brings the packages of each scheme of ours.
-_EXTRAS = {"hf": "train", "openai": "openai", "tiny": "train", "vllm": "vllm"}
+_EXTRAS = {"hf": "train", "offline": "train", "openai": "openai", "tiny": "train", "vllm": "vllm"}
 # Settings of an agent that only some backends have: each is an option of theirs.
 _SHARED_OPTIONS = ("dtype", "adapter")
 _WORD, _PIECE = re.compile(r"\s*\S+"), re.compile(r"\s*\S+\s*\Z|\s*\S+|\s+")

@@ -35,12 +35,15 @@ class HuggingFaceOptions:
         dialect: how the model writes calls, one of ``ss_gym.agents.dialects.DIALECTS``; by default as its chat
             template shows.
         adapter: folder of a ``peft`` adapter that is put on the model.
+        turn_prefix: a token that stands at the beginning of each of the agent's turns, such as one that asks for a
+            return of a model that was trained so.
     """
 
     max_context: int | None = None
     dtype: str | None = None
     dialect: Dialect | None = None
     adapter: str | None = None
+    turn_prefix: str | None = None
 
     def __post_init__(self) -> None:
         """Refuses precisions that no model computes in."""
@@ -85,7 +88,8 @@ class HuggingFaceBackend(TokenBackend[Session]):
             rng=rng,
             dtype=chosen,
         )
-        super().__init__(ChatFormat(self.loaded.tokenizer), generator, ends, rng, Sampling.of(config), options.dialect)
+        chat = ChatFormat(self.loaded.tokenizer, _ids_of(self.loaded, options.turn_prefix))
+        super().__init__(chat, generator, ends, rng, Sampling.of(config), options.dialect)
 
     def save(self, folder: Path) -> Mapping[str, Any]:
         """See ``SavingBackend``."""
@@ -107,3 +111,17 @@ class HuggingFaceBackend(TokenBackend[Session]):
             logprobs = model(input_ids=ids).logits[0, -1].float().log_softmax(-1)
             rows.append([float(logprobs[token]) for token in first])
         return rows
+
+
+def _ids_of(loaded: LoadedModel, token: str | None) -> tuple[int, ...]:
+    """The id of a token.
+
+    Raises:
+        ValueError: if the tokenizer has no such token.
+    """
+    if token is None:
+        return ()
+    vocabulary = loaded.tokenizer.get_vocab()
+    if token not in vocabulary:
+        raise ValueError(f"the tokenizer of '{loaded.location}' has no token {token!r:.80} to begin turns with")
+    return (vocabulary[token],)

@@ -76,6 +76,26 @@ def squared_mmd(samples: Tensor, others: Tensor, kernel: Kernel, unbiased: bool 
     return within[0] + within[1] - 2 * kernel(samples, others).mean((-2, -1))
 
 
+def reweighting_mmd(points: Tensor, weights: Tensor, others: Tensor, kernel: Kernel) -> Tensor:
+    r"""Distance of two distributions over the same points: :math:`\sqrt{(w - v)^T K (w - v) + 10^{-6}}`.
+
+    The maximum mean discrepancy of Gretton et al. 2012, equation 5, where samples are not equally likely; BEAR's for a
+    policy that gives other probabilities to what was proposed. The constant is that of ``mmd``.
+
+    Args:
+        points: float (..., n, d).
+        weights: float (..., n), differentiable; w, adding up to 1.
+        others: float (..., n); v, likewise.
+        kernel: as for ``squared_mmd``.
+
+    Returns:
+        float (...).
+    """
+    moved = weights - others
+    squared = (moved[..., None, :] @ kernel(points, points) @ moved[..., :, None]).squeeze((-2, -1))
+    return (squared.clamp(min=0) + _ROOT_FLOOR).sqrt()
+
+
 def mmd(samples: Tensor, others: Tensor, kernel: Kernel) -> Tensor:
     r"""The distance itself, which BEAR keeps below .05: :math:`\sqrt{\mathrm{MMD}^2 + 10^{-6}}`, of the biased.
 

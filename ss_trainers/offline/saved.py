@@ -17,7 +17,7 @@ from torch import Tensor
 from ss_gym.agents.checkpoint import CheckpointError, locate
 from ss_trainers.checkpoint import replaced_folder
 from ss_trainers.config import config_from_mapping
-from ss_trainers.offline.learner import Learner
+from ss_trainers.offline.learner import Updating
 from ss_trainers.offline.registry import make_config, name_of
 from ss_trainers.offline.scaling import Scaling
 from ss_trainers.offline.settings import OfflineConfig, OfflineTraining
@@ -26,6 +26,63 @@ from ss_trainers.offline.transitions import Spaces
 _SETTINGS, _TENSORS = "offline.json", "offline.safetensors"
 _FORMAT = 1
 _SCALING = ("shift", "spread", "action_low", "action_high")
+
+
+@dataclass(frozen=True, slots=True)
+class LearnerState:
+    """What learns, as it stands on the disk.
+
+    Attributes:
+        tensors: networks, optimizers and the generator.
+        plain: what optimizers hold that is no tensor.
+        device: where it learnt.
+    """
+
+    tensors: Mapping[str, Tensor]
+    plain: Mapping[str, Any]
+    device: str
+
+    @classmethod
+    def of(cls, learner: Updating[Any], noise: torch.Generator) -> LearnerState:
+        """What a checkpoint holds of it."""
+        tensors = {f"module.{name}": value for name, value in learner.modules.state_dict().items()}
+        tensors["noise"] = noise.get_state()
+        plain = {}
+        for name, optimizer in learner.optimizers.items():
+            state = optimizer.state_dict()
+            for index, entry in state["state"].items():
+                tensors |= {f"optimizer.{name}.{index}.{key}": value for key, value in entry.items()}
+            plain[name] = state["param_groups"]
+        return cls(tensors, plain, noise.device.type)
+
+    def restore(self, learner: Updating[Any], noise: torch.Generator, folder: str | Path) -> None:
+        """Brings what learns to where a checkpoint has it.
+
+        Args:
+            learner: made with the checkpoint's settings.
+            noise: of the run that goes on. On another kind of device than the checkpoint's it stays as it is.
+            folder: where the checkpoint lies.
+
+        Raises:
+            CheckpointError: if something is missing or does not fit.
+        """
+        parts: dict[str, dict[str, Tensor]] = {"module": {}, "optimizer": {}}
+        for name, tensor in self.tensors.items():
+            kind, _, rest = name.partition(".")
+            parts.setdefault(kind, {})[rest] = tensor
+        try:
+            learner.modules.load_state_dict(parts["module"])
+            if noise.device.type == torch.device(self.device).type:
+                noise.set_state(self.tensors["noise"])
+            for name, optimizer in learner.optimizers.items():
+                entries: dict[int, dict[str, Tensor]] = {}
+                for key, tensor in parts["optimizer"].items():
+                    of, index, entry = key.split(".", 2)
+                    if of == name:
+                        entries.setdefault(int(index), {})[entry] = tensor
+                optimizer.load_state_dict({"state": entries, "param_groups": self.plain[name]})
+        except (RuntimeError, ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(f"the offline training in '{folder}' does not fit: {error!r:.300}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +96,7 @@ class OfflineState:
         scaling: of its numbers.
         updates: how many were done.
         log: a fingerprint of the log, so that a run goes on with the same one.
-        tensors: networks, optimizers and the generator.
-        plain: what optimizers hold that is no tensor.
+        learner: of the algorithm.
     """
 
     config: OfflineConfig
@@ -49,8 +105,7 @@ class OfflineState:
     scaling: Scaling
     updates: int
     log: str
-    tensors: Mapping[str, Tensor]
-    plain: Mapping[str, Any]
+    learner: LearnerState
 
 
 def write_offline(folder: str | Path, state: OfflineState) -> None:
@@ -73,10 +128,10 @@ def write_offline(folder: str | Path, state: OfflineState) -> None:
         "scaling": {name: None if values is None else values.tolist() for name, values in scaling.items()},
         "updates": state.updates,
         "log": state.log,
-        "optimizers": dict(state.plain),
+        "optimizers": dict(state.learner.plain),
     }
     with replaced_folder(folder) as partial:
-        save_file({name: tensor.contiguous() for name, tensor in state.tensors.items()}, partial / _TENSORS)
+        save_file({name: tensor.contiguous() for name, tensor in state.learner.tensors.items()}, partial / _TENSORS)
         (partial / _SETTINGS).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
@@ -103,54 +158,9 @@ def read_offline(path: str | Path) -> OfflineState:
             Scaling(reward_scale=training.reward_scale, **arrays),
             int(content["updates"]),
             str(content["log"]),
-            load_file(folder / _TENSORS),
-            content["optimizers"],
+            LearnerState(load_file(folder / _TENSORS), content["optimizers"], training.device),
         )
     except FileNotFoundError as error:
         raise CheckpointError(f"'{folder}' holds no offline training: {error.filename or error} is missing") from error
     except (ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         raise CheckpointError(f"the offline training in '{folder}' is damaged: {error!r:.300}") from error
-
-
-def tensors_of(learner: Learner[Any], noise: torch.Generator) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """What a checkpoint holds of an algorithm: tensors, and what optimizers hold besides."""
-    tensors = {f"module.{name}": value for name, value in learner.modules.state_dict().items()}
-    tensors["noise"] = noise.get_state()
-    plain = {}
-    for name, optimizer in learner.optimizers.items():
-        state = optimizer.state_dict()
-        for index, entry in state["state"].items():
-            tensors |= {f"optimizer.{name}.{index}.{key}": value for key, value in entry.items()}
-        plain[name] = state["param_groups"]
-    return tensors, plain
-
-
-def restore(learner: Learner[Any], noise: torch.Generator, state: OfflineState, folder: str | Path) -> None:
-    """Brings an algorithm to where a checkpoint has it.
-
-    Args:
-        learner: made with the checkpoint's settings.
-        noise: of the run that goes on. On another kind of device than the checkpoint's it stays as it is.
-        state: the checkpoint's.
-        folder: where it lies.
-
-    Raises:
-        CheckpointError: if something is missing or does not fit.
-    """
-    parts: dict[str, dict[str, Tensor]] = {"module": {}, "optimizer": {}}
-    for name, tensor in state.tensors.items():
-        kind, _, rest = name.partition(".")
-        parts.setdefault(kind, {})[rest] = tensor
-    try:
-        learner.modules.load_state_dict(parts["module"])
-        if noise.device.type == torch.device(state.training.device).type:
-            noise.set_state(state.tensors["noise"])
-        for name, optimizer in learner.optimizers.items():
-            entries: dict[int, dict[str, Tensor]] = {}
-            for key, tensor in parts["optimizer"].items():
-                of, index, entry = key.split(".", 2)
-                if of == name:
-                    entries.setdefault(int(index), {})[entry] = tensor
-            optimizer.load_state_dict({"state": entries, "param_groups": state.plain[name]})
-    except (RuntimeError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"the offline training in '{folder}' does not fit: {error!r:.300}") from error

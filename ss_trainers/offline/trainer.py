@@ -7,13 +7,14 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
 from rich.console import Console
 
 from ss_gym.agents.checkpoint import CHECKPOINT
+from ss_gym.datasets import ConversationDataset
 from ss_trainers.config import config_from_mapping
 from ss_trainers.interruption import undisturbed
 from ss_trainers.offline.learner import Forewarning, Learner, Setup
@@ -21,11 +22,15 @@ from ss_trainers.offline.loop import Updates
 from ss_trainers.offline.memory import keep_freed_memory
 from ss_trainers.offline.policies import NumericPolicy
 from ss_trainers.offline.registry import make_config, make_learner, name_of
-from ss_trainers.offline.saved import OfflineState, read_offline, restore, tensors_of, write_offline
+from ss_trainers.offline.saved import LearnerState, OfflineState, read_offline, write_offline
 from ss_trainers.offline.scaling import Scaling
 from ss_trainers.offline.settings import OfflineConfig, OfflineTraining, hidden_sizes
 from ss_trainers.offline.transitions import Spaces, TransitionBatch, Transitions
 from ss_trainers.reporter import Reporter
+
+if TYPE_CHECKING:
+    from ss_trainers.offline_text.settings import TextTraining
+    from ss_trainers.offline_text.trainer import ConversationTrainer
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -34,9 +39,10 @@ _FREE = ("max_updates", "report_every", "save_every", "output_dir", "device")
 
 
 class OfflineTrainer:
-    """Trains an offline algorithm on a log.
+    """Trains an offline algorithm on a log, of numbers or of conversations.
 
-    The whole log lies on the device. In each epoch its examples come in another order, which follows from the seed and
+    Of conversations see :class:`ss_trainers.offline_text.trainer.ConversationTrainer`, which does that. Of numbers, the
+    whole log lies on the device. In each epoch its examples come in another order, which follows from the seed and
     the epoch, all of them: the last batch of an epoch has those that are left. A run that is resumed goes on exactly
     (on a processor) where the checkpoint was made.
 
@@ -46,6 +52,8 @@ class OfflineTrainer:
         console: where the progress bar is drawn; none if None.
         resume_from: a checkpoint of the same algorithm to go on from, with the same log. ``num_epochs``,
             ``max_updates``, ``report_every``, ``save_every``, ``output_dir`` and ``device`` may be others than there.
+            A run on conversations goes on where its ``output_dir`` is the same.
+        text: the language model that learns from conversations; the defaults if None.
 
     Attributes:
         config: as above.
@@ -65,6 +73,7 @@ class OfflineTrainer:
         *,
         console: Console | None = None,
         resume_from: str | Path | None = None,
+        text: TextTraining | None = None,
     ) -> None:
         state = read_offline(resume_from) if resume_from is not None else None
         if training is None:
@@ -72,7 +81,8 @@ class OfflineTrainer:
         # Of plain types, which checkpoints can hold.
         self.config = make_config(name_of(config), asdict(config))
         self.training = config_from_mapping(OfflineTraining, asdict(training))
-        self._console = console
+        self._console, self._text = console, text
+        self._speaking: ConversationTrainer | None = None
         self._device, self._noise = _device_and_noise(self.training)
         self._updates = Updates(self.training.seed, self.training.batch_size, self._device)
         self._learner: Learner[Any] | None = None
@@ -113,11 +123,11 @@ class OfflineTrainer:
     def _check_algorithm(cls, config: OfflineConfig, path: str | Path) -> None:
         """Refuses a checkpoint that this class does not go on with."""
 
-    def train(self, log: Transitions) -> Self:
+    def train(self, log: Transitions | ConversationDataset) -> Self:
         """Goes through the log until the epochs are done; Ctrl-C saves what there is, where there is an ``output_dir``.
 
         Args:
-            log: what to learn from.
+            log: what to learn from; numbers or conversations.
 
         Raises:
             CheckpointError: if a checkpoint could not be saved; the earlier one is intact.
@@ -127,6 +137,8 @@ class OfflineTrainer:
             ValueError: if the algorithm can't learn from such a log, or it is not the one that the run began with.
         """
         keep_freed_memory()
+        if isinstance(log, ConversationDataset):
+            return self._train_on_conversations(log)
         learner, whole = self._begin(log)
         examples = learner.examples(whole, log)
         total = self._updates.of_epochs(len(examples), self.config.num_epochs, self.training.max_updates)
@@ -146,12 +158,15 @@ class OfflineTrainer:
             self._keep()
         return self
 
-    def policy(self) -> NumericPolicy:
-        """What has been learnt.
+    def policy(self) -> Any:
+        """What has been learnt: a :class:`NumericPolicy` of numbers, a :class:`MultiTurnAgent` of conversations.
 
         Raises:
             RuntimeError: if nothing was.
         """
+        return self._numeric() if self._speaking is None else self._speaking.agent()
+
+    def _numeric(self) -> NumericPolicy:
         if self._learner is None or self._scaling is None or self._spaces is None:
             raise RuntimeError("there is no policy yet: call train(log) first")
         return NumericPolicy(self._learner, self._scaling, self._spaces, self._device)
@@ -164,12 +179,24 @@ class OfflineTrainer:
                 before is intact.
             RuntimeError: if there is nothing to save.
         """
-        self.policy()
+        if self._speaking is not None:
+            self._speaking.agent().save(folder)
+            return
+        self._numeric()
         assert self._learner is not None and self._scaling is not None and self._spaces is not None
-        tensors, plain = tensors_of(self._learner, self._noise)
         about = (self.config, self.training, self._spaces, self._scaling, self.updates, self._log)
         with undisturbed():
-            write_offline(folder, OfflineState(*about, tensors, plain))
+            write_offline(folder, OfflineState(*about, LearnerState.of(self._learner, self._noise)))
+
+    def _train_on_conversations(self, log: ConversationDataset) -> Self:
+        # Late, so that numbers need no language model.
+        from ss_trainers.offline_text.trainer import ConversationTrainer
+
+        if self._learner is not None:
+            raise TypeError("this run has begun with numbers, and can't go on with conversations: make a new trainer")
+        speaking = ConversationTrainer(self.config, self.training, self._text, self._console)
+        self._speaking = speaking.train(log)
+        return self
 
     def _keep(self) -> None:
         """Saves a run that goes on, where it is kept at all."""
@@ -179,7 +206,10 @@ class OfflineTrainer:
     def _begin(self, log: Transitions) -> tuple[Learner[Any], TransitionBatch]:
         """The algorithm for a log, and the log on the device."""
         if not isinstance(log, Transitions):
-            raise TypeError(f"a log must be Transitions, such as Transitions.from_arrays makes, not a {type(log)}")
+            raise TypeError(
+                f"a log must be Transitions, such as Transitions.from_arrays makes, or a ConversationDataset, not a "
+                f"{type(log)}"
+            )
         fingerprint = _fingerprint(log)
         if self._learner is None:
             self._log, self._spaces = fingerprint, log.spaces
@@ -207,7 +237,7 @@ class OfflineTrainer:
         self._spaces, self._scaling, self._log = state.spaces, state.scaling, state.log
         self._updates.done = state.updates
         self._learner = make_learner(self.config, self._setup(state.spaces))
-        restore(self._learner, self._noise, state, path)
+        state.learner.restore(self._learner, self._noise, path)
 
     def _forewarn(self, learner: Learner[Any], total: int) -> None:
         """Tells of a run that would end before it has begun with what it is for."""

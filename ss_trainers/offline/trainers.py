@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.console import Console
 
@@ -11,6 +11,9 @@ from ss_gym.agents.checkpoint import CheckpointError
 from ss_trainers.offline.registry import make_config, name_of
 from ss_trainers.offline.settings import OfflineConfig, OfflineTraining
 from ss_trainers.offline.trainer import OfflineTrainer
+
+if TYPE_CHECKING:
+    from ss_trainers.offline_text.settings import TextTraining
 
 
 class _NamedTrainer(OfflineTrainer):
@@ -21,6 +24,7 @@ class _NamedTrainer(OfflineTrainer):
         training: the engine's settings; if None, those of the run that goes on, or the defaults.
         console: where the progress bar is drawn; none if None.
         resume_from: a checkpoint to go on from.
+        text: the language model that learns from conversations; the defaults if None.
     """
 
     algorithm_name: ClassVar[str]
@@ -32,12 +36,13 @@ class _NamedTrainer(OfflineTrainer):
         *,
         console: Console | None = None,
         resume_from: str | Path | None = None,
+        text: TextTraining | None = None,
     ) -> None:
         chosen = make_config(self.algorithm_name, {}) if config is None else config
         if name_of(chosen) != self.algorithm_name:
             given, wanted = type(chosen).__name__, type(make_config(self.algorithm_name, {})).__name__
             raise TypeError(f"{type(self).__name__} takes a {wanted}, not a {given}")
-        super().__init__(chosen, training, console=console, resume_from=resume_from)
+        super().__init__(chosen, training, console=console, resume_from=resume_from, text=text)
 
     @classmethod
     def _check_algorithm(cls, config: OfflineConfig, path: str | Path) -> None:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ss_trainers.offline.saved import tensors_of
+from ss_trainers.offline.saved import LearnerState
 from ss_trainers.offline.transitions import Transitions
 
 
@@ -27,8 +27,8 @@ def log(steps=20, **changes):
 
 def contents(trainer):
     """All that a checkpoint holds of a run, by name."""
-    tensors, plain = tensors_of(trainer._learner, trainer._noise)
-    return {name: tensor.clone() for name, tensor in tensors.items()}, plain
+    state = LearnerState.of(trainer._learner, trainer._noise)
+    return {name: tensor.clone() for name, tensor in state.tensors.items()}, state.plain
 
 
 def assert_same(one, other):

@@ -1,0 +1,142 @@
+"""What critics of conversations learn from: steps of a log with what a language model would have said in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ss_trainers.functional.support import supported_candidates
+from ss_trainers.offline_text.reading import StepColumns
+
+# Components that hardly vary are not blown up.
+_LEAST_SPREAD = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Proposed:
+    """Candidates in some states.
+
+    Attributes:
+        features: float (N, C, D), scaled.
+        mask: bool (N, C); which there are.
+        support: bool (N, C); which of them the log supports.
+        shares: float (N, C); how often each was drawn, adding up to 1 where there is one.
+        logged: bool (N, C); which are what the log has.
+    """
+
+    features: Tensor
+    mask: Tensor
+    support: Tensor
+    shares: Tensor
+    logged: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateBatch:
+    """Steps of a log.
+
+    Attributes:
+        states: float (N, D), scaled; before the action.
+        actions: float (N, D), scaled; after it.
+        rewards: float (N,).
+        terminals: bool (N,); the conversation has no further step.
+        proposed: what the model would have said.
+        next_states: float (N, D); of the next step, and 0 where there is none.
+        next_proposed: what it would say there.
+    """
+
+    states: Tensor
+    actions: Tensor
+    rewards: Tensor
+    terminals: Tensor
+    proposed: Proposed
+    next_states: Tensor
+    next_proposed: Proposed
+
+    def __len__(self) -> int:
+        """N."""
+        return len(self.rewards)
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureScaling:
+    """Hidden states as networks take them: about 0, with spread 1.
+
+    Attributes:
+        shift: float (D,).
+        spread: float (D,).
+    """
+
+    shift: Tensor
+    spread: Tensor
+
+    @classmethod
+    def of(cls, columns: StepColumns) -> FeatureScaling:
+        """As the hidden states of a log are spread."""
+        seen = torch.cat([columns.states, columns.actions])
+        return cls(seen.mean(0), seen.std(0, correction=0).clamp(min=_LEAST_SPREAD))
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """Scaled ones, (..., D)."""
+        return (features - self.shift) / self.spread
+
+
+class CandidateExamples:
+    """All steps of a log, on the device.
+
+    Args:
+        columns: of the log.
+        scaling: of its hidden states.
+        margin: see ``TextTraining.support_margin``.
+        reward_scale: what rewards are multiplied by.
+        device: where they are kept.
+    """
+
+    def __init__(
+        self, columns: StepColumns, scaling: FeatureScaling, margin: float, reward_scale: float, device: torch.device
+    ) -> None:
+        support = supported_candidates(columns.candidate_logprobs, columns.candidate_mask, margin)
+        self._states = scaling(columns.states).to(device)
+        self._actions = scaling(columns.actions).to(device)
+        self._rewards = (columns.rewards * reward_scale).to(device)
+        self._last = columns.last.to(device)
+        self._proposed = Proposed(
+            scaling(columns.candidates).to(device),
+            columns.candidate_mask.to(device),
+            support.to(device),
+            columns.candidate_shares.to(device),
+            columns.candidate_logged.to(device),
+        )
+
+    def __len__(self) -> int:
+        """How many steps there are."""
+        return len(self._rewards)
+
+    def batches(self, order: Tensor, size: int) -> Iterator[CandidateBatch]:
+        """Steps one batch after the other."""
+        for places in torch.split(order, size):
+            last = self._last[places]
+            # The last step's next is never looked at: it has to be somewhere.
+            following = torch.where(last, places, places + 1)
+            yield CandidateBatch(
+                self._states[places],
+                self._actions[places],
+                self._rewards[places],
+                last,
+                self._at(places),
+                self._states[following],
+                self._at(following),
+            )
+
+    def _at(self, places: Tensor) -> Proposed:
+        columns = self._proposed
+        return Proposed(
+            columns.features[places],
+            columns.mask[places],
+            columns.support[places],
+            columns.shares[places],
+            columns.logged[places],
+        )

@@ -1,0 +1,58 @@
+"""Settings of offline training on conversations: the language model, and what is asked of it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from ss_trainers.algorithms.checks import require_between
+from ss_trainers.config import LoraSettings
+
+
+@dataclass(frozen=True)
+class TextTraining:
+    """How a language model learns from a log, and proposes what a critic chooses among.
+
+    The engine's other settings, such as the seed and where checkpoints go, are those of ``OfflineTraining``.
+
+    Attributes:
+        model: what training begins with, as in :func:`ss_trainers.backends.models.load_model`.
+        epochs: how often the model goes through the log.
+        max_updates: of the model, if the epochs are not done before.
+        batch_size: conversations that an update of the model learns from.
+        learning_rate: AdamW's, which falls to zero along a line.
+        lora: train adapters of that size instead of the model's weights.
+        micro_batch_tokens: most tokens, padding included, that go through the model at once.
+        max_context: most tokens of a conversation; longer ones are left out. The model's own limit if None.
+        max_new_tokens: most tokens of a reply.
+        candidates: replies that are drawn for a critic to choose among; fewer where some are alike.
+        support_margin: kappa; a candidate whose log-probability a token is so far below that of the likeliest, nats,
+            is not supported by the log.
+        critic_conversations: conversations of the log that critics learn from, the first in an order that follows from
+            the seed; all if None.
+        return_buckets: returns that a model can be asked for, where an algorithm asks for one; fewer where returns of
+            the log repeat.
+    """
+
+    model: str = "tiny"
+    epochs: int = 1
+    max_updates: int | None = None
+    batch_size: int = 16
+    learning_rate: float = 5e-4
+    lora: LoraSettings | None = None
+    micro_batch_tokens: int = 4096
+    max_context: int | None = None
+    max_new_tokens: int = 160
+    candidates: int = 8
+    support_margin: float = 0.05
+    critic_conversations: int | None = None
+    return_buckets: int = 4
+
+    def __post_init__(self) -> None:
+        """Refuse settings that no run could mean."""
+        positive = ("epochs", "max_updates", "batch_size", "micro_batch_tokens", "max_new_tokens", "candidates")
+        require_between(self, 1, math.inf, *positive, "critic_conversations", "return_buckets")
+        require_between(self, 0, math.inf, "support_margin")
+        require_between(self, 3, math.inf, "max_context")
+        if not 0 < self.learning_rate < math.inf:
+            raise ValueError(f"TextTraining.learning_rate must be positive, not {self.learning_rate}")

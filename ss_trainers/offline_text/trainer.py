@@ -1,0 +1,274 @@
+"""Trains an offline algorithm on conversations, and makes an agent of it that speaks."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import torch
+from rich.console import Console
+from torch import Tensor
+
+from ss_gym.agents import AgentConfig, MultiTurnAgent
+from ss_gym.agents.checkpoint import CHECKPOINT
+from ss_gym.datasets import ConversationDataset
+from ss_trainers import causal_lm
+from ss_trainers.backends.huggingface import HuggingFaceBackend
+from ss_trainers.backends.models import LoadedModel, check_device, load_model, merged
+from ss_trainers.chat import ChatFormat
+from ss_trainers.generation import Generator
+from ss_trainers.offline.learner import Setup
+from ss_trainers.offline.loop import Updates
+from ss_trainers.offline.registry import name_of
+from ss_trainers.offline.settings import OfflineConfig, OfflineTraining, hidden_sizes
+from ss_trainers.offline.transitions import Spaces
+from ss_trainers.offline_text.backend import RerankingBackend, reply_ends
+from ss_trainers.offline_text.candidates import Proposer
+from ss_trainers.offline_text.chooser import CriticsChoice
+from ss_trainers.offline_text.cloning import CloningLearner, ConversationExamples
+from ss_trainers.offline_text.conditioning import ReturnBuckets, with_control_tokens
+from ss_trainers.offline_text.examples import CandidateExamples, FeatureScaling
+from ss_trainers.offline_text.reading import StepColumns, read_log
+from ss_trainers.offline_text.recipes import RECIPES, CandidateCritic, TextRecipe, WeighingCritic
+from ss_trainers.offline_text.settings import TextTraining
+from ss_trainers.offline_text.stages import Stages
+from ss_trainers.offline_text.token_log import LoggedTokens, TokenLog
+from ss_trainers.token_sampling import SamplingSettings
+
+_LOGGER = logging.getLogger(__name__)
+
+# Settings that the model's weights depend on, and those that its proposals do besides.
+_CLONING = ("model", "epochs", "max_updates", "batch_size", "learning_rate", "lora", "max_context")
+_PROPOSING = ("candidates", "max_new_tokens")
+
+CriticT = TypeVar("CriticT", bound=CandidateCritic)
+
+
+class ConversationTrainer:
+    """Trains an offline algorithm on a log of conversations.
+
+    A run has stages, each of which is kept in a folder of ``output_dir``: the language model is cloned from the log; it
+    reads the log and proposes what it would have said; a critic learns from that. The same run in the same folder goes
+    on exactly (on a processor) where it was left, and other algorithms share the stages that they have in common.
+
+    Args:
+        config: of the algorithm, such as ``CQLConfig()``. ``num_epochs`` counts the critic's.
+        training: the engine's settings; ``batch_size``, ``max_updates`` and ``hidden_layers`` are the critic's.
+        text: those of the language model.
+        console: where progress bars are drawn; none if None.
+
+    Attributes:
+        config: as above.
+        training: as above.
+        text: as above.
+    """
+
+    def __init__(
+        self,
+        config: OfflineConfig,
+        training: OfflineTraining | None = None,
+        text: TextTraining | None = None,
+        console: Console | None = None,
+    ) -> None:
+        self.config, self.training, self.text = config, training or OfflineTraining(), text or TextTraining()
+        check_device(self.training.device)
+        self._device = torch.device(self.training.device)
+        self._recipe: TextRecipe = RECIPES[name_of(config)]
+        self._stages = Stages(self.training, console)
+        self._loaded: LoadedModel | None = None
+        self._buckets: ReturnBuckets | None = None
+        self._choice: CriticsChoice | None = None
+
+    def train(self, dataset: ConversationDataset) -> Self:
+        """Goes through the stages that are not done yet.
+
+        Raises:
+            CheckpointError: if what is kept of a stage is damaged, or it can't be written.
+            FloatingPointError: if a metric is not finite any more.
+            FileNotFoundError: if there is no such model.
+            KeyboardInterrupt: after Ctrl-C, once what was done is kept.
+            ValueError: if the algorithm can't learn from such a log, or what is kept is of another log or settings.
+        """
+        loaded = self._base_model()
+        log = self._encoded(dataset, loaded)
+        about = {"log": log.fingerprint, "seed": self.training.seed, **self._told(*_CLONING)}
+        if self._recipe.conditioned:
+            self._buckets = ReturnBuckets.of(log, loaded, self.text.return_buckets, self.config.gamma)
+            told = {**about, **self._told("return_buckets"), "gamma": self.config.gamma}
+            loaded = self._cloned("conditioned", told, loaded, log)
+        else:
+            loaded = self._cloned("clone", about, loaded, log)
+        part = self._part(log)
+        if self._recipe.chooser is not None:
+            columns = self._read(about, loaded, part)
+            critic, scaling, _ = self._criticised(about, columns, self._recipe.chooser)
+            hidden = hidden_sizes(self.config, self.training)
+            margin = self.text.support_margin
+            self._choice = CriticsChoice(self.config, hidden, critic, scaling, margin, self._device)
+        if self._recipe.weigher is not None:
+            columns = self._read(about, loaded, part)
+            weigher, _, examples = self._criticised(about, columns, self._recipe.weigher)
+            weights = self._weights(weigher, examples)
+            told = {**about, **self._told("critic_conversations"), **self._settings()}
+            loaded = self._cloned(f"policy-{name_of(self.config)}", told, self._base_model(), part, weights)
+        self._loaded = loaded
+        if self.training.output_dir is not None:
+            self.agent().save(Path(self.training.output_dir) / CHECKPOINT)
+        return self
+
+    def agent(self, target_return: float | None = None) -> MultiTurnAgent:
+        """An agent that does what was learnt; it takes the likeliest tokens, or the best of what it draws.
+
+        Args:
+            target_return: what it is to earn from each step on, of an algorithm that asks for it; as much as the best
+                steps of the log if None.
+
+        Raises:
+            RuntimeError: if nothing was learnt yet.
+            TypeError: if the algorithm does not ask for a return.
+        """
+        if self._loaded is None:
+            raise RuntimeError("there is no agent yet: call train(dataset) first")
+        if target_return is not None and self._buckets is None:
+            raise TypeError(f"an agent of {type(self.config).__name__} can't be asked for a return")
+        options: dict[str, Any] = {}
+        if self.text.max_context is not None:
+            options["max_context"] = self.text.max_context
+        if self._buckets is not None:
+            options["turn_prefix"] = self._buckets.token_of(target_return)
+        config = AgentConfig(
+            self.text.model if self._choice is None else "offline://",
+            self.text.max_new_tokens,
+            temperature=0.0 if self._choice is None else 1.0,
+            backend_options=options,
+            device=self.training.device,
+            seed=self.training.seed,
+        )
+        agent = MultiTurnAgent(config, self._backend(config, self._loaded))
+        agent.provenance = {"algorithm": name_of(self.config), "base_model": self.text.model, **self._settings()}
+        return agent
+
+    def _backend(self, config: AgentConfig, loaded: LoadedModel) -> Any:
+        if self._choice is None:
+            return HuggingFaceBackend("", config, loaded)
+        return RerankingBackend(loaded, self._choice, self.text.candidates, config)
+
+    def _base_model(self) -> LoadedModel:
+        loaded = merged(load_model(self.text.model, self.training.device))
+        return with_control_tokens(loaded, self.text.return_buckets) if self._recipe.conditioned else loaded
+
+    def _encoded(self, dataset: ConversationDataset, loaded: LoadedModel) -> TokenLog:
+        """The log in the model's tokens, if the algorithm can learn from it."""
+        prefix = (len(loaded.tokenizer) - 1,) if self._recipe.conditioned else ()
+        limit = causal_lm.context_length(causal_lm.underlying(loaded.model))
+        most = limit if self.text.max_context is None else min(limit, self.text.max_context)
+        log = TokenLog.of(dataset, ChatFormat(loaded.tokenizer, prefix), most)
+        if log.skipped:
+            _LOGGER.warning("left out of %d conversations: %s", len(dataset), log.told_skipped)
+        if self._recipe != TextRecipe():
+            _check_rewards(log, type(self.config).__name__)
+        return log
+
+    def _part(self, log: TokenLog) -> TokenLog:
+        """The conversations that critics learn from."""
+        most = self.text.critic_conversations
+        if most is None or most >= len(log):
+            return log
+        order = torch.randperm(len(log), generator=torch.Generator().manual_seed(self.training.seed))
+        return log.part(sorted(order[:most].tolist()))
+
+    def _cloned(
+        self,
+        name: str,
+        about: Mapping[str, Any],
+        loaded: LoadedModel,
+        log: TokenLog,
+        weights: Tensor | None = None,
+    ) -> LoadedModel:
+        """The model after it has learnt from the log."""
+        written = LoggedTokens.trajectory if self._buckets is None else self._buckets.written
+        examples = ConversationExamples(log, self._device, weights, written)
+        updates = Updates(self.training.seed, self.text.batch_size, self._device)
+        total = updates.of_epochs(len(log), self.text.epochs, self.text.max_updates)
+        learner = CloningLearner(loaded, self.text, total, self.training.seed)
+        self._stages.learnt(name, about, learner, examples, updates, total, self._noise())
+        learner.loaded.model.requires_grad_(False)
+        return learner.loaded
+
+    def _read(self, about: Mapping[str, Any], loaded: LoadedModel, log: TokenLog) -> StepColumns:
+        """The log as the model reads it, with what it would have said where candidates are asked for."""
+
+        def make() -> dict[str, Tensor]:
+            settings = SamplingSettings(reply_ends(loaded), self.text.max_new_tokens)
+            noise = torch.Generator().manual_seed(self.training.seed)
+            generator = Generator(loaded.model, settings, max_context=self.text.max_context, rng=noise)
+            proposer = Proposer(generator, self.text.candidates) if proposing else None
+            with self._stages.progress("reading", len(log)) as progress:
+                return read_log(log, generator, proposer, progress).tensors()
+
+        proposing = self._recipe.chooser is not None
+        told = {**about, **self._told("critic_conversations", *(_PROPOSING if proposing else ()))}
+        columns = StepColumns(**self._stages.made("proposals" if proposing else "reading", told, make))
+        if proposing and not (columns.candidate_mask.sum(1) > 1).any():
+            _LOGGER.warning(
+                "the model proposes a single reply in each state of the log, so there is nothing to choose among: "
+                "draw more candidates, or log agents that differ"
+            )
+        return columns
+
+    def _criticised(
+        self, about: Mapping[str, Any], columns: StepColumns, make: Callable[[Any, Setup], CriticT]
+    ) -> tuple[CriticT, FeatureScaling, CandidateExamples]:
+        """The critic, how hidden states are scaled for it, and what it has learnt from."""
+        training, scaling = self.training, FeatureScaling.of(columns)
+        examples = CandidateExamples(columns, scaling, self.text.support_margin, training.reward_scale, self._device)
+        critic = make(self.config, self._setup(columns.states.shape[1]))
+        updates = Updates(training.seed, training.batch_size, self._device)
+        total = updates.of_epochs(len(examples), self.config.num_epochs, training.max_updates)
+        told = {**about, **self._told("critic_conversations", "support_margin", *_PROPOSING), **self._settings()}
+        self._stages.learnt(f"critic-{name_of(self.config)}", told, critic, examples, updates, total, self._noise())
+        return critic, scaling, examples
+
+    def _weights(self, critic: WeighingCritic, examples: CandidateExamples) -> Tensor:
+        """How much each step is to be cloned, (S,), on the processor."""
+        batches = examples.batches(torch.arange(len(examples), device=self._device), self.training.batch_size)
+        return torch.cat([critic.weights(batch) for batch in batches]).cpu()
+
+    def _setup(self, size: int) -> Setup:
+        initial = torch.Generator().manual_seed(self.training.seed)
+        hidden, scale = hidden_sizes(self.config, self.training), self.training.reward_scale
+        return Setup(Spaces(size, size, False), hidden, initial, self._noise(), self._device, scale)
+
+    def _noise(self) -> torch.Generator:
+        return torch.Generator(self._device).manual_seed(self.training.seed)
+
+    def _told(self, *names: str) -> dict[str, Any]:
+        """Settings of the language model by name."""
+        settings = asdict(self.text)
+        return {name: settings[name] for name in names}
+
+    def _settings(self) -> dict[str, Any]:
+        """What a critic depends on beside the log as it was read."""
+        engine = ("batch_size", "hidden_layers", "max_updates", "reward_scale")
+        return {
+            "algorithm": name_of(self.config),
+            "config": asdict(self.config),
+            "engine": {name: getattr(self.training, name) for name in engine},
+        }
+
+
+def _check_rewards(log: TokenLog, config: str) -> None:
+    """Refuses a log that tells no good actions from bad ones."""
+    if not log.rewarded:
+        raise ValueError(
+            f"the log tells no rewards, and {config} learns from them: log them, or learn with BCConfig, which does not"
+        )
+    returns = {float(conversation.rewards.sum()) for conversation in log}
+    if len(returns) == 1:
+        raise ValueError(
+            f"all {len(log)} conversations of the log earned {returns.pop():g}, so nothing tells good actions from bad "
+            f"ones, which {config} learns from: log successes and failures, or learn with BCConfig"
+        )
