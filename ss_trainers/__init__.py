@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ss_trainers.algorithms.grpo import GRPOConfig as GRPOConfig
     from ss_trainers.algorithms.gspo import GSPO as GSPO
     from ss_trainers.algorithms.gspo import GSPOConfig as GSPOConfig
+    from ss_trainers.algorithms.offline_grpo import OfflineGRPO as OfflineGRPO
+    from ss_trainers.algorithms.offline_grpo import OfflineGRPOConfig as OfflineGRPOConfig
     from ss_trainers.algorithms.online_dpo import OnlineDPO as OnlineDPO
     from ss_trainers.algorithms.online_dpo import OnlineDPOConfig as OnlineDPOConfig
     from ss_trainers.algorithms.policy_optimization import PolicyOptimization as PolicyOptimization
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from ss_trainers.config import TrainingConfig as TrainingConfig
     from ss_trainers.config import TrainingProfile as TrainingProfile
     from ss_trainers.config import get_config_for_task as get_config_for_task
+    from ss_trainers.hybrid import OfflineGRPOTrainer as OfflineGRPOTrainer
     from ss_trainers.offline.bc import BCConfig as BCConfig
     from ss_trainers.offline.bcq import BCQConfig as BCQConfig
     from ss_trainers.offline.bear import BEARConfig as BEARConfig
@@ -62,6 +65,8 @@ if TYPE_CHECKING:
     from ss_trainers.offline.trainers import IQLTrainer as IQLTrainer
     from ss_trainers.offline.transitions import TransitionBatch as TransitionBatch
     from ss_trainers.offline.transitions import Transitions as Transitions
+    from ss_trainers.offline_text.settings import TextTraining as TextTraining
+    from ss_trainers.offline_text.trainer import ConversationTrainer as ConversationTrainer
     from ss_trainers.reward_model import RewardModel as RewardModel
     from ss_trainers.reward_model import load_reward_model as load_reward_model
     from ss_trainers.reward_training import PreferencePair as PreferencePair
@@ -113,6 +118,7 @@ _EXPORTS = {
     "CISPO": "ss_trainers.algorithms.cispo",
     "CISPOConfig": "ss_trainers.algorithms.cispo",
     "CISPOTrainer": "ss_trainers.trainers",
+    "ConversationTrainer": "ss_trainers.offline_text.trainer",
     "CQLConfig": "ss_trainers.offline.cql",
     "CQLTrainer": "ss_trainers.offline.trainers",
     "CritiqueRevision": "ss_trainers.algorithms.critique_revision",
@@ -141,6 +147,9 @@ _EXPORTS = {
     "LoraSettings": "ss_trainers.config",
     "NumericPolicy": "ss_trainers.offline.policies",
     "OfflineConfig": "ss_trainers.offline.settings",
+    "OfflineGRPO": "ss_trainers.algorithms.offline_grpo",
+    "OfflineGRPOConfig": "ss_trainers.algorithms.offline_grpo",
+    "OfflineGRPOTrainer": "ss_trainers.hybrid",
     "OfflineTrainer": "ss_trainers.offline.trainer",
     "OfflineTraining": "ss_trainers.offline.settings",
     "OnlineDPO": "ss_trainers.algorithms.online_dpo",
@@ -170,6 +179,7 @@ _EXPORTS = {
     "Shuffled": "ss_trainers.algorithms.shuffled",
     "ShuffledConfig": "ss_trainers.algorithms.shuffled",
     "StopOnRegression": "ss_trainers.callbacks",
+    "TextTraining": "ss_trainers.offline_text.settings",
     "train": "ss_trainers.training",
     "train_on_preferences": "ss_trainers.reward_training",
     "train_on_returns": "ss_trainers.reward_training",

@@ -75,7 +75,9 @@ def prepared(
         training: the engine's settings.
         metrics: takes up what there is to tell.
     """
-    metrics |= group_metrics(batch.returns, batch.group_ids)
+    fresh = batch.group_ids >= 0  # what was logged is in no group
+    if bool(fresh.any()):
+        metrics |= group_metrics(batch.returns[fresh], batch.group_ids[fresh])
     # What others said has no probability that the policy's could be compared with.
     corrected = training.mismatch != "none" and not algorithm.imitates
     batch = _scored(batch, algorithm, workers, training, corrected)
@@ -143,5 +145,8 @@ def _weighed(batch: TokenBatch, training: TrainingConfig, metrics: dict[str, flo
     else:
         weights = ratios.masked_importance_weight(*given, high=training.mismatch_cap)
     metrics["mismatch_weight"] = aggregation.token_mean(weights, batch.action_mask).item()
-    metrics["effective_sample_share"] = ratios.effective_sample_share(weights, batch.action_mask).item()
+    for name, rows in (("", batch.group_ids >= 0), ("logged/", batch.group_ids < 0)):
+        if bool(rows.any()):
+            share = ratios.effective_sample_share(weights[rows], batch.action_mask[rows])
+            metrics[f"{name}effective_sample_share"] = share.item()
     return replace(batch, importance_weights=weights)

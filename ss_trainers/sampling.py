@@ -31,7 +31,7 @@ class Sample:
 
     Attributes:
         played: everything.
-        kept: what is trained on.
+        kept: what is trained on, logged conversations among it.
         nonfinite: how many episodes have a return that is no number, or infinite, after the review.
         rounds: how often scenarios were played.
         metrics: what the review tells, as means over the rounds.
@@ -103,7 +103,7 @@ def sample(
         EpisodesFailedError: if the environment raised in every episode.
     """
     played, dropped, kept = list[MultiTurnTrajectory](), list[str](), list[MultiTurnTrajectory]()
-    rounds, nonfinite, told = 0, 0, list[Mapping[str, float]]()
+    rounds, nonfinite, told, logged = 0, 0, list[Mapping[str, float]](), list[MultiTurnTrajectory]()
     wanted, start, reviewing = training.groups_per_iteration, time.perf_counter(), 0.0
     while rounds < algorithm.sampling_rounds and len(_groups(kept)) < wanted:
         episodes = training_episodes(iteration, training, rounds, alike=algorithm.demonstrator is None)
@@ -116,6 +116,7 @@ def sample(
         dropped += rollouts.dropped
         nonfinite += _nonfinite(reviewed.trajectories)
         told.append(reviewed.metrics)
+        logged += reviewed.logged
         kept += reviewed.trajectories if algorithm.sampling_rounds == 1 else _kept(reviewed.trajectories, algorithm)
     if dropped and not played:
         raise EpisodesFailedError(
@@ -125,7 +126,7 @@ def sample(
     chosen = _groups(kept)[:wanted]
     return Sample(
         Rollouts(tuple(played), tuple(dropped)),
-        tuple(trajectory for trajectory in kept if trajectory.group_id in chosen),
+        tuple(trajectory for trajectory in kept if trajectory.group_id in chosen) + tuple(logged),
         nonfinite,
         rounds,
         {name: fmean(each[name] for each in told if name in each) for each in told for name in each},

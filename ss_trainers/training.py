@@ -77,7 +77,7 @@ async def train(
         asked["num_episodes"] = num_episodes
     if save_path is not None:
         asked["output_dir"] = str(save_path)
-    made = _Given(environment, reward_fn)
+    made = Given(environment, reward_fn)
     if resume_from_checkpoint is not None:
         folder = checkpoint_folder(resume_from_checkpoint) or resume_from_checkpoint
         changes = _changes(folder, algorithm, asked)
@@ -85,7 +85,7 @@ async def train(
     name = algorithm or "grpo"
     settings = _taken(asked, name)
     training = TrainingConfig.from_profile(profile, **{**_sampled_as(agent), **asked})
-    model, chosen = _trained_model(agent), make_algorithm(name, settings)
+    model, chosen = trained_model(agent), make_algorithm(name, settings)
     return await _in_thread(lambda: Trainer(made, model, chosen, training, console=console))
 
 
@@ -145,7 +145,7 @@ async def train_with(
     training = recipe.training if save_path is None else recipe.training.changed(output_dir=str(save_path))
     if training.system_prompt is None:
         training = training.changed(system_prompt=agent.config.system_prompt)
-    made, model = _Given(environment, reward_model), _trained_model(agent)
+    made, model = Given(environment, reward_model), trained_model(agent)
     return await _in_thread(lambda: Trainer(made, model, chosen(recipe.config), training, console=console))
 
 
@@ -173,7 +173,7 @@ train_with_rloo = _with("rloo")
 train_with_vapo = _with("vapo")
 
 
-class _Given:
+class Given:
     """Makes environments from what was given, with a reward in place of its own; it can be sent to other processes.
 
     Args:
@@ -189,6 +189,7 @@ class _Given:
         self.names = None if reward is not None else _spec_of(environment)
 
     def __call__(self) -> TextEnv:
+        """One of the environments."""
         given = self._environment
         if isinstance(given, gym.Env):
             env: TextEnv = copy.deepcopy(given)
@@ -210,7 +211,7 @@ def _spec_of(environment: TextEnv | Environment) -> EnvSpec | None:
         return None
 
 
-def _trained_model(agent: MultiTurnAgent) -> str:
+def trained_model(agent: MultiTurnAgent) -> str:
     """Where the agent's model is loaded from.
 
     Raises:

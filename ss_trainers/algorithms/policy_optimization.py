@@ -25,10 +25,12 @@ class Reviewed:
     Attributes:
         trajectories: what is learnt from.
         metrics: what there is to tell of it.
+        logged: what is learnt from beside it, which others played before; with negative group ids.
     """
 
     trajectories: tuple[MultiTurnTrajectory, ...]
     metrics: Mapping[str, float] = field(default_factory=dict)
+    logged: tuple[MultiTurnTrajectory, ...] = ()
 
 
 class PolicyOptimization:

@@ -22,6 +22,7 @@ ALGORITHMS = {
     "gepo": "ss_trainers.algorithms.gepo:GEPO",
     "grpo": "ss_trainers.algorithms.grpo:GRPO",
     "gspo": "ss_trainers.algorithms.gspo:GSPO",
+    "offline_grpo": "ss_trainers.algorithms.offline_grpo:OfflineGRPO",
     "online_dpo": "ss_trainers.algorithms.online_dpo:OnlineDPO",
     "ppo": "ss_trainers.algorithms.ppo:PPO",
     "reinforce_plus_plus": "ss_trainers.algorithms.reinforce_plus_plus:ReinforcePlusPlus",

@@ -69,23 +69,29 @@ class ReturnBuckets:
         Args:
             conversation: encoded by a ``ChatFormat`` that opens each of the agent's turns with some control token.
         """
-        ids = conversation.ids.copy()
         buckets = return_buckets(_returns(conversation, self.gamma), self.thresholds)
-        ends = conversation.ends[conversation.actions - 1]
-        own = np.array([self.ids[bucket] for bucket in buckets.tolist()], np.int32)
-        # Where the agent begins, the token is the last one of the prompt.
-        begins = conversation.actions == 0
-        ids[ends[~begins] - 1] = own[~begins]
-        prompt_ids = conversation.prompt_ids.copy()
-        if begins.any():
-            prompt_ids[-1] = own[0]
-        return replace(conversation, ids=ids, prompt_ids=prompt_ids).trajectory()
+        return _opened(conversation, [self.ids[bucket] for bucket in buckets.tolist()])
+
+    def asked(self, conversation: LoggedTokens) -> MultiTurnTrajectory:
+        """A conversation in which the token before each action asks for as much as the best steps of the log."""
+        return _opened(conversation, [self.ids[-1]] * len(conversation.actions))
 
     def token_of(self, target_return: float | None) -> str:
         """The control token that asks for a return; for the highest bucket if None."""
         if target_return is None:
             return control_token(len(self.thresholds))
         return control_token(int(return_buckets(torch.tensor([target_return]), self.thresholds)[0]))
+
+
+def _opened(conversation: LoggedTokens, tokens: list[int]) -> MultiTurnTrajectory:
+    """A conversation with those tokens before its actions."""
+    ids, prompt_ids, own = conversation.ids.copy(), conversation.prompt_ids.copy(), np.array(tokens, np.int32)
+    # Where the agent begins, the token is the last one of the prompt.
+    begins = conversation.actions == 0
+    ids[conversation.ends[conversation.actions[~begins] - 1] - 1] = own[~begins]
+    if begins.any():
+        prompt_ids[-1] = own[0]
+    return replace(conversation, ids=ids, prompt_ids=prompt_ids).trajectory()
 
 
 def _returns(conversation: LoggedTokens, gamma: float) -> Tensor:

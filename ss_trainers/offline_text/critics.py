@@ -56,6 +56,13 @@ class _Critics:
         return values
 
     @torch.no_grad()
+    def advantages(self, batch: CandidateBatch) -> Tensor:
+        """How much better the logged actions are than what is drawn in their states, (N,)."""
+        logged: Tensor = self.network(batch.states, batch.actions).amin(0)
+        proposed = batch.proposed
+        return logged - expected_values(self.least(batch.states, proposed), proposed.shares.log())
+
+    @torch.no_grad()
     def least(self, states: Tensor, proposed: Proposed) -> Tensor:
         """The less of what the critics say of candidates, (N, C); minus infinity where there is none."""
         return supported_values(self.network(states, proposed.features).amin(0), proposed.mask)
@@ -91,6 +98,10 @@ class TextBatchConstrainedLearner:
     def choose(self, states: Tensor, proposed: Proposed) -> Tensor:
         """The best candidate with support, int64 (N,)."""
         return supported_values(self._critics.least(states, proposed), proposed.support).argmax(-1)
+
+    def advantages(self, batch: CandidateBatch) -> Tensor:
+        """How much better the logged actions are than what is drawn in their states, (N,)."""
+        return self._critics.advantages(batch)
 
 
 class TextConservativeLearner:
@@ -128,6 +139,10 @@ class TextConservativeLearner:
     def choose(self, states: Tensor, proposed: Proposed) -> Tensor:
         """The best candidate, int64 (N,)."""
         return self._critics.least(states, proposed).argmax(-1)
+
+    def advantages(self, batch: CandidateBatch) -> Tensor:
+        """How much better the logged actions are than what is drawn in their states, (N,)."""
+        return self._critics.advantages(batch)
 
 
 class TextBEARLearner:
@@ -187,6 +202,10 @@ class TextBEARLearner:
         """The policy's likeliest candidate, int64 (N,)."""
         return self._logprobs(states, proposed).argmax(-1)
 
+    def advantages(self, batch: CandidateBatch) -> Tensor:
+        """How much better the logged actions are than what is drawn in their states, (N,)."""
+        return self._critics.advantages(batch)
+
     def _logprobs(self, states: Tensor, proposed: Proposed) -> Tensor:
         """The policy's log-probabilities, (N, C); minus infinity where there is no candidate."""
         tilt: Tensor = self._policy(states, proposed.features)[0]
@@ -231,6 +250,11 @@ class TextImplicitLearner:
     def choose(self, states: Tensor, proposed: Proposed) -> Tensor:
         """The best candidate, int64 (N,)."""
         return self._critics.least(states, proposed).argmax(-1)
+
+    @torch.no_grad()
+    def advantages(self, batch: CandidateBatch) -> Tensor:
+        """How much better the logged actions are than what was done in their states, (N,)."""
+        return self._advantages(batch)[1]
 
     def _advantages(self, batch: CandidateBatch) -> tuple[Tensor, Tensor]:
         """The values of states, (N,), and how much better the logged actions are, without gradient."""

@@ -30,6 +30,10 @@ class CandidateCritic(Updating[CandidateBatch], Protocol):
         """
         ...
 
+    def advantages(self, batch: CandidateBatch) -> Tensor:
+        """How much better logged actions are than what is usual in their states, float (N,)."""
+        ...
+
 
 class WeighingCritic(CandidateCritic, Protocol):
     """A critic whose actor is a language model that is cloned by its weights."""

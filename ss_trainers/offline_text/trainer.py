@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -19,6 +19,7 @@ from ss_trainers import causal_lm
 from ss_trainers.backends.huggingface import HuggingFaceBackend
 from ss_trainers.backends.models import LoadedModel, check_device, load_model, merged
 from ss_trainers.chat import ChatFormat
+from ss_trainers.functional.expectiles import advantage_weights
 from ss_trainers.generation import Generator
 from ss_trainers.offline.learner import Setup
 from ss_trainers.offline.loop import Updates
@@ -30,9 +31,10 @@ from ss_trainers.offline_text.candidates import Proposer
 from ss_trainers.offline_text.chooser import CriticsChoice
 from ss_trainers.offline_text.cloning import CloningLearner, ConversationExamples
 from ss_trainers.offline_text.conditioning import ReturnBuckets, with_control_tokens
-from ss_trainers.offline_text.examples import CandidateExamples, FeatureScaling
+from ss_trainers.offline_text.examples import CandidateBatch, CandidateExamples, FeatureScaling
+from ss_trainers.offline_text.logged_experience import LoggedExperience, experience_of
 from ss_trainers.offline_text.reading import StepColumns, read_log
-from ss_trainers.offline_text.recipes import RECIPES, CandidateCritic, TextRecipe, WeighingCritic
+from ss_trainers.offline_text.recipes import RECIPES, CandidateCritic, TextRecipe
 from ss_trainers.offline_text.settings import TextTraining
 from ss_trainers.offline_text.stages import Stages
 from ss_trainers.offline_text.token_log import LoggedTokens, TokenLog
@@ -43,8 +45,27 @@ _LOGGER = logging.getLogger(__name__)
 # Settings that the model's weights depend on, and those that its proposals do besides.
 _CLONING = ("model", "epochs", "max_updates", "batch_size", "learning_rate", "lora", "max_context")
 _PROPOSING = ("candidates", "max_new_tokens")
+# The greatest weight of an action that is cloned, of those that a chooser weighs.
+_WEIGHT_CAP = 20.0
 
 CriticT = TypeVar("CriticT", bound=CandidateCritic)
+
+
+@dataclass(frozen=True, slots=True)
+class _Learnt:
+    """What stages leave to those after them.
+
+    Attributes:
+        about: all that the clone depends on.
+        part: the conversations that critics learn from.
+        behavior: the model of the log's policy.
+        advantages: float (S,); how much better each step was than usual, where a critic tells.
+    """
+
+    about: Mapping[str, Any]
+    part: TokenLog
+    behavior: LoadedModel
+    advantages: Tensor | None
 
 
 class ConversationTrainer:
@@ -81,6 +102,7 @@ class ConversationTrainer:
         self._loaded: LoadedModel | None = None
         self._buckets: ReturnBuckets | None = None
         self._choice: CriticsChoice | None = None
+        self._learnt: _Learnt | None = None
 
     def train(self, dataset: ConversationDataset) -> Self:
         """Goes through the stages that are not done yet.
@@ -101,20 +123,20 @@ class ConversationTrainer:
             loaded = self._cloned("conditioned", told, loaded, log)
         else:
             loaded = self._cloned("clone", about, loaded, log)
-        part = self._part(log)
+        part, behavior, advantages = self._part(log), loaded, None
         if self._recipe.chooser is not None:
             columns = self._read(about, loaded, part)
-            critic, scaling, _ = self._criticised(about, columns, self._recipe.chooser)
+            critic, scaling, examples = self._criticised(about, columns, self._recipe.chooser)
             hidden = hidden_sizes(self.config, self.training)
             margin = self.text.support_margin
             self._choice = CriticsChoice(self.config, hidden, critic, scaling, margin, self._device)
+            advantages = self._of_steps(critic.advantages, examples)
         if self._recipe.weigher is not None:
             columns = self._read(about, loaded, part)
             weigher, _, examples = self._criticised(about, columns, self._recipe.weigher)
-            weights = self._weights(weigher, examples)
-            told = {**about, **self._told("critic_conversations"), **self._settings()}
-            loaded = self._cloned(f"policy-{name_of(self.config)}", told, self._base_model(), part, weights)
-        self._loaded = loaded
+            loaded = self._weighed(about, part, self._of_steps(weigher.weights, examples))
+            advantages = self._of_steps(weigher.advantages, examples)
+        self._loaded, self._learnt = loaded, _Learnt(about, part, behavior, advantages)
         if self.training.output_dir is not None:
             self.agent().save(Path(self.training.output_dir) / CHECKPOINT)
         return self
@@ -150,6 +172,51 @@ class ConversationTrainer:
         agent = MultiTurnAgent(config, self._backend(config, self._loaded))
         agent.provenance = {"algorithm": name_of(self.config), "base_model": self.text.model, **self._settings()}
         return agent
+
+    def actor(self) -> LoadedModel:
+        """A language model that does by itself what was learnt, to be trained further.
+
+        Where a critic chooses among candidates, the model is cloned once more, from the actions that the critic finds
+        better than usual the more: advantage-weighted regression, Peng et al. 2019, arXiv:1910.00177. Where it is told
+        what to earn, its chat template asks for as much as the best steps of the log.
+
+        Raises:
+            RuntimeError: if nothing was learnt yet.
+        """
+        learnt, loaded = self._done()
+        if self._choice is not None:
+            assert learnt.advantages is not None
+            scaled = learnt.advantages / learnt.advantages.std(correction=0).clamp(min=1e-6)
+            loaded = self._weighed(learnt.about, learnt.part, advantage_weights(scaled, 1.0, _WEIGHT_CAP))
+        if self._buckets is not None:
+            asked = self._buckets.token_of(None)
+            template = ChatFormat(loaded.tokenizer).template
+            loaded.tokenizer.chat_template = template + "{%- if add_generation_prompt %}" + asked + "{%- endif %}"
+        return loaded
+
+    def experience(self) -> LoggedExperience:
+        """The conversations that were learnt from, for an algorithm that goes on from ``actor``.
+
+        Advantages are the critic's; without one, how much more a conversation earned than the mean. The policy that
+        played them is the log's own where it tells log-probabilities, else the cloned model.
+
+        Raises:
+            RuntimeError: if nothing was learnt yet.
+        """
+        learnt, _ = self._done()
+        advantages, most = learnt.advantages, self.text.micro_batch_tokens
+        if advantages is None:
+            earned = [float(each.rewards.sum()) for each in learnt.part for _ in each.actions]
+            advantages = torch.tensor(earned)
+        given = (learnt.part, advantages, learnt.behavior, most)
+        if self._buckets is None:
+            return experience_of(*given)
+        return experience_of(*given, read=self._buckets.written, written=self._buckets.asked)
+
+    def _done(self) -> tuple[_Learnt, LoadedModel]:
+        if self._loaded is None or self._learnt is None:
+            raise RuntimeError("nothing has been learnt yet: call train(dataset) first")
+        return self._learnt, self._loaded
 
     def _backend(self, config: AgentConfig, loaded: LoadedModel) -> Any:
         if self._choice is None:
@@ -232,10 +299,15 @@ class ConversationTrainer:
         self._stages.learnt(f"critic-{name_of(self.config)}", told, critic, examples, updates, total, self._noise())
         return critic, scaling, examples
 
-    def _weights(self, critic: WeighingCritic, examples: CandidateExamples) -> Tensor:
-        """How much each step is to be cloned, (S,), on the processor."""
+    def _of_steps(self, figure: Callable[[CandidateBatch], Tensor], examples: CandidateExamples) -> Tensor:
+        """What a critic says of each step, (S,), on the processor."""
         batches = examples.batches(torch.arange(len(examples), device=self._device), self.training.batch_size)
-        return torch.cat([critic.weights(batch) for batch in batches]).cpu()
+        return torch.cat([figure(batch) for batch in batches]).cpu()
+
+    def _weighed(self, about: Mapping[str, Any], part: TokenLog, weights: Tensor) -> LoadedModel:
+        """The model that training begins with, cloned from the log as much as steps weigh."""
+        told = {**about, **self._told("critic_conversations", "support_margin", *_PROPOSING), **self._settings()}
+        return self._cloned(f"policy-{name_of(self.config)}", told, self._base_model(), part, weights)
 
     def _setup(self, size: int) -> Setup:
         initial = torch.Generator().manual_seed(self.training.seed)

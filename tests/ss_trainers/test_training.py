@@ -26,7 +26,7 @@ from ss_trainers import (
     train_with_ppo,
 )
 from ss_trainers.algorithms.registry import make_algorithm
-from ss_trainers.training import _Given
+from ss_trainers.training import Given
 from tests.ss_trainers.tiny_model import save_tiny
 from tests.ss_trainers.toy_env import register
 
@@ -130,7 +130,7 @@ def test_an_environment_is_copied_as_it_is(agent):
     overrides = {**SMALL, "iterations": 1}
     trainer = asyncio.run(train(agent, env, config_overrides=overrides))
     assert isinstance(trainer, MultiTurnAgent) and Bonus.closed > 0 and not seen
-    made = _Given(env, None)()
+    made = Given(env, None)()
     made.reset(seed=1)
     assert made.step("a")[1] >= 5.0 and made is not env
 
