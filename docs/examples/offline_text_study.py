@@ -1,0 +1,238 @@
+"""What each offline algorithm's agent makes of the same log of conversations; any cell can be run again alone.
+
+    python docs/examples/offline_text_study.py                          # the cells that are missing
+    python docs/examples/offline_text_study.py --only refund/iql/0      # one cell again
+    python docs/examples/offline_text_study.py --family refund          # those of one family
+    python docs/examples/offline_text_study.py --report                 # the table of what is there
+    python docs/examples/offline_text_study.py --markdown               # the tables of docs/pages/offline.md
+
+The log is 20,000 episodes of a mixture of agents (``offline_logs.py``), who succeed in about half of them. Each arm
+learns from it with three seeds, beginning with the tiny agent, and is then measured with customers of the dev shop, who
+are in no log. ``log`` is the mixture itself with these customers. ``bc`` clones the log, ``filtered bc`` its successes.
+The others are the five offline algorithms and ILQL, each with the same language model, cloned in the same way. What
+they share, the cloned model and what it reads, is made once for a family and a seed, in
+``outputs/offline_text_study``. Results go to ``docs/results/offline_text.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+# Before torch is loaded: spinning threads slow each other down on shared cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+from offline_logs import SHARES, LogPlan, load
+from offline_logs import write as write_log
+from rich.console import Console
+from rich.table import Table
+
+from ss_baselines.agents.scripted import ScriptedAgent
+from ss_baselines.agents.wavering import PRESETS, Rates, WaveringScript
+from ss_baselines.commands.folders import write_whole
+from ss_baselines.evaluate import evaluate
+from ss_baselines.statistics import proportion
+from ss_gym.datasets import ConversationDataset
+from ss_trainers import ConversationTrainer, OfflineTraining, TextTraining
+from ss_trainers.offline.registry import make_config
+
+FAMILIES = {"refund": "StateSet/Refund-v0", "retail": "StateSet/Retail-v0"}
+EPISODES, SEEDS, HELD_OUT, BATCH = 20_000, 3, 300, 64
+PROMPT = {"prompt": "compact"}
+# What all arms have of the language model: 725 updates are once through the log's successes. Its proposals are sampled in
+# a part of the log, since that takes most of the time of those that need them.
+TEXT: dict[str, Any] = {"max_updates": 725, "candidates": 8, "critic_conversations": 2000}
+CRITIC: dict[str, Any] = {"gamma": 1.0, "num_epochs": 15}
+# Of each arm, the algorithm, its settings, and what it has otherwise of the language model's.
+ARMS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
+    "bc": ("bc", {}, {}),
+    "bcq": ("bcq", CRITIC, {}),
+    "cql": ("cql", {**CRITIC, "conservative_weight": 0.1}, {}),
+    "bear": ("bear", CRITIC, {}),
+    "iql": ("iql", CRITIC, {"critic_conversations": 8000, "epochs": 2}),
+    "decision transformer": ("decision_transformer", {"gamma": 1.0}, {}),
+    "filtered bc": ("bc", {}, {}),
+}
+LOG = "log"
+CELLS = [
+    f"{family}/{arm}/{seed}"
+    for family, seed in itertools.product(FAMILIES, range(SEEDS))
+    for arm in (LOG, *ARMS)
+    if arm != LOG or seed == 0
+]
+ROOT = Path(__file__).parents[2]
+RESULTS, OUTPUTS = ROOT / "docs" / "results" / "offline_text.json", ROOT / "outputs"
+CONSOLE = Console(width=120)
+Cell = dict[str, Any]
+
+
+def plan_of(family: str) -> LogPlan:
+    """What the log of a family has."""
+    return LogPlan(FAMILIES[family], SHARES, EPISODES)
+
+
+def log_of(family: str) -> ConversationDataset:
+    """The log of a family; it is made if it is not there."""
+    file = OUTPUTS / "text_logs" / f"{family}.jsonl"
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_log(plan_of(family), file, False, CONSOLE)
+    return ConversationDataset.from_jsonl(file)
+
+
+def run(family: str, arm: str, seed: int) -> Cell:
+    """One arm with one seed."""
+    if arm == LOG:
+        return measured_mixture(family)
+    begun, folder = time.process_time(), OUTPUTS / "offline_text_study" / family / str(seed)
+    name, settings, text = ARMS[arm]
+    dataset = log_of(family)
+    if arm == "filtered bc":
+        dataset, folder = dataset.select(dataset.successes == 1), folder / "filtered"
+    trainer = ConversationTrainer(
+        make_config(name, settings),
+        OfflineTraining(seed=seed, output_dir=str(folder), report_every=50),
+        TextTraining(**{**TEXT, **text}),
+        CONSOLE,
+    ).train(dataset)
+    trained = time.process_time()
+    played = outcomes(trainer.agent(), family)
+    return {
+        "settings": {"config": settings, "text": {**TEXT, **text}},
+        **played,
+        "training_cpu_seconds": round(trained - begun),
+        "evaluation_cpu_seconds": round(time.process_time() - trained),
+    }
+
+
+def outcomes(agent: Any, family: str, episodes: int = HELD_OUT) -> Cell:
+    """Success and return with the first customers of the dev shop: a digit and a number each, in order."""
+    evaluation = evaluate(agent, FAMILIES[family], "dev", episodes=episodes, batch=BATCH, env_kwargs=PROMPT)
+    return {
+        "success": "".join(str(int(episode.success)) for episode in evaluation.episodes),
+        "return": [round(episode.reward, 4) for episode in evaluation.episodes],
+    }
+
+
+class Wavering:
+    """Starts a wavering agent's conversations, each with draws of its own.
+
+    Args:
+        rates: how often decisions go right.
+    """
+
+    def __init__(self, rates: Rates) -> None:
+        self._rates, self._numbers = rates, itertools.count()
+
+    def __call__(self, system_prompt: str) -> WaveringScript:
+        """The next conversation."""
+        return WaveringScript(system_prompt, self._rates, 1, next(self._numbers))
+
+
+def measured_mixture(family: str) -> Cell:
+    """Each agent of the log with the dev shop's customers, and how much of the log it played."""
+    others = load(plan_of(family))
+    wavering = {name: ScriptedAgent(Wavering(PRESETS[name])) for name in SHARES if name in PRESETS}
+    agents = {
+        name: {"share": SHARES[name], **outcomes(agent, family)} for name, agent in {**others, **wavering}.items()
+    }
+    return {"agents": agents}
+
+
+def read() -> dict[str, Cell]:
+    """The cells so far."""
+    return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+
+
+# --- tables -----------------------------------------------------------------------------------------
+
+HEADINGS = ("agent", "runs", "success", "pairs right", "return", "CPU min")
+
+
+def digits(cell: Cell) -> list[int]:
+    """Whether each customer's conversation succeeded."""
+    return [int(digit) for digit in cell["success"]]
+
+
+def rows_of(cells: Mapping[str, Cell], family: str) -> list[tuple[str, ...]]:
+    """The table's rows: the log's own agents together, then each arm over its seeds."""
+    rows = []
+    mixture = cells.get(f"{family}/{LOG}/0")
+    if mixture is not None:
+        agents = mixture["agents"].values()
+        success = sum(agent["share"] * fmean(digits(agent)) for agent in agents)
+        earned = sum(agent["share"] * fmean(agent["return"]) for agent in agents)
+        rows.append(("the log's agents", "", f"{success:.3f}", "", f"{earned:.2f}", ""))
+    for arm in ARMS:
+        runs = [cells[key] for seed in range(SEEDS) if (key := f"{family}/{arm}/{seed}") in cells]
+        if runs:
+            rows.append((arm, str(len(runs)), *figures(runs)))
+    return rows
+
+
+def figures(runs: Sequence[Cell]) -> tuple[str, ...]:
+    """What the runs of an arm showed; intervals are over pairs of customers, who are the same in all runs."""
+    flat = [digit for run in runs for digit in digits(run)]
+    pairs = [str(place // 2) for run in runs for place in range(len(run["success"]))]
+    success = proportion(flat, pairs)
+    both = [digits(run)[place] * digits(run)[place + 1] for run in runs for place in range(0, len(run["success"]), 2)]
+    earned = fmean(value for run in runs for value in run["return"])
+    minutes = fmean(run["training_cpu_seconds"] / 60 for run in runs)
+    return (
+        f"{success.value:.3f} [{success.low:.3f}, {success.high:.3f}]",
+        f"{fmean(both):.3f}",
+        f"{earned:.2f}",
+        f"{minutes:.0f}",
+    )
+
+
+def markdown(cells: Mapping[str, Cell], family: str) -> str:
+    """The table for a page."""
+    lines = [HEADINGS, ("---",) * len(HEADINGS), *rows_of(cells, family)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def report(cells: Mapping[str, Cell]) -> None:
+    """Shows the table of what is there."""
+    for family in FAMILIES:
+        rows = rows_of(cells, family)
+        if rows:
+            table = Table(*HEADINGS, title=f"{family}: {HELD_OUT} customers of the dev shop")
+            for row in rows:
+                table.add_row(*row)
+            CONSOLE.print(table)
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Runs what is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=CELLS, metavar="CELL", help="run these, whether they are there")
+    parser.add_argument("--family", choices=[*FAMILIES], help="run those of one family")
+    parser.add_argument("--report", action="store_true", help="run nothing: the table")
+    parser.add_argument("--markdown", action="store_true", help="run nothing: the tables for a page")
+    options = parser.parse_args(words)
+    if options.markdown:
+        for family in FAMILIES:
+            print(markdown(read(), family), end="\n\n")
+        return
+    if not options.report:
+        wanted = [cell for cell in CELLS if options.family in (None, cell.split("/")[0])]
+        for cell in options.only or [cell for cell in wanted if cell not in read()]:
+            CONSOLE.print(cell)
+            family, arm, seed = cell.split("/")
+            done = run(family, arm, int(seed))
+            # Another process may have added cells meanwhile.
+            write_whole(RESULTS, json.dumps(dict(sorted({**read(), cell: done}.items())), indent=1) + "\n")
+    report(read())
+
+
+if __name__ == "__main__":
+    main()
