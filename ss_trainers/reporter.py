@@ -36,6 +36,7 @@ class Reporter:
         trackers: names of experiment trackers, as in :data:`ss_trainers.trackers.TRACKERS`. One that fails
             in the middle of a run is given up with a warning; training goes on.
         settings: how the run was set up, for the trackers.
+        title: what the progress bar is called.
     """
 
     def __init__(
@@ -48,7 +49,9 @@ class Reporter:
         shown: Sequence[str] = ("success", "return", "eval/success"),
         trackers: Sequence[str] = (),
         settings: Mapping[str, Any] | None = None,
+        title: str = "training",
     ) -> None:
+        self._title = title
         self._directory = Path(directory) if directory is not None else None
         self._total = total
         self._iteration = iteration
@@ -119,7 +122,7 @@ class Reporter:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         progress = Progress(*columns, TextColumn("{task.fields[metrics]}"), console=console)
         progress.start()
-        self._task = progress.add_task("training", total=self._total, completed=self._iteration, metrics="")
+        self._task = progress.add_task(self._title, total=self._total, completed=self._iteration, metrics="")
         return progress
 
     def _close(self, name: str) -> None:

@@ -47,7 +47,7 @@ from ss_trainers.offline.registry import make_config
 FAMILIES = {"refund": "StateSet/Refund-v0", "retail": "StateSet/Retail-v0"}
 EPISODES, SEEDS, HELD_OUT, BATCH = 20_000, 3, 300, 64
 PROMPT = {"prompt": "compact"}
-# What all arms have of the language model: 725 updates are once through the log's successes. Its proposals are sampled in
+# What all arms have of the language model: 725 updates are once through the successes. Its proposals are sampled in
 # a part of the log, since that takes most of the time of those that need them.
 TEXT: dict[str, Any] = {"max_updates": 725, "candidates": 8, "critic_conversations": 2000}
 CRITIC: dict[str, Any] = {"gamma": 1.0, "num_epochs": 15}
@@ -57,7 +57,7 @@ ARMS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "bcq": ("bcq", CRITIC, {}),
     "cql": ("cql", {**CRITIC, "conservative_weight": 0.1}, {}),
     "bear": ("bear", CRITIC, {}),
-    "iql": ("iql", CRITIC, {"critic_conversations": 8000, "epochs": 2}),
+    "iql": ("iql", CRITIC, {"critic_conversations": 8000}),
     "decision transformer": ("decision_transformer", {"gamma": 1.0}, {}),
     "filtered bc": ("bc", {}, {}),
 }

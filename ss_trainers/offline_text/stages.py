@@ -91,6 +91,7 @@ class Stages:
             iteration=updates.done,
             console=self._console,
             shown=("loss", "critic_loss"),
+            title=name,
         ) as reporter:
             training = self._training
             try:
