@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
+from ss_gym.streams import Stream
 from ss_gym.types import MultiTurnTrajectory
 from ss_trainers.algorithms.checks import require_between, require_choice
 from ss_trainers.algorithms.policy_optimization import Reviewed
@@ -117,7 +118,7 @@ class OfflineGRPO(Wrapping):
         share = self.online_share
         count = min(len(self._experience), round(len(inner.trajectories) * (1 - share) / share))
         # Which are taken follows from the seed and the iteration, so that a run that is resumed goes on exactly.
-        order = torch.Generator().manual_seed((self.config.seed << 32) + self._done)
+        order = torch.Generator().manual_seed(Stream(self.config.seed, "logged", self._done).below(2**31))
         places = torch.randperm(len(self._experience), generator=order)[:count].tolist()
         logged = tuple(self._experience.trajectories[place] for place in places)
         metrics = {**inner.metrics, "online_share": share, "logged_episodes": float(count)}

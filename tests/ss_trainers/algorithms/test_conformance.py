@@ -37,6 +37,8 @@ CASES = {
     "gspo": ("gspo", {}),
     "gspo, wide": ("gspo", {"clip_low": 0.2, "clip_high": 0.3, "kl_coefficient": 0.1, "kl_estimator": "k2"}),
     "gspo, token": ("gspo", {"clip_low": 0.01, "clip_high": 0.02, "level": "token"}),
+    "offline_grpo": ("offline_grpo", {}),
+    "offline_grpo, gspo": ("offline_grpo", {"objective": "gspo", "settings": {"kl_coefficient": 0.1}}),
     "online_dpo": ("online_dpo", {}),
     "online_dpo, strict": ("online_dpo", {"beta": 2.0}),
     "ppo": ("ppo", {}),
