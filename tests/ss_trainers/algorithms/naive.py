@@ -237,6 +237,10 @@ def rlaif(rows: list[Row], config: Any):
     return globals()[config.objective](rows, inner)
 
 
+# Without a log it is its objective.
+offline_grpo = rlaif
+
+
 def rejection_sampling(rows: list[Row], config: Any):
     terms = []
     for row in rows:
