@@ -22,6 +22,8 @@ from ss_gym import (
     parse_action,
     reward_function,
 )
+from ss_gym.datasets import ConversationDataset
+from ss_gym.datasets.messages import logged
 from ss_gym.rewards import create_customer_service_reward
 from ss_trainers import (
     BCQConfig,
@@ -29,7 +31,10 @@ from ss_trainers import (
     GRPOConfig,
     GRPOTrainer,
     GSPOConfig,
+    OfflineGRPOConfig,
+    OfflineGRPOTrainer,
     OfflineTraining,
+    TextTraining,
     TrainingConfig,
     TrainingProfile,
     Transitions,
@@ -220,3 +225,35 @@ def test_an_offline_trainer_learns_from_a_log_of_numbers(tmp_path: Path) -> None
     trainer.save(tmp_path / "run")
     again = BCQTrainer.resume(tmp_path / "run").policy()
     assert again.evaluate("CartPole-v1", episodes=2).tolist() == returns.tolist() and returns.min() >= 1
+
+
+def refund_log() -> ConversationDataset:
+    """Two attempts at a refund, of which one went well."""
+    roles = ("user", "assistant", "user", "assistant")
+
+    def said(*texts: str) -> list[dict[str, str]]:
+        return [{"role": role, "content": text} for role, text in zip(roles, texts, strict=True)]
+
+    good = logged(said("Hi!", "What is your e-mail?", "a@b.example", "Thank you."), rewards=[0.0, 1.0])
+    bad = logged(said("Hello!", "No.", "Please!", "No."), rewards=[0.0, 0.0])
+    return ConversationDataset.from_trajectories([good, bad])
+
+
+def test_an_offline_trainer_makes_an_agent_of_a_log_of_conversations() -> None:
+    trainer = BCQTrainer(
+        BCQConfig(hidden_dim=32, latent_dim=64, num_epochs=2), text=TextTraining(max_new_tokens=8, candidates=2)
+    )
+    trainer.train(refund_log())
+    agent = trainer.policy()
+    assert isinstance(agent, MultiTurnAgent)
+    assert isinstance(asyncio.run(agent.generate_response([{"role": "user", "content": "Hi!"}])), str)
+
+
+def test_training_goes_on_from_a_log_in_the_environment() -> None:
+    env = gym.make("StateSet/Refund-v0", prompt="compact", max_steps=2)
+    agent = MultiTurnAgent(AgentConfig(model_name="tiny"))
+    training = TrainingConfig(iterations=1, groups_per_iteration=1, group_size=2, max_new_tokens=8)
+    trained = OfflineGRPOTrainer(
+        OfflineGRPOConfig(offline_algorithm="cql", offline_pretrain_steps=1, online_ratio=0.3), training
+    ).train(agent, env, create_customer_service_reward(), offline_dataset=refund_log())
+    assert isinstance(trained, MultiTurnAgent)
