@@ -29,6 +29,7 @@ from ss_trainers.rollout import rollout
 from ss_trainers.types import BatchCounts, TokenBatch
 from tests.benchmarks import learning
 from tests.gpu.large import large_model
+from tests.gpu.offline import offline_numbers, offline_text
 from tests.gpu.rows import Row, Setting
 from tests.ss_trainers.algorithms.test_grpo import gradient_of, naive_loss
 from tests.ss_trainers.samples import gpt2
@@ -232,6 +233,8 @@ SECTIONS: dict[str, Callable[[Setting], Iterator[Row]]] = {
     "an iteration of GRPO in bfloat16": half_precision,
     "rollouts that run ahead": rollouts_ahead,
     "checkpoint, resume": checkpoint,
+    "offline learning from numbers": offline_numbers,
+    "offline learning from conversations": offline_text,
     "a model of a usual size": large_model,
 }
 
