@@ -1,4 +1,4 @@
-"""Intervals for the leaderboard's numbers: proportions, means and paired differences.
+"""Intervals for the leaderboard's numbers: proportions, means, paired differences, and AUCs of scores.
 
 Scenarios come in counterfactual pairs, and the two members of a pair share customer and wording,
 so they are not independent. Every function takes the cluster of each observation and treats the
@@ -157,3 +157,135 @@ def paired_difference(
             f"a paired comparison needs the same scenarios on both sides, got {len(first)} and {len(second)}"
         )
     return mean([a - b for a, b in zip(first, second, strict=True)], clusters, resamples, seed)
+
+
+def auc(
+    scores: Sequence[float],
+    outcomes: Sequence[bool],
+    clusters: Sequence[Hashable],
+    resamples: int = 2_000,
+    seed: int = 0,
+) -> Estimate:
+    """How often a success has a higher score than a failure, with a clustered bootstrap interval.
+
+    AUC = Σᵢⱼ (1[sᵢ > sⱼ] + ½·1[sᵢ = sⱼ]) / (n₊·n₋) over successes i and failures j: the area under the ROC curve,
+    and Mann and Whitney's U over n₊·n₋ (Hanley and McNeil 1982). 0.5 is chance, 1 a perfect order. The interval is of
+    the scores as they are: what made them is not made again in a resample.
+
+    Args:
+        scores: one an episode; higher foretells success.
+        outcomes: success of each episode.
+        clusters: which cluster each belongs to.
+        resamples: bootstrap replicates; one without a success or a failure has no AUC, and is left out.
+        seed: of the resampling.
+
+    Raises:
+        ValueError: if there is no success or no failure, or there are not as many of each argument.
+    """
+    return _auc_contrast([(1, scores)], outcomes, clusters, resamples, seed)
+
+
+def auc_difference(
+    first: Sequence[float],
+    second: Sequence[float],
+    outcomes: Sequence[bool],
+    clusters: Sequence[Hashable],
+    resamples: int = 2_000,
+    seed: int = 0,
+) -> Estimate:
+    """AUC of ``first`` less that of ``second`` over the same episodes, with a clustered bootstrap interval.
+
+    Args:
+        first: scores of one judge.
+        second: those of another, in the same order.
+        outcomes: success of each episode.
+        clusters: which cluster each belongs to.
+        resamples: as for ``auc``.
+        seed: of the resampling.
+
+    Raises:
+        ValueError: as for ``auc``.
+    """
+    return _auc_contrast([(1, first), (-1, second)], outcomes, clusters, resamples, seed)
+
+
+def auc_within(
+    scores: Sequence[float],
+    outcomes: Sequence[bool],
+    groups: Sequence[Hashable],
+    clusters: Sequence[Hashable],
+    resamples: int = 2_000,
+    seed: int = 0,
+) -> tuple[Estimate, int]:
+    """AUC over the pairs of a success and a failure of the same group, such as two attempts at one task.
+
+    It tells whether scores know more than which groups are hard: scores that are one number a group have 0.5.
+
+    Args:
+        scores: one an episode.
+        outcomes: success of each episode.
+        groups: which group each belongs to.
+        clusters: which cluster each belongs to; all of a group are in the same one.
+        resamples: as for ``mean``, over pairs.
+        seed: of the resampling.
+
+    Returns:
+        The estimate, and how many pairs there are.
+
+    Raises:
+        ValueError: if no group has both, or as for ``auc``.
+    """
+    _check_judged([scores], outcomes, clusters)
+    wins: list[float] = []
+    homes: list[Hashable] = []
+    members: dict[Hashable, list[int]] = {}
+    for place, group in enumerate(groups):
+        members.setdefault(group, []).append(place)
+    for places in members.values():
+        for good in (place for place in places if outcomes[place]):
+            for bad in (place for place in places if not outcomes[place]):
+                wins.append(float(np.heaviside(scores[good] - scores[bad], 0.5)))
+                homes.append(clusters[good])
+    if not wins:
+        raise ValueError("no group has both a success and a failure, so nothing can be compared within groups")
+    return mean(wins, homes, resamples, seed), len(wins)
+
+
+def _check_judged(scores: Sequence[Sequence[float]], outcomes: Sequence[bool], clusters: Sequence[Hashable]) -> None:
+    lengths = [*map(len, scores), len(outcomes), len(clusters)]
+    if len(set(lengths)) > 1:
+        raise ValueError(f"need as many scores as outcomes and clusters, got {', '.join(map(str, lengths))}")
+    if len({bool(outcome) for outcome in outcomes}) < 2:
+        raise ValueError("an AUC needs at least one success and one failure")
+    if any(math.isnan(score) for given in scores for score in given):
+        raise ValueError("an AUC needs scores that are numbers, and one is NaN")
+
+
+def _auc_contrast(
+    signed: Sequence[tuple[int, Sequence[float]]],
+    outcomes: Sequence[bool],
+    clusters: Sequence[Hashable],
+    resamples: int,
+    seed: int,
+) -> Estimate:
+    """A signed sum of AUCs, with a percentile interval from resampling whole clusters."""
+    _check_judged([scores for _, scores in signed], outcomes, clusters)
+    good = np.asarray(outcomes, dtype=bool)
+    ranks = [(sign, np.unique(np.asarray(scores), return_inverse=True)[1]) for sign, scores in signed]
+
+    def contrast(weights: NDArray[np.float64]) -> float:
+        return sum(sign * _weighted_auc(rank, good, weights) for sign, rank in ranks)
+
+    index = {cluster: place for place, cluster in enumerate(dict.fromkeys(clusters))}
+    places = np.fromiter((index[cluster] for cluster in clusters), dtype=np.intp, count=len(clusters))
+    draws = np.random.default_rng(seed).multinomial(len(index), np.full(len(index), 1 / len(index)), size=resamples)
+    replicates = [contrast(drawn[places].astype(np.float64)) for drawn in draws]
+    low, high = np.nanquantile(replicates, [0.025, 0.975])
+    return Estimate(contrast(np.ones(len(good))), float(low), float(high))
+
+
+def _weighted_auc(ranks: NDArray[np.intp], good: NDArray[np.bool_], weights: NDArray[np.float64]) -> float:
+    """The AUC where each episode is there so many times; NaN if no success is, or no failure."""
+    won, lost = (np.bincount(ranks, weights * side) for side in (good, ~good))
+    pairs = float(won.sum() * lost.sum())
+    return float(won @ (np.cumsum(lost) - lost / 2)) / pairs if pairs else math.nan

@@ -2,6 +2,7 @@
 
     python docs/examples/tau_bench_log.py gpt-4o-airline.json      # a file of tau-bench's historical_trajectories
     python docs/examples/tau_bench_log.py runs.json.gz --folds 5   # your own; where tasks are few, fewer parts
+    python docs/examples/tau_bench_log.py runs.json --shuffles 99  # what the AUC is by chance; takes minutes
 
 A file has the form that tau-bench's ``run.py`` writes: a list of runs with ``task_id``, ``trial``, ``reward``, ``info``
 and ``traj``. The critic is logistic regression on hashed words and tool calls. What it says of a run comes from runs
@@ -14,7 +15,7 @@ import argparse
 import os
 import sys
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,9 +33,9 @@ from rich.table import Column, Table
 from ss_baselines.statistics import Estimate, auc, auc_difference, auc_within, mean, proportion
 from ss_gym.datasets import ConversationDataset, LoggedConversation
 from ss_trainers.off_policy.features import HashedText
-from ss_trainers.off_policy.success import SuccessSettings, held_out_log_odds
+from ss_trainers.off_policy.success import SuccessSettings, held_out_scores
 
-STEPS, TOOLS, WHOLE = "number of steps", "which tools, how often", "the whole conversation"
+STEPS, TOOLS, WHOLE = "number of steps", "tools called", "the whole conversation"
 EARLY = (0, 5, 10)  # actions after which the critic is asked, too
 
 
@@ -175,9 +176,9 @@ def features_of(conversations: Sequence[LoggedConversation], text: HashedText) -
 
 
 def foretold(features: Mapping[str, NDArray[Any]], runs: Runs, settings: SuccessSettings) -> dict[str, list[float]]:
-    """The log-odds of each run's success, held out, by what critics read."""
+    """How much likelier than usual each run's success is, held out, by what critics read."""
     return {
-        name: held_out_log_odds(rows, runs.outcomes, runs.groups, settings).tolist() for name, rows in features.items()
+        name: held_out_scores(rows, runs.outcomes, runs.groups, settings).tolist() for name, rows in features.items()
     }
 
 
@@ -197,19 +198,53 @@ def aucs_of(scores: Mapping[str, list[float]], runs: Runs) -> Table:
     notes = [f"0.5 is chance; within a task: {pairs} pairs of a success and a failure"]
     for trivial in (STEPS, TOOLS):
         ahead = auc_difference(scores[WHOLE], scores[trivial], runs.outcomes, runs.groups)
-        notes.append(f"{WHOLE} less {trivial}: {written(ahead, '+')}")
+        notes.append(f"the whole is ahead of {trivial} by {written(ahead, '+')}")
     table.caption = "\n".join(notes)
+    return table
+
+
+def dealt(runs: Runs, generator: np.random.Generator) -> list[bool]:
+    """The outcomes of each task given to another one with as many attempts: nothing is left to foretell."""
+    places: dict[str, list[int]] = {}
+    for place, conversation in enumerate(runs.conversations):
+        places.setdefault(conversation.scenario, []).append(place)
+    outcomes = list(runs.outcomes)
+    for size in {len(own) for own in places.values()}:
+        alike = [own for own in places.values() if len(own) == size]
+        for own, given in zip(alike, generator.permutation(len(alike)), strict=True):
+            for place, source in zip(own, alike[given], strict=True):
+                outcomes[place] = runs.outcomes[source]
+    return outcomes
+
+
+def chance_of(rows: NDArray[Any], found: float, runs: Runs, settings: SuccessSettings, shuffles: int) -> Table:
+    """The AUC where there is nothing to foretell, and how often it is as high as the one that was found."""
+    chance = []
+    for number in range(shuffles):
+        outcomes = dealt(runs, np.random.default_rng([settings.seed, number]))
+        scores = held_out_scores(rows, outcomes, runs.groups, settings).tolist()
+        chance.append(auc(scores, outcomes, runs.groups, resamples=1).value)
+    table = plain_table(f"{WHOLE}, outcomes dealt to other tasks {shuffles} times", Column(), Column())
+    table.show_header = False
+    low, high = np.quantile(chance, [0.025, 0.975])
+    table.add_row("AUC", f"{np.mean(chance):.3f}, in 95 of 100 from {low:.3f} to {high:.3f}, at most {max(chance):.3f}")
+    table.add_row("p of what was found", f"{(1 + sum(each >= found for each in chance)) / (1 + shuffles):.3f}")
     return table
 
 
 # --- the command ------------------------------------------------------------------------------------
 
 
-def tables_of(runs: Runs, title: str, text: HashedText, settings: SuccessSettings) -> Iterable[Table]:
+def tables_of(runs: Runs, title: str, text: HashedText, settings: SuccessSettings, shuffles: int) -> Iterator[Table]:
     """All tables, each as soon as it is made."""
     yield counts_of(runs, title)
     yield tools_of(runs)
-    yield aucs_of(foretold(features_of(runs.conversations, text), runs, settings), runs)
+    features = features_of(runs.conversations, text)
+    scores = foretold(features, runs, settings)
+    yield aucs_of(scores, runs)
+    if shuffles:
+        found = auc(scores[WHOLE], runs.outcomes, runs.groups, resamples=1).value
+        yield chance_of(features[WHOLE], found, runs, settings, shuffles)
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -219,11 +254,17 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--folds", type=int, default=10, metavar="N", help="parts of which each is held out once")
     parser.add_argument("--size", type=int, default=512, metavar="N", help="numbers that stand for a conversation")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the parts")
+    parser.add_argument(
+        "--shuffles", type=int, default=0, metavar="N", help="deal the outcomes to other tasks so often"
+    )
     options = parser.parse_args(words)
     console = Console()
     try:
         text, settings = HashedText(options.size), SuccessSettings(folds=options.folds, seed=options.seed)
-        for table in tables_of(imported(options.file), options.file.name, text, settings):
+        if options.shuffles < 0:
+            raise ValueError(f"shuffles must be a whole number from 0 up, got {options.shuffles}")
+        runs = imported(options.file)
+        for table in tables_of(runs, options.file.name, text, settings, options.shuffles):
             console.print(table)
             console.print()
     except (ValueError, OSError) as error:

@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ss_baselines.statistics import Estimate, mean, paired_difference, proportion, wilson
+from ss_baselines.statistics import (
+    Estimate,
+    auc,
+    auc_difference,
+    auc_within,
+    mean,
+    paired_difference,
+    proportion,
+    wilson,
+)
 
 
 def test_wilson_of_8_in_10_is_the_textbook_interval() -> None:
@@ -100,3 +109,71 @@ def test_overlap_is_symmetric_and_includes_touching_ends() -> None:
     assert low.overlaps(high)
     assert high.overlaps(low)
     assert not low.overlaps(Estimate(0.6, 0.5, 0.7))
+
+
+# Successes score 3 and 1, failures 2, 1 and 0: of six pairs four are won and one is even.
+SCORES, OUTCOMES = [3.0, 1.0, 2.0, 1.0, 0.0], [True, True, False, False, False]
+
+
+def test_auc_is_the_share_of_pairs_in_order_and_ties_count_half() -> None:
+    assert auc(SCORES, OUTCOMES, range(5)).value == 4.5 / 6
+    assert auc([-score for score in SCORES], OUTCOMES, range(5)).value == pytest.approx(1.5 / 6)
+    assert auc([7.0] * 5, OUTCOMES, range(5)) == Estimate(0.5, 0.5, 0.5)
+    assert auc([2.0, 3.0, 1.0], [True, True, False], "abc") == Estimate(1.0, 1.0, 1.0)
+
+
+@given(st.lists(st.tuples(st.integers(-5, 5), st.booleans(), st.integers(0, 3)), min_size=2, max_size=12))
+def test_auc_sees_the_order_alone_and_lies_in_its_interval(rows: list[tuple[int, bool, int]]) -> None:
+    scores, outcomes, clusters = map(list, zip(*rows, strict=True))
+    if len(set(outcomes)) < 2:
+        return
+    estimate = auc(scores, outcomes, clusters, resamples=200)
+    assert auc([score**3 + 7 for score in scores], outcomes, clusters, resamples=200) == estimate
+    flipped = auc(scores, [not outcome for outcome in outcomes], clusters, resamples=200)
+    assert flipped.value == pytest.approx(1 - estimate.value)
+    assert 0 <= estimate.low <= estimate.high <= 1
+
+
+def test_auc_resamples_whole_clusters_and_their_pairs() -> None:
+    # One cluster has both outcomes in order, the other out of order, far apart: drawn twice, each is 1 or 0.
+    scores, outcomes, clusters = [1.0, 0.0, 10.0, 11.0], [True, False, True, False], list("aabb")
+    estimate = auc(scores, outcomes, clusters)
+    # Pairs: 1 > 0, 1 < 11, 10 > 0, 10 < 11.
+    assert (estimate.value, estimate.low, estimate.high) == (0.5, 0.0, 1.0)
+
+
+def test_auc_interval_is_that_of_hanley_and_mcneil_for_many_episodes() -> None:
+    # At 0.5 their variance is (n₊ + n₋ + 1) / 12n₊n₋.
+    scores = [float((place * 7_919) % 1_009) for place in range(1_000)]
+    outcomes = [place % 2 == 0 for place in range(1_000)]
+    estimate = auc(scores, outcomes, range(1_000))
+    half = 1.96 * (1_001 / (12 * 500 * 500)) ** 0.5
+    assert estimate.high - estimate.low == pytest.approx(2 * half, rel=0.06)
+
+
+def test_auc_difference_is_paired() -> None:
+    other = [0.0, 0.0, 1.0, 1.0, 1.0]
+    assert auc_difference(SCORES, SCORES, OUTCOMES, range(5)) == Estimate(0.0, 0.0, 0.0)
+    assert auc_difference(SCORES, other, OUTCOMES, range(5)).value == 0.75
+
+
+def test_auc_within_groups_compares_attempts_at_the_same_task() -> None:
+    # a: 3 > 2; b: 1 = 1 and 1 > 0; c has failures alone.
+    scores, outcomes = [3.0, 2.0, 1.0, 1.0, 0.0, 9.0], [True, False, True, False, False, False]
+    estimate, pairs = auc_within(scores, outcomes, list("aabbbc"), list("xxyyyy"))
+    assert (estimate.value, pairs) == (2.5 / 3, 3)
+    # Drawn twice, x has 1 and y 1.5 of 2.
+    assert (estimate.low, estimate.high) == (0.75, 1.0)
+    hard, _ = auc_within([1.0, 1.0, 0.0, 0.0, 0.0, 0.0], outcomes, list("aabbbc"), list("xxyyyy"))
+    assert hard == Estimate(0.5, 0.5, 0.5)
+
+
+def test_auc_needs_both_outcomes_and_within_groups_too() -> None:
+    with pytest.raises(ValueError, match="at least one success and one failure"):
+        auc([1.0, 2.0], [True, True], "ab")
+    with pytest.raises(ValueError, match="as many scores as outcomes and clusters, got 2, 3, 2"):
+        auc_difference([1.0, 2.0], [1.0, 2.0, 3.0], [True, False], "ab")
+    with pytest.raises(ValueError, match="one is NaN"):
+        auc([1.0, float("nan")], [True, False], "ab")
+    with pytest.raises(ValueError, match="no group has both"):
+        auc_within([1.0, 2.0], [True, False], "ab", "ab")
