@@ -15,6 +15,9 @@ from ss_trainers.functional.support import supported_candidates
 from ss_trainers.generation import Generator
 from ss_trainers.sessions import SampledTokens, Session
 
+# Conversations that replies are drawn in at once: each needs keys and values for every reply that differs.
+_TOGETHER = 64
+
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
@@ -71,6 +74,13 @@ class Proposer:
             sessions: distinct, with all that was said so far; each has room for a reply.
             noise: where the draws of each conversation come from; from the generator's own if None.
         """
+        made = []
+        for first in range(0, len(sessions), _TOGETHER):
+            part = slice(first, first + _TOGETHER)
+            made += self._proposed(sessions[part], None if noise is None else noise[part])
+        return made
+
+    def _proposed(self, sessions: Sequence[Session], noise: Sequence[torch.Generator] | None) -> list[Candidates]:
         states = self.generator.peek(sessions).float().cpu()
         forks = [self.generator.fork(session) for session in sessions]
         drawn: dict[Session, list[tuple[Session, SampledTokens]]] = {fork: [] for fork in forks}
