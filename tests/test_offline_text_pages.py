@@ -1,4 +1,4 @@
-"""The code of the pages on learning from conversations runs as it stands, on a log of twenty episodes."""
+"""The code of the pages on learning from conversations runs as it stands, on a log of forty episodes."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     import offline_logs
 
     shares = {"careful": 0.5, "careless": 0.5}
-    offline_logs.write(offline_logs.LogPlan("StateSet/Refund-v0", shares, 20), Path("log.jsonl"), False, Console())
+    offline_logs.write(offline_logs.LogPlan("StateSet/Refund-v0", shares, 40), Path("log.jsonl"), False, Console())
     return tmp_path
 
 
-@pytest.mark.parametrize("page", ["offline-text", "hybrid"])
+@pytest.mark.parametrize("page", ["from-logs", "offline-text", "hybrid"])
 def test_the_code_of_a_page_makes_an_agent_that_speaks(page: str, log: Path) -> None:
     names: dict[str, Any] = {}
     text = (DOCS / "pages" / f"{page}.md").read_text(encoding="utf-8")
