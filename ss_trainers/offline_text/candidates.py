@@ -16,7 +16,7 @@ from ss_trainers.generation import Generator
 from ss_trainers.sessions import SampledTokens, Session
 
 # Conversations that replies are drawn in at once: each needs keys and values for every reply that differs.
-_TOGETHER = 64
+_TOGETHER = 32
 
 
 @dataclass(frozen=True, slots=True)

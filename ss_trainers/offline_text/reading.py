@@ -12,8 +12,8 @@ from ss_trainers.generation import Generator
 from ss_trainers.offline_text.candidates import Candidates, Proposer
 from ss_trainers.offline_text.token_log import LoggedTokens, TokenLog
 
-# Conversations that are read side by side.
-_LANES = 128
+# Conversations that are read side by side: each needs keys and values for itself, and for every proposal that differs.
+_LANES = 32
 
 
 @dataclass(frozen=True, slots=True)
