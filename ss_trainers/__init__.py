@@ -62,9 +62,11 @@ if TYPE_CHECKING:
     from ss_trainers.offline.trainers import BEARTrainer as BEARTrainer
     from ss_trainers.offline.trainers import CQLTrainer as CQLTrainer
     from ss_trainers.offline.trainers import DecisionTransformerTrainer as DecisionTransformerTrainer
+    from ss_trainers.offline.trainers import ILQLTrainer as ILQLTrainer
     from ss_trainers.offline.trainers import IQLTrainer as IQLTrainer
     from ss_trainers.offline.transitions import TransitionBatch as TransitionBatch
     from ss_trainers.offline.transitions import Transitions as Transitions
+    from ss_trainers.offline_text.ilql import ILQLConfig as ILQLConfig
     from ss_trainers.offline_text.settings import TextTraining as TextTraining
     from ss_trainers.offline_text.trainer import ConversationTrainer as ConversationTrainer
     from ss_trainers.reward_model import RewardModel as RewardModel
@@ -140,6 +142,8 @@ _EXPORTS = {
     "GSPO": "ss_trainers.algorithms.gspo",
     "GSPOConfig": "ss_trainers.algorithms.gspo",
     "GSPOTrainer": "ss_trainers.trainers",
+    "ILQLConfig": "ss_trainers.offline_text.ilql",
+    "ILQLTrainer": "ss_trainers.offline.trainers",
     "IQLConfig": "ss_trainers.offline.iql",
     "IQLTrainer": "ss_trainers.offline.trainers",
     "KeepBest": "ss_trainers.callbacks",

@@ -10,11 +10,13 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
+from ss_gym.agents import AgentConfig, MultiTurnAgent
 from ss_trainers import NumericPolicy, OfflineTrainer, OfflineTraining, Transitions
 from ss_trainers.offline.registry import make_config
 from ss_trainers.reporter import METRICS_FILE
 from tests.benchmarks.offline.logs import played
 from tests.ss_trainers.offline.logs import log
+from tests.ss_trainers.offline_text.talks import dataset
 
 PAGES = Path(__file__).parents[1] / "docs" / "pages"
 UPDATES = re.compile(r"((?:max_updates|save_every|warmup_updates)\"?[=:] ?)([\d_]+)")
@@ -57,6 +59,16 @@ def test_the_code_of_an_algorithms_page_runs(
     assert returns is None or (returns.shape == (20,) and np.isfinite(returns).all())
     # What is advised is not warned of.
     assert caplog.messages == []
+
+
+def test_the_code_of_the_page_on_words_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    dataset().to_jsonl("conversations.jsonl")
+    names = run("ilql")
+    assert isinstance(names["agent"], MultiTurnAgent) and names["reply"].token_ids
+    again = MultiTurnAgent(AgentConfig("offline://outputs/ilql/checkpoint", max_new_tokens=160, temperature=0.0))
+    again.load()
+    assert again.act([[{"role": "user", "content": "I want my money back."}]]) == [names["reply"]]
 
 
 @pytest.mark.parametrize("name", ["bc", "bcq", "bear", "cql", "decision_transformer", "iql"])

@@ -58,6 +58,7 @@ ARMS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "cql": ("cql", {**CRITIC, "conservative_weight": 0.1}, {}),
     "bear": ("bear", CRITIC, {}),
     "iql": ("iql", CRITIC, {"critic_conversations": 8000}),
+    "ilql": ("ilql", {"gamma": 1.0, "num_epochs": 8}, {}),
     "decision transformer": ("decision_transformer", {"gamma": 1.0}, {}),
     "filtered bc": ("bc", {}, {}),
 }

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ss_trainers.chat import ChatFormat
 
 _NAMES = {"dt": "decision_transformer"}
-_OFFLINE = ("bc", "bcq", "bear", "cql", "decision_transformer", "dt", "iql")
+_OFFLINE = ("bc", "bcq", "bear", "cql", "decision_transformer", "dt", "ilql", "iql")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class OfflineGRPOConfig(AlgorithmConfig):
 
     Attributes:
         offline_algorithm: makes the first policy and the advantages of the log: ``"bc"``, ``"bcq"``, ``"bear"``,
-            ``"cql"``, ``"iql"`` or ``"dt"``.
+            ``"cql"``, ``"iql"``, ``"ilql"`` or ``"dt"``.
         offline_settings: of that algorithm, by name.
         offline_pretrain_steps: updates of the language model, and of the critic where there is one, before anything is
             played; as many as the offline settings say if None.
@@ -48,7 +48,7 @@ class OfflineGRPOConfig(AlgorithmConfig):
         seed: of which conversations are taken when.
     """
 
-    offline_algorithm: Literal["bc", "bcq", "bear", "cql", "decision_transformer", "dt", "iql"] = "iql"
+    offline_algorithm: Literal["bc", "bcq", "bear", "cql", "decision_transformer", "dt", "ilql", "iql"] = "iql"
     offline_settings: dict[str, Any] | None = None
     offline_pretrain_steps: int | None = None
     online_ratio: float = 0.5

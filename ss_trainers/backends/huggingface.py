@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 
 from ss_gym.agents import AgentConfig, Conversation, Sampling
 from ss_gym.agents.backends import read_options
@@ -52,6 +53,18 @@ class HuggingFaceOptions:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r:.80}")
 
 
+class Guidance(Protocol):
+    """Changes what a model says, token by token, and is saved beside it."""
+
+    def __call__(self, hidden: Tensor, logits: Tensor, /) -> Tensor:
+        """Logits (R, V) of hidden states (R, D) and the model's logits."""
+        ...
+
+    def write(self, folder: Path) -> None:
+        """Writes what it is made of into the folder of a checkpoint."""
+        ...
+
+
 class HuggingFaceBackend(TokenBackend[Session]):
     """Answers conversations with a causal language model.
 
@@ -63,6 +76,7 @@ class HuggingFaceBackend(TokenBackend[Session]):
         loaded: the model, where it is loaded already.
         max_context: in place of the option.
         dtype: in place of the option.
+        guidance: changes the logits before tokens are drawn; they stay as they are if None.
 
     Attributes:
         loaded: the model and its tokenizer.
@@ -75,6 +89,7 @@ class HuggingFaceBackend(TokenBackend[Session]):
         loaded: LoadedModel | None = None,
         max_context: int | None = None,
         dtype: torch.dtype | None = None,
+        guidance: Guidance | None = None,
     ) -> None:
         options = read_options(config, HuggingFaceOptions)
         chosen = _DTYPES.get(options.dtype or "") if dtype is None else dtype
@@ -88,27 +103,33 @@ class HuggingFaceBackend(TokenBackend[Session]):
             rng=rng,
             dtype=chosen,
         )
+        generator.guide = self._guidance = guidance
         chat = ChatFormat(self.loaded.tokenizer, _ids_of(self.loaded, options.turn_prefix))
         super().__init__(chat, generator, ends, rng, Sampling.of(config), options.dialect)
 
     def save(self, folder: Path) -> Mapping[str, Any]:
         """See ``SavingBackend``."""
+        if self._guidance is not None:
+            self._guidance.write(folder)
         return write_model(self.loaded, folder, self.trained)
 
     @torch.inference_mode()
     def choice_logprobs(self, conversations: Sequence[Conversation], choices: Sequence[str]) -> list[list[float]]:
-        """See ``ChoosingBackend``: of each choice, the model's log-probability of its first token.
+        """See ``ChoosingBackend``: of each choice, the log-probability of its first token, as the model is guided.
 
         Raises:
             ValueError: if two choices begin with the same token.
             UnanswerableError: if a conversation is longer than the context.
         """
         first = first_ids(self.chat, choices)
-        model, rows = self.loaded.model, []
-        most = causal_lm.context_length(causal_lm.underlying(model))
+        model, rows = causal_lm.underlying(self.loaded.model), []
+        most = causal_lm.context_length(model)
         for conversation in conversations:
-            ids = torch.tensor([encoded_ids(self.chat, conversation, most)], device=next(model.parameters()).device)
-            logprobs = model(input_ids=ids).logits[0, -1].float().log_softmax(-1)
+            ids = torch.tensor([encoded_ids(self.chat, conversation, most)], device=model.device)
+            hidden = causal_lm.decoder_of(model)(input_ids=ids).last_hidden_state[:, -1]
+            logits = causal_lm.logits_of(model, hidden)
+            guided = logits if self._guidance is None else self._guidance(hidden, logits)
+            logprobs = guided[0].float().log_softmax(-1)
             rows.append([float(logprobs[token]) for token in first])
         return rows
 

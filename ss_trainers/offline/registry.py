@@ -18,6 +18,7 @@ OFFLINE_ALGORITHMS = {
     "bear": ("ss_trainers.offline.bear", "BEARConfig"),
     "cql": ("ss_trainers.offline.cql", "CQLConfig"),
     "decision_transformer": ("ss_trainers.offline.decision_transformer", "DecisionTransformerConfig"),
+    "ilql": ("ss_trainers.offline_text.ilql", "ILQLConfig"),
     "iql": ("ss_trainers.offline.iql", "IQLConfig"),
 }
 

@@ -81,6 +81,12 @@ class DecisionTransformerTrainer(_NamedTrainer):
     algorithm_name = "decision_transformer"
 
 
+class ILQLTrainer(_NamedTrainer):
+    """Trains with implicit language Q-learning, on conversations alone; see :class:`OfflineTrainer`."""
+
+    algorithm_name = "ilql"
+
+
 class IQLTrainer(_NamedTrainer):
     """Trains with implicit Q-learning; see :class:`OfflineTrainer`."""
 

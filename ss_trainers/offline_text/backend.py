@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +17,15 @@ from ss_gym.agents.backends import read_options
 from ss_gym.agents.dialects import as_action, dialect_of
 from ss_gym.types import Completion
 from ss_trainers import causal_lm
-from ss_trainers.backends.models import LoadedModel, end_ids, load_model, write_model
+from ss_trainers.backends.huggingface import HuggingFaceBackend
+from ss_trainers.backends.models import LoadedModel, check_device, end_ids, load_model, write_model
 from ss_trainers.chat import ChatFormat, EncodedConversation
 from ss_trainers.generation import Generator
 from ss_trainers.offline_text.candidates import Proposer
 from ss_trainers.offline_text.chooser import CriticsChoice, read_choice, write_choice
+from ss_trainers.offline_text.guidance import read_guidance
+from ss_trainers.offline_text.recipes import RECIPES
+from ss_trainers.offline_text.saved import algorithm_of
 from ss_trainers.sessions import Session
 from ss_trainers.token_sampling import SamplingSettings
 
@@ -50,7 +54,7 @@ class RerankingBackend:
     """Answers conversations with the best of what a language model proposes.
 
     What is drawn depends on the conversation and the seed alone, whatever else is answered: the same is said in the
-    same place.
+    same place. Where the sampling has a seed, what is drawn for conversations of a batch that are alike differs.
 
     Args:
         loaded: the model.
@@ -96,27 +100,32 @@ class RerankingBackend:
         return self._generator.max_context
 
     def generate(self, conversations: Sequence[Conversation], sampling: Sampling) -> list[Completion]:
-        """One completion for each conversation, in order.
+        """One completion for each conversation, in order; an empty one that is cut where there is no room for it.
 
         Raises:
-            UnanswerableError: if a conversation is empty, ends with the agent's own message, is longer than the context
-                or has messages that the model's chat template does not take.
+            UnanswerableError: if a conversation is empty, ends with the agent's own message, begins with a prompt that
+                is longer than the context or has messages that the model's chat template does not take.
         """
         while self._freed:
             self._drop(self._freed.popleft())
         dialogues = [self._brought_up_to_date(conversation) for conversation in conversations]
-        sessions = [session for _, session in dialogues]
+        completions = [Completion("", (), (), "length") for _ in dialogues]
+        roomy = [place for place, (_, session) in enumerate(dialogues) if session.length < self.max_context]
+        if not roomy:
+            return completions
         self._generator.settings = SamplingSettings(
             self._ends, sampling.max_new_tokens, sampling.temperature, sampling.top_p, self._stops(sampling)
         )
-        candidates = self._proposer.propose(sessions, [self._noise(dialogue, sampling) for dialogue, _ in dialogues])
-        completions = []
-        for (dialogue, session), proposed, place in zip(dialogues, candidates, self._choice(candidates), strict=True):
-            reply = proposed.replies[place]
+        asked = [dialogues[place] for place in roomy]
+        noise = self._noise([dialogue for dialogue, _ in asked], sampling)
+        candidates = self._proposer.propose([session for _, session in asked], noise)
+        chosen = self._choice(candidates)
+        for place, (dialogue, session), proposed, best in zip(roomy, asked, candidates, chosen, strict=True):
+            reply = proposed.replies[best]
             self._generator.append(session, reply.token_ids)
             dialogue.known += reply.token_ids
             text = as_action(self._chat.text(reply.token_ids, sampling.stop), self._dialect)
-            completions.append(Completion(text, reply.token_ids, reply.logprobs, reply.finish_reason))
+            completions[place] = Completion(text, reply.token_ids, reply.logprobs, reply.finish_reason)
         return completions
 
     def _brought_up_to_date(self, conversation: Conversation) -> tuple[_Dialogue, Session]:
@@ -139,9 +148,15 @@ class RerankingBackend:
         state.known = ids
         return state, session
 
-    def _noise(self, dialogue: _Dialogue, sampling: Sampling) -> torch.Generator:
+    def _noise(self, dialogues: Sequence[_Dialogue], sampling: Sampling) -> list[torch.Generator]:
+        """Where the draws of conversations come from."""
         seed = self._seed if sampling.seed is None else sampling.seed
-        return torch.Generator().manual_seed(crc32(repr(dialogue.known).encode(), seed & 0xFFFFFFFF))
+        seen, noise = Counter[bytes](), []
+        for dialogue in dialogues:
+            said = repr(dialogue.known).encode()
+            noise.append(torch.Generator().manual_seed(crc32(b"%d %b" % (seen[said], said), seed & 0xFFFFFFFF)))
+            seen[said] += sampling.seed is not None
+        return noise
 
     def _stops(self, sampling: Sampling) -> Callable[[Sequence[int]], bool] | None:
         if not sampling.stop:
@@ -151,6 +166,24 @@ class RerankingBackend:
     def _drop(self, session: Session) -> None:
         self._sessions.discard(session)
         self._generator.close(session)
+
+
+def load_backend(location: str, config: AgentConfig) -> RerankingBackend | HuggingFaceBackend:
+    """What answers for an agent that was saved, with a critic that chooses what it says or guides how it says it.
+
+    Args:
+        location: the folder.
+        config: the agent's.
+
+    Raises:
+        CheckpointError: if it is missing or damaged.
+        ValueError: if there is no such device.
+    """
+    if RECIPES[algorithm_of(location)].guide is None:
+        return RerankingBackend.load(location, config)
+    check_device(config.device)
+    guidance = read_guidance(location, torch.device(config.device))
+    return HuggingFaceBackend(location, config, guidance=guidance)
 
 
 def reply_ends(loaded: LoadedModel) -> tuple[int, ...]:

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ss_gym.agents.checkpoint import CheckpointError, locate
 from ss_trainers.functional.support import supported_candidates
 from ss_trainers.offline.learner import Setup
-from ss_trainers.offline.registry import make_config, name_of
+from ss_trainers.offline.registry import name_of
 from ss_trainers.offline.settings import OfflineConfig
 from ss_trainers.offline.transitions import Spaces
 from ss_trainers.offline_text.candidates import Candidates
 from ss_trainers.offline_text.examples import FeatureScaling, Proposed
 from ss_trainers.offline_text.recipes import RECIPES, CandidateCritic
-
-_SETTINGS, _TENSORS = "offline.json", "offline.safetensors"
+from ss_trainers.offline_text.saved import SavedCritic, read_critic
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,17 +79,9 @@ def write_choice(folder: Path, choice: CriticsChoice, count: int) -> None:
         choice: the critic.
         count: replies that are drawn.
     """
-    tensors = {f"critic.{name}": value.contiguous() for name, value in choice.critic.modules.state_dict().items()}
-    tensors |= {"scaling.shift": choice.scaling.shift, "scaling.spread": choice.scaling.spread}
-    save_file(tensors, folder / _TENSORS)
-    content = {
-        "algorithm": name_of(choice.config),
-        "config": asdict(choice.config),
-        "hidden": choice.hidden,
-        "support_margin": choice.margin,
-        "candidates": count,
-    }
-    (folder / _SETTINGS).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    told = {"support_margin": choice.margin, "candidates": count}
+    state = choice.critic.modules.state_dict()
+    SavedCritic(choice.config, choice.hidden, choice.scaling, state, told).write(folder)
 
 
 def read_choice(path: str | Path, device: torch.device) -> tuple[CriticsChoice, int]:
@@ -103,21 +90,14 @@ def read_choice(path: str | Path, device: torch.device) -> tuple[CriticsChoice, 
     Raises:
         CheckpointError: if it is missing or damaged.
     """
-    folder = locate(path)
-    try:
-        content = json.loads((folder / _SETTINGS).read_text(encoding="utf-8"))
-        config = make_config(content["algorithm"], content["config"])
-        tensors, hidden = load_file(folder / _TENSORS), tuple(content["hidden"])
-        scaling = FeatureScaling(tensors.pop("scaling.shift"), tensors.pop("scaling.spread"))
-        size, make = len(scaling.shift), RECIPES[content["algorithm"]].chooser
+    with read_critic(path) as saved:
+        config, size, name = saved.config, len(saved.scaling.shift), name_of(saved.config)
+        make = RECIPES[name].chooser
         if make is None:
-            raise ValueError(f"{content['algorithm']} chooses among no candidates")
+            raise ValueError(f"{name} chooses among no candidates")
         noise = torch.Generator(device)
-        critic = make(config, Setup(Spaces(size, size, False), hidden, torch.Generator(), noise, device))
-        critic.modules.load_state_dict({name.removeprefix("critic."): value for name, value in tensors.items()})
-        choice = CriticsChoice(config, hidden, critic, scaling, float(content["support_margin"]), device)
-        return choice, int(content["candidates"])
-    except FileNotFoundError as error:
-        raise CheckpointError(f"'{folder}' holds no critic: {error.filename or error} is missing") from error
-    except (ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        raise CheckpointError(f"the critic in '{folder}' is damaged: {error!r:.300}") from error
+        critic = make(config, Setup(Spaces(size, size, False), saved.hidden, torch.Generator(), noise, device))
+        critic.modules.load_state_dict(saved.state)
+        margin = float(saved.told["support_margin"])
+        choice = CriticsChoice(config, saved.hidden, critic, saved.scaling, margin, device)
+        return choice, int(saved.told["candidates"])

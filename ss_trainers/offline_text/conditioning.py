@@ -32,11 +32,12 @@ def with_control_tokens(loaded: LoadedModel, buckets: int) -> LoadedModel:
     model: Any = causal_lm.underlying(loaded.model)
     known = len(loaded.tokenizer)
     loaded.tokenizer.add_tokens([control_token(bucket) for bucket in range(buckets)], special_tokens=True)
-    rows = int(model.get_input_embeddings().weight.shape[0])
-    mean = model.get_input_embeddings().weight[:known].mean(0)
-    if len(loaded.tokenizer) > rows:
-        model.resize_token_embeddings(len(loaded.tokenizer), mean_resizing=False)
-    model.get_input_embeddings().weight[known : len(loaded.tokenizer)] = mean
+    if len(loaded.tokenizer) > len(model.get_input_embeddings().weight):
+        # transformers draws initial values from torch's global generator, which is left as it was.
+        with torch.random.fork_rng(devices=[]):
+            model.resize_token_embeddings(len(loaded.tokenizer), mean_resizing=False)
+    for layer in (model.get_input_embeddings(), causal_lm.head_of(model)):
+        layer.weight[known : len(loaded.tokenizer)] = layer.weight[:known].mean(0)
     return loaded
 
 

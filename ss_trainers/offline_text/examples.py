@@ -76,8 +76,16 @@ class FeatureScaling:
     @classmethod
     def of(cls, columns: StepColumns) -> FeatureScaling:
         """As the hidden states of a log are spread."""
-        seen = torch.cat([columns.states, columns.actions])
+        return cls.across(torch.cat([columns.states, columns.actions]))
+
+    @classmethod
+    def across(cls, seen: Tensor) -> FeatureScaling:
+        """As hidden states (N, D) are spread."""
         return cls(seen.mean(0), seen.std(0, correction=0).clamp(min=_LEAST_SPREAD))
+
+    def to(self, device: torch.device) -> FeatureScaling:
+        """The same on another device."""
+        return FeatureScaling(self.shift.to(device), self.spread.to(device))
 
     def __call__(self, features: Tensor) -> Tensor:
         """Scaled ones, (..., D)."""

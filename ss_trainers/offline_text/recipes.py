@@ -16,6 +16,8 @@ from ss_trainers.offline_text.critics import (
     TextImplicitLearner,
 )
 from ss_trainers.offline_text.examples import CandidateBatch, Proposed
+from ss_trainers.offline_text.ilql import TokenHeadsLearner
+from ss_trainers.offline_text.token_rows import TokenRows
 
 
 class CandidateCritic(Updating[CandidateBatch], Protocol):
@@ -43,6 +45,23 @@ class WeighingCritic(CandidateCritic, Protocol):
         ...
 
 
+class GuidingCritic(Updating[TokenRows], Protocol):
+    """What values single tokens."""
+
+    def guided(self, states: Tensor, logits: Tensor) -> Tensor:
+        """What a language model's logits become, float (R, V).
+
+        Args:
+            states: float (R, D), scaled.
+            logits: float (R, V).
+        """
+        ...
+
+    def advantages(self, batch: TokenRows) -> Tensor:
+        """How much better logged tokens are than what is usual in their states, float (N,)."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class TextRecipe:
     """How an algorithm learns from conversations.
@@ -53,11 +72,16 @@ class TextRecipe:
         weigher: makes a critic that learns from what was logged alone, and weighs what the language model is then
             cloned from; None without.
         conditioned: whether the language model is told what is still to be earned.
+        guide: makes a critic that learns from the tokens that were logged, and steers the language model token by
+            token; None without.
+        free: settings of the algorithm that nothing learnt depends on.
     """
 
     chooser: Callable[[Any, Setup], CandidateCritic] | None = None
     weigher: Callable[[Any, Setup], WeighingCritic] | None = None
     conditioned: bool = False
+    guide: Callable[[Any, Setup], GuidingCritic] | None = None
+    free: tuple[str, ...] = ()
 
 
 RECIPES = {
@@ -66,5 +90,6 @@ RECIPES = {
     "bear": TextRecipe(chooser=TextBEARLearner),
     "cql": TextRecipe(chooser=TextConservativeLearner),
     "decision_transformer": TextRecipe(conditioned=True),
+    "ilql": TextRecipe(guide=TokenHeadsLearner, free=("beta",)),
     "iql": TextRecipe(weigher=TextImplicitLearner),
 }

@@ -26,6 +26,8 @@ class TextTraining:
         max_context: most tokens of a conversation; longer ones are left out. The model's own limit if None.
         max_new_tokens: most tokens of a reply.
         candidates: replies that are drawn for a critic to choose among; fewer where some are alike.
+        proposal_temperature: of these draws. At 1 they are as wrong as often as the log's agents and the model together
+            are: a small model's slips are then most of what there is to choose among.
         support_margin: kappa; a candidate whose log-probability a token is so far below that of the likeliest, nats,
             is not supported by the log.
         critic_conversations: conversations of the log that critics learn from, the first in an order that follows from
@@ -44,6 +46,7 @@ class TextTraining:
     max_context: int | None = None
     max_new_tokens: int = 160
     candidates: int = 8
+    proposal_temperature: float = 0.5
     support_margin: float = 0.05
     critic_conversations: int | None = None
     return_buckets: int = 4
@@ -54,5 +57,6 @@ class TextTraining:
         require_between(self, 1, math.inf, *positive, "critic_conversations", "return_buckets")
         require_between(self, 0, math.inf, "support_margin")
         require_between(self, 3, math.inf, "max_context")
-        if not 0 < self.learning_rate < math.inf:
-            raise ValueError(f"TextTraining.learning_rate must be positive, not {self.learning_rate}")
+        for name in ("learning_rate", "proposal_temperature"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"TextTraining.{name} must be positive, not {getattr(self, name)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -180,6 +180,7 @@ def _encoded(logged: LoggedConversation, chat: ChatFormat) -> LoggedTokens | Non
     for place in places[:-1]:
         ids = chat.completion_ids(written[place].text)
         head.completions[place] = Completion(written[place].text, ids)
+    head.check_answerable()
     encoded = EncodedConversation(chat)
     encoded.update(head)
     prompt_ids = encoded.prompt_ids
@@ -187,8 +188,9 @@ def _encoded(logged: LoggedConversation, chat: ChatFormat) -> LoggedTokens | Non
     first, logprobs = int(logged.messages[0]["role"] == "system"), None
     own = [place - first for place in places]
     if logged.episode.tokens is not None:
-        _check_recorded(logged, [prompt_ids, *message_ids[: own[0]]], chat.turn_prefix)
-        opened = {place - 1 for place in own}
+        # At the end of these the agent's turn begins, also that of a greeting; the prompt's place is -1.
+        opened = {place - first - 1 for place, said in enumerate(logged.messages) if said["role"] == "assistant"}
+        _check_recorded(logged, [prompt_ids, *message_ids[: own[0]]], opened, chat.turn_prefix)
         message_ids = [
             (*ids, *(chat.turn_prefix if place in opened else ()))
             for place, ids in enumerate(logged.episode.tokens.message_ids[: len(message_ids)])
@@ -211,13 +213,15 @@ def _encoded(logged: LoggedConversation, chat: ChatFormat) -> LoggedTokens | Non
     )
 
 
-def _check_recorded(logged: LoggedConversation, opening: Sequence[Sequence[int]], prefix: Sequence[int]) -> None:
+def _check_recorded(
+    logged: LoggedConversation, opening: Sequence[Sequence[int]], opened: Container[int], prefix: Sequence[int]
+) -> None:
     """Refuses ids that are not those of this tokenizer and chat template, up to where the agent begins."""
     recorded = logged.episode.tokens
     assert recorded is not None
     # Whoever played had no such token before its turns.
-    *before, last = map(tuple, opening)
-    expected = [*before, last[: len(last) - len(prefix)]]
+    cut = len(prefix)
+    expected = [tuple(ids[: len(ids) - cut * (place in opened)]) for place, ids in enumerate(opening, -1)]
     if [tuple(recorded.prompt_ids), *map(tuple, recorded.message_ids[: len(expected) - 1])] != expected:
         raise ValueError(
             f"{logged.source}, line {logged.line}: the token ids of '{logged.id}' were recorded with another tokenizer "

@@ -17,11 +17,11 @@ from ss_gym.agents.checkpoint import CHECKPOINT
 from ss_gym.datasets import ConversationDataset
 from ss_trainers import causal_lm
 from ss_trainers.backends.huggingface import HuggingFaceBackend
-from ss_trainers.backends.models import LoadedModel, check_device, load_model, merged
+from ss_trainers.backends.models import LoadedModel, check_device, lasting_location, load_model, merged
 from ss_trainers.chat import ChatFormat
 from ss_trainers.functional.expectiles import advantage_weights
 from ss_trainers.generation import Generator
-from ss_trainers.offline.learner import Setup
+from ss_trainers.offline.learner import Examples, Setup, Updating
 from ss_trainers.offline.loop import Updates
 from ss_trainers.offline.registry import name_of
 from ss_trainers.offline.settings import OfflineConfig, OfflineTraining, hidden_sizes
@@ -32,22 +32,25 @@ from ss_trainers.offline_text.chooser import CriticsChoice
 from ss_trainers.offline_text.cloning import CloningLearner, ConversationExamples
 from ss_trainers.offline_text.conditioning import ReturnBuckets, with_control_tokens
 from ss_trainers.offline_text.examples import CandidateBatch, CandidateExamples, FeatureScaling
+from ss_trainers.offline_text.guidance import CriticsGuidance
 from ss_trainers.offline_text.logged_experience import LoggedExperience, experience_of
 from ss_trainers.offline_text.reading import StepColumns, read_log
-from ss_trainers.offline_text.recipes import RECIPES, CandidateCritic, TextRecipe
+from ss_trainers.offline_text.recipes import RECIPES, CandidateCritic, GuidingCritic, TextRecipe
 from ss_trainers.offline_text.settings import TextTraining
 from ss_trainers.offline_text.stages import Stages
 from ss_trainers.offline_text.token_log import LoggedTokens, TokenLog
+from ss_trainers.offline_text.token_rows import TokenColumns, TokenExamples, read_tokens
 from ss_trainers.token_sampling import SamplingSettings
 
 _LOGGER = logging.getLogger(__name__)
 
 # Settings that the model's weights depend on, and those that its proposals do besides.
 _CLONING = ("model", "epochs", "max_updates", "batch_size", "learning_rate", "lora", "max_context")
-_PROPOSING = ("candidates", "max_new_tokens")
+_PROPOSING = ("candidates", "max_new_tokens", "proposal_temperature")
 # The greatest weight of an action that is cloned, of those that a chooser weighs.
 _WEIGHT_CAP = 20.0
 
+BatchT = TypeVar("BatchT")
 CriticT = TypeVar("CriticT", bound=CandidateCritic)
 
 
@@ -85,6 +88,9 @@ class ConversationTrainer:
         config: as above.
         training: as above.
         text: as above.
+
+    Raises:
+        ValueError: if there is no such device, or control tokens are to be learnt by adapters.
     """
 
     def __init__(
@@ -98,10 +104,16 @@ class ConversationTrainer:
         check_device(self.training.device)
         self._device = torch.device(self.training.device)
         self._recipe: TextRecipe = RECIPES[name_of(config)]
+        if self._recipe.conditioned and self.text.lora is not None:
+            raise ValueError(
+                f"{type(config).__name__} asks by control tokens, which begin all alike and which adapters do not "
+                "learn: set TextTraining.lora to None"
+            )
         self._stages = Stages(self.training, console)
         self._loaded: LoadedModel | None = None
         self._buckets: ReturnBuckets | None = None
         self._choice: CriticsChoice | None = None
+        self._guidance: CriticsGuidance | None = None
         self._learnt: _Learnt | None = None
 
     def train(self, dataset: ConversationDataset) -> Self:
@@ -136,6 +148,8 @@ class ConversationTrainer:
             weigher, _, examples = self._criticised(about, columns, self._recipe.weigher)
             loaded = self._weighed(about, part, self._of_steps(weigher.weights, examples))
             advantages = self._of_steps(weigher.advantages, examples)
+        if self._recipe.guide is not None:
+            self._guidance, advantages = self._guided(about, loaded, part, self._recipe.guide)
         self._loaded, self._learnt = loaded, _Learnt(about, part, behavior, advantages)
         if self.training.output_dir is not None:
             self.agent().save(Path(self.training.output_dir) / CHECKPOINT)
@@ -162,30 +176,31 @@ class ConversationTrainer:
         if self._buckets is not None:
             options["turn_prefix"] = self._buckets.token_of(target_return)
         config = AgentConfig(
-            self.text.model if self._choice is None else "offline://",
+            self.text.model if self._choice is None and self._guidance is None else "offline://",
             self.text.max_new_tokens,
-            temperature=0.0 if self._choice is None else 1.0,
+            temperature=0.0 if self._choice is None else self.text.proposal_temperature,
             backend_options=options,
             device=self.training.device,
             seed=self.training.seed,
         )
         agent = MultiTurnAgent(config, self._backend(config, self._loaded))
-        agent.provenance = {"algorithm": name_of(self.config), "base_model": self.text.model, **self._settings()}
+        base = lasting_location(self.text.model)
+        told = {"algorithm": name_of(self.config), "base_model": base, **self._settings()}
+        agent.provenance = {**told, "config": asdict(self.config)}
         return agent
 
     def actor(self) -> LoadedModel:
         """A language model that does by itself what was learnt, to be trained further.
 
-        Where a critic chooses among candidates, the model is cloned once more, from the actions that the critic finds
-        better than usual the more: advantage-weighted regression, Peng et al. 2019, arXiv:1910.00177. Where it is told
-        what to earn, its chat template asks for as much as the best steps of the log.
+        Where a critic chooses among candidates or guides the model, that is cloned once more, from the actions that the
+        critic finds better than usual the more: advantage-weighted regression, Peng et al. 2019, arXiv:1910.00177.
+        Where it is told what to earn, its chat template asks for as much as the best steps of the log.
 
         Raises:
             RuntimeError: if nothing was learnt yet.
         """
         learnt, loaded = self._done()
-        if self._choice is not None:
-            assert learnt.advantages is not None
+        if self._recipe.weigher is None and learnt.advantages is not None:
             scaled = learnt.advantages / learnt.advantages.std(correction=0).clamp(min=1e-6)
             loaded = self._weighed(learnt.about, learnt.part, advantage_weights(scaled, 1.0, _WEIGHT_CAP))
         if self._buckets is not None:
@@ -197,8 +212,9 @@ class ConversationTrainer:
     def experience(self) -> LoggedExperience:
         """The conversations that were learnt from, for an algorithm that goes on from ``actor``.
 
-        Advantages are the critic's; without one, how much more a conversation earned than the mean. The policy that
-        played them is the log's own where it tells log-probabilities, else the cloned model.
+        Advantages are the critic's, of tokens added up over each step; without one, how much more a conversation earned
+        than the mean. The policy that played them is the log's own where it tells log-probabilities, else the cloned
+        model.
 
         Raises:
             RuntimeError: if nothing was learnt yet.
@@ -220,7 +236,7 @@ class ConversationTrainer:
 
     def _backend(self, config: AgentConfig, loaded: LoadedModel) -> Any:
         if self._choice is None:
-            return HuggingFaceBackend("", config, loaded)
+            return HuggingFaceBackend("", config, loaded, guidance=self._guidance)
         return RerankingBackend(loaded, self._choice, self.text.candidates, config)
 
     def _base_model(self) -> LoadedModel:
@@ -269,7 +285,7 @@ class ConversationTrainer:
         """The log as the model reads it, with what it would have said where candidates are asked for."""
 
         def make() -> dict[str, Tensor]:
-            settings = SamplingSettings(reply_ends(loaded), self.text.max_new_tokens)
+            settings = SamplingSettings(reply_ends(loaded), self.text.max_new_tokens, self.text.proposal_temperature)
             noise = torch.Generator().manual_seed(self.training.seed)
             generator = Generator(loaded.model, settings, max_context=self.text.max_context, rng=noise)
             proposer = Proposer(generator, self.text.candidates) if proposing else None
@@ -292,12 +308,41 @@ class ConversationTrainer:
         """The critic, how hidden states are scaled for it, and what it has learnt from."""
         training, scaling = self.training, FeatureScaling.of(columns)
         examples = CandidateExamples(columns, scaling, self.text.support_margin, training.reward_scale, self._device)
-        critic = make(self.config, self._setup(columns.states.shape[1]))
-        updates = Updates(training.seed, training.batch_size, self._device)
-        total = updates.of_epochs(len(examples), self.config.num_epochs, training.max_updates)
-        told = {**about, **self._told("critic_conversations", "support_margin", *_PROPOSING), **self._settings()}
-        self._stages.learnt(f"critic-{name_of(self.config)}", told, critic, examples, updates, total, self._noise())
+        size = columns.states.shape[1]
+        critic = make(self.config, self._setup(Spaces(size, size, False)))
+        told = {**about, **self._told("critic_conversations", "support_margin", *_PROPOSING)}
+        self._learn(told, critic, examples, training.batch_size)
         return critic, scaling, examples
+
+    def _guided(
+        self, about: Mapping[str, Any], loaded: LoadedModel, log: TokenLog, make: Callable[[Any, Setup], GuidingCritic]
+    ) -> tuple[CriticsGuidance, Tensor]:
+        """What guides the model, and how much better each step was than usual, (S,)."""
+
+        def read() -> dict[str, Tensor]:
+            with self._stages.progress("reading", len(log)) as progress:
+                return read_tokens(log, loaded, self.text.micro_batch_tokens, progress).tensors()
+
+        told = {**about, **self._told("critic_conversations")}
+        columns = TokenColumns(**self._stages.made("tokens", told, read))
+        scaling = FeatureScaling.across(columns.states)
+        examples = TokenExamples(columns, scaling, self.training.reward_scale, self._device)
+        vocabulary = causal_lm.head_of(causal_lm.underlying(loaded.model)).weight.shape[0]
+        critic = make(self.config, self._setup(Spaces(columns.states.shape[1], vocabulary, True)))
+        # Whole conversations, as many as have a batch's steps on average.
+        size = max(1, round(self.training.batch_size * len(log) / log.steps))
+        self._learn(told, critic, examples, size)
+        batches = examples.batches(torch.arange(len(examples), device=self._device), size)
+        advantages = columns.summed(torch.cat([critic.advantages(batch) for batch in batches]).cpu())
+        hidden = hidden_sizes(self.config, self.training)
+        return CriticsGuidance(self.config, hidden, critic, scaling.to(self._device), vocabulary), advantages
+
+    def _learn(self, told: Mapping[str, Any], critic: Updating[BatchT], examples: Examples[BatchT], size: int) -> None:
+        """The updates of a critic, each from so many examples."""
+        updates = Updates(self.training.seed, size, self._device)
+        total = updates.of_epochs(len(examples), self.config.num_epochs, self.training.max_updates)
+        about = {**told, **self._settings()}
+        self._stages.learnt(f"critic-{name_of(self.config)}", about, critic, examples, updates, total, self._noise())
 
     def _of_steps(self, figure: Callable[[CandidateBatch], Tensor], examples: CandidateExamples) -> Tensor:
         """What a critic says of each step, (S,), on the processor."""
@@ -309,10 +354,10 @@ class ConversationTrainer:
         told = {**about, **self._told("critic_conversations", "support_margin", *_PROPOSING), **self._settings()}
         return self._cloned(f"policy-{name_of(self.config)}", told, self._base_model(), part, weights)
 
-    def _setup(self, size: int) -> Setup:
+    def _setup(self, spaces: Spaces) -> Setup:
         initial = torch.Generator().manual_seed(self.training.seed)
         hidden, scale = hidden_sizes(self.config, self.training), self.training.reward_scale
-        return Setup(Spaces(size, size, False), hidden, initial, self._noise(), self._device, scale)
+        return Setup(spaces, hidden, initial, self._noise(), self._device, scale)
 
     def _noise(self) -> torch.Generator:
         return torch.Generator(self._device).manual_seed(self.training.seed)
@@ -324,10 +369,10 @@ class ConversationTrainer:
 
     def _settings(self) -> dict[str, Any]:
         """What a critic depends on beside the log as it was read."""
-        engine = ("batch_size", "hidden_layers", "max_updates", "reward_scale")
+        engine, config = ("batch_size", "hidden_layers", "max_updates", "reward_scale"), asdict(self.config)
         return {
             "algorithm": name_of(self.config),
-            "config": asdict(self.config),
+            "config": {name: value for name, value in config.items() if name not in self._recipe.free},
             "engine": {name: getattr(self.training, name) for name in engine},
         }
 

@@ -52,7 +52,7 @@ def lines(out):
     return [json.loads(line) for line in (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
-@pytest.mark.parametrize("algorithm", ["bc", "bcq", "bear", "cql", "dt", "iql"])
+@pytest.mark.parametrize("algorithm", ["bc", "bcq", "bear", "cql", "dt", "ilql", "iql"])
 def test_every_offline_algorithm_yields_a_start_that_training_goes_on_from(algorithm, folder, tmp_path) -> None:
     agent = trained(folder, tmp_path, algorithm)
     first, second = lines(tmp_path)

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ss_trainers.functional.discrepancies import gaussian_kernel, laplace_kernel, mmd, squared_mmd
+from ss_trainers.functional.discrepancies import gaussian_kernel, laplace_kernel, mmd, reweighting_mmd, squared_mmd
 
 NEAR, FAR = (torch.tensor(numbers, dtype=torch.float64)[:, None] for numbers in ([0.0, 1.0], [0.0, 3.0]))
 BELL, TENT = partial(gaussian_kernel, sigma=1.5), partial(laplace_kernel, sigma=0.5)
@@ -116,3 +116,39 @@ def test_equal_sets_have_a_finite_gradient(sets, kernel) -> None:
     samples = sets[0].clone().requires_grad_()
     mmd(samples, sets[0], kernel).backward()
     assert bool(samples.grad.isfinite().all())
+
+
+# --- other probabilities of the same points ------------------------------------------------------
+
+
+def shares(*numbers: float) -> torch.Tensor:
+    return torch.tensor(numbers, dtype=torch.float64)
+
+
+def test_what_is_moved_between_two_points_is_at_a_distance_that_falls_with_their_similarity() -> None:
+    # sqrt(2 d^2 (1 - k)), with k = e^-1, and e^-3.
+    moved, even = shares(0.8, 0.2), shares(0.5, 0.5)
+    assert reweighting_mmd(NEAR, moved, even, TENT).item() == pytest.approx(
+        math.sqrt(2 * 0.09 * (1 - math.exp(-1)) + 1e-6)
+    )
+    both = reweighting_mmd(torch.stack([NEAR, FAR]), torch.stack([moved, moved]), torch.stack([even, even]), TENT)
+    assert both.tolist() == pytest.approx([0.337317, 0.413569], abs=1e-6)
+
+
+@given(two_sets(), KERNELS, st.data())
+def test_it_is_the_discrepancy_of_sets_in_which_points_are_repeated(sets, kernel, data) -> None:
+    points = torch.cat(sets)
+    drawn = st.lists(st.integers(0, len(points) - 1), min_size=6, max_size=6)
+    one, other = (torch.tensor(data.draw(drawn)) for _ in range(2))
+    weights, others = (places.bincount(minlength=len(points)).double() / 6 for places in (one, other))
+    expected = squared_mmd(points[one], points[other], kernel).clamp(min=0).item()
+    assert reweighting_mmd(points, weights, others, kernel).square().item() == pytest.approx(expected + 1e-6, abs=1e-9)
+
+
+def test_equal_probabilities_are_at_the_floor_with_a_finite_gradient_and_absent_points_do_not_count() -> None:
+    weights = shares(0.7, 0.3).requires_grad_()
+    distance = reweighting_mmd(NEAR, weights, shares(0.7, 0.3), BELL)
+    distance.backward()
+    assert distance.item() == pytest.approx(1e-3) and weights.grad is not None and bool(weights.grad.isfinite().all())
+    padded = reweighting_mmd(torch.cat([NEAR, FAR]), shares(0.8, 0.2, 0, 0), shares(0.5, 0.5, 0, 0), TENT)
+    assert padded.item() == pytest.approx(reweighting_mmd(NEAR, shares(0.8, 0.2), shares(0.5, 0.5), TENT).item())
