@@ -12,7 +12,7 @@ import yaml
 
 from ss_gym.agents.config import AgentConfig
 
-_ADAPTER, _TRAINER = "adapter_model.safetensors", "trainer.safetensors"
+_ADAPTER, _TRAINER, _CRITIC = "adapter_model.safetensors", "trainer.safetensors", "offline.safetensors"
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 # Settings of the training that are told, where the provenance has them; the manifest has all.
 _TOLD = ("learning_rate", "epochs", "temperature", "max_new_tokens", "precision", "seed")
@@ -161,6 +161,11 @@ def _use(agent: AgentConfig, provenance: Mapping[str, Any], weights: Collection[
         parts.append(f"What is said to it is passed on to `{agent.model_name}`.")
     elif _ADAPTER in weights:
         parts += ["With `peft` alone, which finds the base model by its name in `adapter_config.json`:", _code(_PEFT)]
+    elif _CRITIC in weights:
+        told = (
+            "A critic beside the model has a say in what it says. With `transformers` alone it is the model without it:"
+        )
+        parts += [told, _code(_TRANSFORMERS)]
     else:
         parts += ["With `transformers` alone:", _code(_TRANSFORMERS)]
     if _TRAINER in weights:

@@ -89,6 +89,12 @@ def test_a_reward_model_is_no_agent():
     assert "# A reward model" in text and rows(text)["accuracy"] == "0.9" and "NeuralReward" in text
 
 
+def test_an_agent_with_a_critic_says_what_it_is_without_it():
+    alone = model_card(AgentConfig("offline://"), {}, ["model.safetensors"])
+    told = model_card(AgentConfig("offline://"), {}, ["model.safetensors", "offline.safetensors"])
+    assert "A critic beside the model has a say" in told and "critic" not in alone
+
+
 def test_a_run_tells_how_training_goes_on_and_an_agent_does_not():
     assert "Trainer.resume" in card(weights=["model.safetensors", "trainer.safetensors"])
     assert "Trainer.resume" not in card()
