@@ -135,7 +135,8 @@ def encoded(conversation: LoggedConversation) -> bytes:
 def episode_of(trajectory: MultiTurnTrajectory) -> RecordedTrajectory:
     """A trajectory as an episode that can be recorded; ``RecordedTrajectory.trajectory`` is the way back.
 
-    The agent's raw text is not part of a trajectory: an action is what its turn says and calls.
+    An action is what the agent wrote. Rollouts keep that as the content of its turns; where a content is only what
+    was said, it is that and the calls.
 
     Raises:
         RecordError: if some turns have token ids and others have none.
@@ -152,7 +153,7 @@ def episode_of(trajectory: MultiTurnTrajectory) -> RecordedTrajectory:
         seed=None,
         options={},
         messages=(*system, *messages),
-        actions=tuple([action_text(_message(turn)) for turn in own]),
+        actions=tuple([_written(turn) for turn in own]),
         rewards=tuple([turn.reward for turn in own]),
         reward_terms=(*[nothing] * (len(own) - 1), dict(trajectory.reward_terms)) if own else (),
         terminated=trajectory.terminated,
@@ -171,6 +172,11 @@ def _tokens(trajectory: MultiTurnTrajectory, own: list[ConversationTurn]) -> Rec
         raise RecordError("broken episode", f"a trajectory with prompt ids needs {needed}")
     ids = tuple([turn.token_ids or () for turn in trajectory.turns])
     return RecordedTokens(trajectory.prompt_ids, ids, tuple([turn.logprobs or () for turn in own]))
+
+
+def _written(turn: ConversationTurn) -> str:
+    """What the agent wrote: its calls are in it already, or beside it."""
+    return turn.content if "<tool_call>" in turn.content else action_text(_message(turn))
 
 
 def _message(turn: ConversationTurn) -> Message:

@@ -208,3 +208,16 @@ def test_a_trajectory_with_some_tokens_only_is_refused() -> None:
         ConversationDataset.from_trajectories([MultiTurnTrajectory(turns, prompt_ids=(1,))])
     with pytest.raises(TypeError, match="trajectory 1 is str: give RecordedTrajectory or MultiTurnTrajectory"):
         ConversationDataset.from_trajectories(["x"])  # type: ignore[list-item]
+
+
+def test_what_an_agent_wrote_is_its_action_once_also_where_its_turns_hold_calls_in_both_forms() -> None:
+    call = {"id": "call_0", "type": "function", "function": {"name": "look", "arguments": '{"at":"it"}'}}
+    written = '<think>hm</think><tool_call>{"name":"look","arguments":{"at":"it"}}</tool_call>'
+    turns = (
+        ConversationTurn("user", "Hi!"),
+        ConversationTurn("assistant", written, tool_calls=(call,), reward=0.5),
+        ConversationTurn("tool", "{}", tool_call_id="call_0"),
+        ConversationTurn("assistant", "", tool_calls=(call,), reward=0.5),
+    )
+    (made,) = ConversationDataset.from_trajectories([MultiTurnTrajectory(turns)])
+    assert made.actions == (written, '<tool_call>{"name": "look", "arguments": {"at":"it"}}</tool_call>')
