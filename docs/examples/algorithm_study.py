@@ -12,7 +12,8 @@ that, but for ``SETTINGS``. Success is that of 400 customers of dev, sampled, be
 ``shuffled`` is GRPO whose outcomes are dealt out at random, ``rejection_sampling`` imitates the attempts that
 succeeded, ``behavior_cloning`` the demonstrator that the tiny agent had learnt from. ``rlaif`` is GRPO that gets to
 know nothing but which of two attempts a judge prefers, who is wrong about a tenth of the conversations
-(``ss_baselines.judges.AuditJudge``). ``critique_revision`` needs a language model that can write, so it is not here.
+(``ss_baselines.judges.AuditJudge``). ``critique_revision`` needs a language model that can write, and
+``offline_grpo`` a log, so they are not here.
 The best three play ``StateSet/Retail-v0`` as well, of which the tiny agent has never seen anything but refunds.
 Results go to ``docs/results/algorithms.json``.
 """
@@ -60,7 +61,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "shuffled": {"algorithm": "grpo", "settings": {"aggregation": "sequence_mean"}},
     "vapo": {"length_alpha": 1.0, "critic_iterations": 3},
 }
-NAMES = [name for name in ALGORITHMS if name != "critique_revision"]
+NAMES = [name for name in ALGORITHMS if name not in ("critique_revision", "offline_grpo")]
 CELLS = [f"{name}/{seed}" for seed in range(SEEDS) for name in NAMES]
 RESULTS = Path(__file__).parents[1] / "results" / "algorithms.json"
 PLOT = Path(__file__).parents[1] / "pages" / "images" / "algorithm_study.png"

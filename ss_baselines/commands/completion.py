@@ -48,6 +48,7 @@ _ALGORITHMS = (
     "gepo",
     "grpo",
     "gspo",
+    "offline_grpo",
     "online_dpo",
     "ppo",
     "reinforce_plus_plus",

@@ -38,7 +38,7 @@ RESULTS = Path(__file__).parents[2] / "docs" / "results" / "bandit.json"
 # What an algorithm is run with beside its defaults.
 SETTINGS: dict[str, dict[str, Any]] = {"rejection_sampling": {"keep": "best"}}
 # Here is nobody to imitate, and nothing said that could be judged or revised.
-LEFT_OUT = ("behavior_cloning", "critique_revision", "rlaif")
+LEFT_OUT = ("behavior_cloning", "critique_revision", "offline_grpo", "rlaif")
 NAMES = [name for name in ALGORITHMS if name not in LEFT_OUT]
 
 
