@@ -11,8 +11,13 @@ from tests.gpu.measurements import SECTIONS
 from tests.gpu.rows import Row
 
 # What takes longest, and is tested without this script too.
-LONG = {"an iteration of GRPO in bfloat16": 2, "checkpoint, resume": 2, "a model of a usual size": 0}
-CHECKS = 14 + len(ALGORITHMS)
+LONG = {
+    "an iteration of GRPO in bfloat16": 2,
+    "checkpoint, resume": 2,
+    "offline learning from conversations": 2,
+    "a model of a usual size": 0,
+}
+CHECKS = 19 + len(ALGORITHMS)
 
 
 def sections_of(folder):
