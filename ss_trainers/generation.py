@@ -208,8 +208,10 @@ class Generator:
             sessions: distinct ones, within the context.
 
         Raises:
-            ValueError: one is closed, waits for a reply, or is longer than the context.
+            ValueError: one is closed, waits for a reply, is longer than the context, or there twice.
         """
+        if len(set(sessions)) < len(sessions):
+            raise ValueError("the same session is there twice: ask for what is made of each conversation once")
         for session in sessions:
             self.append(session, ())
             if session.length > self.max_context:

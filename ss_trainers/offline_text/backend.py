@@ -177,8 +177,13 @@ def load_backend(location: str, config: AgentConfig) -> RerankingBackend | Huggi
 
     Raises:
         CheckpointError: if it is missing or damaged.
-        ValueError: if there is no such device.
+        ValueError: if there is no such device, or an adapter is asked for.
     """
+    if config.adapter is not None:
+        raise ValueError(
+            f"the agent in '{location}' has a critic that reads the hidden states of its own model, which an adapter "
+            "changes: leave AgentConfig.adapter out, or train the critic on the model with the adapter"
+        )
     if RECIPES[algorithm_of(location)].guide is None:
         return RerankingBackend.load(location, config)
     check_device(config.device)

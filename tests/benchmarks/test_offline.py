@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from rich.console import Console
 
 from ss_trainers.offline.registry import OFFLINE_ALGORITHMS, make_config
 from ss_trainers.offline.transitions import Transitions
-from tests.benchmarks.offline import logs, processes, speed, study
+from tests.benchmarks.offline import archive, logs, processes, speed, study
 from tests.benchmarks.offline.episodes import returns
 from tests.benchmarks.offline.ours import OurLearning
 from tests.benchmarks.offline.recipes import ours, theirs
@@ -129,6 +129,29 @@ def test_d3rlpy_learns_from_the_same_steps_and_plays_the_same_episodes(folder: P
     ):
         low, high = (1, 500) if "cartpole" in cell else (-3500, 0)
         assert low <= found["return"] <= high and found["version"] == "2.8.1", cell
+
+
+def test_the_archive_gives_back_the_logs_that_it_was_given(folder: Path, tmp_path: Path) -> None:
+    packed = {f"{task}/replay": Transitions.from_npz(folder / task / "replay.npz") for task in ("cartpole", "pendulum")}
+    archive.pack(packed, tmp_path / "logs.npz")
+    study.provide(tmp_path / "logs.npz", tmp_path / "logs", "unused")
+    for name, log in packed.items():
+        assert_same(Transitions.from_npz(tmp_path / "logs" / f"{name}.npz"), log)
+    between = replace(packed["pendulum/replay"], next_observations=packed["pendulum/replay"].observations)
+    with pytest.raises(ValueError, match="'odd' has next observations that are not those that follow"):
+        archive.pack({"odd": between}, tmp_path / "odd.npz")
+    assert not (tmp_path / "odd.npz").exists()
+
+
+def assert_same(one: Transitions, other: Transitions) -> None:
+    for entry in fields(Transitions):
+        np.testing.assert_array_equal(getattr(one, entry.name), getattr(other, entry.name), entry.name)
+
+
+def test_the_logs_of_the_committed_results_are_those_of_the_archive(tmp_path: Path) -> None:
+    study.provide(study.ARCHIVE, tmp_path, "unused")
+    told = study.read(study.RESULTS)["logs"]
+    assert told and all(study.described(tmp_path / f"{name}.npz") == log for name, log in told.items())
 
 
 def test_a_cell_is_added_to_what_is_there(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -146,3 +146,6 @@ def test_looking_into_or_copying_what_waits_or_is_closed_or_too_long_is_refused(
     generator.append(longer, [7] * 7)
     with pytest.raises(ValueError, match="has 9 tokens, and the context 8"):
         generator.peek([longer])
+    twice = generator.open([5, 6])
+    with pytest.raises(ValueError, match="the same session is there twice"):
+        generator.peek([twice, twice])

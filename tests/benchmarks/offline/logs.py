@@ -7,7 +7,9 @@
 One run of an off-policy agent, DQN in CartPole and SAC in Pendulum, gives three logs of a task: ``replay`` is all that
 it saw while it learnt; ``expert`` are episodes of the agent as it was best, ``medium`` of the agent as it was when it
 earned about half as much, counted from the beginning; both explore as in training. Every episode is whole, next
-observations are the true ones, and ends of the task and of time are told apart. The same seed gives the same logs.
+observations are the true ones, and ends of the task and of time are told apart. The same seed
+gives the same logs on the same processor, and others on another: the committed results have learnt from those in
+``docs/results/offline_logs.npz``.
 """
 
 from __future__ import annotations
@@ -79,6 +81,7 @@ TASKS = {
         {"learning_rate": 1e-3, "learning_starts": 1000, "policy_kwargs": {"net_arch": [64, 64]}},
         steps=10_000,
         judged_every=200,
+        played=10_000,
     ),
 }
 LOGS = ("expert", "medium", "replay")
@@ -213,8 +216,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="most steps of a log, for a trial")
     options = parser.parse_args()
     for name, whole in TASKS.items():
-        place, steps = options.folder / name, options.steps or whole.steps
-        task = replace(whole, steps=min(steps, whole.steps), played=min(steps, whole.played))
+        place, most = options.folder / name, options.steps or max(whole.steps, whole.played)
+        task = replace(whole, steps=min(most, whole.steps), played=min(most, whole.played))
         if name in options.tasks or (not options.tasks and any(not (place / f"{log}.npz").exists() for log in LOGS)):
             make_logs(task, place, options.seed)
         for log in LOGS if place.exists() else ():

@@ -10,8 +10,8 @@
 Three logs each of CartPole-v1 and Pendulum-v1 (``logs.py``), three seeds. Both libraries have two hidden layers of 64,
 a transformer of one layer, the same batches, numbers of updates and settings (``recipes.py``, which also tells where
 they differ), and learn from the same steps. A score is the mean return of 30 episodes with seeds that no log has, which
-are the same for all, in the environment itself. Results go to ``docs/results/offline_study.json``; the logs to
-``outputs/offline_logs``, where they are made if they are missing.
+are the same for all, in the environment itself. Results go to ``docs/results/offline_study.json``. The logs are those
+of ``docs/results/offline_logs.npz``; where that is not there they are made, and packed into it.
 """
 
 from __future__ import annotations
@@ -30,12 +30,14 @@ from rich.table import Table
 
 from ss_baselines.commands.folders import write_whole
 from ss_trainers.offline.transitions import Transitions
+from tests.benchmarks.offline.archive import pack, unpack
 from tests.benchmarks.offline.logs import LOGS, TASKS
 from tests.benchmarks.offline.processes import LIBRARIES, PEER, ROOT, found, ran
 from tests.benchmarks.offline.recipes import DIFFERENCES
 from tests.benchmarks.offline.setting import Setting
 
 RESULTS = ROOT / "docs" / "results" / "offline_study.json"
+ARCHIVE = ROOT / "docs" / "results" / "offline_logs.npz"
 FOLDER = ROOT / "outputs" / "offline_logs"
 EPISODES, SEEDS = 30, 3
 # Updates of each algorithm, and those at its beginning in which it warms up.
@@ -60,6 +62,7 @@ def learnable(task: str, algorithm: str, library: str) -> bool:
     return not (counted and (algorithm == "bear" or (algorithm == "iql" and library == "d3rlpy")))
 
 
+NAMES = [(task, log) for task in TASKS for log in LOGS]
 CELLS = [
     f"{task}/{log}/{algorithm}/{library}/{seed}"
     for seed in range(SEEDS)
@@ -86,6 +89,16 @@ def setting_of(cell: str, folder: Path) -> Setting:
         episodes=EPISODES,
         reward_scale=REWARD_SCALE,
     )
+
+
+def provide(archive: Path, folder: Path, python: str | Path) -> None:
+    """Puts the logs into a folder: those of the archive, or new ones, which it then has."""
+    if not archive.exists():
+        ran(python, "tests.benchmarks.offline.logs", str(folder))
+        pack({f"{task}/{log}": Transitions.from_npz(folder / task / f"{log}.npz") for task, log in NAMES}, archive)
+    for name, log in unpack(archive).items():
+        if not (folder / f"{name}.npz").exists():
+            log.save(folder / f"{name}.npz")
 
 
 def described(path: Path) -> Cell:
@@ -130,7 +143,7 @@ HEADINGS = ("log", "algorithm", "the log's own return", "ours", "d3rlpy", "no wo
 def rows_of(results: Results) -> list[tuple[str, ...]]:
     """The table's rows: means and standard deviations over seeds; ours is no worse if within one of d3rlpy's."""
     rows: list[tuple[str, ...]] = []
-    for task, log in ((task, log) for task in TASKS for log in LOGS if f"{task}/{log}" in results["logs"]):
+    for task, log in (each for each in NAMES if "/".join(each) in results["logs"]):
         own = results["logs"][f"{task}/{log}"]["return"]
         for algorithm in UPDATES:
             ours, theirs = (scores(results["cells"], f"{task}/{log}/{algorithm}/{name}") for name in ("ours", "d3rlpy"))
@@ -190,7 +203,7 @@ def main() -> None:
     parser.add_argument("--python", default=PEER, help="the interpreter of d3rlpy's environment")
     options, console = parser.parse_args(), Console(width=120)
     if not (options.report or options.markdown):
-        ran(options.python, "tests.benchmarks.offline.logs", str(FOLDER))
+        provide(ARCHIVE, FOLDER, options.python)
     while not (options.report or options.markdown):
         missing = [options.only] if options.only else [cell for cell in CELLS if cell not in read(RESULTS)["cells"]]
         if not missing:

@@ -410,3 +410,8 @@ def test_the_trainer_of_its_name_makes_an_agent(text):
 def test_settings_that_no_run_could_mean_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         ILQLConfig(**settings)
+
+
+def test_an_adapter_which_the_critic_has_not_seen_is_refused(saved):
+    with pytest.raises(ValueError, match="has a critic that reads the hidden states of its own model"):
+        MultiTurnAgent(AgentConfig(f"offline://{saved}", adapter="outputs/adapter")).load()
