@@ -18,7 +18,7 @@ class SampledTokens:
     Attributes:
         token_ids: the sampled ids, the end-of-turn id included.
         logprobs: log-probability of each under the distribution it was sampled from (after
-            temperature and ``top_p``), in nats; for greedy replies, at temperature 1.
+            temperature and ``top_p``), in nats; the model's own for greedy replies and where settings ask for it.
         finish_reason: ``"length"`` if ``max_new_tokens`` or the context cut it, which leaves
             ``token_ids`` empty when the context had no room for even one.
     """

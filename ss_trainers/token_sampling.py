@@ -20,6 +20,7 @@ class SamplingSettings:
         top_p: only the likeliest tokens that together have at least this probability are drawn (Holtzman et al. 2020,
             arXiv:1904.09751, section 3.1); 1 draws all of them.
         ends: says of the ids of a reply so far whether it ends here, beside ``eos_ids``.
+        own_logprobs: tell the model's own log-probabilities, in place of those of the distribution that is drawn from.
     """
 
     eos_ids: tuple[int, ...]
@@ -27,6 +28,7 @@ class SamplingSettings:
     temperature: float = 1.0
     top_p: float = 1.0
     ends: Callable[[Sequence[int]], bool] | None = None
+    own_logprobs: bool = False
 
     def __post_init__(self) -> None:
         """Refuse settings under which nothing can be sampled."""
@@ -54,9 +56,10 @@ def draw(
 
     Returns:
         The ids, and the log-probability of each, in nats, under the distribution that it was drawn from (after
-        temperature and ``top_p``); of the likeliest token, at temperature 0, at temperature 1.
+        temperature and ``top_p``). At temperature 1, without ``top_p``, where a row asks for the model's own, and at
+        temperature 0.
     """
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    logits = given = logits.to(torch.promote_types(logits.dtype, torch.float32))
     temperatures = [row.temperature or 1.0 for row in settings]
     if any(temperature != 1.0 for temperature in temperatures):
         logits = logits / logits.new_tensor(temperatures)[:, None]
@@ -69,7 +72,11 @@ def draw(
         if cut:
             logprobs[cut] = _nucleus(logprobs[cut], logprobs.new_tensor([settings[place].top_p for place in cut]))
         chosen = _sampled(logprobs, greedy, noise)
-    return chosen.tolist(), logprobs.gather(-1, chosen[:, None])[:, 0].tolist()
+    told = logprobs.gather(-1, chosen[:, None])[:, 0]
+    own = [place for place, row in enumerate(settings) if row.own_logprobs]
+    if own:
+        told[own] = torch.log_softmax(given[own], -1).gather(-1, chosen[own, None])[:, 0]
+    return chosen.tolist(), told.tolist()
 
 
 def _nucleus(logprobs: Tensor, top_p: Tensor) -> Tensor:

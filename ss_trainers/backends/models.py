@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -200,6 +201,15 @@ def merged(loaded: LoadedModel) -> LoadedModel:
     underlying(loaded.model)  # Refuses adapters that no weight could hold.
     model: nn.Module = loaded.model.merge_and_unload()
     return replace(loaded, model=model.eval().requires_grad_(False), base="")
+
+
+def weights_fingerprint(model: nn.Module) -> str:
+    """Tells models apart by their weights, whatever they are called."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def lasting_location(location: str) -> str:

@@ -37,12 +37,12 @@ class BCQConfig(OfflineConfig):
         perturbation: Phi; how far a proposed action is moved at most, in halves of its range. Actions that can't be
             counted only.
         minimum_weight: lambda; of the least that critics say of an action in a target, the rest being of the most.
-            Actions that can't be counted only.
+            Actions that can't be counted, and replies.
         candidates: how many actions are proposed in the next state, of which the best is in the target. Actions that
             can't be counted only.
         acting_candidates: how many are proposed to act. Actions that can't be counted only.
         threshold: tau; how likely an action has to be to the behaviour policy, compared with its likeliest. Actions
-            that can be counted only.
+            that can be counted, and replies.
         target_rate: how far target networks move towards the networks in an update. All actions.
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ from ss_trainers.offline_text.recipes import RECIPES
 from ss_trainers.offline_text.saved import algorithm_of
 from ss_trainers.sessions import Session
 from ss_trainers.token_sampling import SamplingSettings
+
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,11 @@ class RerankingBackend:
     """
 
     def __init__(self, loaded: LoadedModel, choice: CriticsChoice, count: int, config: AgentConfig) -> None:
+        if config.temperature == 0:
+            _LOGGER.warning(
+                "at temperature 0 all candidates are the likeliest reply, so that the critic has nothing to choose "
+                "among: give AgentConfig the temperature of the proposals that it has learnt with"
+            )
         self._loaded, self._choice, self._seed = loaded, choice, config.seed
         self._chat, self._ends = ChatFormat(loaded.tokenizer), reply_ends(loaded)
         options = read_options(config, RerankingOptions)
@@ -114,7 +122,12 @@ class RerankingBackend:
         if not roomy:
             return completions
         self._generator.settings = SamplingSettings(
-            self._ends, sampling.max_new_tokens, sampling.temperature, sampling.top_p, self._stops(sampling)
+            self._ends,
+            sampling.max_new_tokens,
+            sampling.temperature,
+            sampling.top_p,
+            self._stops(sampling),
+            own_logprobs=True,
         )
         asked = [dialogues[place] for place in roomy]
         noise = self._noise([dialogue for dialogue, _ in asked], sampling)

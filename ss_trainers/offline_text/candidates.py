@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ss_trainers.functional.support import supported_candidates
 from ss_trainers.generation import Generator
 from ss_trainers.sessions import SampledTokens, Session
 
@@ -29,6 +28,9 @@ class Candidates:
         counts: how often each was drawn.
         features: float (C, D); the hidden state after each.
         mean_logprobs: float (C,); log-probability a token of each, nats.
+
+    What has support is a matter of how likely replies are to the model, and not of how they were drawn: the generator
+    tells the model's own log-probabilities (``SamplingSettings.own_logprobs``).
     """
 
     state: Tensor
@@ -37,17 +39,10 @@ class Candidates:
     features: Tensor
     mean_logprobs: Tensor
 
-    def supported(self, margin: float) -> Candidates:
-        """Those whose log-probability a token is at most so far below that of the likeliest, nats."""
-        kept = supported_candidates(self.mean_logprobs, torch.ones(len(self.replies), dtype=torch.bool), margin)
-        places = kept.nonzero()[:, 0].tolist()
-        return Candidates(
-            self.state,
-            tuple(self.replies[place] for place in places),
-            tuple(self.counts[place] for place in places),
-            self.features[places],
-            self.mean_logprobs[places],
-        )
+    @property
+    def tokens(self) -> Tensor:
+        """How many tokens each has, float (C,); 1 for one that the context left no room for."""
+        return torch.tensor([float(max(1, len(reply.token_ids))) for reply in self.replies])
 
 
 class Proposer:

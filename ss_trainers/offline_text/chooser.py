@@ -9,13 +9,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ss_trainers.functional.support import supported_candidates
 from ss_trainers.offline.learner import Setup
 from ss_trainers.offline.registry import name_of
 from ss_trainers.offline.settings import OfflineConfig
 from ss_trainers.offline.transitions import Spaces
 from ss_trainers.offline_text.candidates import Candidates
-from ss_trainers.offline_text.examples import FeatureScaling, Proposed
+from ss_trainers.offline_text.examples import FeatureScaling, Proposed, Support
 from ss_trainers.offline_text.recipes import RECIPES, CandidateCritic
 from ss_trainers.offline_text.saved import SavedCritic, read_critic
 
@@ -43,28 +42,29 @@ class CriticsChoice:
     @torch.no_grad()
     def __call__(self, candidates: Sequence[Candidates]) -> list[int]:
         """Which of each conversation's candidates is said."""
-        states, proposed = side_by_side(candidates, self.scaling, self.margin, self.device)
+        support = Support.of(self.config, self.margin)
+        states, proposed = side_by_side(candidates, self.scaling, support, self.device)
         chosen: list[int] = self.critic.choose(states, proposed).tolist()
         return chosen
 
 
 def side_by_side(
-    candidates: Sequence[Candidates], scaling: FeatureScaling, margin: float, device: torch.device
+    candidates: Sequence[Candidates], scaling: FeatureScaling, supports: Support, device: torch.device
 ) -> tuple[Tensor, Proposed]:
     """The states (N, D) of conversations, and their candidates, scaled."""
     most, width = max(len(each.replies) for each in candidates), len(candidates[0].state)
     shape = (len(candidates), most)
     features, mask = torch.zeros(*shape, width), torch.zeros(shape, dtype=torch.bool)
-    logprobs, shares = torch.zeros(shape), torch.zeros(shape)
+    logprobs, shares, tokens = torch.zeros(shape), torch.zeros(shape), torch.ones(shape)
     for row, each in enumerate(candidates):
         size, counts = len(each.replies), torch.tensor(each.counts, dtype=torch.float32)
         features[row, :size], mask[row, :size] = each.features, True
         logprobs[row, :size], shares[row, :size] = each.mean_logprobs, counts / counts.sum()
-    support = supported_candidates(logprobs, mask, margin)
+        tokens[row, :size] = each.tokens
     proposed = Proposed(
         scaling(features).to(device),
         mask.to(device),
-        support.to(device),
+        supports(logprobs, tokens, mask).to(device),
         shares.to(device),
         torch.zeros_like(mask).to(device),
     )

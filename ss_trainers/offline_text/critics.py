@@ -71,10 +71,10 @@ class _Critics:
 class TextBatchConstrainedLearner:
     """The best that the log supports: BCQ, Fujimoto et al. 2018, arXiv:1812.02900, with a language model for its VAE.
 
-    Support is that of discrete BCQ, arXiv:1910.01708, for replies of different lengths: the log-probability a token.
+    Support is that of discrete BCQ, arXiv:1910.01708, for whole replies, and by token as well; see ``Support``.
 
     Args:
-        config: ``minimum_weight``, ``target_rate`` and what all algorithms have are used.
+        config: ``minimum_weight``, ``threshold``, ``target_rate`` and what all algorithms have are used.
         setup: what it is made of.
     """
 
@@ -149,8 +149,8 @@ class TextBEARLearner:
     """The best distribution over candidates that is near to the log's: BEAR, Kumar et al. 2019, arXiv:1906.00949.
 
     The log's policy in a state is what was drawn there from a model of it. The policy begins as that, so there is no
-    warm-up, and gives other probabilities to the same candidates: as far as the maximum mean discrepancy allows. It is
-    measured with the mean over components of the features in the place of the sum.
+    warm-up, and gives other probabilities to the same candidates: as far as the maximum mean discrepancy allows, in the
+    mean over states in which there is something to choose.
 
     Args:
         config: ``mmd_limit``, ``mmd_kernel``, ``mmd_sigma``, ``target_rate`` and what all algorithms have are used.
@@ -161,7 +161,6 @@ class TextBEARLearner:
         size = setup.spaces.observation_size
         self._config, self._critics = config, _Critics(setup)
         self._kernel: Kernel = partial(_KERNELS[config.mmd_kernel], sigma=config.mmd_sigma)
-        self._scale = 1 / size if config.mmd_kernel == "laplace" else size**-0.5
         self._policy = Critics(size, size, setup.hidden, setup.initial, members=1)
         self._log_multiplier = nn.Parameter(torch.zeros(()))
         critics = {"critics": self._critics.network, "target": self._critics.target}
@@ -182,9 +181,10 @@ class TextBEARLearner:
         after = expected_values(soft_clipped_minimum(self._critics.of_next(batch)), next_logprobs)
         critic_loss, values = self._critics.loss(batch, after, config.gamma)
         logprobs = self._logprobs(batch.states, proposed)
-        discrepancy = reweighting_mmd(
-            proposed.features * self._scale, logprobs.exp(), proposed.shares, self._kernel
-        ).mean()
+        several = (proposed.mask.sum(-1) > 1).to(logprobs.dtype)
+        moved = reweighting_mmd(proposed.features, logprobs.exp(), proposed.shares, self._kernel)
+        # With a single candidate there is nothing to move, and the limit would be that of a mean over little else.
+        discrepancy = (moved * several).sum() / several.sum().clamp(min=1)
         multiplier = lagrange_multiplier(self._log_multiplier)
         worth = expected_values(self._critics.least(batch.states, proposed), logprobs).mean()
         dual_loss = lagrange_dual_loss(self._log_multiplier, discrepancy, config.mmd_limit)

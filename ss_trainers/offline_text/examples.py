@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ss_trainers.functional.support import supported_candidates
+from ss_trainers.functional.support import supported_actions, supported_candidates
+from ss_trainers.offline.bcq import BCQConfig
+from ss_trainers.offline.settings import OfflineConfig
 from ss_trainers.offline_text.reading import StepColumns
 
 # Components that hardly vary are not blown up.
@@ -32,6 +34,44 @@ class Proposed:
     support: Tensor
     shares: Tensor
     logged: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Support:
+    """Which candidates the log supports: neither by token nor as a whole much less likely than the likeliest.
+
+    A long reply may have a slip in it that its other tokens make up for in the mean, and a short one is less likely by
+    token for a choice that both have in common, so that neither rule is enough by itself.
+
+    Attributes:
+        margin: kappa, nats a token.
+        threshold: tau; the least share of the likeliest reply's probability. 0 asks for none.
+    """
+
+    margin: float
+    threshold: float = 0.0
+
+    @classmethod
+    def of(cls, config: OfflineConfig, margin: float) -> Support:
+        """As an algorithm asks for it.
+
+        Args:
+            config: of the algorithm; the threshold is BCQ's.
+            margin: see ``TextTraining.support_margin``.
+        """
+        return cls(margin, config.threshold if isinstance(config, BCQConfig) else 0.0)
+
+    def __call__(self, mean_logprobs: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
+        """Which have support, bool (..., C); one at least where there is a candidate.
+
+        Args:
+            mean_logprobs: float (..., C); log-probability a token, nats.
+            tokens: float (..., C); how many there are.
+            mask: bool (..., C); which candidates there are.
+        """
+        near = supported_candidates(mean_logprobs, mask, self.margin)
+        whole = torch.where(near, mean_logprobs * tokens, -torch.inf)
+        return near & supported_actions(whole, self.threshold)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,15 +138,20 @@ class CandidateExamples:
     Args:
         columns: of the log.
         scaling: of its hidden states.
-        margin: see ``TextTraining.support_margin``.
+        supports: which candidates have support.
         reward_scale: what rewards are multiplied by.
         device: where they are kept.
     """
 
     def __init__(
-        self, columns: StepColumns, scaling: FeatureScaling, margin: float, reward_scale: float, device: torch.device
+        self,
+        columns: StepColumns,
+        scaling: FeatureScaling,
+        supports: Support,
+        reward_scale: float,
+        device: torch.device,
     ) -> None:
-        support = supported_candidates(columns.candidate_logprobs, columns.candidate_mask, margin)
+        support = supports(columns.candidate_logprobs, columns.candidate_tokens, columns.candidate_mask)
         self._states = scaling(columns.states).to(device)
         self._actions = scaling(columns.actions).to(device)
         self._rewards = (columns.rewards * reward_scale).to(device)

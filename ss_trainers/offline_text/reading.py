@@ -27,7 +27,8 @@ class StepColumns:
         last: bool (S,); whether the conversation has no further step.
         candidates: float (S, C, D); the hidden states after what the model would have said, 0 where there is none.
         candidate_mask: bool (S, C); which there are.
-        candidate_logprobs: float (S, C); log-probability a token, nats.
+        candidate_logprobs: float (S, C); the model's own log-probability a token, nats.
+        candidate_tokens: float (S, C); how many tokens there are in each, and 1 where there is none.
         candidate_shares: float (S, C); how often each was drawn.
         candidate_logged: bool (S, C); whether it is what the agent did.
     """
@@ -39,6 +40,7 @@ class StepColumns:
     candidates: Tensor
     candidate_mask: Tensor
     candidate_logprobs: Tensor
+    candidate_tokens: Tensor
     candidate_shares: Tensor
     candidate_logged: Tensor
 
@@ -121,11 +123,13 @@ def _columns(log: TokenLog, read: Sequence[Sequence[_Step]]) -> StepColumns:
     shape = (len(steps), most)
     candidates, mask = torch.zeros(*shape, width), torch.zeros(shape, dtype=torch.bool)
     logprobs, shares, logged = torch.zeros(shape), torch.zeros(shape), torch.zeros(shape, dtype=torch.bool)
+    tokens = torch.ones(shape)
     for row, step in enumerate(steps):
         if step.candidates is not None:
             size, counts = len(step.candidates.replies), torch.tensor(step.candidates.counts, dtype=torch.float32)
             candidates[row, :size], mask[row, :size] = step.candidates.features, True
             logprobs[row, :size], shares[row, :size] = step.candidates.mean_logprobs, counts / counts.sum()
+            tokens[row, :size] = step.candidates.tokens
             logged[row, :size] = torch.tensor([reply.token_ids == step.said for reply in step.candidates.replies])
     return StepColumns(
         torch.stack([step.state for step in steps]),
@@ -135,6 +139,7 @@ def _columns(log: TokenLog, read: Sequence[Sequence[_Step]]) -> StepColumns:
         candidates,
         mask,
         logprobs,
+        tokens,
         shares,
         logged,
     )

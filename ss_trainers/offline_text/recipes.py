@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 from torch import Tensor
 
 from ss_trainers.offline.learner import Setup, Updating
+from ss_trainers.offline.settings import OfflineConfig
 from ss_trainers.offline_text.critics import (
     TextBatchConstrainedLearner,
     TextBEARLearner,
@@ -75,6 +76,7 @@ class TextRecipe:
         guide: makes a critic that learns from the tokens that were logged, and steers the language model token by
             token; None without.
         free: settings of the algorithm that nothing learnt depends on.
+        heeded: settings of the algorithm that have a part in text at all; the others are those of its numeric form.
     """
 
     chooser: Callable[[Any, Setup], CandidateCritic] | None = None
@@ -82,14 +84,25 @@ class TextRecipe:
     conditioned: bool = False
     guide: Callable[[Any, Setup], GuidingCritic] | None = None
     free: tuple[str, ...] = ()
+    heeded: tuple[str, ...] = ()
 
+    def unheeded(self, config: OfflineConfig) -> list[str]:
+        """Settings that differ from their defaults, and have no part."""
+        return [
+            entry.name
+            for entry in fields(config)
+            if entry.name not in (*self.free, *self.heeded) and getattr(config, entry.name) != entry.default
+        ]
+
+
+_CRITIC = ("hidden_dim", "num_epochs", "learning_rate", "gamma", "target_rate")
 
 RECIPES = {
     "bc": TextRecipe(),
-    "bcq": TextRecipe(chooser=TextBatchConstrainedLearner),
-    "bear": TextRecipe(chooser=TextBEARLearner),
-    "cql": TextRecipe(chooser=TextConservativeLearner),
-    "decision_transformer": TextRecipe(conditioned=True),
-    "ilql": TextRecipe(guide=TokenHeadsLearner, free=("beta",)),
-    "iql": TextRecipe(weigher=TextImplicitLearner),
+    "bcq": TextRecipe(chooser=TextBatchConstrainedLearner, heeded=(*_CRITIC, "minimum_weight", "threshold")),
+    "bear": TextRecipe(chooser=TextBEARLearner, heeded=(*_CRITIC, "mmd_limit", "mmd_kernel", "mmd_sigma")),
+    "cql": TextRecipe(chooser=TextConservativeLearner, heeded=(*_CRITIC, "conservative_weight", "gap_limit")),
+    "decision_transformer": TextRecipe(conditioned=True, free=("target_return",), heeded=("gamma",)),
+    "ilql": TextRecipe(guide=TokenHeadsLearner, free=("beta",), heeded=(*_CRITIC, "expectile", "conservatism")),
+    "iql": TextRecipe(weigher=TextImplicitLearner, heeded=(*_CRITIC, "expectile", "beta", "weight_cap")),
 }

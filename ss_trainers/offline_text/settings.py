@@ -29,9 +29,10 @@ class TextTraining:
         proposal_temperature: of these draws. At 1 they are as wrong as often as the log's agents and the model together
             are: a small model's slips are then most of what there is to choose among.
         support_margin: kappa; a candidate whose log-probability a token is so far below that of the likeliest, nats,
-            is not supported by the log.
+            is not supported by the log. BCQ asks for support of the whole reply as well (``BCQConfig.threshold``).
         critic_conversations: conversations of the log that critics learn from, the first in an order that follows from
-            the seed; all if None.
+            the seed; all if None. The model that IQL makes of its critic goes on from the clone of the whole log with
+            these alone.
         return_buckets: returns that a model can be asked for, where an algorithm asks for one; fewer where returns of
             the log repeat.
     """
@@ -47,7 +48,7 @@ class TextTraining:
     max_new_tokens: int = 160
     candidates: int = 8
     proposal_temperature: float = 0.5
-    support_margin: float = 0.05
+    support_margin: float = 0.1
     critic_conversations: int | None = None
     return_buckets: int = 4
 

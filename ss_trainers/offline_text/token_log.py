@@ -87,18 +87,18 @@ class TokenLog(Sequence[LoggedTokens]):
     Args:
         conversations: at least one.
         skipped: how many of the log were left out, by the reason.
-        rewarded: whether the log tells rewards.
+        unrewarded: how many of them tell no rewards.
 
     Attributes:
         skipped: as above.
-        rewarded: as above.
+        unrewarded: as above.
     """
 
     def __init__(
-        self, conversations: Sequence[LoggedTokens], skipped: Mapping[str, int] | None = None, rewarded: bool = True
+        self, conversations: Sequence[LoggedTokens], skipped: Mapping[str, int] | None = None, unrewarded: int = 0
     ) -> None:
         self._conversations = tuple(conversations)
-        self.skipped, self.rewarded = dict(skipped or {}), rewarded
+        self.skipped, self.unrewarded = dict(skipped or {}), unrewarded
 
     @classmethod
     def of(cls, log: Iterable[LoggedConversation], chat: ChatFormat, max_context: int | None = None) -> TokenLog:
@@ -115,7 +115,7 @@ class TokenLog(Sequence[LoggedTokens]):
         Raises:
             ValueError: if ids were recorded with another tokenizer or chat template, or nothing is left.
         """
-        kept, skipped, rewarded = list[LoggedTokens](), Counter[str](), True
+        kept, skipped, unrewarded = list[LoggedTokens](), Counter[str](), 0
         for conversation in log:
             try:
                 tokens = _encoded(conversation, chat)
@@ -128,10 +128,10 @@ class TokenLog(Sequence[LoggedTokens]):
                 skipped["they are longer than the context"] += 1
             else:
                 kept.append(tokens)
-                rewarded &= conversation.rewarded
+                unrewarded += not conversation.rewarded
         if not kept:
             raise ValueError(f"no conversation of the log can be learnt from: {_told(skipped) or 'it is empty'}")
-        return cls(kept, skipped, rewarded)
+        return cls(kept, skipped, unrewarded)
 
     def __len__(self) -> int:
         """How many there are."""
@@ -143,7 +143,7 @@ class TokenLog(Sequence[LoggedTokens]):
 
     def part(self, places: Iterable[int]) -> TokenLog:
         """Some of the conversations, in that order."""
-        return TokenLog([self._conversations[place] for place in places], rewarded=self.rewarded)
+        return TokenLog([self._conversations[place] for place in places])
 
     @property
     def told_skipped(self) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -17,10 +18,18 @@ from ss_gym.agents.checkpoint import CHECKPOINT
 from ss_gym.datasets import ConversationDataset
 from ss_trainers import causal_lm
 from ss_trainers.backends.huggingface import HuggingFaceBackend
-from ss_trainers.backends.models import LoadedModel, check_device, lasting_location, load_model, merged
+from ss_trainers.backends.models import (
+    LoadedModel,
+    check_device,
+    lasting_location,
+    load_model,
+    merged,
+    weights_fingerprint,
+)
 from ss_trainers.chat import ChatFormat
 from ss_trainers.functional.expectiles import advantage_weights
 from ss_trainers.generation import Generator
+from ss_trainers.offline.decision_transformer import DecisionTransformerConfig
 from ss_trainers.offline.learner import Examples, Setup, Updating
 from ss_trainers.offline.loop import Updates
 from ss_trainers.offline.registry import name_of
@@ -31,7 +40,7 @@ from ss_trainers.offline_text.candidates import Proposer
 from ss_trainers.offline_text.chooser import CriticsChoice
 from ss_trainers.offline_text.cloning import CloningLearner, ConversationExamples
 from ss_trainers.offline_text.conditioning import ReturnBuckets, with_control_tokens
-from ss_trainers.offline_text.examples import CandidateBatch, CandidateExamples, FeatureScaling
+from ss_trainers.offline_text.examples import CandidateBatch, CandidateExamples, FeatureScaling, Support
 from ss_trainers.offline_text.guidance import CriticsGuidance
 from ss_trainers.offline_text.logged_experience import LoggedExperience, experience_of
 from ss_trainers.offline_text.reading import StepColumns, read_log
@@ -109,6 +118,12 @@ class ConversationTrainer:
                 f"{type(config).__name__} asks by control tokens, which begin all alike and which adapters do not "
                 "learn: set TextTraining.lora to None"
             )
+        if unheeded := self._recipe.unheeded(config):
+            _LOGGER.warning(
+                "%s.%s: without effect on conversations, where the language model's settings are those of TextTraining",
+                type(config).__name__,
+                ", ".join(unheeded),
+            )
         self._stages = Stages(self.training, console)
         self._loaded: LoadedModel | None = None
         self._buckets: ReturnBuckets | None = None
@@ -128,7 +143,8 @@ class ConversationTrainer:
         """
         loaded = self._base_model()
         log = self._encoded(dataset, loaded)
-        about = {"log": log.fingerprint, "seed": self.training.seed, **self._told(*_CLONING)}
+        made_of = {"log": log.fingerprint, "weights": weights_fingerprint(loaded.model)}
+        about = {**made_of, "seed": self.training.seed, **self._told(*_CLONING)}
         if self._recipe.conditioned:
             self._buckets = ReturnBuckets.of(log, loaded, self.text.return_buckets, self.config.gamma)
             told = {**about, **self._told("return_buckets"), "gamma": self.config.gamma}
@@ -146,7 +162,7 @@ class ConversationTrainer:
         if self._recipe.weigher is not None:
             columns = self._read(about, loaded, part)
             weigher, _, examples = self._criticised(about, columns, self._recipe.weigher)
-            loaded = self._weighed(about, part, self._of_steps(weigher.weights, examples))
+            loaded = self._weighed(about, part, behavior, self._of_steps(weigher.weights, examples))
             advantages = self._of_steps(weigher.advantages, examples)
         if self._recipe.guide is not None:
             self._guidance, advantages = self._guided(about, loaded, part, self._recipe.guide)
@@ -159,8 +175,8 @@ class ConversationTrainer:
         """An agent that does what was learnt; it takes the likeliest tokens, or the best of what it draws.
 
         Args:
-            target_return: what it is to earn from each step on, of an algorithm that asks for it; as much as the best
-                steps of the log if None.
+            target_return: what it is to earn from each step on, of an algorithm that asks for it; if None, that of
+                its config, or as much as the best steps of the log.
 
         Raises:
             RuntimeError: if nothing was learnt yet.
@@ -174,7 +190,7 @@ class ConversationTrainer:
         if self.text.max_context is not None:
             options["max_context"] = self.text.max_context
         if self._buckets is not None:
-            options["turn_prefix"] = self._buckets.token_of(target_return)
+            options["turn_prefix"] = self._buckets.token_of(self._target if target_return is None else target_return)
         config = AgentConfig(
             self.text.model if self._choice is None and self._guidance is None else "offline://",
             self.text.max_new_tokens,
@@ -194,7 +210,7 @@ class ConversationTrainer:
 
         Where a critic chooses among candidates or guides the model, that is cloned once more, from the actions that the
         critic finds better than usual the more: advantage-weighted regression, Peng et al. 2019, arXiv:1910.00177.
-        Where it is told what to earn, its chat template asks for as much as the best steps of the log.
+        Where it is told what to earn, its chat template asks for what ``agent`` would.
 
         Raises:
             RuntimeError: if nothing was learnt yet.
@@ -202,9 +218,10 @@ class ConversationTrainer:
         learnt, loaded = self._done()
         if self._recipe.weigher is None and learnt.advantages is not None:
             scaled = learnt.advantages / learnt.advantages.std(correction=0).clamp(min=1e-6)
-            loaded = self._weighed(learnt.about, learnt.part, advantage_weights(scaled, 1.0, _WEIGHT_CAP))
+            weights = advantage_weights(scaled, 1.0, _WEIGHT_CAP)
+            loaded = self._weighed(learnt.about, learnt.part, learnt.behavior, weights)
         if self._buckets is not None:
-            asked = self._buckets.token_of(None)
+            asked = self._buckets.token_of(self._target)
             template = ChatFormat(loaded.tokenizer).template
             loaded.tokenizer.chat_template = template + "{%- if add_generation_prompt %}" + asked + "{%- endif %}"
         return loaded
@@ -228,6 +245,10 @@ class ConversationTrainer:
         if self._buckets is None:
             return experience_of(*given)
         return experience_of(*given, read=self._buckets.written, written=self._buckets.asked)
+
+    @property
+    def _target(self) -> float | None:
+        return self.config.target_return if isinstance(self.config, DecisionTransformerConfig) else None
 
     def _done(self) -> tuple[_Learnt, LoadedModel]:
         if self._loaded is None or self._learnt is None:
@@ -285,7 +306,8 @@ class ConversationTrainer:
         """The log as the model reads it, with what it would have said where candidates are asked for."""
 
         def make() -> dict[str, Tensor]:
-            settings = SamplingSettings(reply_ends(loaded), self.text.max_new_tokens, self.text.proposal_temperature)
+            most, temperature = self.text.max_new_tokens, self.text.proposal_temperature
+            settings = SamplingSettings(reply_ends(loaded), most, temperature, own_logprobs=True)
             noise = torch.Generator().manual_seed(self.training.seed)
             generator = Generator(loaded.model, settings, max_context=self.text.max_context, rng=noise)
             proposer = Proposer(generator, self.text.candidates) if proposing else None
@@ -307,7 +329,8 @@ class ConversationTrainer:
     ) -> tuple[CriticT, FeatureScaling, CandidateExamples]:
         """The critic, how hidden states are scaled for it, and what it has learnt from."""
         training, scaling = self.training, FeatureScaling.of(columns)
-        examples = CandidateExamples(columns, scaling, self.text.support_margin, training.reward_scale, self._device)
+        support = Support.of(self.config, self.text.support_margin)
+        examples = CandidateExamples(columns, scaling, support, training.reward_scale, self._device)
         size = columns.states.shape[1]
         critic = make(self.config, self._setup(Spaces(size, size, False)))
         told = {**about, **self._told("critic_conversations", "support_margin", *_PROPOSING)}
@@ -349,10 +372,11 @@ class ConversationTrainer:
         batches = examples.batches(torch.arange(len(examples), device=self._device), self.training.batch_size)
         return torch.cat([figure(batch) for batch in batches]).cpu()
 
-    def _weighed(self, about: Mapping[str, Any], part: TokenLog, weights: Tensor) -> LoadedModel:
-        """The model that training begins with, cloned from the log as much as steps weigh."""
+    def _weighed(self, about: Mapping[str, Any], part: TokenLog, behavior: LoadedModel, weights: Tensor) -> LoadedModel:
+        """The cloned model after it has learnt what critics have learnt from once more, as much as steps weigh."""
+        start = merged(replace(behavior, model=copy.deepcopy(behavior.model)))
         told = {**about, **self._told("critic_conversations", "support_margin", *_PROPOSING), **self._settings()}
-        return self._cloned(f"policy-{name_of(self.config)}", told, self._base_model(), part, weights)
+        return self._cloned(f"policy-{name_of(self.config)}", told, start, part, weights)
 
     def _setup(self, spaces: Spaces) -> Setup:
         initial = torch.Generator().manual_seed(self.training.seed)
@@ -379,13 +403,16 @@ class ConversationTrainer:
 
 def _check_rewards(log: TokenLog, config: str) -> None:
     """Refuses a log that tells no good actions from bad ones."""
-    if not log.rewarded:
+    if log.unrewarded:
+        told = "the log tells" if log.unrewarded == len(log) else f"{log.unrewarded} of {len(log)} conversations tell"
         raise ValueError(
-            f"the log tells no rewards, and {config} learns from them: log them, or learn with BCConfig, which does not"
+            f"{told} no rewards, and {config} learns from them: log them, leave out what has none, or learn with "
+            "BCConfig, which does not"
         )
     returns = {float(conversation.rewards.sum()) for conversation in log}
     if len(returns) == 1:
         raise ValueError(
             f"all {len(log)} conversations of the log earned {returns.pop():g}, so nothing tells good actions from bad "
-            f"ones, which {config} learns from: log successes and failures, or learn with BCConfig"
+            f"ones, which {config} learns from: log successes and failures, leave out quality_threshold if it has left "
+            "only one kind, or learn with BCConfig"
         )

@@ -9,7 +9,7 @@ import torch
 
 from ss_trainers.offline.learner import Setup
 from ss_trainers.offline.transitions import Spaces
-from ss_trainers.offline_text.examples import CandidateExamples, FeatureScaling
+from ss_trainers.offline_text.examples import CandidateExamples, FeatureScaling, Support
 from ss_trainers.offline_text.reading import StepColumns
 
 GOOD, BAD, ODD = range(3)
@@ -46,13 +46,14 @@ def chain(paid=1.0):
         torch.stack([torch.stack(each) for each in proposed]),
         torch.tensor([[True, True, True, False]]).expand(count, -1),
         torch.tensor([[-0.2, -0.3, -2.0, 0.0]]).expand(count, -1),
+        torch.ones(count, 4),
         torch.tensor([[0.4, 0.5, 0.1, 0.0]]).expand(count, -1),
         logged,
     )
 
 
 def examples(columns, scaling=PLAIN, reward_scale=1.0):
-    return CandidateExamples(columns, scaling, MARGIN, reward_scale, torch.device("cpu"))
+    return CandidateExamples(columns, scaling, Support(MARGIN), reward_scale, torch.device("cpu"))
 
 
 def made(kind, config, hidden=(16,), size=3, seed=0):

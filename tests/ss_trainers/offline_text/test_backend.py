@@ -23,7 +23,7 @@ from ss_trainers.offline_text.backend import RerankingBackend
 from ss_trainers.offline_text.candidates import Candidates
 from ss_trainers.offline_text.chooser import CriticsChoice, read_choice, side_by_side, write_choice
 from ss_trainers.offline_text.critics import TextBatchConstrainedLearner
-from ss_trainers.offline_text.examples import FeatureScaling
+from ss_trainers.offline_text.examples import FeatureScaling, Support
 from ss_trainers.sessions import SampledTokens
 from tests.ss_trainers.offline_text.candidate_columns import made
 from tests.ss_trainers.offline_text.talks import SYSTEM
@@ -101,7 +101,7 @@ def test_candidates_of_different_numbers_stand_side_by_side():
     two = Candidates(torch.tensor([1.0, 3.0]), replies, (3, 1), torch.eye(2), torch.tensor([-0.1, -0.9]))
     one = Candidates(torch.tensor([5.0, 7.0]), replies[:1], (4,), torch.ones(1, 2), torch.tensor([-2.0]))
     scaling = FeatureScaling(torch.tensor([1.0, 1.0]), torch.tensor([2.0, 1.0]))
-    states, proposed = side_by_side([two, one], scaling, 0.5, CPU)
+    states, proposed = side_by_side([two, one], scaling, Support(0.5), CPU)
     assert states.tolist() == [[0.0, 2.0], [2.0, 6.0]]
     assert proposed.features[0].tolist() == [[0.0, -1.0], [-0.5, 0.0]]
     assert proposed.features[1, 0].tolist() == [0.0, 0.0]
@@ -150,6 +150,13 @@ def test_a_saved_agent_says_the_same(folder, tmp_path, read):
         again = MultiTurnAgent(AgentConfig(f"offline://{tmp_path / 'agent'}", max_new_tokens=5))
         again.load()
     assert same(two_turns(saved.act, conversations()), two_turns(again.act, conversations()))
+
+
+def test_a_temperature_that_leaves_nothing_to_choose_among_is_told(folder, caplog):
+    backend(folder)
+    assert not caplog.records
+    backend(folder, temperature=0.0)
+    assert "the critic has nothing to choose among" in caplog.text
 
 
 def test_a_conversation_that_goes_on_is_not_read_again(folder, monkeypatch):

@@ -1,12 +1,13 @@
 """What a model proposes: which replies, how often, and what it makes of them."""
 
 import random
+from dataclasses import replace
 
 import pytest
 import torch
 
 from ss_trainers.generation import Generator
-from ss_trainers.offline_text.candidates import Candidates, Proposer
+from ss_trainers.offline_text.candidates import Proposer
 from ss_trainers.sessions import SampledTokens
 from ss_trainers.token_sampling import SamplingSettings
 from tests.ss_trainers.offline_text.talks import ids
@@ -85,10 +86,11 @@ def test_the_counts_of_replies_that_all_end_by_themselves_add_up_to_what_was_dra
         assert sum(candidates.counts) == 30 and all(len(reply.token_ids) == 1 for reply in candidates.replies)
 
 
-@pytest.mark.parametrize("make", [llama, gpt2])
-def test_features_and_likelihoods_are_those_of_reading_all_anew(make):
+@pytest.mark.parametrize(("make", "temperature"), [(llama, 1.0), (gpt2, 1.0), (llama, 0.5)])
+def test_features_and_likelihoods_are_those_of_reading_all_anew(make, temperature):
     model = make()
-    asked = proposer(model)
+    # However they are drawn, how likely they are is a matter of the model alone.
+    asked = proposer(model, replace(SETTINGS, temperature=temperature, own_logprobs=True))
     sessions, said = opened(asked)
     for candidates, before in zip(asked.propose(sessions), said, strict=True):
         states, _ = fresh(model, before)
@@ -153,13 +155,3 @@ def test_nothing_stays_open_after_an_error_in_the_middle(broken_at, monkeypatch)
     again, expected = asked.propose(sessions, noise(1, 2, 3)), proposer()
     for one, other in zip(again, expected.propose(opened(expected)[0], noise(1, 2, 3)), strict=True):
         assert drawn(one) == drawn(other)
-
-
-def test_support_is_what_is_nearly_as_likely_as_the_likeliest():
-    replies = tuple(SampledTokens((place,), (0.0,), "stop") for place in range(3))
-    features = torch.arange(6.0).view(3, 2)
-    candidates = Candidates(torch.zeros(2), replies, (5, 2, 1), features, torch.tensor([-0.1, -0.3, -0.9]))
-    kept = candidates.supported(0.5)
-    assert kept.replies == replies[:2] and kept.counts == (5, 2) and torch.equal(kept.features, features[:2])
-    assert torch.equal(kept.mean_logprobs, torch.tensor([-0.1, -0.3])) and kept.state is candidates.state
-    assert candidates.supported(0.0).replies == replies[:1] and candidates.supported(1.0).replies == replies

@@ -11,6 +11,7 @@ import torch
 import ss_trainers
 from ss_gym.agents import Conversation, MultiTurnAgent, load_agent_from_checkpoint
 from ss_gym.agents.checkpoint import CHECKPOINT
+from ss_trainers.backends.models import load_model
 from ss_trainers.config import LoraSettings
 from ss_trainers.offline import trainers
 from ss_trainers.offline.settings import OfflineTraining
@@ -191,12 +192,69 @@ def test_a_run_with_another_setting_or_log_is_refused_and_told_what_is_other(tex
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "BC"])
 def test_a_log_that_tells_no_good_actions_from_bad_ones_is_refused(name, text):
     plain = dataset([talk("I want a refund", "no"), talk("say apple", "apple", rewards=1.0)])
-    with pytest.raises(ValueError, match=f"tells no rewards, and {name}Config learns from them"):
+    with pytest.raises(ValueError, match=f"1 of 2 conversations tell no rewards, and {name}Config learns"):
         trained(make(name), text, data=plain)
+    with pytest.raises(ValueError, match=f"the log tells no rewards, and {name}Config learns from them"):
+        trained(make(name), text, data=dataset([talk("I want a refund", "no")]))
     with pytest.raises(ValueError, match=r"all 2 conversations of the log earned 1, so nothing tells"):
         trained(make(name), text, data=dataset([six()[0], six()[4]]))
     with pytest.raises(ValueError, match=r"all 1 conversations of the log earned 1, so nothing tells"):
         trained(make(name), text, data=dataset(six()[:1]))
+
+
+def test_the_policy_of_iql_goes_on_from_the_clone_of_the_whole_log(text, monkeypatch):
+    began, made = [], CloningLearner.__init__
+
+    def noting(self, loaded, *given):
+        began.append({name: value.clone() for name, value in loaded.model.state_dict().items()})
+        made(self, loaded, *given)
+
+    monkeypatch.setattr(CloningLearner, "__init__", noting)
+    trainer = trained(make("IQL"), replace(text, critic_conversations=3))
+    base, clone = began
+    cloned = trainer._speaking._learnt.behavior.model.state_dict()
+    acting = trainer._speaking._loaded.model.state_dict()
+    assert all(torch.equal(value, cloned[name]) for name, value in clone.items())
+    assert any(not torch.equal(value, cloned[name]) for name, value in base.items())
+    assert any(not torch.equal(value, cloned[name]) for name, value in acting.items())
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "told"),
+    [
+        ("BC", {"gamma": 0.5}, "BCConfig.hidden_dim, num_epochs, gamma: without effect"),
+        ("BCQ", {"latent_dim": 4, "threshold": 0.2}, "BCQConfig.latent_dim: without effect on conversations"),
+        ("CQL", {"conservative_weight": 0.1}, ""),
+        (
+            "DecisionTransformer",
+            {"layers": 1, "target_return": 1.0},
+            "DecisionTransformerConfig.hidden_dim, num_epochs",
+        ),
+    ],
+)
+def test_settings_that_have_no_part_in_text_are_told(name, settings, told, text, caplog):
+    OfflineTrainer(make(name, **settings), TRAINING, text=text).train(dataset())
+    assert told in caplog.text and ("without effect" in caplog.text) == bool(told)
+
+
+def test_an_agent_asks_for_the_return_of_the_config(text, tmp_path):
+    low, high = (
+        trained(make("DecisionTransformer", target_return=asked), text, tmp_path).policy().config.backend_options
+        for asked in (-5.0, 5.0)
+    )
+    assert low == {"turn_prefix": control_token(0)} and high != low
+
+
+def test_another_model_of_the_same_name_is_another_run(text, tmp_path):
+    folder = save_tiny(tmp_path / "model")
+    named = replace(text, model=str(folder))
+    trained(make("BC"), named, tmp_path / "run")
+    model = load_model(str(folder)).model
+    with torch.no_grad():
+        next(model.parameters()).add_(1.0)
+    model.save_pretrained(folder)
+    with pytest.raises(ValueError, match="made with another weights"):
+        trained(make("BC"), named, tmp_path / "run")
 
 
 def test_behaviour_cloning_needs_no_rewards_and_a_single_conversation_is_enough(text):

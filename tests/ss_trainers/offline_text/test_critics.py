@@ -13,6 +13,7 @@ from ss_trainers.offline_text.critics import (
     TextConservativeLearner,
     TextImplicitLearner,
 )
+from ss_trainers.offline_text.examples import Support
 from tests.ss_trainers.offline_text.candidate_columns import (
     BAD,
     GOOD,
@@ -245,3 +246,17 @@ def test_targets_follow_the_critics_slowly(algorithm):
     ):
         torch.testing.assert_close(target, old + 0.1 * (new - old))
         assert not target.requires_grad
+
+
+def test_support_is_by_token_and_as_a_whole_and_the_likeliest_always_has_it():
+    mean_logprobs = torch.tensor([-0.1, -0.12, -0.3, -0.9])
+    tokens, mask = torch.tensor([20.0, 100.0, 5.0, 2.0]), torch.tensor([True, True, True, False])
+    # The second is as likely a token as the first, and 22,000 times less likely as a whole.
+    assert Support(0.5)(mean_logprobs, tokens, mask).tolist() == [True, True, True, False]
+    assert Support(0.1)(mean_logprobs, tokens, mask).tolist() == [True, True, False, False]
+    assert Support(0.5, 0.3)(mean_logprobs, tokens, mask).tolist() == [True, False, True, False]
+    assert Support(0.5, 0.9)(mean_logprobs, tokens, mask).tolist() == [False, False, True, False]
+    assert Support(0.1, 0.3)(mean_logprobs, tokens, mask).tolist() == [True, False, False, False]
+    assert not Support(0.1, 0.3)(mean_logprobs, tokens, torch.zeros(4, dtype=torch.bool)).any()
+    assert Support.of(BCQConfig(threshold=0.2), 0.1) == Support(0.1, 0.2)
+    assert Support.of(CQLConfig(), 0.1) == Support(0.1)

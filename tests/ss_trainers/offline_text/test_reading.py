@@ -88,7 +88,7 @@ def test_without_a_proposer_there_is_no_candidate():
     assert columns.candidates.shape == (3, 1, 32) and not columns.candidate_mask.any()
     assert set(columns.tensors()) == {
         *("states", "actions", "rewards", "last", "candidates"),
-        *(f"candidate_{name}" for name in ("mask", "logprobs", "shares", "logged")),
+        *(f"candidate_{name}" for name in ("mask", "logprobs", "tokens", "shares", "logged")),
     }
 
 

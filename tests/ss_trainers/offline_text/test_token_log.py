@@ -95,7 +95,7 @@ def test_the_ids_are_those_of_an_agent_that_said_the_same(tokenizer, prefix):
     chat = ChatFormat(tokenizer, prefix)
     conversations = [with_a_tool(), *six(), beginning(), greeted(), talk("Hi", "Yes?", rewards=1.0)]
     log = TokenLog.of(conversations, chat)
-    assert log.skipped == {} and log.rewarded and len(log) == len(conversations)
+    assert log.skipped == {} and log.unrewarded == 0 and len(log) == len(conversations)
     for encoded, conversation in zip(log, conversations, strict=True):
         ids, spans = whole(encoded)
         assert ids == played(conversation, chat)
@@ -161,7 +161,7 @@ def test_conversations_that_can_not_be_learnt_from_are_left_out_and_counted():
     )
     long = talk("where is my order " * 30, "refund")
     log = TokenLog.of([silent, talk("Hi", "Yes?"), twice, long, long], CHAT, max_context=200)
-    assert len(log) == 1 and not log.rewarded
+    assert len(log) == 1 and log.unrewarded == 1
     assert log.told_skipped == (
         "1 where the agent does nothing, 1 where the chat template or the context had no place for a message, "
         "2 where they are longer than the context"
