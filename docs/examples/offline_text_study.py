@@ -4,7 +4,7 @@
     python docs/examples/offline_text_study.py --only refund/iql/0      # one cell again
     python docs/examples/offline_text_study.py --family refund          # those of one family
     python docs/examples/offline_text_study.py --report                 # the table of what is there
-    python docs/examples/offline_text_study.py --markdown               # the tables of docs/pages/offline.md
+    python docs/examples/offline_text_study.py --markdown               # the tables of docs/pages/offline-text.md
 
 The log is 20,000 episodes of a mixture of agents (``offline_logs.py``), who succeed in about half of them. Each arm
 learns from it with three seeds, beginning with the tiny agent, and is then measured with customers of the dev shop, who
@@ -47,14 +47,12 @@ from ss_trainers.offline.registry import make_config
 FAMILIES = {"refund": "StateSet/Refund-v0", "retail": "StateSet/Retail-v0"}
 EPISODES, SEEDS, HELD_OUT, BATCH = 20_000, 3, 300, 64
 PROMPT = {"prompt": "compact"}
-# What all arms have of the language model: 600 updates from 8 conversations each. A small model learns at a high rate:
-# at 5e-4 as much takes twice the updates. Its proposals are sampled in a part of the log, since that takes most of the
-# time of those that need them, and cold: what there is to choose among are decisions that the log's agents took both
-# ways, and not slips.
+# What all arms have of the language model: 725 updates are once through the successes. Its proposals are sampled in
+# a part of the log, since that takes most of the time of those that need them, and cold: what there is to choose among
+# are decisions that the log's agents took both ways, and not slips.
 TEXT: dict[str, Any] = {
-    "max_updates": 600,
-    "batch_size": 8,
-    "learning_rate": 2e-3,
+    "max_updates": 725,
+    "learning_rate": 1e-3,
     "candidates": 8,
     "proposal_temperature": 0.3,
     "critic_conversations": 2000,
@@ -64,7 +62,7 @@ CRITIC: dict[str, Any] = {"gamma": 1.0, "num_epochs": 15}
 ARMS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "bc": ("bc", {}, {}),
     "bcq": ("bcq", CRITIC, {}),
-    "cql": ("cql", {**CRITIC, "conservative_weight": 0.1}, {}),
+    "cql": ("cql", {**CRITIC, "conservative_weight": 1.0}, {}),
     "bear": ("bear", CRITIC, {}),
     "iql": ("iql", CRITIC, {"critic_conversations": 4800}),
     "ilql": ("ilql", {"gamma": 1.0, "num_epochs": 8}, {}),

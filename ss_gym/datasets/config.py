@@ -32,13 +32,15 @@ class ConversationDatasetConfig:
             (what was said and which tools were called; rewards may differ).
         quality_threshold: conversations of a lower quality are left out, and those of which it is not known. The
             quality is the score that the log itself gives, else the return as a share of the range of returns: 0
-            for the lowest, 1 for the highest.
+            for the lowest, 1 for the highest. What is left shows what is good, as cloning needs it; algorithms that
+            learn from rewards need what is bad, too.
         return_range: the lowest and highest return of that range, and of ``normalize_rewards="range"``; by default
             those of the log, so that they may change when data are added.
         normalize_rewards: what rewards are divided by: nothing, the ``"range"`` of the returns, or their standard
             deviation (``"std"``), in conversations of any quality. Nothing is subtracted: it would be paid once a
             step, and so make long conversations better or worse than they were.
-        discount: γ, for learners that ask the dataset for it.
+        discount: γ of the dataset's ``LoggedConversation.returns_to_go``. Returns, quality and normalisation are not
+            discounted, and trainers have a γ of their own, the ``gamma`` of their config: they do not ask for this one.
         cache_dir: folder in which compressed files are unpacked, for as long as the dataset is in use; the
             system's folder for temporary files by default.
     """

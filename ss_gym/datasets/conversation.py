@@ -33,6 +33,8 @@ class LoggedConversation:
         line: where it begins there, counted from 1.
         reward_scale: what ``rewards`` are those of the log times: see
             ``ConversationDatasetConfig.normalize_rewards``.
+        discount: γ of ``returns_to_go``: see ``ConversationDatasetConfig.discount``. Conversations that differ in it
+            alone are equal, since nothing that was logged differs.
     """
 
     id: str
@@ -46,6 +48,7 @@ class LoggedConversation:
     source: str = ""
     line: int = 0
     reward_scale: float = 1.0
+    discount: float = field(default=1.0, compare=False)
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -88,7 +91,7 @@ class LoggedConversation:
             return self.action_logprobs
         return tuple([fsum(logprobs) for logprobs in self.episode.tokens.logprobs])
 
-    def returns_to_go(self, discount: float = 1.0) -> tuple[float, ...]:
+    def returns_to_go(self, discount: float | None = None) -> tuple[float, ...]:
         """For each step, the discounted sum of the rewards from it on: R̂_t = r_t + γ R̂_{t+1}.
 
         >>> from ss_gym.datasets.messages import logged
@@ -97,11 +100,12 @@ class LoggedConversation:
         (1.0, 1.0)
 
         Args:
-            discount: γ.
+            discount: γ; the conversation's if None.
         """
+        gamma = self.discount if discount is None else discount
         after, returns = 0.0, []
         for reward in reversed(self.rewards):
-            after = reward + discount * after
+            after = reward + gamma * after
             returns.append(after)
         return tuple(reversed(returns))
 

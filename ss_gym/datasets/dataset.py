@@ -169,7 +169,7 @@ class ConversationDataset:
     def __iter__(self) -> Iterator[LoggedConversation]:
         """The conversations in order, read one by one."""
         for conversation in self._index.read(map(int, self._rows)):
-            yield replace(conversation, reward_scale=self.reward_scale)
+            yield replace(conversation, reward_scale=self.reward_scale, discount=self.config.discount)
 
     @overload
     def __getitem__(self, number: int) -> LoggedConversation: ...

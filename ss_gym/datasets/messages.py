@@ -25,6 +25,9 @@ _ROLES = {
     "function": "tool",
 }
 
+# What rounding may add to the log-probability of what was certain.
+ROUNDING = 1e-6
+
 # Of an episode whose log does not tell.
 _UNTOLD: Mapping[str, Any] = {"env_id": "", "seed": None, "terminated": True, "truncated": False}
 
@@ -225,10 +228,28 @@ def _logprob(message: Mapping[str, Any]) -> float | None:
         tokens = tokens.get("content") if isinstance(tokens, Mapping) else tokens
         listed = tokens if isinstance(tokens, list | tuple) else [None]
         parts: list[Any] = [part.get("logprob") if isinstance(part, Mapping) else part for part in listed]
-        value = fsum(parts) if parts and all(isinstance(part, Real) for part in parts) else None
-    if value is not None and not is_finite(value):
+        if not parts or not all(isinstance(part, Real) for part in parts):
+            return None
+        for part in parts:
+            check_logprob(part)
+        return fsum(parts)
+    if value is None:
+        return None
+    check_logprob(value)
+    return float(value)
+
+
+def check_logprob(value: Any) -> None:
+    """Refuses what can't be a log-probability.
+
+    Raises:
+        RecordError: if it is no finite number, or that of a probability above 1.
+    """
+    if not is_finite(value):
         raise RecordError("log-probability not finite", f"a log-probability must be a finite number, got {value!r:.40}")
-    return None if value is None else float(value)
+    if value > ROUNDING:
+        problem = f"a log-probability must be at most 0, got {value!r:.40}: is it a probability, or its negative?"
+        raise RecordError("log-probability above 0", problem)
 
 
 def text_field(values: Mapping[str, Any], *names: str) -> str:

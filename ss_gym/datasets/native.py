@@ -8,7 +8,7 @@ from math import isfinite
 from typing import Any
 
 from ss_gym.datasets.conversation import LoggedConversation
-from ss_gym.datasets.messages import action_text
+from ss_gym.datasets.messages import ROUNDING, action_text, check_logprob, text_field
 from ss_gym.datasets.records import Place, RecordError
 from ss_gym.rewards.function import is_finite
 from ss_gym.types import ConversationTurn, Message, MultiTurnTrajectory
@@ -53,17 +53,20 @@ def conversation_of(
     logprobs, score = known.get("action_logprobs"), known.get("score")
     if logprobs is not None and not _are_numbers(logprobs, len(episode.actions)):
         raise RecordError("broken episode", f"action_logprobs must be a number for each action, got {logprobs!r:.80}")
+    for logprob in logprobs or ():
+        check_logprob(logprob)
     if score is not None and not is_finite(score):
         raise RecordError("score not finite", f"the score must be a finite number, got {score!r:.40}")
     return LoggedConversation(
-        id=known.get("id") or str(place),
+        id=text_field(known, "id") or str(place),
         episode=episode,
-        scenario=str(known["scenario"]) if "scenario" in known else _scenario_of(episode),
-        customer=str(known.get("customer", "")),
+        # An empty one is known to be unknown; null tells nothing.
+        scenario=_scenario_of(episode) if known.get("scenario") is None else text_field(known, "scenario"),
+        customer=text_field(known, "customer"),
         score=score,
         rewarded=bool(known.get("rewarded", True)),
         action_logprobs=None if logprobs is None else tuple(map(float, logprobs)),
-        metadata=known.get("metadata", {}),
+        metadata=known.get("metadata") or {},
         source=place.source,
         line=place.line,
     )
@@ -87,8 +90,11 @@ def _check(episode: RecordedTrajectory) -> None:
             known = "system, user, assistant and tool"
             problem = f"message {number} has the role {message.get('role')!r:.40}; known are {known}"
             raise RecordError("unknown role", problem)
-        calls = message.get("tool_calls")
-        if calls and not all(map(_is_call, calls)):
+        calls = message.get("tool_calls", ())
+        if not isinstance(calls, list | tuple):
+            problem = f"tool_calls of message {number} must be a list, got {calls!r:.80}"
+            raise RecordError("broken tool call", problem)
+        if not all(map(_is_call, calls)):
             raise RecordError("broken tool call", f"message {number} has a tool call that is not in OpenAI's form")
     if not episode.actions:
         raise RecordError("no reply", "the agent does nothing in the episode, so there is nothing to learn")
@@ -98,8 +104,11 @@ def _check(episode: RecordedTrajectory) -> None:
         raise RecordError("broken episode", str(error)) from None
     if not all(map(isfinite, episode.rewards)):
         raise RecordError("reward not finite", f"the rewards must be finite numbers, got {episode.rewards!r:.80}")
-    if episode.tokens is not None and not all([isfinite(one) for row in episode.tokens.logprobs for one in row]):
-        raise RecordError("log-probability not finite", "a log-probability of the tokens is not finite")
+    for logprobs in episode.tokens.logprobs if episode.tokens is not None else ():
+        # The quick way first: a log may have millions of tokens.
+        if not all(map(isfinite, logprobs)) or max(logprobs, default=0) > ROUNDING:
+            for logprob in logprobs:
+                check_logprob(logprob)
 
 
 def _scenario_of(episode: RecordedTrajectory) -> str:

@@ -320,6 +320,8 @@ def decoded_values(values: Any, where: str) -> RecordedTrajectory:
     for message in given["messages"]:
         if not isinstance(message.get("role"), str) or not isinstance(message.get("content"), str):
             raise ValueError(f"{where}: a message has a role and a content, both strings, got {message!r:.80}")
+        if not isinstance(message.get("tool_calls", []), list):
+            raise ValueError(f"{where}: tool_calls of a message must be a list, got {message['tool_calls']!r:.80}")
     tokens = _tokens(values["tokens"], lengths["actions"], where) if "tokens" in values else None
     recorded = RecordedTrajectory(**{**given, "rewards": tuple(map(float, given["rewards"]))}, tokens=tokens)
     if tokens is not None and len(tokens.message_ids) != len(turns_of(recorded.messages)):

@@ -62,22 +62,27 @@ class Updates:
             save_every: updates from one time to the next; not before the end if None.
 
         Raises:
-            FloatingPointError: if a metric is not finite any more.
-            KeyboardInterrupt: after Ctrl-C, between two updates.
+            FloatingPointError: if a metric or a weight is not finite any more; after Ctrl-C, too.
+            KeyboardInterrupt: after Ctrl-C, between two updates; metrics and weights are finite.
         """
         sums = _Sums()
-        with postponed() as interrupted:
-            for batch in self._batches(examples, total):
-                sums.add(learner.update(batch, self.done))
-                self.done += 1
-                if self.done % report_every == 0 or self.done == total:
-                    reporter.report(self.done, sums.means())
-                    sums = _Sums()
-                if save_every and self.done % save_every == 0 and self.done < total:
-                    # Where a metric is not finite, weights are not either: what was saved before is the better one.
-                    sums.means()
-                    save()
-                interrupted()
+        try:
+            with postponed() as interrupted:
+                for batch in self._batches(examples, total):
+                    sums.add(learner.update(batch, self.done))
+                    self.done += 1
+                    if self.done % report_every == 0 or self.done == total:
+                        reporter.report(self.done, sums.means())
+                        sums = _Sums()
+                    if save_every and self.done % save_every == 0 and self.done < total:
+                        _check_sound(sums, learner)
+                        save()
+                    interrupted()
+        except KeyboardInterrupt:
+            # Whoever catches it keeps the run as it is.
+            _check_sound(sums, learner)
+            raise
+        _check_sound(sums, learner)
 
     def _batches(self, examples: Examples[Any], total: int) -> Iterator[Any]:
         """The examples of the updates that are left, epoch after epoch."""
@@ -92,6 +97,19 @@ class Updates:
     def _order(self, epoch: int) -> torch.Generator:
         digest = hashlib.blake2b(f"{self._seed}/order/{epoch}".encode(), digest_size=7).digest()
         return torch.Generator().manual_seed(int.from_bytes(digest, "big"))
+
+
+def _check_sound(sums: _Sums, learner: Updating[Any]) -> None:
+    """Refuses to keep a run that came to no numbers: what was saved before is the better one.
+
+    Metrics tell which it was; where the last step alone went wrong, they are from before it, and only weights tell.
+
+    Raises:
+        FloatingPointError: if a metric or a weight is not finite.
+    """
+    sums.means()
+    if not all(bool(parameter.isfinite().all()) for parameter in learner.modules.parameters()):
+        raise FloatingPointError("weights are not finite any more; lower learning_rate or reward_scale")
 
 
 class _Sums:

@@ -83,12 +83,15 @@ class NumericPolicy:
         # Not as a vector: those that have ended must not be stepped on.
         envs = [gym.make(env_id, disable_env_checker=True, **(env_kwargs or {})) for _ in range(episodes)]
         try:
-            self._check(env_id, envs[0].observation_space, envs[0].action_space)
+            action_space = envs[0].action_space
+            self._check(env_id, envs[0].observation_space, action_space)
             observations = [env.reset(seed=seed + number)[0] for number, env in enumerate(envs)]
             under_way, earned = self.begin(episodes), np.zeros(episodes)
             left = list(range(episodes))
             while left:
                 chosen, rewards, going = under_way.act(observations), np.zeros(episodes), []
+                # Of a log they are flat, whatever their shape in the environment.
+                chosen = chosen.reshape(episodes, *(action_space.shape or ()))
                 for number in left:
                     observations[number], reward, terminated, truncated, _ = envs[number].step(chosen[number])
                     rewards[number] = float(reward)
@@ -135,7 +138,8 @@ class NumericEpisodes:
             observations: (N, …), as the environments show them.
 
         Returns:
-            int64 (N,), or float32 (N, A) within the bounds of the log's actions.
+            int64 (N,), or float32 (N, A) within the bounds of the log's actions: flat, as the log has them. An
+            environment whose actions have another shape takes ``actions.reshape(N, *action_space.shape)``.
         """
         return self._scaling.actions(self._actor.act(self._scaling.observations(observations, self._device)))
 

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ss_gym.agents.checkpoint import CheckpointError, locate
+from ss_gym.agents.checkpoint import MANIFEST, CheckpointError, locate
 from ss_trainers.checkpoint import replaced_folder
 from ss_trainers.config import config_from_mapping
 from ss_trainers.offline.learner import Updating
@@ -116,7 +116,9 @@ def write_offline(folder: str | Path, state: OfflineState) -> None:
             is intact.
     """
     there = Path(folder)
-    if there.exists() and not (there / _SETTINGS).is_file() and not (there.is_dir() and not any(there.iterdir())):
+    # An agent of a run on conversations has a file of that name, too.
+    own = (there / _SETTINGS).is_file() and not (there / MANIFEST).exists()
+    if there.exists() and not own and not (there.is_dir() and not any(there.iterdir())):
         raise CheckpointError(f"'{folder}' is no checkpoint, and what it holds would be lost: save to another folder")
     scaling = {name: getattr(state.scaling, name) for name in _SCALING}
     content = {
@@ -139,9 +141,16 @@ def read_offline(path: str | Path) -> OfflineState:
     """Reads a checkpoint.
 
     Raises:
-        CheckpointError: if it is missing or damaged.
+        CheckpointError: if it is missing, damaged, or an agent.
     """
     folder = locate(path)
+    if (folder / MANIFEST).is_file():
+        # What its critic is saved in has the names of the files here, and another content.
+        raise CheckpointError(
+            f"'{folder}' holds an agent, as a run on conversations saves it, and no offline training to go on with: "
+            "such a run goes on where train(dataset) is called again, with the same settings and output_dir; "
+            "load_agent_from_checkpoint reads the agent"
+        )
     try:
         content = json.loads((folder / _SETTINGS).read_text(encoding="utf-8"))
         if content["format"] != _FORMAT:

@@ -64,7 +64,7 @@ class Scaling:
         return torch.from_numpy((rows.reshape(len(rows), -1) - self.shift) / self.spread).to(device)
 
     def actions(self, chosen: Tensor) -> Array:
-        """What networks choose, as the environment takes it: int64 (N,), or float32 (N, A)."""
+        """What networks choose, in the environment's units: int64 (N,), or float32 (N, A), flat."""
         actions: Array = chosen.cpu().numpy()
         if self.action_low is None or self.action_high is None:
             return actions

@@ -47,12 +47,13 @@ class OfflineTrainer:
     (on a processor) where the checkpoint was made.
 
     Args:
-        config: of the algorithm, such as ``CQLConfig()``.
+        config: of the algorithm, such as ``CQLConfig()``; that of the run that goes on if None.
         training: the engine's settings; if None, those of the run that goes on, or the defaults.
         console: where the progress bar is drawn; none if None.
         resume_from: a checkpoint of the same algorithm to go on from, with the same log. ``num_epochs``,
             ``max_updates``, ``report_every``, ``save_every``, ``output_dir`` and ``device`` may be others than there.
-            A run on conversations goes on where its ``output_dir`` is the same.
+            A run on conversations is none of these: it goes on where ``train`` is called with the same settings and
+            ``output_dir``.
         text: the language model that learns from conversations; the defaults if None.
 
     Attributes:
@@ -60,15 +61,16 @@ class OfflineTrainer:
         training: as above.
 
     Raises:
-        CheckpointError: if ``resume_from`` is missing or damaged.
-        TypeError: if ``config`` is not that of an offline algorithm.
+        CheckpointError: if ``resume_from`` is missing, damaged, or of a run on conversations; without a ``config``, if
+            it is another algorithm's.
+        TypeError: if ``config`` is not that of an offline algorithm, or there is neither that nor a run that goes on.
         ValueError: if ``resume_from`` is another algorithm's, or was made with other settings than those above; if a
             setting is of the wrong type, or there is no such device.
     """
 
     def __init__(
         self,
-        config: OfflineConfig,
+        config: OfflineConfig | None = None,
         training: OfflineTraining | None = None,
         *,
         console: Console | None = None,
@@ -76,6 +78,11 @@ class OfflineTrainer:
         text: TextTraining | None = None,
     ) -> None:
         state = read_offline(resume_from) if resume_from is not None else None
+        if config is None and state is not None:
+            self._check_algorithm(state.config, str(resume_from))
+            config = state.config
+        elif config is None:
+            config = self._default_config()
         if training is None:
             training = state.training if state is not None else OfflineTraining()
         # Of plain types, which checkpoints can hold.
@@ -94,8 +101,11 @@ class OfflineTrainer:
 
     @property
     def updates(self) -> int:
-        """How many were done."""
-        return self._updates.done
+        """How many were done; of a run on conversations, in its last part.
+
+        Each of its parts counts its own in ``metrics`` of the ``output_dir``.
+        """
+        return self._updates.done if self._speaking is None else self._speaking.updates
 
     @classmethod
     def resume(
@@ -109,7 +119,7 @@ class OfflineTrainer:
             console: where the progress bar is drawn; none if None.
 
         Raises:
-            CheckpointError: if it is missing, damaged or another algorithm's.
+            CheckpointError: if it is missing, damaged, another algorithm's, or of a run on conversations.
             ValueError: if a setting is unknown, wrong, or may not be another.
         """
         state = read_offline(path)
@@ -123,6 +133,11 @@ class OfflineTrainer:
     def _check_algorithm(cls, config: OfflineConfig, path: str | Path) -> None:
         """Refuses a checkpoint that this class does not go on with."""
 
+    @classmethod
+    def _default_config(cls) -> OfflineConfig:
+        """The settings where none are given, and no run goes on."""
+        raise TypeError("give the config of an algorithm, such as CQLConfig(), or a run to go on with as resume_from")
+
     def train(self, log: Transitions | ConversationDataset) -> Self:
         """Goes through the log until the epochs are done; Ctrl-C saves what there is, where there is an ``output_dir``.
 
@@ -131,9 +146,10 @@ class OfflineTrainer:
 
         Raises:
             CheckpointError: if a checkpoint could not be saved; the earlier one is intact.
-            FloatingPointError: if a metric is not finite any more; the earlier checkpoint is left as it is.
+            FloatingPointError: if a metric or a weight is not finite any more, also where Ctrl-C comes then; the
+                earlier checkpoint is left as it is.
             KeyboardInterrupt: after Ctrl-C, once the checkpoint is saved.
-            TypeError: if the log is something else.
+            TypeError: if the log is something else, or the trainer has learnt from one of the other kind.
             ValueError: if the algorithm can't learn from such a log, or it is not the one that the run began with.
         """
         keep_freed_memory()
@@ -210,6 +226,8 @@ class OfflineTrainer:
                 f"a log must be Transitions, such as Transitions.from_arrays makes, or a ConversationDataset, not a "
                 f"{type(log)}"
             )
+        if self._speaking is not None:
+            raise TypeError("this run has begun with conversations, and can't go on with numbers: make a new trainer")
         fingerprint = _fingerprint(log)
         if self._learner is None:
             self._log, self._spaces = fingerprint, log.spaces

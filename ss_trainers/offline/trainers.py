@@ -20,7 +20,7 @@ class _NamedTrainer(OfflineTrainer):
     """Trains one algorithm; see :class:`OfflineTrainer`.
 
     Args:
-        config: the algorithm's; the defaults if None.
+        config: the algorithm's; if None, that of the run that goes on, or the defaults.
         training: the engine's settings; if None, those of the run that goes on, or the defaults.
         console: where the progress bar is drawn; none if None.
         resume_from: a checkpoint to go on from.
@@ -38,17 +38,20 @@ class _NamedTrainer(OfflineTrainer):
         resume_from: str | Path | None = None,
         text: TextTraining | None = None,
     ) -> None:
-        chosen = make_config(self.algorithm_name, {}) if config is None else config
-        if name_of(chosen) != self.algorithm_name:
-            given, wanted = type(chosen).__name__, type(make_config(self.algorithm_name, {})).__name__
+        if config is not None and name_of(config) != self.algorithm_name:
+            given, wanted = type(config).__name__, type(self._default_config()).__name__
             raise TypeError(f"{type(self).__name__} takes a {wanted}, not a {given}")
-        super().__init__(chosen, training, console=console, resume_from=resume_from, text=text)
+        super().__init__(config, training, console=console, resume_from=resume_from, text=text)
 
     @classmethod
     def _check_algorithm(cls, config: OfflineConfig, path: str | Path) -> None:
         if name_of(config) != cls.algorithm_name:
             made_by = f"was made by {name_of(config)}, not by {cls.algorithm_name}"
             raise CheckpointError(f"the checkpoint '{path}' {made_by}")
+
+    @classmethod
+    def _default_config(cls) -> OfflineConfig:
+        return make_config(cls.algorithm_name, {})
 
 
 class BCTrainer(_NamedTrainer):

@@ -125,6 +125,7 @@ class ConversationTrainer:
                 ", ".join(unheeded),
             )
         self._stages = Stages(self.training, console)
+        self._updates: Updates | None = None
         self._loaded: LoadedModel | None = None
         self._buckets: ReturnBuckets | None = None
         self._choice: CriticsChoice | None = None
@@ -247,6 +248,11 @@ class ConversationTrainer:
         return experience_of(*given, read=self._buckets.written, written=self._buckets.asked)
 
     @property
+    def updates(self) -> int:
+        """How many updates the last stage has done: the critic's, or the language model's where that comes last."""
+        return 0 if self._updates is None else self._updates.done
+
+    @property
     def _target(self) -> float | None:
         return self.config.target_return if isinstance(self.config, DecisionTransformerConfig) else None
 
@@ -297,6 +303,7 @@ class ConversationTrainer:
         examples = ConversationExamples(log, self._device, weights, written)
         updates = Updates(self.training.seed, self.text.batch_size, self._device)
         total = updates.of_epochs(len(log), self.text.epochs, self.text.max_updates)
+        self._updates = updates
         learner = CloningLearner(loaded, self.text, total, self.training.seed)
         self._stages.learnt(name, about, learner, examples, updates, total, self._noise())
         learner.loaded.model.requires_grad_(False)
@@ -364,6 +371,7 @@ class ConversationTrainer:
         """The updates of a critic, each from so many examples."""
         updates = Updates(self.training.seed, size, self._device)
         total = updates.of_epochs(len(examples), self.config.num_epochs, self.training.max_updates)
+        self._updates = updates
         about = {**told, **self._settings()}
         self._stages.learnt(f"critic-{name_of(self.config)}", about, critic, examples, updates, total, self._noise())
 

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ss_gym.datasets import ConversationDataset, ConversationDatasetConfig
 from ss_gym.datasets.messages import logged
 from ss_gym.datasets.native import conversation_of
 from ss_gym.datasets.records import Place
@@ -22,6 +23,16 @@ def test_returns_to_go_are_those_of_the_worked_example() -> None:
     assert conversation.returns_to_go() == (1.5, 1.5, 1.0)
     assert conversation.returns_to_go(0.5) == (0.5, 1.0, 1.0)
     assert conversation.returns_to_go(0.0) == conversation.rewards
+
+
+def test_returns_to_go_are_discounted_as_the_dataset_says_and_nothing_else_is() -> None:
+    one = logged(paid([0, 0.5, 1]), rewards=[0, 0.5, 1])
+    halved = ConversationDataset.from_trajectories([one], ConversationDatasetConfig(discount=0.5))
+    assert halved[0].returns_to_go() == next(iter(halved)).returns_to_go() == (0.5, 1.0, 1.0)
+    assert halved[0].returns_to_go(1.0) == (1.5, 1.5, 1.0) and halved.returns.tolist() == [1.5]
+    # It is how a conversation is looked at, and nothing that was logged.
+    again = ConversationDataset.from_trajectories(halved)
+    assert again[0] == halved[0] and again[0].returns_to_go() == pytest.approx((0.99 * 1.49, 1.49, 1.0))
 
 
 @given(_REWARDS, st.floats(0, 1))

@@ -105,6 +105,19 @@ def test_log_probabilities_are_kept_where_all_actions_have_one() -> None:
     messages[3]["logprobs"] = [-0.5, float("nan")]
     with pytest.raises(RecordError, match="a log-probability must be a finite number, got nan"):
         logged(messages)
+    messages[3]["logprobs"] = [float("inf"), float("-inf")]
+    with pytest.raises(RecordError, match="a log-probability must be a finite number, got inf"):
+        logged(messages)
+
+
+@pytest.mark.parametrize("told", [{"logprob": 3.0}, {"logprobs": [-5.0, 0.5]}, {"logprob": 1e-5}])
+def test_the_log_probability_of_a_probability_above_1_is_refused(told: Any) -> None:
+    user, agent = said("Hi!", "Yes?")
+    with pytest.raises(RecordError, match=r"a log-probability must be at most 0, got [0-9.e-]+: is it a") as caught:
+        logged([user, agent | told])
+    assert caught.value.reason == "log-probability above 0"
+    # What rounding adds is none of that.
+    assert logged([user, agent | {"logprobs": [-1.0, 1e-7]}]).behavior_logprobs == (pytest.approx(-1.0 + 1e-7),)
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,9 @@ from ss_gym.datasets.messages import logged
 from ss_gym.datasets.native import conversation_of, encoded, episode_of, read_native
 from ss_gym.datasets.records import Place, RecordError
 from ss_gym.types import ConversationTurn, MultiTurnTrajectory
-from ss_gym.wrappers import RecordTrajectories, read_trajectories
+from ss_gym.wrappers import RecordedTokens, RecordTrajectories, read_trajectories
 from ss_gym.wrappers.trajectories import FORMAT, TrajectoryFile
-from tests.ss_gym.datasets.logs import call, episode, said
+from tests.ss_gym.datasets.logs import call, episode, lines, said
 
 PLACE = Place("log.jsonl", 3)
 CLOSE = '<tool_call>{"name":"end_conversation","arguments":{}}</tool_call>'
@@ -119,6 +119,21 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
             "broken tool call",
             "message 1 has a tool call that is not in OpenAI's form",
         ),
+        (
+            {"messages": ({"role": "assistant", "content": "", "tool_calls": 7},)},
+            "broken tool call",
+            "tool_calls of message 1 must be a list, got 7",
+        ),
+        (
+            {"messages": ({"role": "assistant", "content": "", "tool_calls": None},)},
+            "broken tool call",
+            "tool_calls of message 1 must be a list, got None",
+        ),
+        (
+            {"tokens": RecordedTokens((1, 2), ((3,), (4, 5, 0), (6,), (7, 0), ()), ((-0.5, 0.5, 0.0), (-0.25, 0.0)))},
+            "log-probability above 0",
+            "a log-probability must be at most 0, got 0.5",
+        ),
     ],
 )
 def test_an_episode_that_can_not_be_learned_from_is_named(changes: Any, reason: str, says: str) -> None:
@@ -145,12 +160,46 @@ def test_a_line_that_is_no_episode_is_named(values: Any, says: str) -> None:
     ("besides", "says"),
     [
         ({"action_logprobs": [-1.0]}, "action_logprobs must be a number for each action"),
+        ({"action_logprobs": [-1.0, 0.5]}, "a log-probability must be at most 0, got 0.5"),
         ({"score": float("nan")}, "the score must be a finite number"),
     ],
 )
 def test_what_is_told_besides_is_checked(besides: Any, says: str) -> None:
     with pytest.raises(RecordError, match=says):
         conversation_of(episode(), PLACE, besides)
+
+
+@pytest.mark.parametrize(
+    ("calls", "reason", "says"),
+    [
+        *[(calls, "broken episode", "must be a list") for calls in (7, "look_up", {"name": "look_up"}, None)],
+        *[(calls, "broken tool call", "message 3 has a tool call that is not") for calls in ([7], [{"function": 7}])],
+    ],
+)
+def test_a_line_with_broken_tool_calls_is_named_or_skipped_and_counted(
+    calls: Any, reason: str, says: str, tmp_path: Path
+) -> None:
+    whole = json.loads(encoded(conversation_of(episode(1), PLACE)))
+    broken = json.loads(encoded(conversation_of(episode(2), PLACE)))
+    broken["messages"][2]["tool_calls"] = calls
+    path = lines(tmp_path / "log.jsonl", [whole, broken])
+    with pytest.raises(ValueError, match=rf"log\.jsonl, line 2: .*{says}"):
+        ConversationDataset.from_jsonl(path)
+    kept = ConversationDataset.from_jsonl(path, ConversationDatasetConfig(on_error="skip"))
+    assert len(kept) == 1 and kept.statistics().skips[reason].times == 1
+
+
+def test_null_is_no_name_of_a_customer_a_scenario_or_a_conversation(tmp_path: Path) -> None:
+    told = {"id": None, "customer": None, "scenario": None, "score": None, "metadata": None, "action_logprobs": None}
+    records = [json.loads(encoded(conversation_of(episode(number), PLACE))) for number in (1, 2)]
+    dataset = ConversationDataset.from_jsonl(lines(tmp_path / "log.jsonl", [{**one, "log": told} for one in records]))
+    assert [one.scenario for one in dataset] == ["refund/train/0001", "refund/train/0002"]
+    assert [(one.customer, one.metadata) for one in dataset] == [("", {})] * 2
+    assert dataset[1].id == f"{tmp_path / 'log.jsonl'}, line 2"
+    assert dataset.statistics().customers == 0 and dataset.statistics().scenarios == 2
+    # What is written of a task that is not known stays unknown.
+    empty = conversation_of(episode(1), PLACE, {"scenario": "", "id": 7})
+    assert (empty.scenario, empty.id) == ("", "7")
 
 
 def test_episodes_of_environments_without_scenarios_are_known_by_their_seeds() -> None:

@@ -306,6 +306,10 @@ def tokens(**changes: Any) -> dict[str, Any]:
         (broken(lambda values: values.update(rewards=[True])), "'rewards' must be a list of numbers"),
         (broken(lambda values: values.update(rewards=[])), "one action, reward and reward terms a step"),
         (broken(lambda values: values.update(messages=[{"role": "user"}])), "a message has a role and a content"),
+        (
+            broken(lambda values: values.update(messages=[{"role": "assistant", "content": "", "tool_calls": 7}])),
+            "tool_calls of a message must be a list, got 7",
+        ),
         (broken(lambda values: values.update(tokens=[])), "'tokens' must have prompt_ids"),
         (broken(lambda values: values.update(tokens=tokens(prompt_ids=[True]))), "'tokens' must have prompt_ids"),
         (broken(lambda values: values.update(tokens=tokens(message_ids=[["1"]]))), "'tokens' must have message_ids"),

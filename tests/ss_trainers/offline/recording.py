@@ -16,11 +16,12 @@ MODULE = __name__
 
 @dataclass(frozen=True, slots=True)
 class RecordingConfig(OfflineConfig):
-    """What happens at an update, counted from 0: a Ctrl-C, an error, or a metric that is not finite."""
+    """What happens at an update, counted from 0: a Ctrl-C, an error, or a metric or a weight that is not finite."""
 
     interrupted_at: int | None = None
     broken_at: int | None = None
     not_finite_at: int | None = None
+    weight_lost_at: int | None = None
 
 
 class RecordingLearner:
@@ -42,7 +43,7 @@ class RecordingLearner:
         if step == self.config.interrupted_at:
             os.kill(os.getpid(), signal.SIGINT)
         with torch.no_grad():
-            self.modules["sum"].weight.add_(1)
+            self.modules["sum"].weight.add_(float("nan") if step == self.config.weight_lost_at else 1)
         nothing = float("inf") if step == self.config.not_finite_at else 0.0
         metrics = {"rows": torch.tensor(float(len(batch))), "nothing": torch.tensor(nothing)}
         return metrics if step % 2 else {**metrics, "even": torch.tensor(float(step))}

@@ -102,6 +102,9 @@ def test_every_algorithm_has_a_trainer_of_its_name(name, tmp_path):
     other = chosen["iql" if name == "bc" else "bc"]
     with pytest.raises(CheckpointError, match=f"was made by {name}, not by {other.algorithm_name}"):
         other.resume(tmp_path)
+    assert chosen[name](resume_from=tmp_path).config == trainer.config
+    with pytest.raises(CheckpointError, match=f"was made by {name}, not by {other.algorithm_name}"):
+        other(resume_from=tmp_path)
     assert type(OfflineTrainer.resume(tmp_path)) is OfflineTrainer
 
 

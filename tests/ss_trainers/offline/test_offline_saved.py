@@ -70,6 +70,13 @@ def test_what_is_no_checkpoint_is_not_replaced(other, trainer, tmp_path):
     assert read_offline(tmp_path / "empty").updates == 2
 
 
+def test_an_agent_with_its_critic_is_not_replaced(trainer, tmp_path):
+    for name in ("agent.json", "offline.json"):
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(CheckpointError, match=r"is no checkpoint, .* save to another folder"):
+        trainer.save(tmp_path)
+
+
 def test_missing_checkpoints_are_named(run):
     with pytest.raises(CheckpointError, match=r"no checkpoint at .*nowhere"):
         OfflineTrainer.resume(run.parent / "nowhere")

@@ -4,12 +4,8 @@ import io
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
-import time
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,11 +14,12 @@ from rich.console import Console
 from ss_gym.agents.checkpoint import CheckpointError
 from ss_trainers import GRPOConfig
 from ss_trainers.offline.bc import BCConfig
-from ss_trainers.offline.iql import IQLConfig
+from ss_trainers.offline.iql import ImplicitQLearner, IQLConfig
 from ss_trainers.offline.registry import OFFLINE_ALGORITHMS
 from ss_trainers.offline.saved import read_offline
 from ss_trainers.offline.settings import OfflineTraining
 from ss_trainers.offline.trainer import OfflineTrainer
+from tests.ss_trainers.another_process import AnotherProcess
 from tests.ss_trainers.offline import recording
 from tests.ss_trainers.offline.logs import assert_same, contents, log
 from tests.ss_trainers.offline.recording import RecordingConfig
@@ -110,6 +107,8 @@ def test_a_resumed_run_has_the_settings_of_its_checkpoint_unless_others_are_give
     assert OfflineTrainer(BCConfig(**SMALL), resume_from=tmp_path / "run").training == training
     changed = OfflineTrainer.resume(tmp_path / "run", training={"max_updates": None, "report_every": 3})
     assert changed.training == replace(training, max_updates=None, report_every=3)
+    without = OfflineTrainer(resume_from=tmp_path / "run")
+    assert (without.config, without.training, without.updates) == (BCConfig(**SMALL), training, 2)
     longer = OfflineTrainer(BCConfig(hidden_dim=4, num_epochs=5), changed.training, resume_from=tmp_path / "run")
     assert longer.train(log()).updates == 15
 
@@ -175,6 +174,11 @@ def test_numbers_of_numpy_are_settings_that_a_checkpoint_can_hold(tmp_path):
 @pytest.mark.parametrize(
     ("call", "kind", "message"),
     [
+        (
+            lambda: OfflineTrainer(),
+            TypeError,
+            r"give the config of an algorithm, .*, or a run to go on with as resume_f",
+        ),
         (lambda: OfflineTrainer(GRPOConfig()), TypeError, "GRPOConfig is not the config of an offline algorithm: bc, "),
         (
             lambda: OfflineTrainer(BCConfig(), OfflineTraining(device="gpu")),
@@ -238,6 +242,26 @@ def test_metrics_that_are_not_finite_end_the_run_before_they_are_saved(tmp_path)
         recorded(replace(TRAINING, report_every=3), not_finite_at=4)
 
 
+@pytest.mark.parametrize(
+    ("accident", "message"),
+    [({"not_finite_at": 4}, "nothing; lower learning_rate"), ({"weight_lost_at": 5}, "weights are not finite")],
+)
+def test_ctrl_c_does_not_keep_a_run_that_came_to_no_numbers(accident, message, tmp_path):
+    training = replace(TRAINING, save_every=3, output_dir=str(tmp_path))
+    with pytest.raises(FloatingPointError, match=message):
+        recorded(training, interrupted_at=5 if "weight_lost_at" in accident else 4, **accident)
+    resumed = OfflineTrainer.resume(tmp_path / "checkpoint")
+    assert resumed.updates == 3 and resumed._learner.modules["sum"].weight.isfinite().all()
+
+
+@pytest.mark.parametrize(("lost_at", "kept"), [(5, 3), (8, 6)])
+def test_weights_that_are_not_finite_are_not_saved_though_metrics_are(lost_at, kept, tmp_path):
+    # A last step that went wrong is seen in no metric: they are from before it.
+    with pytest.raises(FloatingPointError, match="weights are not finite any more; lower learning_rate"):
+        recorded(replace(TRAINING, save_every=3, output_dir=str(tmp_path)), weight_lost_at=lost_at)
+    assert read_offline(tmp_path / "checkpoint").updates == kept
+
+
 def test_an_error_in_an_update_leaves_the_last_checkpoint(tmp_path):
     with pytest.raises(RuntimeError, match="out of memory"):
         recorded(replace(TRAINING, save_every=2, output_dir=str(tmp_path)), broken_at=5)
@@ -268,37 +292,20 @@ def test_in_another_thread_training_is_the_same():
     assert found == recorded()
 
 
-SCRIPT = """
-import os, signal, sys
-from dataclasses import replace
-from ss_trainers.offline.iql import ImplicitQLearner, IQLConfig
-from ss_trainers.offline.trainer import OfflineTrainer
-from tests.ss_trainers.offline.logs import log
-from tests.ss_trainers.offline.test_offline_trainer import TRAINING
+def train_there(folder, num_epochs, killed_at):
+    def update(self, batch, step, take=ImplicitQLearner.update):
+        if step == killed_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return take(self, batch, step)
 
-def update(self, batch, step, take=ImplicitQLearner.update):
-    if step == int(sys.argv[3]):
-        os.kill(os.getpid(), signal.SIGKILL)
-    return take(self, batch, step)
-
-signal.signal(signal.SIGINT, signal.default_int_handler)
-ImplicitQLearner.update = update
-training = replace(TRAINING, save_every=2, report_every=1, output_dir=sys.argv[1])
-OfflineTrainer(IQLConfig(hidden_dim=4, num_epochs=int(sys.argv[2])), training).train(log())
-"""
-
-
-def in_another_process(folder, num_epochs, killed_at):
-    command = [sys.executable, "-c", SCRIPT, str(folder), str(num_epochs), str(killed_at)]
-    return subprocess.Popen(
-        command, cwd=Path(__file__).parents[3], env={**os.environ}, stderr=subprocess.PIPE, text=True
-    )
+    ImplicitQLearner.update = update
+    training = replace(TRAINING, save_every=2, report_every=1, output_dir=folder)
+    OfflineTrainer(IQLConfig(hidden_dim=4, num_epochs=num_epochs), training).train(log())
 
 
 def test_killed_in_the_middle_and_resumed_the_weights_are_the_same(tmp_path):
-    process = in_another_process(tmp_path, 3, killed_at=7)
-    _, errors = process.communicate(timeout=300)
-    assert process.returncode == -signal.SIGKILL, errors
+    code, errors = AnotherProcess(tmp_path / "errors", train_there, str(tmp_path), 3, 7).ended()
+    assert code == -signal.SIGKILL, errors
     resumed = OfflineTrainer.resume(tmp_path / "checkpoint")
     assert resumed.updates == 6
     assert_same(contents(resumed.train(log())), contents(OfflineTrainer(IQLConfig(**SMALL), TRAINING).train(log())))
@@ -306,13 +313,11 @@ def test_killed_in_the_middle_and_resumed_the_weights_are_the_same(tmp_path):
 
 
 def test_ctrl_c_saves_a_checkpoint_to_go_on_from(tmp_path):
-    process = in_another_process(tmp_path, 10**6, killed_at=-1)
-    deadline = time.monotonic() + 300
-    while not (tmp_path / "checkpoint").exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=300)
-    assert process.returncode != 0 and errors.rstrip().endswith("KeyboardInterrupt"), errors
+    process = AnotherProcess(tmp_path / "errors", train_there, str(tmp_path), 10**6, -1)
+    process.wait_for(tmp_path / "checkpoint")
+    process.interrupt()
+    code, errors = process.ended()
+    assert code != 0 and errors.rstrip().endswith("KeyboardInterrupt"), errors
     resumed = OfflineTrainer.resume(tmp_path / "checkpoint", training={"output_dir": None, "save_every": None})
     # Not only where a checkpoint was due.
     assert resumed.updates == lines(tmp_path)[-1]["iteration"] > 0

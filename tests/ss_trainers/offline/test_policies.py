@@ -19,12 +19,12 @@ PENDULUM = "Pendulum-v1"
 class Corridor(gym.Env):
     """Ends after as many steps as the seed says; each earns what was done."""
 
-    def __init__(self, count=4, start=0, shape=(2,), limit=10.0, observation_space=None):
+    def __init__(self, count=4, start=0, shape=(2,), limit=10.0, observation_space=None, actions=(2,)):
         self.observation_space = observation_space or gym.spaces.Box(0, 99, shape)
         if count:
             self.action_space = gym.spaces.Discrete(count, start=start)
         else:
-            self.action_space = gym.spaces.Box(-limit, limit, (2,))
+            self.action_space = gym.spaces.Box(-limit, limit, actions)
         self._shape = shape
 
     def reset(self, *, seed=None, options=None):
@@ -88,6 +88,16 @@ def test_episodes_are_played_to_their_own_end_and_no_further():
 def test_actions_are_within_the_bounds_of_the_log():
     made, _ = policy([1.0, -0.5], gym.spaces.Box(np.array([-2, 0], np.float32), np.array([6, 8], np.float32)))
     assert made.evaluate("Offline/Corridor-v0", 1, seed=3, env_kwargs={"count": 0}).tolist() == [3 * (6 + 2)]
+
+
+def test_actions_have_the_shape_that_the_environment_takes():
+    # Rows one after the other; Corridor takes nothing but members of its space.
+    space = gym.spaces.Box(np.zeros((2, 2), np.float32), np.array([[1, 2], [4, 8]], np.float32))
+    made, _ = policy([-1.0, 0.0, 0.5, 1.0], space)
+    kwargs = {"count": 0, "actions": (2, 2)}
+    assert made.evaluate("Offline/Corridor-v0", 2, seed=2, env_kwargs=kwargs).tolist() == [2 * 12, 3 * 12]
+    flat = made.begin(1).act(np.zeros((1, 2)))
+    assert flat.reshape(1, *space.shape).tolist() == [[[0, 1], [3, 8]]]
 
 
 def test_images_and_numbers_are_observations():

@@ -89,6 +89,7 @@ def test_each_algorithm_makes_an_agent_that_speaks_of_a_log(name, text, tmp_path
     trainer = getattr(trainers, f"{name}Trainer")(make(name), kept(tmp_path), text=text)
     assert trainer.train(dataset()) is trainer
     agent = trainer.policy()
+    assert trainer.updates > 0
     assert isinstance(agent, MultiTurnAgent) and agent.provenance["algorithm"] == NAMES[name]
     assert agent.provenance["base_model"] == text.model
     assert isinstance(agent.backend, RerankingBackend) == (name in ("BCQ", "BEAR", "CQL"))

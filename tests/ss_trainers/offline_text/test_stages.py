@@ -173,3 +173,11 @@ def test_progress_is_drawn_where_there_is_a_console():
     assert "reading" in console.file.getvalue() and "3/3" in console.file.getvalue()
     with Stages(OfflineTraining()).progress("reading", 3) as told:
         told(1)
+
+
+@pytest.mark.parametrize("accident", [{"not_finite_at": 4}, {"weight_lost_at": 4}])
+def test_what_is_not_finite_any_more_is_not_kept_by_ctrl_c_either(tmp_path, accident):
+    with pytest.raises(FloatingPointError):
+        run(tmp_path, training=OfflineTraining(save_every=3), interrupted_at=4, **accident)
+    again, _ = run(tmp_path)
+    assert again.seen[0][0] == 3
