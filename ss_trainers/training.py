@@ -84,7 +84,7 @@ async def train(
         return await _in_thread(lambda: Trainer.resume(folder, env=made, training=changes, console=console))
     name = algorithm or "grpo"
     settings = _taken(asked, name)
-    training = TrainingConfig.from_profile(profile, **{**_sampled_as(agent), **asked})
+    training = TrainingConfig.from_profile(profile, **{**sampled_as(agent), **asked})
     model, chosen = trained_model(agent), make_algorithm(name, settings)
     return await _in_thread(lambda: Trainer(made, model, chosen, training, console=console))
 
@@ -243,7 +243,7 @@ def _has_left(agent: MultiTurnAgent, name: str) -> bool:
     return isinstance(backend, TokenBackend) and backend.trained and loaded is not None and loaded.location == name
 
 
-def _sampled_as(agent: MultiTurnAgent) -> dict[str, Any]:
+def sampled_as(agent: MultiTurnAgent) -> dict[str, Any]:
     """How the agent samples, where that can be trained with."""
     config = agent.config
     sampled = {

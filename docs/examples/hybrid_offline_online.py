@@ -33,7 +33,7 @@ def main() -> None:
     """Learns offline, then online, and measures both."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--episodes", type=int, default=4000, help="of the log that is made")
-    parser.add_argument("--updates", type=int, default=250, help="of the language model on the log")
+    parser.add_argument("--updates", type=int, default=150, help="of the language model, and of the critic, on the log")
     parser.add_argument("--iterations", type=int, default=20, help="of GRPO")
     parser.add_argument("--groups", type=int, default=8, help="scenarios of an iteration, with 8 attempts each")
     parser.add_argument("--online-ratio", type=float, default=0.5, help="share of a batch that is fresh, at first")
@@ -47,7 +47,7 @@ def main() -> None:
     trainer = OfflineGRPOTrainer(
         OfflineGRPOConfig(
             offline_algorithm="iql",
-            offline_settings={"gamma": 1.0, "num_epochs": 10},
+            offline_settings={"gamma": 1.0},
             offline_pretrain_steps=options.updates,
             online_ratio=options.online_ratio,
         ),

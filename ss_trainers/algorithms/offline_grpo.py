@@ -38,8 +38,9 @@ class OfflineGRPOConfig(AlgorithmConfig):
         offline_algorithm: makes the first policy and the advantages of the log: ``"bc"``, ``"bcq"``, ``"bear"``,
             ``"cql"``, ``"iql"``, ``"ilql"`` or ``"dt"``.
         offline_settings: of that algorithm, by name.
-        offline_pretrain_steps: updates of the language model, and of the critic where there is one, before anything is
-            played; as many as the offline settings say if None.
+        offline_pretrain_steps: updates of the language model, each time that it is cloned, and of the critic where
+            there is one, before anything is played. They take the place of the epochs of ``TextTraining`` and
+            ``offline_settings``, which count if None.
         online_ratio: share of a batch that is fresh, at the beginning: 1 is GRPO from the first policy.
         anneal: how that share goes on: ``"linear"`` to 1 at the last iteration, or ``"constant"``.
         importance_cap: the greatest weight of a token that was logged.
@@ -76,14 +77,16 @@ class OfflineGRPOConfig(AlgorithmConfig):
 class OfflineGRPO(Wrapping):
     """Another algorithm, whose batches have logged conversations as well.
 
+    :class:`ss_trainers.hybrid.OfflineGRPOTrainer` makes it, with a log; elsewhere it can only be the objective alone.
+
     Args:
         config: how many.
-        experience: what was logged; without it there is nothing but what is played.
+        experience: what was logged; needed where ``online_ratio`` is below 1.
         iterations: of the whole run, over which the share of the log falls.
 
     Raises:
         TypeError: if the config is another algorithm's.
-        ValueError: if the objective learns from others' words or needs a critic.
+        ValueError: if the objective learns from others' words or needs a critic, or what was logged is missing.
     """
 
     name = "offline_grpo"
@@ -100,6 +103,12 @@ class OfflineGRPO(Wrapping):
         super().__init__(config, config.objective, config.settings)
         if self.imitates or self.needs_critic or self.sampling_rounds > 1:
             raise ValueError(f"{config.objective} can't learn from logged conversations beside its own: take 'grpo'")
+        if experience is None and config.online_ratio < 1:
+            raise ValueError(
+                f"offline_grpo with online_ratio={config.online_ratio:g} learns from a log, and there is none here: "
+                "train, and go on in the same output_dir, with ss_trainers.OfflineGRPOTrainer, whose train takes "
+                "offline_dataset; or set online_ratio to 1, which is the objective alone"
+            )
         self._experience, self._iterations, self._done = experience, iterations, 0
 
     @property

@@ -37,7 +37,8 @@ ALGORITHMS = {
 def algorithm_class(name: str) -> type[PolicyOptimization]:
     """The class of an algorithm: ours of that name, or that of an entry point in ``ss_trainers.algorithms``.
 
-    It has a ``name``, a ``config_class``, which is a frozen dataclass, and is built with a config or nothing.
+    It has a ``name``, a ``config_class``, which is a frozen dataclass, and is built with a config or nothing
+    (``offline_grpo`` alone needs a log beside, or a config without).
 
     Raises:
         ValueError: if there is no such algorithm.
@@ -58,7 +59,8 @@ def make_algorithm(name: str, settings: Mapping[str, Any]) -> PolicyOptimization
     """An algorithm from its name and plain values, such as those of a file.
 
     Raises:
-        ValueError: for an unknown algorithm or setting, or a value that is wrong.
+        ValueError: for an unknown algorithm or setting, a value that is wrong, or one that needs more than settings, as
+            ``offline_grpo`` does.
     """
     chosen: Any = algorithm_class(name)
     made: PolicyOptimization = chosen(config_from_mapping(chosen.config_class, settings))

@@ -10,6 +10,7 @@ import torch
 from ss_gym.types import MultiTurnTrajectory
 from ss_trainers.algorithms.grpo import GRPO
 from ss_trainers.algorithms.offline_grpo import OfflineGRPO, OfflineGRPOConfig
+from ss_trainers.algorithms.registry import make_algorithm
 from ss_trainers.collate import collate
 from ss_trainers.offline_text.logged_experience import LoggedExperience
 from tests.ss_trainers.samples import trajectories
@@ -92,11 +93,20 @@ def test_logged_actions_have_the_logs_advantages_and_fresh_ones_those_of_grpo() 
         torch.testing.assert_close(prepared.advantages[row], expected.to(prepared.advantages.dtype))
 
 
-def test_without_a_log_it_is_grpo() -> None:
-    algorithm, fresh = OfflineGRPO(OfflineGRPOConfig(online_ratio=0.3)), played()
+def test_without_a_log_it_is_grpo_if_it_is_to_learn_from_none() -> None:
+    algorithm, fresh = OfflineGRPO(OfflineGRPOConfig(online_ratio=1.0)), played()
     assert algorithm.reviewed(fresh, None, 100).logged == ()  # type: ignore[arg-type]
     batch = collate(fresh)
     torch.testing.assert_close(algorithm.prepare(batch).advantages, GRPO().prepare(batch).advantages)
+
+
+@pytest.mark.parametrize("anneal", ["linear", "constant"])
+def test_a_log_that_is_missing_is_told_with_who_takes_one(anneal) -> None:
+    told = r"online_ratio=0\.9 learns from a log, and there is none here: .*ss_trainers\.OfflineGRPOTrainer"
+    with pytest.raises(ValueError, match=told):
+        make_algorithm("offline_grpo", {"online_ratio": 0.9, "anneal": anneal})
+    with pytest.raises(ValueError, match="OfflineGRPOTrainer"):
+        make_algorithm("shuffled", {"algorithm": "offline_grpo"})
 
 
 @pytest.mark.parametrize(

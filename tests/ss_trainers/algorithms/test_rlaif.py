@@ -29,7 +29,7 @@ from tests.ss_trainers.test_demonstrations import refunds
 from tests.ss_trainers.tiny_model import save_tiny
 from tests.ss_trainers.toy_env import register
 
-SMALL = TrainingConfig(iterations=25, groups_per_iteration=4, group_size=8, max_new_tokens=4, learning_rate=2e-2)
+SMALL = TrainingConfig(iterations=15, groups_per_iteration=4, group_size=8, max_new_tokens=4, learning_rate=2e-2)
 HERE = __name__
 
 
@@ -110,7 +110,7 @@ def test_what_is_kept_and_imitated_is_for_the_judge_to_say(folder) -> None:
     # The environment's successes are none of it: no attempt of a new model at four tokens is one.
     for objective, settings in (("dapo", {"sampling_rounds": 1}), ("rejection_sampling", {"keep": "best"})):
         config = RLAIFConfig(f"{HERE}:LIKES_A", "grades", objective=objective, settings=settings)
-        trainer = Trainer(register(), folder, RLAIF(config), replace(SMALL, iterations=20, schedule="constant"))
+        trainer = Trainer(register(), folder, RLAIF(config), replace(SMALL, iterations=12, schedule="constant"))
         before = share_of_a(trainer)
         trainer.train()
         assert share_of_a(trainer) > 3 * before, objective
