@@ -2,7 +2,8 @@
 
 It is a stochastic policy whose propensities are known exactly. What it says is a function of the conversation and of
 its decisions; each of them goes right with a probability of its own, drawn afresh, whatever came before. Who logs the
-decisions knows how likely an episode is under *any* rates: the customer has no part in the ratio.
+decisions knows how likely an episode is under *any* rates: the customer has no part in the ratio. They also know all
+that the agent might have done instead, which the dialogue tells when it is held again.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from ss_baselines.agents.dialogue import DialogueAgent, serve
 from ss_baselines.agents.judgement import Ruling
 from ss_baselines.agents.plan import Plan
 from ss_baselines.agents.terse_grammar import terse_words
+from ss_gym.datasets.conversation import LoggedConversation
 from ss_gym.dialogue.case import Case
 from ss_gym.rewards.function import is_finite
 from ss_gym.spelling import nearest
@@ -162,6 +164,18 @@ def log_probability(decisions: Iterable[tuple[str, bool]], rates: Rates) -> floa
     return total
 
 
+class Choice(NamedTuple):
+    """What the agent may do next.
+
+    Attributes:
+        decisions: those that it then makes, in their order.
+        action: what it then says or calls.
+    """
+
+    decisions: tuple[Decision, ...]
+    action: str
+
+
 class WaveringScript:
     """One conversation of the wavering agent, in the words that the tiny agent learns from, with its notes.
 
@@ -172,17 +186,21 @@ class WaveringScript:
         rates: how often decisions go right.
         seed: of what is drawn.
         episode: its number; attempts at the same scenario differ if their numbers do.
+        forced: how the first decisions go, right or wrong, whatever the rates; those after them are drawn.
 
     Attributes:
         rates: as above.
         decisions: those that were made for the last action, in their order; often none.
     """
 
-    __slots__ = ("_script", "_stream", "decisions", "rates")
+    __slots__ = ("_forced", "_script", "_stream", "decisions", "rates")
 
-    def __init__(self, system_prompt: str, rates: Rates, seed: int = 0, episode: int = 0) -> None:
+    def __init__(
+        self, system_prompt: str, rates: Rates, seed: int = 0, episode: int = 0, forced: Iterable[bool] = ()
+    ) -> None:
         self.rates = rates
         self.decisions: list[Decision] = []
+        self._forced = iter(forced)
         self._stream = Stream("wavering", seed, episode)
         self._script = DialogueAgent(self._serve, terse_words, takes_notes=True).start(system_prompt)
 
@@ -201,7 +219,9 @@ class WaveringScript:
         yield from serve(desk, Conduct(judge=partial(self._judge, desk.plan), **habits))
 
     def _keeps(self, name: str, case: Case) -> bool:
-        right = self._stream.chance(getattr(self.rates, name))
+        right = next(self._forced, None)
+        if right is None:
+            right = self._stream.chance(getattr(self.rates, name))
         self.decisions.append(Decision(name, right))
         return right
 
@@ -212,3 +232,50 @@ class WaveringScript:
         if self._keeps("denies_undue" if undue else "grants_due", case):
             return ruling
         return plan.grant(case) if undue else Ruling(ground=plan.grounds[0])
+
+
+def choices_of(conversation: LoggedConversation) -> list[list[Choice]]:
+    """For each action of an episode that the agent played, all that it might have done in its place.
+
+    What was decided before is as it was; from there on the dialogue is held again for each way that decisions can go.
+    So these are all the actions that agents of any rates may take there, and ``log_probability`` of the decisions tells
+    how likely each is to one of them: expectations over a policy need not be drawn.
+
+    Args:
+        conversation: of a log that tells ``metadata["decisions"]`` for each action.
+
+    Raises:
+        ValueError: if it tells no decisions, or the agent would not have played it so.
+    """
+    made = conversation.metadata.get("decisions")
+    if made is None or len(made) != len(conversation.actions):
+        raise ValueError(f"conversation {conversation.id!r:.80} does not tell the decisions before each of its actions")
+    places, before, found = conversation.episode.own_places, list[bool](), []
+    for step, action in enumerate(conversation.actions):
+        choices = _choices(conversation.messages, places[: step + 1], before)
+        taken = Choice(tuple(Decision(name, right) for name, right in made[step]), action)
+        if taken not in choices:
+            raise ValueError(
+                f"action {step} of conversation {conversation.id!r:.80} is none that the wavering agent would take "
+                "there: it was played by another, or by another version"
+            )
+        found.append(choices)
+        before += [right for _, right in taken.decisions]
+    return found
+
+
+def _choices(messages: Sequence[Message], places: Sequence[int], before: Sequence[bool]) -> list[Choice]:
+    """All that can follow on the messages before the last of its own places, after what was decided before."""
+    choices, courses = [], [[*before]]
+    while courses:
+        course = courses.pop()
+        # At rates of 1, what is not forced goes right.
+        script, seen, action = WaveringScript(messages[0]["content"], Rates(), forced=course), 1, ""
+        for place in places:
+            action, seen = script.step(messages[seen:place]), place
+        decided = [right for _, right in script.decisions]
+        choices.append(Choice(tuple(script.decisions), action))
+        # Each decision that was not forced may go wrong as well, and others follow from that.
+        free = range(len(course) - len(before), len(decided))
+        courses += [[*before, *decided[:number], False] for number in free]
+    return choices

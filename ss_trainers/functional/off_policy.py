@@ -15,6 +15,9 @@ from torch import Tensor
 
 from ss_trainers.functional.ratios import effective_sample_share, sequence_logprob, token_ratio
 
+# Episodes of resamples that are drawn at once.
+_DRAWN = 2**18
+
 
 class SupportError(ValueError):
     """A log says too little about a policy to estimate what it would earn.
@@ -162,6 +165,47 @@ def expected_values(action_values: Tensor, logprobs: Tensor) -> Tensor:
     return (logprobs.exp() * torch.where(logprobs > -torch.inf, action_values, 0.0)).sum(-1)
 
 
+def linear_value_terms(
+    features: Tensor,
+    next_features: Tensor,
+    errors: Tensor,
+    first_features: Tensor,
+    weights: Tensor,
+    episodes: Tensor,
+    penalty: Tensor,
+    gamma: float = 1.0,
+) -> Tensor:
+    r"""What each episode contributes to the value of a policy by a model that is linear and was fitted to the log.
+
+    .. math:: w^\top\bar\phi(s_{i1}) + N\Bigl(g_i - \frac1N \sum_j g_j\Bigr), \qquad
+        g_i = a^\top \sum_{t \in i} \phi_t\,\delta_t, \qquad A^\top a = \frac1N \sum_j \bar\phi(s_{j1}), \qquad
+        A = \sum_t \phi_t\,(\phi_t - \gamma\,\bar\phi(s_{t+1}))^\top + \Lambda
+
+    The weights solve the estimating equation :math:`\sum_t \phi_t\,\delta_t = \Lambda w`, as those of converged
+    fitted Q evaluation do; to first order an episode moves the estimate by its influence :math:`g_i`. The mean of the
+    terms is the estimate, and their variance over N that of the estimate, the model's bias apart. Asymptotics of linear
+    fitted Q evaluation: Hao et al. 2021, arXiv:2102.03607, theorem 4.2; Z-estimation: Zhang et al. 2022,
+    arXiv:2202.04970.
+
+    Args:
+        features: float (T, D); of state and action of each step.
+        next_features: float (T, D); their mean over the policy in the next state, 0 after an end.
+        errors: float (T,); :math:`\delta_t = r_t + \gamma\,w^\top\bar\phi(s_{t+1}) - w^\top\phi_t`.
+        first_features: float (N, D); mean over the policy in the first states.
+        weights: float (D,).
+        episodes: int64 (T,); of which episode each step is.
+        penalty: float (D,); the diagonal of Lambda.
+        gamma: discount a step.
+
+    Returns:
+        float (N,).
+    """
+    moments = features.T @ (features - gamma * next_features) + penalty.diag()
+    direction = torch.linalg.solve(moments.T, first_features.mean(0))
+    moved = torch.zeros_like(first_features[:, 0]).index_add_(0, episodes, (features @ direction) * errors)
+    return first_features @ weights + len(moved) * (moved - moved.mean())
+
+
 def effective_samples(log_weights: Tensor) -> Tensor:
     r"""How many equally weighted episodes would tell as much: :math:`(\sum W)^2 / \sum W^2`.
 
@@ -202,11 +246,13 @@ def bootstrap_interval(
     log_weights: Tensor | None = None,
     level: float = 0.95,
     resamples: int = 1000,
+    clusters: Tensor | None = None,
 ) -> tuple[float, float]:
     r"""Between which bounds an estimate lies when the log is drawn again, by episodes, from itself.
 
     The percentile interval of Efron 1981: quantiles :math:`(1 \mp \text{level}) / 2` of the mean of N episodes that are
-    drawn with replacement. A resample in which no episode has a weight has no mean, and is left out.
+    drawn with replacement. A resample in which no episode has a weight has no mean, and is left out. Episodes that tell
+    of each other, such as attempts at the same scenario, are drawn together or not at all (Efron and Tibshirani 1993).
 
     Args:
         values: float (N,); of ``importance_sampled``, ``per_decision`` or ``doubly_robust``, or returns.
@@ -214,21 +260,32 @@ def bootstrap_interval(
         log_weights: float (N,); for the interval of ``weighted_mean``.
         level: how often it is to hold.
         resamples: how many logs are drawn.
+        clusters: int64 (N,); episodes with the same number are drawn together. Each is alone if None.
 
     Returns:
         the lower and the upper bound; NaN if no episode has a weight.
 
     Raises:
-        ValueError: if there are no episodes.
+        ValueError: if there are no episodes, or not as many clusters as there are.
     """
-    size = len(values)
-    if not size:
+    if not len(values):
         raise ValueError("an interval needs at least one episode to draw from")
-    estimates = values.new_empty(resamples)
-    for resample in range(resamples):
-        rows = torch.randint(size, (size,), generator=generator, device=generator.device).to(values.device)
-        drawn = values[rows]
-        estimates[resample] = drawn.mean() if log_weights is None else weighted_mean(drawn, log_weights[rows])
-    tails = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=values.dtype, device=values.device)
-    low, high = torch.nanquantile(estimates, tails).tolist()
+    if clusters is not None and clusters.shape != values.shape:
+        raise ValueError(f"clusters must be one for each of the {len(values)} episodes, not {tuple(clusters.shape)}")
+    places = None if clusters is None else torch.unique(clusters, return_inverse=True)[1]
+    size = len(values) if places is None else int(places.max()) + 1
+    estimates = []
+    most = max(1, _DRAWN // len(values))
+    for first in range(0, resamples, most):
+        rows = min(most, resamples - first)
+        drawn = torch.randint(size, (rows, size), generator=generator, device=generator.device).to(values.device)
+        # How often each episode is in each resample.
+        times = values.new_zeros(rows, size).scatter_add_(1, drawn, values.new_ones(drawn.shape))
+        times = times if places is None else times[:, places]
+        if log_weights is None:
+            estimates.append(times @ values / times.sum(1))
+        else:
+            estimates.append((torch.softmax(log_weights + times.log(), 1) * values).sum(1))
+    found = torch.cat(estimates)
+    low, high = torch.nanquantile(found, found.new_tensor([(1 - level) / 2, (1 + level) / 2])).tolist()
     return low, high

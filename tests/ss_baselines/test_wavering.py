@@ -18,9 +18,12 @@ from ss_baselines.agents.conduct import Conduct
 from ss_baselines.agents.dialogue import DialogueAgent, serve
 from ss_baselines.agents.scripted import Script
 from ss_baselines.agents.terse_grammar import TERSE_GRAMMAR, terse_words
-from ss_baselines.agents.wavering import PRESETS, Decision, Rates, WaveringScript, log_probability
+from ss_baselines.agents.wavering import PRESETS, Decision, Rates, WaveringScript, choices_of, log_probability
+from ss_baselines.lanes import Start
 from ss_baselines.statistics import Estimate, wilson
+from ss_baselines.trajectories import RecordingLane
 from ss_gym.agents import Conversation
+from ss_gym.datasets import LoggedConversation
 from ss_gym.scenarios import scenario_id
 from ss_gym.types import Completion
 from ss_trainers.functional.off_policy import (
@@ -233,3 +236,65 @@ def test_every_habit_has_a_rate_and_presets_never_exclude_anything() -> None:
     for rates in PRESETS.values():
         assert all(0 < getattr(rates, name) < 1 for name in NAMES)
     assert replace(Rates(), **dict.fromkeys(NAMES, 1.0)) == Rates()
+
+
+# --- what it might have done ------------------------------------------------------------------------
+
+
+def logged(env: gym.Env[str, str], rates: Rates, episodes: int) -> list[LoggedConversation]:
+    log, lane = [], RecordingLane(env, "StateSet/Refund-v0")
+    for number in range(episodes):
+        lane.begin(Start(options={"scenario_id": scenario_id(env.get_wrapper_attr("family"), "train", number)}))
+        script, seen, record = WaveringScript(lane.conversation.system_prompt, rates, 5, number), 1, None
+        decisions = []
+        while record is None:
+            action = script.step(lane.conversation[seen:])
+            seen = len(lane.conversation)
+            decisions.append(script.decisions)
+            record = lane.step(Completion(action))
+        log.append(LoggedConversation(str(number), record, metadata={"decisions": decisions}))
+    return log
+
+
+@pytest.fixture(scope="module")
+def refunds(envs: dict[str, gym.Env[str, str]]) -> list[LoggedConversation]:
+    return logged(envs["refund"], PRESETS["careless"], 150)
+
+
+@pytest.mark.parametrize("rates", [PRESETS["careless"], PRESETS["lenient"], EVEN, Rates()])
+def test_the_choices_at_a_step_are_all_that_there_are_to_any_rates(
+    refunds: list[LoggedConversation], rates: Rates
+) -> None:
+    steps = [choices for one in refunds for choices in choices_of(one)]
+    for choices in steps:
+        assert sum(math.exp(log_probability(one.decisions, rates)) for one in choices) == pytest.approx(1)
+        assert len({one.decisions for one in choices}) == len(choices)
+    assert max(map(len, steps)) >= 4 and min(map(len, steps)) == 1
+
+
+def test_choices_are_taken_as_often_as_the_rates_of_the_log_say(refunds: list[LoggedConversation]) -> None:
+    expected = variance = 0.0
+    taken = 0
+    for one in refunds:
+        for choices, made in zip(choices_of(one), one.metadata["decisions"], strict=True):
+            likely = math.exp(log_probability(choices[0].decisions, PRESETS["careless"]))
+            expected, variance = expected + likely, variance + likely * (1 - likely)
+            taken += choices[0].decisions == tuple(made)
+    assert variance > 60 and abs(taken - expected) < 3 * math.sqrt(variance)
+
+
+def test_a_choice_is_what_the_agent_does_when_its_decisions_are_forced(refunds: list[LoggedConversation]) -> None:
+    one = next(one for one in refunds if max(map(len, choices_of(one))) >= 4)
+    decided = [right for step in one.metadata["decisions"] for _, right in step]
+    script, seen = WaveringScript(one.messages[0]["content"], EVEN, seed=9, forced=decided), 1
+    for place, action in zip(one.episode.own_places, one.actions, strict=True):
+        assert script.step(one.messages[seen:place]) == action
+        seen = place
+
+
+def test_an_episode_that_the_agent_did_not_play_has_no_choices(refunds: list[LoggedConversation]) -> None:
+    with pytest.raises(ValueError, match="conversation '0' does not tell the decisions before each of its actions"):
+        choices_of(replace(refunds[0], metadata={}))
+    turned = [[(name, not right) for name, right in step] for step in refunds[0].metadata["decisions"]]
+    with pytest.raises(ValueError, match=r"action \d+ of conversation '0' is none that the wavering agent would take"):
+        choices_of(replace(refunds[0], metadata={"decisions": turned}))

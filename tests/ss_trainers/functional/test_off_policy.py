@@ -12,6 +12,7 @@ from ss_trainers.functional.off_policy import (
     effective_samples,
     expected_values,
     importance_sampled,
+    linear_value_terms,
     log_trajectory_weights,
     per_decision,
     require_support,
@@ -171,6 +172,31 @@ def test_a_state_is_worth_the_mean_of_its_actions_not_the_best() -> None:
     assert values.grad.tolist() == [[0.25, 0.75], [1.0, 0.0]] and bool(policy.grad.isfinite().all())
 
 
+# --- values that are linear in features ----------------------------------------------------------
+
+
+def terms_of_two(gamma: float, penalty: float = 0.0, weights: tuple[float, float] = (0.25, 0.5)) -> list[float]:
+    """Two episodes of two steps, the first of which earns 1 in the end and the second 0; a feature for each step."""
+    features = torch.eye(2, dtype=torch.float64).repeat(2, 1)
+    following = torch.tensor([[0.0, 1.0], [0.0, 0.0]], dtype=torch.float64).repeat(2, 1)
+    learnt, rewards = torch.tensor(weights, dtype=torch.float64), torch.tensor([0.0, 1.0, 0.0, 0.0]).double()
+    errors = rewards + gamma * following @ learnt - features @ learnt
+    shrink, episodes = torch.full((2,), penalty, dtype=torch.float64), torch.tensor([0, 0, 1, 1])
+    return linear_value_terms(features, following, errors, features[::2], learnt, episodes, shrink, gamma).tolist()
+
+
+def test_terms_of_a_linear_value_by_hand() -> None:
+    # A = [[2, -1], [0, 2]] and the mean first features are [1, 0], so that a = [.5, .25]; errors are .5 and -.5 in the
+    # last steps: influences of .125 and -.125 on .25. They are the returns, of which there is no more to know.
+    assert terms_of_two(0.5) == pytest.approx([0.5, 0.0])
+
+
+def test_a_penalty_moves_the_mean_of_the_terms_and_makes_episodes_count_for_less() -> None:
+    # With 2 on the diagonal A = [[4, -1], [0, 4]], a = [.25, .0625]; w = [.0625, .25] solves 4 w_2 = 1, 4 w_1 = w_2.
+    # Errors are .0625 in the first steps, .75 and -.25 in the last: influences of .0625 and 0, .03125 from their mean.
+    assert terms_of_two(0.5, 2.0, (0.0625, 0.25)) == pytest.approx([0.0625 + 2 * 0.03125, 0.0625 - 2 * 0.03125])
+
+
 # --- whether to answer, and how surely -----------------------------------------------------------
 
 
@@ -225,10 +251,43 @@ def test_interval_of_a_weighted_mean() -> None:
     weights, returns = WEIGHTS.repeat(40), RETURNS.repeat(40)
     low, high = bootstrap_interval(returns, generator, weights)
     assert 0.7 < low < 6 / 7 < high < 1.0
+    assert bootstrap_interval(returns.float(), generator, weights) == pytest.approx((low, high), abs=0.02)
     # Resamples without the one episode that weighs anything are left out.
     alone = torch.tensor([0.0, NOTHING, NOTHING])
     assert bootstrap_interval(RETURNS.float(), generator, alone, resamples=50) == (1.0, 1.0)
     assert all(math.isnan(bound) for bound in bootstrap_interval(RETURNS, generator, torch.full((3,), NOTHING)))
+
+
+def test_episodes_that_belong_together_are_drawn_together() -> None:
+    values = torch.randn(200, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    weights = values.flip(0) / 2
+
+    def interval(
+        numbers: torch.Tensor, logs: torch.Tensor | None = None, clusters: torch.Tensor | None = None
+    ) -> tuple[float, float]:
+        return bootstrap_interval(numbers, torch.Generator().manual_seed(1), logs, clusters=clusters)
+
+    each, order = torch.arange(200), torch.randperm(400, generator=torch.Generator().manual_seed(2))
+    twins, twice = each.repeat(2)[order] * 7 - 3, values.repeat(2)[order]
+    for logs in (None, weights):
+        assert interval(values, logs, each) == interval(values, logs)
+        double = None if logs is None else logs.repeat(2)[order]
+        # The second of two that are the same tells nothing.
+        assert interval(twice, double, twins) == pytest.approx(interval(values, logs))
+        apart = interval(twice, double)
+        assert apart[1] - apart[0] < 0.85 * (interval(values, logs)[1] - interval(values, logs)[0])
+
+
+def test_a_large_cluster_counts_for_all_its_episodes() -> None:
+    # Either cluster twice, or each once: the mean is 0, 1 or three quarters, as often as 1, 1 and 2.
+    values, clusters = torch.tensor([0.0, 1.0, 1.0, 1.0]), torch.tensor([4, 9, 9, 9])
+    found = {
+        level: bootstrap_interval(values, torch.Generator().manual_seed(0), level=level, clusters=clusters)
+        for level in (0.9, 0.4)
+    }
+    assert found == {0.9: (0.0, 1.0), 0.4: (0.75, 0.75)}
+    with pytest.raises(ValueError, match=r"one for each of the 4 episodes, not \(3,\)"):
+        bootstrap_interval(values, torch.Generator(), clusters=clusters[:3])
 
 
 def test_intervals_hold_about_as_often_as_they_say() -> None:
