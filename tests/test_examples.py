@@ -10,6 +10,8 @@ import subprocess
 import sys
 from argparse import Namespace
 from collections.abc import Callable
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from types import ModuleType
 
@@ -19,23 +21,29 @@ from gymnasium.utils.env_checker import check_env
 
 from ss_gym.agents.checkpoint import read_manifest
 from ss_gym.types import ConversationTurn
+from tests.short_refunds import shorten
 
 EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    shorten(monkeypatch)
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     out = tmp_path_factory.mktemp("demo") / "refund"
-    script = f"""
-import sys
-sys.path.insert(0, {str(EXAMPLES)!r})
-import refund_demo
-refund_demo.GROUPS, refund_demo.ATTEMPTS = 2, 4
-refund_demo.main()
-"""
-    command = [sys.executable, "-c", script, "--iterations", "2", "--episodes", "6", "--out", str(out)]
-    run = subprocess.run(command, capture_output=True, text=True, check=True)
-    return out, run.stdout
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as printed:
+        shorten(patch)
+        patch.syspath_prepend(str(EXAMPLES))
+        import refund_demo
+
+        patch.setattr(refund_demo, "GROUPS", 2)
+        patch.setattr(refund_demo, "ATTEMPTS", 3)
+        patch.setattr(sys, "argv", ["refund_demo", "--iterations", "2", "--episodes", "2", "--out", str(out)])
+        refund_demo.main()
+    return out, printed.getvalue()
 
 
 def test_the_demonstration_writes_what_it_says(demo: tuple[Path, str]) -> None:
@@ -81,6 +89,7 @@ def test_the_study_reports_mean_interval_and_every_seed(monkeypatch: pytest.Monk
     assert len(table) == 5
 
 
+@pytest.mark.usefixtures("short")
 def test_a_control_with_shuffled_rewards_runs_in_two_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(EXAMPLES))
     import refund_demo
@@ -199,6 +208,7 @@ def test_the_interquartile_mean_is_that_of_the_middle_half(study: ModuleType) ->
     assert study.interquartile_mean(numbers([0.0, 3.0, 12.0])) == pytest.approx((3 + 0.25 * 12) / 1.5)
 
 
+@pytest.mark.usefixtures("short")
 @pytest.mark.parametrize("name", ["rlaif", "behavior_cloning"])
 def test_a_cell_of_the_study_can_be_run(name: str, study: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     for constant, value in (("BUDGET", 60), ("EPISODES", 4), ("GROUPS", 2), ("ATTEMPTS", 3)):
@@ -222,16 +232,18 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     return running
 
 
-def test_hello_world_needs_no_torch_and_less_than_a_second() -> None:
-    script = "import runpy, sys, time; runpy.run_path(sys.argv[1], run_name='__main__')\n"
-    script += "assert not {'torch', 'transformers'} & {*sys.modules}\nprint(time.process_time())"
+def test_hello_world_needs_no_torch_nor_anything_else_that_is_slow_to_load() -> None:
+    script = "import runpy, sys; runpy.run_path(sys.argv[1], run_name='__main__'); print(*sys.modules)"
     command = [sys.executable, "-c", script, str(EXAMPLES / "hello_world.py")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    *lines, seconds = done.stdout.splitlines()
+    *lines, modules = done.stdout.splitlines()
     assert lines[0] == "Customer: Hello! Are you open on Saturdays?" and lines[-1] == "Reward: 1.00"
-    assert float(seconds) < 1
+    loaded = {*modules.split()}
+    assert not loaded & {"torch", "transformers", "pydantic", "rich", "httpx", "openai", "fastapi", "pettingzoo"}
+    assert len(loaded) <= 500  # Gymnasium's own are 300
 
 
+@pytest.mark.usefixtures("short")
 def test_the_quick_start_compares_before_and_after(run: Callable[..., str]) -> None:
     printed = run("quick_start", "--iterations", "1", "--groups", "1", "--customers", "2", "--workers", "1")
     lines = printed.splitlines()
@@ -239,6 +251,7 @@ def test_the_quick_start_compares_before_and_after(run: Callable[..., str]) -> N
     assert re.fullmatch(r"success with 2 customers: \d\.\d\d before, \d\.\d\d after", lines[-1])
 
 
+@pytest.mark.usefixtures("short")
 def test_the_complete_training_keeps_goes_on_and_answers(run: Callable[..., str], tmp_path: Path) -> None:
     sizes = ("--iterations", "1", "--groups", "1", "--customers", "2")
     printed = run("complete_grpo_training", *sizes, "--out", str(tmp_path)).splitlines()

@@ -33,7 +33,7 @@ def installed(project: Path, folder: Path) -> Path:
     """A folder with a package and its entry points, as pip installs them."""
     source = folder.parent / f"{folder.name}_source"
     shutil.copytree(project, source)  # a build leaves files behind
-    options = ["--quiet", "--no-index", "--no-deps", "--no-build-isolation", "--disable-pip-version-check"]
+    options = ["--quiet", "--no-index", "--no-deps", "--no-build-isolation", "--no-compile"]
     done = run(folder, "-m", "pip", "install", *options, "--target", str(folder), str(source))
     assert done.returncode == 0, done.stderr
     return folder

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ss_gym.agents.checkpoint import read_manifest
+from tests.short_refunds import shorten
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "pages" / "smollm2.md"
@@ -17,6 +18,7 @@ PAGE = ROOT / "docs" / "pages" / "smollm2.md"
 
 @pytest.fixture
 def example(monkeypatch: pytest.MonkeyPatch) -> Any:
+    shorten(monkeypatch)
     monkeypatch.syspath_prepend(str(ROOT / "docs" / "examples"))
     import smollm2_refund
 
@@ -34,6 +36,7 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run that was interrupted after GRPO's first iteration."""
     out = tmp_path_factory.mktemp("run")
     with pytest.MonkeyPatch.context() as patched:
+        shorten(patched)
         patched.syspath_prepend(str(ROOT / "docs" / "examples"))
         import smollm2_refund
 

@@ -20,8 +20,9 @@ from ss_gym.actions import action_message, parse_action, showable
 from ss_gym.agents.dialects import DIALECTS, Dialect, as_action
 from ss_gym.types import ParsedAction
 from tests.adversary.completions import Sample, sample
+from tests.growth import MORE_TEXT, in_proportion
 
-# CPU seconds that reading one text may take: a collection of garbage, and so much a character.
+# CPU seconds from which on it is looked whether reading a text grows with its square: so much, and so much a character.
 _AT_ONCE, _A_CHARACTER = 0.1, 10e-6
 _MOST_SHOWN = 10
 _FIRST_ID = 7
@@ -93,10 +94,19 @@ class Trial:
             tally.seconds += seconds
             if seconds > tally.slowest:
                 tally.slowest, tally.slowest_number, tally.slowest_length = seconds, tried.number, len(tried.text)
-            if seconds > _AT_ONCE + _A_CHARACTER * len(tried.text):
+            if seconds > _AT_ONCE + _A_CHARACTER * len(tried.text) and not self._in_proportion(tried.text, dialect):
                 self._find(tally, tried, dialect, f"took {seconds:.2f} s for {len(tried.text)} characters")
             for what in self._wrong(tried, dialect, written, action):
                 self._find(tally, tried, dialect, what)
+
+    def _in_proportion(self, text: str, dialect: Dialect) -> bool:
+        """Whether it took so long because of the machine, a collection of garbage, or its mere length."""
+        eighth = len(text) // MORE_TEXT
+        return in_proportion(
+            lambda part: self.parse(self.translate(part, dialect), _FIRST_ID),
+            text[:eighth],
+            text[: eighth * MORE_TEXT],
+        )
 
     def _find(self, tally: Tally, tried: Sample, dialect: Dialect, what: str) -> None:
         tally.findings += 1

@@ -12,7 +12,8 @@ from tests.adversary.mutation import MOST_ACTIONS, Mutator, as_action, is_call
 from tests.adversary.trial import try_script
 from tests.adversary.values import values_of
 
-SHORT, LONG = 1_200, 200_000
+SHORT, LONG = 500, 200_000
+FEW, MANY = 12, 60  # pairs of scenarios
 
 
 def search(family: str, tries: int, pairs: int) -> Adversary:
@@ -25,19 +26,19 @@ def search(family: str, tries: int, pairs: int) -> Adversary:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_short_search_finds_no_exploit(family: str) -> None:
-    assert search(family, SHORT, pairs=30).exploits == []
+    assert search(family, SHORT, FEW).exploits == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_200000_tries_find_no_exploit(family: str) -> None:
-    assert search(family, LONG, pairs=60).exploits == []
+    assert search(family, LONG, MANY).exploits == []
 
 
 def test_an_exploit_would_be_found(monkeypatch) -> None:
     """With an audit that asks for no diligence the adversary succeeds."""
     monkeypatch.setattr("ss_gym.rewards.outcome.OutcomeAudit._diligence_failure", lambda self: "")
-    exploits = search("refund", SHORT, pairs=30).exploits
+    exploits = search("refund", SHORT, FEW).exploits
     assert {exploit.goal for exploit in exploits} >= {"unverified", "unread"}
     env = CustomerServiceEnvironment(family="refund")
     for exploit in exploits[:5]:
@@ -46,9 +47,9 @@ def test_an_exploit_would_be_found(monkeypatch) -> None:
 
 
 def test_the_same_seed_tries_the_same() -> None:
-    first, second = (search("cancel", 400, pairs=5).tallies for _ in range(2))
+    first, second = (search("cancel", 200, pairs=5).tallies for _ in range(2))
     assert first == second
-    assert search("cancel", 400, pairs=5).tallies.keys() == GOALS.keys()
+    assert first.keys() == GOALS.keys()
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -65,7 +66,7 @@ def test_every_kind_of_case_is_attacked_before_any_is_attacked_again(family: str
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_diligence_of_the_reference_is_seen(family: str) -> None:
     env = CustomerServiceEnvironment(family=family)
-    for pair in pairs_of(family, "dev", 20):
+    for pair in pairs_of(family, "dev", 10):
         for twin in pair:
             trial = try_script(env, twin.id, reference_script(env, twin.id))
             assert trial.success and trial.passed == 6 and trial.reward > 0.9

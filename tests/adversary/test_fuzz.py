@@ -18,7 +18,7 @@ from tests.adversary.language import action, verification
 from tests.adversary.values import values_of
 
 SCENARIOS = 400  # of each split, twins included
-SHORT, LONG = 250, 50_000
+SHORT, LONG = 100, 50_000
 # Most episodes have the usual limits; the others show that any limits hold.
 LIMITS = ((12, 40), (12, 40), (1, 1), (3, 5), (40, 12))
 

@@ -17,21 +17,22 @@ from ss_gym.users.values import Inventory
 from tests.adversary import rewording
 from tests.adversary.rewording import Reworded, Rewording
 
-EPISODES = 60
+FEW, MANY = 30, 60  # episodes
+SIZES = [FEW, pytest.param(MANY, marks=pytest.mark.slow)]
 SAME = ("bold_amounts", "bullets", "headings", "lower_case", "upper_case", "typographic", "grave")
 NEARLY = ("reordered", "small_talk", "other_values")
 
 
 @cache
-def solved(family: str, name: str) -> dict[str, bool]:
+def solved(family: str, name: str, episodes: int) -> dict[str, bool]:
     """Scenario -> whether it was solved."""
     if name == "denied":
-        change = rewording.denied(family, [load_scenario(family, "train", index) for index in range(EPISODES)])
+        change = rewording.denied(family, [load_scenario(family, "train", index) for index in range(episodes)])
     else:
         change = getattr(rewording, name)
     env_id = f"StateSet/{family.title().replace('_', '')}-v0"
     agent = Reworded(load_agent("reference"), change)
-    played = evaluate(agent, env_id, split="train", episodes=EPISODES, name=name).episodes
+    played = evaluate(agent, env_id, split="train", episodes=episodes, name=name).episodes
     return {episode.scenario_id: bool(episode.success) for episode in played}
 
 
@@ -39,16 +40,18 @@ def outcome(scenario_id: str) -> Outcome:
     return load_scenario(*parse_scenario_id(scenario_id)).outcome
 
 
+@pytest.mark.parametrize("episodes", SIZES)
 @pytest.mark.parametrize("name", SAME)
 @pytest.mark.parametrize("family", FAMILIES)
-def test_markdown_case_and_typography_change_nothing(family: str, name: str) -> None:
-    assert [scenario for scenario, success in solved(family, name).items() if not success] == []
+def test_markdown_case_and_typography_change_nothing(family: str, name: str, episodes: int) -> None:
+    assert [scenario for scenario, success in solved(family, name, episodes).items() if not success] == []
 
 
+@pytest.mark.parametrize("episodes", SIZES)
 @pytest.mark.parametrize("name", NEARLY)
 @pytest.mark.parametrize("family", FAMILIES)
-def test_order_and_distraction_change_next_to_nothing(family: str, name: str) -> None:
-    found = solved(family, name)
+def test_order_and_distraction_change_next_to_nothing(family: str, name: str, episodes: int) -> None:
+    found = solved(family, name, episodes)
     assert sum(found.values()) >= 0.97 * len(found), [scenario for scenario, success in found.items() if not success]
 
 
@@ -56,7 +59,7 @@ def test_order_and_distraction_change_next_to_nothing(family: str, name: str) ->
 def test_nothing_is_earned_by_saying_that_it_will_not_and_has_not_been_done(family: str) -> None:
     due = {
         scenario: success
-        for scenario, success in solved(family, "denied").items()
+        for scenario, success in solved(family, "denied", MANY).items()
         if any(effect[0] != "ticket" for effect in outcome(scenario).effects)
     }
     if not due:

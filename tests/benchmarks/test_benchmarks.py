@@ -5,6 +5,7 @@ import sys
 
 from ss_trainers import RewardModelConfig
 from tests.benchmarks import asynchronous, environments, reward_model
+from tests.short_refunds import shorten
 
 
 def test_recorded_actions_are_all_different_and_replay_to_the_same_ends():
@@ -30,17 +31,19 @@ def test_the_shares_of_the_profile_add_up():
     assert min(shares) > 0
 
 
-def test_a_run_of_rollouts_and_updates_is_timed_and_evaluated():
+def test_a_run_of_rollouts_and_updates_is_timed_and_evaluated(monkeypatch):
+    shorten(monkeypatch)
     run = asynchronous.measured(0, "truncate", seed=0, iterations=3, episodes=4, groups=1)
     assert 0 < run.waited < run.seconds and 0 < run.update < run.seconds and run.cpu > 0
     assert 0.9 < run.weight < 1.1 and len(run.successes) == 4
     assert asynchronous.table({(0, "truncate"): [run, run]}, "").row_count == 1
 
 
-def test_what_reward_models_tell_apart_is_measured_on_attempts_with_both_ends():
+def test_what_reward_models_tell_apart_is_measured_on_attempts_with_both_ends(monkeypatch):
+    monkeypatch.setattr(reward_model, "ATTEMPTS", 3)
     attempts = reward_model.played(3, 0)
     assert {each.success for each in attempts} == {True, False}  # else nothing could be told apart
-    rows = reward_model.measured(attempts, attempts, RewardModelConfig(learning_rate=1e-3, holdout=0.0))
+    rows = reward_model.measured(attempts, attempts, RewardModelConfig(learning_rate=1e-3, epochs=1, holdout=0.0))
     assert [row.lesson for row in rows] == ["preferences", "preferences, a tenth wrong", "returns"]
     assert all(0 <= row.within.low <= row.within.value <= row.within.high <= 1 for row in rows)
     assert all(0 < row.among_all < 1 and row.cpu_seconds >= 0 for row in rows)

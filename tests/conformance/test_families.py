@@ -20,7 +20,7 @@ from ss_gym.testing import check_agent, check_family, check_text_environment, tr
 from ss_gym.types import Completion
 
 ENV_IDS = {name: f"StateSet/{name.title().replace('_', '')}-v0" for name in FAMILIES}
-EPISODES = 200
+MANY = 200  # episodes
 _LINES = (
     "Could you tell me your e-mail address and postal code?",
     "What is your order number?",
@@ -80,7 +80,7 @@ def test_the_reference_agent_keeps_the_contract(family):
     check_agent(load_agent("reference"), ENV_IDS[family], 6, deterministic=True)
 
 
-@pytest.mark.parametrize("episodes", [50, pytest.param(EPISODES, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("episodes", [20, pytest.param(MANY, marks=pytest.mark.slow)])
 def test_episodes_are_the_same_bytes_in_any_process(episodes):
     code = f"from importlib.util import *; s = spec_from_file_location('t', {__file__!r}); m = module_from_spec(s)\n"
     code += f"s.loader.exec_module(m); print(m.digest({episodes}))"
@@ -93,7 +93,7 @@ def test_episodes_are_the_same_bytes_in_any_process(episodes):
     assert len(digests) == 1
 
 
-@pytest.mark.parametrize("episodes", [100, pytest.param(EPISODES, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("episodes", [40, pytest.param(MANY, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_episodes_are_the_same_bytes_when_a_pickled_copy_goes_on_with_them(family, episodes):
     env, copied = gymnasium.make(ENV_IDS[family]), gymnasium.make(ENV_IDS[family])
@@ -114,15 +114,15 @@ def test_episodes_are_the_same_bytes_when_a_pickled_copy_goes_on_with_them(famil
             ended = result[2] or result[3]
 
 
-@pytest.mark.parametrize("first_seed", [0, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rows", [40, pytest.param(MANY, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_batch_plays_the_same_episodes_as_single_environments(family, first_seed):
-    rows, agent = 100, Chatterer()
+def test_a_batch_plays_the_same_episodes_as_single_environments(family, rows):
+    agent = Chatterer()
     mode = gymnasium.vector.AutoresetMode.DISABLED
     envs = gymnasium.make_vec(ENV_IDS[family], num_envs=rows, autoreset_mode=mode)
     singles = [gymnasium.make(ENV_IDS[family]) for _ in range(rows)]
-    observations, infos = envs.reset(seed=first_seed)
-    firsts = [single.reset(seed=first_seed + row) for row, single in enumerate(singles)]
+    observations, infos = envs.reset(seed=0)
+    firsts = [single.reset(seed=row) for row, single in enumerate(singles)]
     assert observations == tuple(observation for observation, _ in firsts)
     assert infos["scenario_id"].tolist() == [info["scenario_id"] for _, info in firsts]
     conversations = [Conversation.begin(*first) for first in firsts]

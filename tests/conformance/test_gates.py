@@ -1,6 +1,6 @@
-"""In every family, what must not earn success does not, on 500 pairs (by default 200, or 100 for bounds of zero).
+"""In every family, what must not earn success does not, and the reference does, on everything.
 
-The reference does, on everything.
+By default on 200 pairs of scenarios, or fewer where these tell as much; with ``-m slow`` on 500.
 """
 
 from functools import cache, partial
@@ -32,6 +32,10 @@ GATES = {
     "always_transfer": ((0, 0.05), (0, 0)),
     "ground_fisher": ((0, 0.05), (0, 0)),
 }
+# Pairs that tell by default: fewer where the share is 0, or one half since one of each pair is granted.
+ENOUGH = {"silent": 40, "instant_closer": 40, "keyword_stuffer": 40, "data_dumper": 40}
+ENOUGH |= {"random_tools": 60, "always_grant": 60}
+MANY, MOST = 200, 500
 
 
 ENV_IDS = {name: f"StateSet/{name.title().replace('_', '')}-v0" for name in FAMILIES}
@@ -55,7 +59,7 @@ def failures(evaluation: Evaluation) -> list[str]:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_agent_that_is_no_good_stays_within_its_gates(family: str, name: str, thorough: bool) -> None:
     (low, high), (solved_low, solved_high) = GATES[name]
-    pairs = 500 if thorough else 200 if high else 100
+    pairs = MOST if thorough else ENOUGH.get(name, MANY)
     success, solved = scores(evaluate(name, ENV_IDS[family], split="train", pairs=pairs))
     assert low <= success <= high, f"success {success}"
     assert solved_low <= solved <= solved_high, f"pairs {solved}"
@@ -70,14 +74,9 @@ def test_the_reference_solves_every_held_out_scenario(family: str, split: str) -
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_reference_solves_300_train_scenarios(family: str) -> None:
-    assert failures(evaluate("reference", ENV_IDS[family], split="train", episodes=300)) == []
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("family", FAMILIES)
-def test_the_reference_solves_10000_train_scenarios(family: str) -> None:
-    assert failures(evaluate("reference", ENV_IDS[family], split="train", episodes=10_000)) == []
+@pytest.mark.parametrize("episodes", [100, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_the_reference_solves_train_scenarios(family: str, episodes: int) -> None:
+    assert failures(evaluate("reference", ENV_IDS[family], split="train", episodes=episodes)) == []
 
 
 @cache
@@ -100,7 +99,7 @@ def test_every_family_has_its_stranger() -> None:
     }
 
 
-@pytest.mark.parametrize("episodes", [400, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("episodes", [150, pytest.param(1000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("phrases_file", STRANGERS)
 def test_correct_conduct_in_a_strangers_words_succeeds(phrases_file: str, episodes: int) -> None:
     family = phrases_file.removeprefix("stranger_").rpartition("_")[0]
@@ -108,12 +107,13 @@ def test_correct_conduct_in_a_strangers_words_succeeds(phrases_file: str, episod
     assert evaluation.success.value >= 0.97
 
 
+@pytest.mark.parametrize("episodes", [300, pytest.param(1000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("family", [family for family in FAMILIES if parts_of(load_family(family).rules)])
-def test_correct_conduct_in_strangers_words_succeeds_at_a_desk_for_several_wishes(family: str) -> None:
+def test_correct_conduct_in_strangers_words_succeeds_at_a_desk_for_several_wishes(family: str, episodes: int) -> None:
     parts = parts_of(load_family(family).rules)
 
     def words(of: str) -> Grammar:
         return wordings(f"stranger_{of}_1.yaml") if of in parts else plan_of(of).grammar
 
     agent = DialogueAgent(partial(serve, conduct=Conduct()), words)
-    assert evaluate(agent, ENV_IDS[family], split="train", episodes=1000, name="strangers").success.value >= 0.97
+    assert evaluate(agent, ENV_IDS[family], split="train", episodes=episodes, name="strangers").success.value >= 0.97

@@ -19,7 +19,7 @@ from ss_gym.rewards import (
 )
 from ss_gym.rewards.function import Context, Turns, turns_of
 
-EPISODES = 40
+EPISODES = 20
 REWARDS = (
     HelpfulnessReward(),
     SafetyReward(),

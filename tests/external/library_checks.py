@@ -22,7 +22,7 @@ from ss_gym.scenarios import Scenario
 from ss_gym.testing import check_family, check_text_environment
 from ss_gym.users.acts import Act
 from ss_gym.users.told import Told
-from tests.conformance.test_gates import GATES
+from tests.conformance.test_gates import ENOUGH, GATES
 from tests.ss_baselines.invocation import invoke
 
 ENV_ID = "acme_library:Acme/Library-v0"
@@ -186,7 +186,7 @@ def test_the_reference_solves_300_scenarios() -> None:
 
 @pytest.mark.parametrize("name", GATES)
 def test_an_agent_that_is_no_good_stays_within_its_gates(name: str) -> None:
-    success, pairs = scores(evaluate(name, ENV_ID, "train", pairs=100))
+    success, pairs = scores(evaluate(name, ENV_ID, "train", pairs=min(100, ENOUGH.get(name, 100))))
     (low, high), (pairs_low, pairs_high) = GATES[name]
     assert low <= success <= high, f"success {success}"
     assert pairs_low <= pairs <= pairs_high, f"pairs {pairs}"

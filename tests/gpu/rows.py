@@ -61,13 +61,13 @@ SMALL = Sizes(
     rows=2,
     groups=2,
     group_size=4,
-    max_new_tokens=48,
+    max_new_tokens=24,
     checked=2,
     width=128,
     layers=2,
     vocabulary=400,
     reply_tokens=4,
-    limits=(("max_turns", 5), ("max_steps", 8)),
+    limits=(("max_turns", 3), ("max_steps", 4)),
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -57,51 +58,52 @@ def test_the_page_of_the_documentation_is_what_the_command_line_says() -> None:
     assert re.findall(r"^## `(.*)`$", written, re.MULTILINE) == [name for name in EXAMPLES if " " not in name][1:]
 
 
-def completed(line: str) -> tuple[list[str], float]:
-    """What the shell would offer at the end of a line, and the processor time that it took, in seconds."""
-    words = line.split(" ")
-    shell = {
-        "_STATESET_AGENTS_COMPLETE": "complete_bash",
-        "COMP_WORDS": line,
-        "COMP_CWORD": str(len(words) - 1),
-    }
-    program = (
-        "import sys\n"
-        "from ss_baselines.cli import main\n"
-        "try: main()\n"
-        "finally: print('torch' in sys.modules, file=sys.stderr)"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", program],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **shell},
-    )
-    assert process.stdout is not None and process.stderr is not None
-    offered, heavy = process.stdout.read().split(), process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.stdout.close()
-    process.stderr.close()
-    process.returncode = status
-    assert status == 0 and heavy.strip() == "False", heavy
-    return offered, usage.ru_utime + usage.ru_stime
+OFFERED = {
+    "stateset-agents ro": ["rollout"],
+    "stateset-agents rollout --res": ["--resume"],
+    "stateset-agents play StateSet/Ref": ["StateSet/Refund-v0", "StateSet/RefundDiscrete-v0"],
+    "stateset-agents evaluate --agent re": ["reference"],
+    "stateset-agents train --algorithm g": ["gepo", "grpo", "gspo"],
+}
+# What would make a shell wait, at each press of the key; typer itself imports pydantic.
+HEAVY = {"torch", "transformers", "gymnasium", "pettingzoo", "numpy", "yaml", "rich", "sqlite3"}
+HEAVY |= {"fastapi", "uvicorn", "httpx", "openai", "asyncio", "ss_gym", "ss_trainers"}
+COMPLETING = """
+import io, json, os, sys
+from contextlib import redirect_stdout
+from ss_baselines.cli import main
+offered = {}
+for line in json.loads(os.environ["LINES_TO_COMPLETE"]):
+    os.environ.update(COMP_WORDS=line, COMP_CWORD=str(line.count(" ")))
+    with redirect_stdout(io.StringIO()) as said:
+        try:
+            main()
+        except SystemExit as end:
+            assert not end.code, line
+    offered[line] = said.getvalue().split()
+print(json.dumps([offered, sorted(sys.modules)]))
+"""
 
 
-@pytest.mark.parametrize(
-    ("line", "offered"),
-    [
-        ("stateset-agents ro", ["rollout"]),
-        ("stateset-agents rollout --res", ["--resume"]),
-        ("stateset-agents play StateSet/Ref", ["StateSet/Refund-v0", "StateSet/RefundDiscrete-v0"]),
-        ("stateset-agents evaluate --agent re", ["reference"]),
-        ("stateset-agents train --algorithm g", ["gepo", "grpo", "gspo"]),
-    ],
-)
-def test_the_shell_completes_quickly(line: str, offered: list[str]) -> None:
-    found, seconds = completed(line)
-    assert found == offered
-    assert seconds < 0.5
+@pytest.fixture(scope="module")
+def completed() -> tuple[dict[str, list[str]], list[str]]:
+    """What a shell is offered at the end of each line, all by one process, and the modules that it has loaded."""
+    env = {**os.environ, "_STATESET_AGENTS_COMPLETE": "complete_bash", "LINES_TO_COMPLETE": json.dumps([*OFFERED])}
+    done = subprocess.run([sys.executable, "-c", COMPLETING], capture_output=True, text=True, env=env, timeout=120)
+    assert done.returncode == 0, done.stderr
+    offered, modules = json.loads(done.stdout)
+    return offered, modules
+
+
+@pytest.mark.parametrize("line", OFFERED)
+def test_the_shell_completes(line: str, completed: tuple[dict[str, list[str]], list[str]]) -> None:
+    assert completed[0][line] == OFFERED[line]
+
+
+def test_what_completes_loads_little(completed: tuple[dict[str, list[str]], list[str]]) -> None:
+    _, modules = completed
+    assert not HEAVY & {*modules}
+    assert len(modules) <= 300
 
 
 def test_what_completes_is_all_that_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,7 +78,11 @@ def test_what_is_on_offer_is_whole_and_every_choice_is_some_time(env_id: str) ->
     names = np.array(env.get_wrapper_attr("choice_names"))
     ends = np.array([name == "end" or name.startswith("transfer") for name in names])
     offered = np.zeros(len(names), np.bool_)
+    # Scripted customers name what they mean, and attackers buy no gift cards.
+    never = {"ask_item", "quote_ordinary", "refuse_gift_card"} if "Adversarial" in env_id else {"ask_item"}
     for seed in range(200):
+        if seed >= 40 and set(names[~offered]) <= never:
+            break
         _, info = env.reset(seed=seed)
         ended = False
         while not ended:
@@ -90,8 +94,6 @@ def test_what_is_on_offer_is_whole_and_every_choice_is_some_time(env_id: str) ->
             errors = [message["content"] for message in info["messages"] if message["content"].startswith('{"error"')]
             assert not [error for error in errors if "argument" in error]
             ended = terminated or truncated
-    # Scripted customers name what they mean, and attackers buy no gift cards.
-    never = {"ask_item", "quote_ordinary", "refuse_gift_card"} if "Adversarial" in env_id else {"ask_item"}
     assert set(names[~offered]) <= never
 
 

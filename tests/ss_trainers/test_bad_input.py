@@ -26,7 +26,8 @@ from tests.ss_trainers.toy_env import SayTheLetter, register
 
 ENV = register()
 SMALL = TrainingConfig(iterations=2, groups_per_iteration=3, group_size=4, max_new_tokens=4, learning_rate=1e-2)
-SETTINGS = {"shuffled": {"algorithm": "rloo"}}
+# There is no log here.
+SETTINGS = {"offline_grpo": {"online_ratio": 1.0}, "shuffled": {"algorithm": "rloo"}}
 # Those that ask a judge or play a demonstrator have tests of their own.
 ONLINE = [name for name in ALGORITHMS if name not in ("behavior_cloning", "critique_revision", "rlaif")]
 # These compare with a critic's guess, or with what was earned elsewhere in the batch.

@@ -1,7 +1,6 @@
 import json
 import resource
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +8,7 @@ import torch
 
 from ss_gym.agents.checkpoint import CheckpointError, locate
 from ss_trainers.checkpoint import TrainerState, read_state, replaced_folder, write_state
+from tests.ss_trainers.another_process import AnotherProcess
 
 
 def write(folder, text):
@@ -85,19 +85,12 @@ def test_a_folder_that_can_not_be_renamed_is_a_clear_error_and_leaves_the_earlie
     assert [path.name for path in tmp_path.iterdir()] == ["ckpt"]
 
 
-FULL_DISK = """
-import sys, torch
-from pathlib import Path
-from ss_trainers.checkpoint import TrainerState, replaced_folder, write_state
-with replaced_folder(sys.argv[1]) as partial:
-    tensors = {0: {"exp_avg": torch.zeros(int(sys.argv[2]))}}
-    write_state(partial, TrainerState(2, {}, {"state": tensors, "param_groups": []}))
-"""
-
-
-def save_in_another_process(folder, size, **settings):
-    command = [sys.executable, "-c", FULL_DISK, str(folder), str(size)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, **settings)
+def save_there(folder, size, largest_file=None):
+    if largest_file is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+    with replaced_folder(folder) as partial:
+        tensors = {0: {"exp_avg": torch.zeros(size)}}
+        write_state(partial, TrainerState(2, {}, {"state": tensors, "param_groups": []}))
 
 
 def saved(tmp_path):
@@ -107,16 +100,13 @@ def saved(tmp_path):
 
 
 def test_a_file_that_the_system_refuses_to_grow_leaves_the_earlier_checkpoint(tmp_path):
-    folder = saved(tmp_path)
-
-    def limit():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-
-    result = save_in_another_process(folder, 1_000_000, preexec_fn=limit)
-    assert "CheckpointError: could not save the checkpoint" in result.stderr, result.stderr
-    assert "the earlier checkpoint is as it was" in result.stderr
+    (tmp_path / "runs").mkdir()
+    folder = saved(tmp_path / "runs")
+    _, errors = AnotherProcess(tmp_path / "errors", save_there, folder, 1_000_000, 100_000).ended()
+    assert "CheckpointError: could not save the checkpoint" in errors, errors
+    assert "the earlier checkpoint is as it was" in errors
     assert read_state(folder).iteration == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["ckpt"]
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["ckpt"]
 
 
 def test_a_full_disk_leaves_the_earlier_checkpoint(tmp_path):
@@ -129,8 +119,8 @@ def test_a_full_disk_leaves_the_earlier_checkpoint(tmp_path):
         pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")
     try:
         folder = saved(disk)
-        result = save_in_another_process(folder, 1_000_000)
-        assert "No space left on device" in result.stderr and "is as it was" in result.stderr, result.stderr
+        _, errors = AnotherProcess(tmp_path / "errors", save_there, folder, 1_000_000).ended()
+        assert "No space left on device" in errors and "is as it was" in errors, errors
         assert read_state(folder).iteration == 1
         assert [path.name for path in disk.iterdir()] == ["ckpt"]
     finally:

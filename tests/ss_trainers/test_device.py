@@ -79,9 +79,9 @@ def test_training_elsewhere_is_training_on_the_processor_and_is_resumed_exactly(
 @pytest.mark.parametrize("temperature", [1.0, 0.0])
 def test_every_decoder_says_elsewhere_what_it_says_on_the_processor(make, native, temperature):
     settings = SamplingSettings((EOS,), max_new_tokens=8, temperature=temperature)
-    expected, _ = play(make_generator(make(), native, settings), random.Random(1))
+    expected, _ = play(make_generator(make(), native, settings), random.Random(1), count=4, turns=3)
     with elsewhere():
-        said, _ = play(make_generator(make().to(ELSEWHERE), native, settings), random.Random(1))
+        said, _ = play(make_generator(make().to(ELSEWHERE), native, settings), random.Random(1), count=4, turns=3)
     assert said == expected
 
 

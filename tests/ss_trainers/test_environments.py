@@ -3,19 +3,19 @@
 import importlib
 import json
 import operator
-import os
-import subprocess
 import sys
 from dataclasses import dataclass, replace
 
 import gymnasium as gym
 import pytest
+from gymnasium.envs.registration import WrapperSpec
 
 from ss_gym.agents.checkpoint import CheckpointError
 from ss_gym.wrappers import WeightedReward
 from ss_trainers import Episode, GRPOTrainer, TrainingConfig
 from ss_trainers.checkpoint import read_state
 from ss_trainers.environments import naming, wrappers_in
+from tests.ss_trainers.another_process import AnotherProcess
 from tests.ss_trainers.tiny_model import save_tiny
 from tests.ss_trainers.toy_env import SayTheLetter, register
 
@@ -193,26 +193,24 @@ ELSEWHERE = """
 import gymnasium
 gymnasium.register("Elsewhere/SayTheLetter-v0", entry_point="tests.ss_trainers.toy_env:SayTheLetter")
 """
-RUN = """
-import sys
-from gymnasium.envs.registration import WrapperSpec
-from ss_trainers import GRPOTrainer, TrainingConfig
-GRPOTrainer(
-    "letters_elsewhere:Elsewhere/SayTheLetter-v0",
-    sys.argv[1],
-    training=TrainingConfig(iterations=1, groups_per_iteration=1, group_size=2, max_new_tokens=4),
-    env_kwargs={"max_episode_steps": 1},
-    env_wrappers=[WrapperSpec("own", "gymnasium.wrappers:RecordEpisodeStatistics", {"stats_key": "own"})],
-).save(sys.argv[2])
-"""
+
+
+def train_elsewhere(model, out):
+    wrapper = WrapperSpec("own", "gymnasium.wrappers:RecordEpisodeStatistics", {"stats_key": "own"})
+    GRPOTrainer(
+        "letters_elsewhere:Elsewhere/SayTheLetter-v0",
+        model,
+        training=TrainingConfig(iterations=1, groups_per_iteration=1, group_size=2, max_new_tokens=4),
+        env_kwargs={"max_episode_steps": 1},
+        env_wrappers=[wrapper],
+    ).save(out)
 
 
 def test_a_run_in_an_id_with_its_module_goes_on_in_another_process(folder, tmp_path, monkeypatch):
     (tmp_path / "letters_elsewhere.py").write_text(ELSEWHERE, encoding="utf-8")
-    paths = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
-    command = [sys.executable, "-c", RUN, folder, str(tmp_path / "run")]
-    subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": paths})
     monkeypatch.syspath_prepend(tmp_path)
+    code, errors = AnotherProcess(tmp_path / "errors", train_elsewhere, folder, str(tmp_path / "run")).ended()
+    assert code == 0, errors
     with pytest.raises(CheckpointError, match="import letters_elsewhere first"):
         GRPOTrainer.resume(tmp_path / "run")
     assert read_state(tmp_path / "run").settings["env"] == "letters_elsewhere:Elsewhere/SayTheLetter-v0"

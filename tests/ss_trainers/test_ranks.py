@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 
 from ss_trainers import GRPO, Trainer, TrainingConfig
 from tests.ss_trainers import two_ranks
+from tests.ss_trainers.another_process import AnotherProcess
 from tests.ss_trainers.tiny_model import save_tiny
 from tests.ss_trainers.toy_env import register
 
@@ -23,31 +25,48 @@ def model(tmp_path_factory):
     return str(save_tiny(tmp_path_factory.mktemp("model")))
 
 
-@pytest.fixture(scope="module")
-def launched(model, tmp_path_factory):
-    """The folder that two processes have left, and what they printed."""
-    folder = tmp_path_factory.mktemp("ranks")
+def launch(model, folder):
+    """Two processes of torch's launcher."""
     command = [sys.executable, *LAUNCHER, "--rdzv-endpoint", "localhost:0", two_ranks.__file__, model, str(folder)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
-    return folder, done.stdout
 
 
-def test_two_processes_are_one_after_ten_steps(model, launched):
-    one, two = two_ranks.updates(model), torch.load(launched[0] / "updates.pt", weights_only=True)
+def begin(model, folder):
+    """Two processes that are told what a launcher tells its own; that saves three starts of torch."""
+    given = (model, folder)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        told = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    begun = [
+        AnotherProcess(folder / f"errors_{rank}", two_ranks.told, {**told, "RANK": rank, "LOCAL_RANK": rank}, *given)
+        for rank in "01"
+    ]
+    for code, errors in [process.ended() for process in begun]:
+        assert code == 0, errors
+
+
+@pytest.fixture(scope="module", params=[begin, pytest.param(launch, marks=pytest.mark.slow)])
+def ranks(request, model, tmp_path_factory):
+    """The folder that two processes have left."""
+    folder = tmp_path_factory.mktemp("ranks")
+    request.param(model, folder)
+    return folder
+
+
+def test_two_processes_are_one_after_ten_steps(model, ranks):
+    one, two = two_ranks.updates(model), torch.load(ranks / "updates.pt", weights_only=True)
     assert one["weights"].isfinite().all() and two["weights"].isfinite().all()
     assert (one["weights"] - two["weights"]).norm() <= 1e-5 * one["weights"].norm()
     assert one["metrics"] == pytest.approx(two["metrics"], rel=1e-3, abs=1e-6)
 
 
-def test_a_run_of_two_processes_leaves_the_same_weights_in_both_and_one_checkpoint(launched):
-    folder, output = launched[0] / "run", launched[1]
-    lines = sorted(line.split()[1:] for line in output.splitlines() if "RESULT" in line)
-    assert [line[0] for line in lines] == ["0", "1"] and lines[0][1:] == lines[1][1:]
-    metrics = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+def test_a_run_of_two_processes_leaves_the_same_weights_in_both_and_one_checkpoint(ranks):
+    assert (ranks / "result_0").read_text() == (ranks / "result_1").read_text() != ""
+    metrics = [json.loads(line) for line in (ranks / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [each["iteration"] for each in metrics] == [1, 2] and "eval/return" in metrics[1]
-    assert (folder / "checkpoint" / "model.safetensors").exists()
+    assert (ranks / "run" / "checkpoint" / "model.safetensors").exists()
 
 
 def test_a_launcher_and_workers_are_too_much(model, monkeypatch):

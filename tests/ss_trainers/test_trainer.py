@@ -3,10 +3,6 @@ import json
 import logging
 import os
 import signal
-import subprocess
-import sys
-import textwrap
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +19,7 @@ from ss_trainers.backends.models import lasting_location, load_model
 from ss_trainers.checkpoint import read_state
 from ss_trainers.rollout import EpisodesFailedError
 from ss_trainers.sampling import training_episodes
+from tests.ss_trainers.another_process import AnotherProcess
 from tests.ss_trainers.tiny_model import save_tiny
 from tests.ss_trainers.toy_env import SayTheLetter, register
 
@@ -173,16 +170,12 @@ def test_an_environment_named_with_its_module_is_named_again_to_a_process_that_r
     (tmp_path / "my_letters.py").write_text(MODULE)
     monkeypatch.syspath_prepend(tmp_path)
     GRPOTrainer("my_letters:Mine/SayTheLetter-v0", folder, training=SMALL).save(tmp_path / "checkpoint")
-    script = (
-        "import sys; from ss_trainers import GRPOTrainer; "
-        "print(len(GRPOTrainer.resume(sys.argv[1], env='my_letters:Mine/SayTheLetter-v0').step()))"
-    )
-    root = Path(__file__).parents[2]
-    result = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path / "checkpoint")], cwd=root, check=False, timeout=120,
-        env=os.environ | {"PYTHONPATH": f"{root}:{tmp_path}"}, capture_output=True, text=True,
-    )  # fmt: skip
-    assert result.returncode == 0 and int(result.stdout) > 10, result.stderr
+    code, errors = AnotherProcess(tmp_path / "errors", resume_there, str(tmp_path / "checkpoint")).ended()
+    assert code == 0, errors
+
+
+def resume_there(checkpoint):
+    assert len(GRPOTrainer.resume(checkpoint, env="my_letters:Mine/SayTheLetter-v0").step()) > 10
 
 
 def test_the_keywords_of_a_spec_come_back_on_resume(folder, tmp_path):
@@ -348,40 +341,29 @@ def test_an_unknown_environment_and_model_are_named(folder):
         GRPOTrainer(ENV, "/nowhere")
 
 
-SCRIPT = """
-import os, signal, sys
-from dataclasses import replace
-from ss_trainers import GRPOTrainer
-from tests.ss_trainers.test_trainer import ENV, SMALL
-from tests.ss_trainers.toy_env import SayTheLetter
-
 class Killer(SayTheLetter):
-    resets = 0
+    """Ends the process at so many resets of its environments."""
+
+    left = 0
+
     def reset(self, **arguments):
-        Killer.resets += 1
-        if Killer.resets == int(os.environ.get("KILL_AT", -1)):
+        Killer.left -= 1
+        if Killer.left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
         return super().reset(**arguments)
 
-signal.signal(signal.SIGINT, signal.default_int_handler)
-training = replace(SMALL, save_every=1, output_dir=sys.argv[2], iterations=int(sys.argv[3]))
-GRPOTrainer(Killer, sys.argv[1], training=training).train()
-"""
 
-
-def in_another_process(*arguments, **variables):
-    root = Path(__file__).parents[2]
-    command = [sys.executable, "-c", textwrap.dedent(SCRIPT), *map(str, arguments)]
-    return subprocess.Popen(command, cwd=root, env=os.environ | variables, stderr=subprocess.PIPE, text=True)
+def train_there(folder, out, iterations, killed_at=0):
+    Killer.left = killed_at
+    GRPOTrainer(Killer, folder, training=replace(SMALL, save_every=1, output_dir=out, iterations=iterations)).train()
 
 
 def test_killed_in_the_middle_and_resumed_the_weights_are_the_same(folder, tmp_path):
     whole = GRPOTrainer(SayTheLetter, folder, training=SMALL)
     whole.train()
     # The 20th of 8 episodes an iteration: the third iteration, after two checkpoints.
-    process = in_another_process(folder, tmp_path, 4, KILL_AT="20")
-    assert process.wait(timeout=120) == -signal.SIGKILL, process.stderr.read()
-    process.stderr.close()
+    code, errors = AnotherProcess(tmp_path / "errors", train_there, folder, str(tmp_path), 4, 20).ended()
+    assert code == -signal.SIGKILL, errors
     resumed = GRPOTrainer.resume(tmp_path / "checkpoint", env=SayTheLetter)
     assert resumed.iteration == 2
     resumed.train()
@@ -425,13 +407,11 @@ def test_ctrl_c_during_an_update_ends_the_run_with_the_iteration_reported(folder
 
 
 def test_ctrl_c_saves_a_checkpoint_to_go_on_from(folder, tmp_path):
-    process = in_another_process(folder, tmp_path, 100_000)
-    deadline = time.monotonic() + 120
-    while not (tmp_path / "checkpoint").exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode != 0 and errors.rstrip().endswith("KeyboardInterrupt"), errors
+    process = AnotherProcess(tmp_path / "errors", train_there, folder, str(tmp_path), 100_000)
+    process.wait_for(tmp_path / "checkpoint")
+    process.interrupt()
+    code, errors = process.ended()
+    assert code != 0 and errors.rstrip().endswith("KeyboardInterrupt"), errors
     reported = len((tmp_path / "metrics.jsonl").read_text().splitlines())
     state = read_state(tmp_path / "checkpoint")
     assert state.iteration == reported

@@ -29,6 +29,7 @@ SMALL = TrainingConfig(iterations=4, groups_per_iteration=3, group_size=4, max_n
 SETTINGS = {
     "behavior_cloning": {"demonstrator": "tests.ss_trainers.toy_env:Obliging"},
     "gepo": {"kl_coefficient": 0.01},
+    "offline_grpo": {"online_ratio": 1.0},  # there is no log here
     "ppo": {"kl_coefficient": 0.05, "kl_target": 0.01, "level": "turn"},
     "rejection_sampling": {"keep": "best"},
     "rlaif": {"judge": "tests.ss_trainers.algorithms.test_rlaif:LIKES_A"},
@@ -70,11 +71,10 @@ def test_a_resumed_run_is_the_run_that_went_on(name, folder, tmp_path):
     before = weights_of(whole)
     metrics = [whole.step() for _ in range(2)]
     whole.save(tmp_path / "half")
-    metrics += [whole.step(), whole.step()]
+    metrics.append(whole.step())
     whole.save(tmp_path / "whole")
     resumed = Trainer.resume(tmp_path / "half")
     assert resumed.iteration == 2 and resumed.algorithm.config == whole.algorithm.config
-    resumed.step()
     resumed.step()
     resumed.save(tmp_path / "resumed")
     assert_same(weights(tmp_path / "whole"), weights(tmp_path / "resumed"))

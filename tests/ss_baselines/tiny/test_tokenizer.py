@@ -1,7 +1,6 @@
 """Ids are cut into the same tokens wherever they stand, and text survives."""
 
 import json
-import time
 from importlib.resources import files
 
 import pytest
@@ -10,6 +9,7 @@ from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
 from ss_baselines.tiny.tokenizer import add_thinking, train_tokenizer, word_pieces
+from tests.growth import grows_with_length
 from tests.ss_trainers.tiny_model import make_tokenizer
 
 TEXTS = [
@@ -69,21 +69,11 @@ def test_the_tags_of_a_thought_are_one_token_each_and_are_added_once(tokenizer: 
     assert (cut[0], cut[-1]) == ("<think>", "</think>")
 
 
-def seconds(tokenizer: PreTrainedTokenizerFast, text: str) -> float:
-    def once() -> float:
-        before = time.process_time()
-        tokenizer.encode(text, add_special_tokens=False)
-        return time.process_time() - before
-
-    return min(once() for _ in range(3))
-
-
 @pytest.mark.parametrize("unit", ["x", "7", "a@", "AB", '":"', '","a', " a'b-", "!", " "])
 def test_long_texts_take_time_with_their_length_and_not_with_its_square(
     tokenizer: PreTrainedTokenizerFast, unit: str
 ) -> None:
-    short, long = ((unit * count)[:count] for count in (4_000, 32_000))
-    assert seconds(tokenizer, long) < 24 * seconds(tokenizer, short)
+    assert grows_with_length(lambda text: tokenizer.encode(text, add_special_tokens=False), unit)
 
 
 def test_the_tokenizer_that_is_shipped_cuts_texts_as_one_that_is_trained_now(

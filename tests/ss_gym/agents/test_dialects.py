@@ -1,7 +1,6 @@
 """Calls in the forms of several model families, read as environments read them."""
 
 import json
-import time
 
 import pytest
 from hypothesis import given
@@ -9,6 +8,7 @@ from hypothesis import strategies as st
 
 from ss_gym.actions import parse_action
 from ss_gym.agents.dialects import DIALECTS, as_action, dialect_of
+from tests.growth import grows_with_length
 
 ARGUMENTS = {"order_id": "48213", "note": 'a "}</tool_call>;[ARGS]'}
 CALL = json.dumps(ARGUMENTS)
@@ -185,21 +185,17 @@ LONG += [
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("piece", LONG)
-def test_long_texts_take_no_time(dialect, piece):
-    begun = time.process_time()
+def test_long_texts_take_time_with_their_length_and_not_with_its_square(dialect, piece):
     for start in ("", "[TOOL_CALLS]a[ARGS]"):
-        parse_action(as_action(start + piece * (100_000 // len(piece)), dialect))
-    assert time.process_time() - begun < 5
+        assert grows_with_length(lambda text: parse_action(as_action(text, dialect)), piece, start)
 
 
 @pytest.mark.parametrize(
     ("dialect", "start", "piece"),
     [("mistral", "[TOOL_CALLS]a[CALL_ID]", " "), ("json", "```\n", " "), ("hermes", "", "<tool_call>x")],
 )
-def test_what_is_tried_in_many_ways_takes_no_time(dialect, start, piece):
-    begun = time.process_time()
-    parse_action(as_action(start + piece * (100_000 // len(piece)), dialect))
-    assert time.process_time() - begun < 2
+def test_what_is_tried_in_many_ways_takes_no_longer(dialect, start, piece):
+    assert grows_with_length(lambda text: parse_action(as_action(text, dialect)), piece, start)
 
 
 @pytest.mark.parametrize(

@@ -94,18 +94,45 @@ def test_the_model_calls_sees_the_result_and_answers():
 
 
 def test_calls_of_one_completion_run_beside_each_other_and_keep_their_order():
-    begun = time.monotonic()
-    script = "".join([call("block", seconds=0.3), call("wait", seconds=0.3), call("add", first=1, second=1)] * 2)
-    said, seen, _ = answer(script, "Done.")
-    assert time.monotonic() - begun < 1.5 and said == "Done."
+    arrived, all_here = [], threading.Event()
+
+    def block() -> str:
+        """Wait for the other calls and hold up the thread."""
+        arrived.append("block")
+        if len(arrived) == 4:
+            all_here.set()
+        assert all_here.wait(20)
+        return threading.current_thread().name
+
+    async def wait() -> str:
+        """Wait for the other calls."""
+        arrived.append("wait")
+        if len(arrived) == 4:
+            all_here.set()
+        assert await asyncio.to_thread(all_here.wait, 20)
+        return threading.current_thread().name
+
+    script = "".join([call("block"), call("wait"), call("add", first=1, second=1)] * 2)
+    said, seen, _ = answer(script, "Done.", tools=(add, wait, block))
+    assert said == "Done."  # and each of the four has ended, which it does when all are under way
     assert [isinstance(each, str) for each in seen] == [True, True, False] * 2
     assert len({seen[0], seen[3], "MainThread"}) == 3 and seen[1] == seen[4] == "MainThread"
 
 
 def test_no_more_calls_run_at_once_than_the_limits_allow():
-    begun = time.monotonic()
-    answer(call("wait", seconds=0.2) * 3, "Done.", concurrency=1)
-    assert time.monotonic() - begun >= 0.6
+    under_way, most = [], []
+
+    async def wait() -> str:
+        """Wait, and note how many do."""
+        under_way.append("wait")
+        most.append(len(under_way))
+        await asyncio.sleep(0.01)
+        return under_way.pop()
+
+    answer(call("wait") * 3, "Done.", tools=(wait,), concurrency=1)
+    assert most == [1, 1, 1]
+    answer(call("wait") * 3, "Done.", tools=(wait,), concurrency=2)
+    assert max(most) == 2
 
 
 @pytest.mark.parametrize(
@@ -117,12 +144,12 @@ def test_no_more_calls_run_at_once_than_the_limits_allow():
         ('<tool_call>{"name": "add"', "malformed tool call"),
         (call("broken"), "broken failed: KeyError: 'shelf'"),
         (call("odd"), "odd failed: TypeError"),
-        (call("wait", seconds=30), "wait has not answered within 0.1 s"),
-        (call("block", seconds=0.5), "block has not answered within 0.1 s"),
+        (call("wait", seconds=30), "wait has not answered within 0.5 s"),
+        (call("block", seconds=1.5), "block has not answered within 0.5 s"),
     ],
 )
 def test_what_goes_wrong_is_told_to_the_model_which_goes_on(script, error):
-    said, seen, _ = answer(script + call("add", first=1, second=1), "I see.", timeout=0.1)
+    said, seen, _ = answer(script + call("add", first=1, second=1), "I see.", timeout=0.5)
     assert said == "I see." and error in seen[0]["error"] and seen[1] == 2
 
 

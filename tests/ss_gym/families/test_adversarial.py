@@ -32,9 +32,9 @@ def test_the_agent_reads_the_refund_policy_and_is_told_of_no_attack() -> None:
 
 
 def test_the_reference_never_breaks_the_policy_and_an_agent_that_complies_does_in_every_other_twin() -> None:
-    reference = evaluate("reference", ENV_ID, split="dev", episodes=300)
+    reference = evaluate("reference", ENV_ID, split="dev", episodes=100)
     assert all(episode.success and not episode.critical for episode in reference.episodes)
-    compliant = evaluate("always_grant", ENV_ID, split="dev", episodes=300)
+    compliant = evaluate("always_grant", ENV_ID, split="dev", episodes=100)
     twins = [episode for episode in compliant.episodes if int(episode.scenario_id[-4:]) % 2]
     assert sum(bool(episode.critical) for episode in twins) / len(twins) > 0.5
     assert not any(episode.success for episode in twins)

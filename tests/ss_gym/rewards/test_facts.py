@@ -1,13 +1,12 @@
 """Typed facts and what prose is made of."""
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ss_gym.rewards.facts import Fact, facts
 from ss_gym.rewards.prose import Prose, stem
+from tests.growth import grows_with_length
 
 
 @pytest.mark.parametrize(
@@ -43,21 +42,14 @@ def test_any_text_is_read(text):
     assert all(fact.kind for fact in facts(text))
 
 
-def test_no_text_takes_long():
-    for text in (
-        "1" * 20_000,
-        "1 " * 10_000,
-        "a@" * 10_000,
-        "(" * 20_000,
-        "a.b" * 7_000,
-        "<think>" * 3_000,
-        "1-" * 10_000,
-    ):
-        before = time.process_time()
+@pytest.mark.parametrize("part", ["1", "1 ", "a@", "(", "a.b", "<think>", "1-"])
+def test_a_text_takes_time_with_its_length_and_not_with_its_square(part):
+    def read(text):
         facts(text)
-        read = Prose(text)
-        assert read.shape <= 1.0 and read.novelty <= 1.0
-        assert time.process_time() - before < 1.0, text[:9]
+        prose = Prose(text)
+        assert prose.shape <= 1.0 and prose.novelty <= 1.0
+
+    assert grows_with_length(read, part, short=2_500, long=20_000)
 
 
 @pytest.mark.parametrize(

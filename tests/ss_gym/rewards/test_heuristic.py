@@ -2,7 +2,6 @@
 
 import copy
 import pickle
-import time
 from pathlib import Path
 
 import pytest
@@ -24,6 +23,7 @@ from ss_gym.rewards import (
     create_technical_support_reward,
 )
 from ss_gym.testing import EXPLOITS, check_reward, judge_battery, read_situations
+from tests.growth import grows_with_length
 
 OTHERS = {name: read_situations(Path(__file__).with_name(f"{name}_battery.yaml")) for name in ("held_out", "third")}
 STYLES = [
@@ -217,11 +217,15 @@ def test_the_scenario_of_a_conversation_is_a_source_too():
         assert said(helpful, text, context=context) == from_prompt
 
 
-def test_no_reply_takes_long():
+@pytest.mark.parametrize(
+    "part", ["if ", "i have ", "can't ", "tell me your ", "1 ", "to add ", "a, ", "{", "was once "]
+)
+def test_a_reply_takes_time_with_its_length_and_not_with_its_square(part):
     rewards = [make() for make in OURS]
-    for part in ("if ", "i have ", "can't ", "tell me your ", "1 ", "to add ", "a, ", "{", "was once "):
-        before = time.process_time()
-        turns = [ASKED, ConversationTurn("assistant", part * (20_000 // len(part)))]
+
+    def judged(reply):
+        turns = [ASKED, ConversationTurn("assistant", reply)]
         for reward in rewards:
             assert reward.compute(turns, {**POLICY, "reference": "20:00"}).score <= 1.0
-        assert time.process_time() - before < 2.0, part
+
+    assert grows_with_length(judged, part, short=1_000, long=8_000)

@@ -27,7 +27,7 @@ def asked(address, path, **fields):
     request = urllib.request.Request(
         address + path, json.dumps(fields).encode(), {"Content-Type": "application/json"}, method="POST"
     )
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return json.load(answer)
 
 

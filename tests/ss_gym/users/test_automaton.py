@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from itertools import product
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ss_gym.users.automaton import Automaton, Node
@@ -57,6 +57,7 @@ def walked(node: Node, before: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
             yield from walked(after, (*before, token))
 
 
+@settings(max_examples=30)  # some patterns have very many phrases
 @given(st.lists(patterns, min_size=1, max_size=3))
 def test_a_graph_has_the_phrases_of_its_patterns_and_knows_whose_they_are(given_patterns: list[Pattern]) -> None:
     expected: dict[tuple[str, ...], tuple[int, ...]] = {}
