@@ -30,9 +30,9 @@ class CQLConfig(OfflineConfig):
     """Settings of conservative Q-learning, for actions that can be counted and for those that can't.
 
     Attributes:
-        conservative_weight: alpha; of the gap in the critics' loss, beside the squared error (not its half). 0 is soft
-            actor-critic, or double Q-learning where actions are counted. With a ``gap_limit``, what it begins at. All
-            actions.
+        conservative_weight: alpha; of the gap in the critics' loss, beside the squared error (not its half), or Huber's
+            where actions are counted. 0 is soft actor-critic, or double Q-learning. With a ``gap_limit``, what it
+            begins at. All actions.
         gap_limit: the weight is a multiplier that rises while the mean gap is above this and falls while it is below,
             from exp(-5) to exp(10). Values that are the same for all actions have a gap of log(A) for A actions that
             are counted, and of d log(2) for d components. If None, the weight stays as it is. All actions.

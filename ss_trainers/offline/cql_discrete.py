@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import smooth_l1_loss
 
 from ss_trainers.functional.conservatism import conservative_gap
 from ss_trainers.functional.returns import bellman_target
@@ -19,7 +20,8 @@ from ss_trainers.offline.transitions import TransitionBatch, Transitions
 class DiscreteConservativeQLearner:
     """CQL(H) on double Q-learning, Kumar et al. 2020, arXiv:2006.04779, equation 4.
 
-    The critic chooses the next action and the target critic values it: van Hasselt et al. 2015, arXiv:1509.06461.
+    The critic chooses the next action and the target critic values it: van Hasselt et al. 2015, arXiv:1509.06461. Its
+    error counts half its square up to 1 and linearly beyond, as in DQN (Mnih et al. 2015).
 
     Args:
         config: the settings.
@@ -48,7 +50,7 @@ class DiscreteConservativeQLearner:
         targets = self._targets(batch)
         values = self._critic(batch.observations)[0]
         logged = values.gather(-1, batch.actions[:, None]).squeeze(-1)
-        error = (logged - targets).square().mean()
+        error = smooth_l1_loss(logged, targets)
         gap = conservative_gap(values, batch.actions)
         weight = self._gap_weight.weight()
         self.optimizers["critic"].zero_grad()

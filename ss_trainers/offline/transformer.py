@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import cast
 
 import torch
@@ -89,6 +90,17 @@ def dense(inputs: int, outputs: int, initial: torch.Generator) -> nn.Linear:
     layer = skip_init(nn.Linear, inputs, outputs)  # type: ignore[no-untyped-call]
     nn.init.normal_(layer.weight, std=_INITIAL_STD, generator=initial)
     nn.init.zeros_(layer.bias)
+    return cast("nn.Linear", layer)
+
+
+def projection(inputs: int, outputs: int, initial: torch.Generator) -> nn.Linear:
+    """A linear layer between tokens and what they stand for; it begins uniform within ±1/sqrt(inputs), as PyTorch's do.
+
+    With GPT-2's small weights a token would tell hardly more of what it stands for than of its position, at first.
+    """
+    layer, bound = skip_init(nn.Linear, inputs, outputs), 1 / math.sqrt(inputs)  # type: ignore[no-untyped-call]
+    for parameter in layer.parameters():
+        nn.init.uniform_(parameter, -bound, bound, generator=initial)
     return cast("nn.Linear", layer)
 
 

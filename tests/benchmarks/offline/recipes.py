@@ -23,8 +23,7 @@ DIFFERENCES = {
     "bcq": "d3rlpy's autoencoder has no tanh, and draws new candidates each time it acts. Discrete: d3rlpy's target is "
     "a copy that is renewed every 200 updates.",
     "bear": "d3rlpy adds the entropy of soft actor-critic with a learnt temperature, and has no target policy.",
-    "cql": "Discrete: d3rlpy has Huber's loss, ours the square, and its target is a copy that is renewed every 200 "
-    "updates.",
+    "cql": "Discrete: d3rlpy's target is a copy that is renewed every 200 updates.",
     "decision transformer": "Discrete: d3rlpy counts the padding of windows in its loss, and embeddings go through a "
     "tanh.",
     "iql": "The standard deviation of d3rlpy's actor is a sigmoid of its parameter, ours an exponential. d3rlpy has no "

@@ -164,13 +164,14 @@ def test_what_is_done_beyond_the_log_is_not_believed_to_be_better_still(weight):
 
 
 def double_q_learning(learner, batch):
-    """The squared error, whose targets the critic chooses and the target critic values."""
+    """Huber's error, whose targets the critic chooses and the target critic values."""
     critic, target, loss = learner.modules["critic"].network, learner.modules["target"].network, 0.0
     for row in range(N):
         following = batch.next_observations[row]
         after = said(target, following, 0)[said(critic, following, 0).argmax()].item()
         expected = batch.rewards[row].item() + (0.0 if batch.terminals[row] else 0.8 * after)
-        loss = loss + (said(critic, batch.observations[row], 0)[batch.actions[row]] - expected) ** 2 / N
+        error = (said(critic, batch.observations[row], 0)[batch.actions[row]] - expected).abs()
+        loss = loss + (error**2 / 2 if error < 1 else error - 0.5) / N
     return loss
 
 
