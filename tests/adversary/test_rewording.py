@@ -17,7 +17,7 @@ from ss_gym.users.values import Inventory
 from tests.adversary import rewording
 from tests.adversary.rewording import Reworded, Rewording
 
-FEW, MANY = 30, 60  # episodes
+FEW, MANY = 24, 60  # episodes
 SIZES = [FEW, pytest.param(MANY, marks=pytest.mark.slow)]
 SAME = ("bold_amounts", "bullets", "headings", "lower_case", "upper_case", "typographic", "grave")
 NEARLY = ("reordered", "small_talk", "other_values")

@@ -1,6 +1,6 @@
 """In every family, what must not earn success does not, and the reference does, on everything.
 
-By default on 200 pairs of scenarios, or fewer where these tell as much; with ``-m slow`` on 500.
+By default on as many pairs of scenarios as tell; with ``-m slow`` on 500.
 """
 
 from functools import cache, partial
@@ -32,10 +32,11 @@ GATES = {
     "always_transfer": ((0, 0.05), (0, 0)),
     "ground_fisher": ((0, 0.05), (0, 0)),
 }
-# Pairs that tell by default: fewer where the share is 0, or one half since one of each pair is granted.
+# Pairs that tell by default: few where the share is 0, or one half since one of each pair is granted; many where it is
+# near to its bound.
 ENOUGH = {"silent": 40, "instant_closer": 40, "keyword_stuffer": 40, "data_dumper": 40}
-ENOUGH |= {"random_tools": 60, "always_grant": 60}
-MANY, MOST = 200, 500
+ENOUGH |= {"random_tools": 60, "always_grant": 60, "rule_bot": 200}
+NEAR = ("address_change", "cancel", "subscription")
 
 
 ENV_IDS = {name: f"StateSet/{name.title().replace('_', '')}-v0" for name in FAMILIES}
@@ -59,7 +60,7 @@ def failures(evaluation: Evaluation) -> list[str]:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_agent_that_is_no_good_stays_within_its_gates(family: str, name: str, thorough: bool) -> None:
     (low, high), (solved_low, solved_high) = GATES[name]
-    pairs = MOST if thorough else ENOUGH.get(name, MANY)
+    pairs = 500 if thorough else ENOUGH.get(name, 200 if family in NEAR else 100)
     success, solved = scores(evaluate(name, ENV_IDS[family], split="train", pairs=pairs))
     assert low <= success <= high, f"success {success}"
     assert solved_low <= solved <= solved_high, f"pairs {solved}"
@@ -99,7 +100,7 @@ def test_every_family_has_its_stranger() -> None:
     }
 
 
-@pytest.mark.parametrize("episodes", [150, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("episodes", [120, pytest.param(1000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("phrases_file", STRANGERS)
 def test_correct_conduct_in_a_strangers_words_succeeds(phrases_file: str, episodes: int) -> None:
     family = phrases_file.removeprefix("stranger_").rpartition("_")[0]

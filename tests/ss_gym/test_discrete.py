@@ -81,7 +81,7 @@ def test_what_is_on_offer_is_whole_and_every_choice_is_some_time(env_id: str) ->
     # Scripted customers name what they mean, and attackers buy no gift cards.
     never = {"ask_item", "quote_ordinary", "refuse_gift_card"} if "Adversarial" in env_id else {"ask_item"}
     for seed in range(200):
-        if seed >= 40 and set(names[~offered]) <= never:
+        if seed >= 25 and set(names[~offered]) <= never:
             break
         _, info = env.reset(seed=seed)
         ended = False

@@ -88,7 +88,7 @@ def test_each_batch_is_played_with_the_weights_it_was_promised(lag, folder, stan
     model = trainer._loaded.model
     for iteration, taken in enumerate(batches):
         batch = token_batch(taken.kept, taken.policy_version)
-        assert batch.policy_versions.tolist() == [max(0, iteration - lag)] * 12
+        assert batch.policy_versions.tolist() == [max(0, iteration - lag)] * 8
         off = []
         for version in range(len(versions)):
             model.load_state_dict(versions[version], strict=False)

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,8 +10,7 @@ import torch
 
 from ss_trainers import processes
 from ss_trainers.processes import WorkerError, WorkerProcess
-
-ROOT = Path(__file__).parents[2]
+from tests.ss_trainers.another_process import AnotherProcess
 
 
 class Clerk:
@@ -132,26 +129,23 @@ def test_a_process_that_holds_the_signal_back_is_ended(monkeypatch):
     assert process._process.exitcode == -signal.SIGKILL
 
 
-SCRIPT = """
-import os, signal
-from ss_trainers.processes import WorkerProcess
-from tests.ss_trainers.test_processes import Clerk
-process = WorkerProcess(Clerk, ("Ann",), "")
-process.ask("greet")
-process.answer()
-process.ask("sleep")
-print(process._process.pid, flush=True)
-os.kill(os.getpid(), signal.SIGKILL)
-"""
+def begin_and_be_killed(told):
+    processes._IMPORTED_ONCE = []  # a clerk needs no language model
+    process = WorkerProcess(Clerk, ("Ann",), "")
+    process.ask("greet")
+    process.answer()
+    process.ask("sleep")
+    told.write_text(str(process._process.pid))
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_it_ends_with_the_first_process_whatever_it_is_doing():
-    result = subprocess.run([sys.executable, "-c", SCRIPT], cwd=ROOT, stdout=subprocess.PIPE, text=True, timeout=120)
-    assert result.returncode == -signal.SIGKILL
-    deadline = time.monotonic() + 30
-    while _is_there(int(result.stdout)) and time.monotonic() < deadline:
+def test_it_ends_with_the_first_process_whatever_it_is_doing(tmp_path):
+    code, errors = AnotherProcess(tmp_path / "errors", begin_and_be_killed, tmp_path / "worker").ended()
+    assert code == -signal.SIGKILL, errors
+    worker, deadline = int((tmp_path / "worker").read_text()), time.monotonic() + 60
+    while _is_there(worker) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not _is_there(int(result.stdout))
+    assert not _is_there(worker)
 
 
 def _is_there(pid):

@@ -24,7 +24,7 @@ from tests.ss_trainers.tiny_model import save_tiny
 from tests.ss_trainers.toy_env import register
 
 ENV = register()
-SMALL = TrainingConfig(iterations=4, groups_per_iteration=3, group_size=4, max_new_tokens=4, learning_rate=1e-2)
+SMALL = TrainingConfig(iterations=4, groups_per_iteration=2, group_size=4, max_new_tokens=4, learning_rate=1e-2)
 # What a run of a few iterations should not leave out.
 SETTINGS = {
     "behavior_cloning": {"demonstrator": "tests.ss_trainers.toy_env:Obliging"},
