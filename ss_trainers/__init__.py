@@ -66,6 +66,8 @@ if TYPE_CHECKING:
     from ss_trainers.offline.trainers import IQLTrainer as IQLTrainer
     from ss_trainers.offline.transitions import TransitionBatch as TransitionBatch
     from ss_trainers.offline.transitions import Transitions as Transitions
+    from ss_trainers.offline.turns import TurnLog as TurnLog
+    from ss_trainers.offline.turns import turn_log as turn_log
     from ss_trainers.offline_text.ilql import ILQLConfig as ILQLConfig
     from ss_trainers.offline_text.settings import TextTraining as TextTraining
     from ss_trainers.offline_text.trainer import ConversationTrainer as ConversationTrainer
@@ -204,6 +206,8 @@ _EXPORTS = {
     "TrainingProfile": "ss_trainers.config",
     "TransitionBatch": "ss_trainers.offline.transitions",
     "Transitions": "ss_trainers.offline.transitions",
+    "turn_log": "ss_trainers.offline.turns",
+    "TurnLog": "ss_trainers.offline.turns",
     "VAPO": "ss_trainers.algorithms.vapo",
     "VAPOConfig": "ss_trainers.algorithms.vapo",
     "VAPOTrainer": "ss_trainers.trainers",

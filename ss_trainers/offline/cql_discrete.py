@@ -54,7 +54,8 @@ class DiscreteConservativeQLearner:
         gap = conservative_gap(values, batch.actions)
         weight = self._gap_weight.weight()
         self.optimizers["critic"].zero_grad()
-        (error + weight * gap.mean() + self._gap_weight.loss(gap)).backward()
+        loss = error + weight * gap.mean() + self._gap_weight.loss(gap)
+        loss.backward()  # type: ignore[no-untyped-call]
         self.optimizers["critic"].step()
         follow(self.modules["target"], self._critic, self._config.target_rate)
         figures = {"critic_loss": error, "gap": gap.mean(), "gap_weight": weight, "value": logged.mean()}
