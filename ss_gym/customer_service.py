@@ -20,6 +20,7 @@ from ss_gym.scenarios import SPLITS, Scenario, parse_scenario_id
 from ss_gym.streams import Stream
 from ss_gym.types import Message, ParsedAction, ToolCall, user_message
 from ss_gym.users.agenda import UserReply
+from ss_gym.users.parameters import checked_params, with_params
 from ss_gym.users.persona import Persona, as_changes, draw_persona
 from ss_gym.users.simulator import UserSimulator, load_user
 from ss_gym.users.speech import load_speech
@@ -53,11 +54,12 @@ class CustomerServiceEnvironment(TextEnvironment):
         render_mode: ``human``, ``ansi`` or None.
 
     Reset options: ``scenario_id`` (``"refund/dev/0042"``), or ``split`` with the seed;
-    ``user_seed`` (int) varies the customer's persona, words and noise within one scenario; ``opening``
-    (str) is the customer's first message instead of the scenario's.
+    ``user_seed`` (int) varies the customer's persona, words and noise within one scenario; ``user_params`` sets
+    components of the customer's φ (see ``ss_gym.users.parameters``), over what is drawn and under ``persona``;
+    ``opening`` (str) is the customer's first message instead of the scenario's.
     """
 
-    option_names: ClassVar[frozenset[str]] = frozenset({"opening", "scenario_id", "split", "user_seed"})
+    option_names: ClassVar[frozenset[str]] = frozenset({"opening", "scenario_id", "split", "user_params", "user_seed"})
     term_names: frozenset[str] = TERMS
 
     def __init__(
@@ -120,6 +122,9 @@ class CustomerServiceEnvironment(TextEnvironment):
         self._replied = 0
         user_seed = _user_seed(options)
         persona = draw_persona(Stream(scenario.wording_seed, user_seed, "persona"), scenario.split)
+        if "user_params" in options:
+            params = checked_params(options["user_params"])
+            persona = with_params(persona, params, Stream(scenario.wording_seed, user_seed, "params"))
         self.persona = persona = persona._replace(**self._persona_changes) if self._persona_changes else persona
         customer = self._customer = self._speech(scenario, persona, Stream(scenario.wording_seed, user_seed, "words"))
         self._audit = customer.audit
