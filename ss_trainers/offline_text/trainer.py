@@ -341,7 +341,7 @@ class ConversationTrainer:
         size = columns.states.shape[1]
         critic = make(self.config, self._setup(Spaces(size, size, False)))
         told = {**about, **self._told("critic_conversations", "support_margin", *_PROPOSING)}
-        self._learn(told, critic, examples, training.batch_size)
+        self._learn(told, critic, examples, training.batch_size, len(columns.last) / int(columns.last.sum()))
         return critic, scaling, examples
 
     def _guided(
@@ -361,17 +361,31 @@ class ConversationTrainer:
         critic = make(self.config, self._setup(Spaces(columns.states.shape[1], vocabulary, True)))
         # Whole conversations, as many as have a batch's steps on average.
         size = max(1, round(self.training.batch_size * len(log) / log.steps))
-        self._learn(told, critic, examples, size)
+        self._learn(told, critic, examples, size, len(columns.tokens) / len(log))
         batches = examples.batches(torch.arange(len(examples), device=self._device), size)
         advantages = columns.summed(torch.cat([critic.advantages(batch) for batch in batches]).cpu())
         hidden = hidden_sizes(self.config, self.training)
         return CriticsGuidance(self.config, hidden, critic, scaling.to(self._device), vocabulary), advantages
 
-    def _learn(self, told: Mapping[str, Any], critic: Updating[BatchT], examples: Examples[BatchT], size: int) -> None:
-        """The updates of a critic, each from so many examples."""
+    def _learn(
+        self, told: Mapping[str, Any], critic: Updating[BatchT], examples: Examples[BatchT], size: int, length: float
+    ) -> None:
+        """The updates of a critic, each from so many examples; a conversation has ``length`` values on average."""
         updates = Updates(self.training.seed, size, self._device)
         total = updates.of_epochs(len(examples), self.config.num_epochs, self.training.max_updates)
         self._updates = updates
+        rate = getattr(self.config, "target_rate", 1.0)
+        reach = total * rate
+        if self.config.gamma > 0 and reach < length:
+            _LOGGER.warning(
+                "in %d updates at a target_rate of %g rewards come back about %.1f %s, and conversations have %.1f on "
+                "average: raise num_epochs or target_rate, else what comes first in them is valued by chance",
+                total,
+                rate,
+                reach,
+                "tokens" if self._recipe.guide is not None else "steps",
+                length,
+            )
         about = {**told, **self._settings()}
         self._stages.learnt(f"critic-{name_of(self.config)}", about, critic, examples, updates, total, self._noise())
 

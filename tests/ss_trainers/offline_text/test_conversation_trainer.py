@@ -238,6 +238,17 @@ def test_settings_that_have_no_part_in_text_are_told(name, settings, told, text,
     assert told in caplog.text and ("without effect" in caplog.text) == bool(told)
 
 
+def test_a_critic_that_rewards_can_not_come_back_through_is_told(text, caplog):
+    # Two steps a conversation, and two updates.
+    trained(make("IQL", gamma=0.5), text)
+    told = "in 2 updates at a target_rate of 0.005 rewards come back about 0.0 steps, and conversations have 2.0 on"
+    assert told in caplog.text
+    caplog.clear()
+    for settings in ({"target_rate": 1.0}, {"gamma": 0.0}):
+        trained(make("IQL", **settings), text)
+    assert "rewards come back" not in caplog.text
+
+
 def test_an_agent_asks_for_the_return_of_the_config(text, tmp_path):
     low, high = (
         trained(make("DecisionTransformer", target_return=asked), text, tmp_path).policy().config.backend_options
