@@ -3,6 +3,7 @@
     make d3rlpy                                                                        # once: d3rlpy's environment
     python -m tests.benchmarks.offline.study                                           # the cells that are missing
     python -m tests.benchmarks.offline.study --only pendulum/replay/iql/ours/0         # one cell again
+    python -m tests.benchmarks.offline.study --again                                   # the second look
     python -m tests.benchmarks.offline.study --backwards                               # for a second process
     python -m tests.benchmarks.offline.study --report                                  # the table of what is there
     python -m tests.benchmarks.offline.study --markdown                                # the table for a page
@@ -10,8 +11,10 @@
 Three logs each of CartPole-v1 and Pendulum-v1 (``logs.py``), three seeds. Both libraries have two hidden layers of 64,
 a transformer of one layer, the same batches, numbers of updates and settings (``recipes.py``, which also tells where
 they differ), and learn from the same steps. A score is the mean return of 30 episodes with seeds that no log has, which
-are the same for all, in the environment itself. Results go to ``docs/results/offline_study.json``. The logs are those
-of ``docs/results/offline_logs.npz``; where that is not there they are made, and packed into it.
+are the same for all, in the environment itself. Three seeds say little of a deviation, so what looks worse than d3rlpy
+is looked at a second time, with six other seeds of both and with these alone. Results go to
+``docs/results/offline_study.json``. The logs are those of ``docs/results/offline_logs.npz``; where that is not there
+they are made, and packed into it.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +42,9 @@ from tests.benchmarks.offline.setting import Setting
 RESULTS = ROOT / "docs" / "results" / "offline_study.json"
 ARCHIVE = ROOT / "docs" / "results" / "offline_logs.npz"
 FOLDER = ROOT / "outputs" / "offline_logs"
-EPISODES, SEEDS = 30, 3
+EPISODES, SEEDS = 30, range(3)
+# Of the second look.
+FRESH_SEEDS = range(3, 9)
 # Updates of each algorithm, and those at its beginning in which it warms up.
 UPDATES = {
     "bc": (3000, 0),
@@ -54,6 +59,7 @@ BATCHES = {"decision_transformer": 64}
 REWARD_SCALE = 0.1
 Cell = dict[str, Any]
 Results = dict[str, dict[str, Any]]
+Scores = npt.NDArray[np.float64]
 
 
 def learnable(task: str, algorithm: str, library: str) -> bool:
@@ -65,7 +71,7 @@ def learnable(task: str, algorithm: str, library: str) -> bool:
 NAMES = [(task, log) for task in TASKS for log in LOGS]
 CELLS = [
     f"{task}/{log}/{algorithm}/{library}/{seed}"
-    for seed in range(SEEDS)
+    for seed in SEEDS
     for task in TASKS
     for log in LOGS
     for algorithm in UPDATES
@@ -140,22 +146,33 @@ def run(cell: str, folder: Path, results: Path, python: str | Path) -> None:
 HEADINGS = ("log", "algorithm", "the log's own return", "ours", "d3rlpy", "no worse")
 
 
-def rows_of(results: Results) -> list[tuple[str, ...]]:
+def rows_of(results: Results, seeds: range = SEEDS) -> list[tuple[str, ...]]:
     """The table's rows: means and standard deviations over seeds; ours is no worse if within one of d3rlpy's."""
     rows: list[tuple[str, ...]] = []
     for task, log in (each for each in NAMES if "/".join(each) in results["logs"]):
         own = results["logs"][f"{task}/{log}"]["return"]
         for algorithm in UPDATES:
-            ours, theirs = (scores(results["cells"], f"{task}/{log}/{algorithm}/{name}") for name in ("ours", "d3rlpy"))
+            ours, theirs = both(results["cells"], f"{task}/{log}/{algorithm}", seeds)
             if len(ours) or len(theirs):
                 row = (f"{task}, {log}", algorithm.replace("_", " "), f"{own:.1f}", spread(ours), spread(theirs))
                 rows.append((*row, verdict(ours, theirs)))
     return rows
 
 
-def scores(cells: Mapping[str, Cell], name: str) -> npt.NDArray[np.float64]:
-    """The returns of the seeds that have been run."""
-    return np.array([cells[f"{name}/{seed}"]["return"] for seed in range(SEEDS) if f"{name}/{seed}" in cells])
+def to_look_at_again(results: Results) -> list[str]:
+    """The cells of the second look: all that looked worse at the first."""
+    names = [f"{task}/{log}/{algorithm}" for task, log in NAMES for algorithm in UPDATES]
+    worse = [name for name in names if verdict(*both(results["cells"], name, SEEDS)) == "no"]
+    return [f"{name}/{library}/{seed}" for seed in FRESH_SEEDS for name in worse for library in LIBRARIES]
+
+
+def both(cells: Mapping[str, Cell], name: str, seeds: range) -> tuple[Scores, Scores]:
+    """The returns of the seeds that have been run, ours and d3rlpy's."""
+    ours, theirs = (
+        np.array([cells[cell]["return"] for seed in seeds if (cell := f"{name}/{library}/{seed}") in cells])
+        for library in ("ours", "d3rlpy")
+    )
+    return ours, theirs
 
 
 def spread(values: npt.NDArray[np.float64]) -> str:
@@ -172,13 +189,12 @@ def verdict(ours: npt.NDArray[np.float64], theirs: npt.NDArray[np.float64]) -> s
     return "yes" if ours.mean() >= theirs.mean() - theirs.std(ddof=1) else "no"
 
 
-def table(results: Results) -> Table:
-    """What is there, for a terminal."""
-    shown = Table(
-        *HEADINGS, title="Mean return of 30 episodes", caption=f"{len(results['cells'])} of {len(CELLS)} cells"
-    )
+def table(results: Results, seeds: range, wanted: Sequence[str]) -> Table:
+    """What is there of the cells that are wanted, for a terminal."""
+    there = sum(cell in results["cells"] for cell in wanted)
+    shown = Table(*HEADINGS, title="Mean return of 30 episodes", caption=f"{there} of {len(wanted)} cells")
     previous = ""
-    for row in rows_of(results):
+    for row in rows_of(results, seeds):
         if previous and row[0] != previous:
             shown.add_section()
         shown.add_row(*(("" if row[0] == previous else row[0]), *row[1:]))
@@ -187,25 +203,31 @@ def table(results: Results) -> Table:
 
 
 def markdown(results: Results) -> str:
-    """The table and what differs, for a page."""
-    lines: Iterable[tuple[str, ...]] = [HEADINGS, ("---",) * len(HEADINGS), *rows_of(results)]
-    notes = [f"* {name}: {told}" for name, told in DIFFERENCES.items()]
-    return "\n".join([*(f"| {' | '.join(line)} |" for line in lines), "", *notes])
+    """The tables and what differs, for a page."""
+    parts = []
+    for seeds in (SEEDS, FRESH_SEEDS):
+        lines: Iterable[tuple[str, ...]] = [HEADINGS, ("---",) * len(HEADINGS), *rows_of(results, seeds)]
+        parts += [*(f"| {' | '.join(line)} |" for line in lines), ""]
+    return "\n".join([*parts, *(f"* {name}: {told}" for name, told in DIFFERENCES.items())])
 
 
 def main() -> None:
     """Runs the cells that are missing, or the one that was asked for; then reports."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=CELLS, metavar="CELL", help="one cell, run again even if it is there")
+    parser.add_argument("--only", metavar="CELL", help="one cell, run again even if it is there")
+    parser.add_argument("--again", action="store_true", help="what looked worse than d3rlpy, with other seeds")
     parser.add_argument("--backwards", action="store_true", help="the last missing cell first, for a second process")
     parser.add_argument("--report", action="store_true", help="run nothing")
     parser.add_argument("--markdown", action="store_true", help="run nothing, and print the table for a page")
     parser.add_argument("--python", default=PEER, help="the interpreter of d3rlpy's environment")
     options, console = parser.parse_args(), Console(width=120)
+    whole = to_look_at_again(read(RESULTS)) if options.again else CELLS
+    if options.only and options.only not in {*CELLS, *to_look_at_again(read(RESULTS))}:
+        parser.error(f"there is no cell '{options.only}': write one such as {CELLS[0]}")
     if not (options.report or options.markdown):
         provide(ARCHIVE, FOLDER, options.python)
     while not (options.report or options.markdown):
-        missing = [options.only] if options.only else [cell for cell in CELLS if cell not in read(RESULTS)["cells"]]
+        missing = [options.only] if options.only else [cell for cell in whole if cell not in read(RESULTS)["cells"]]
         if not missing:
             break
         chosen = missing[-1 if options.backwards else 0]
@@ -216,7 +238,7 @@ def main() -> None:
     if options.markdown:
         print(markdown(read(RESULTS)))
     else:
-        console.print(table(read(RESULTS)))
+        console.print(table(read(RESULTS), FRESH_SEEDS if options.again else SEEDS, whole))
 
 
 if __name__ == "__main__":
