@@ -1,0 +1,1 @@
+"""How far simulated conversations are from real ones, and what to do about it."""
