@@ -19,7 +19,7 @@ from ss_trainers.offline.learner import Actor, Setup
 from ss_trainers.offline.optimizers import Adam
 from ss_trainers.offline.sequences import WindowBatch, Windows
 from ss_trainers.offline.settings import OfflineConfig
-from ss_trainers.offline.transformer import CausalTransformer, projection, table
+from ss_trainers.offline.transformer import CausalTransformer, dense, projection, table
 from ss_trainers.offline.transitions import Spaces, TransitionBatch, Transitions
 
 # Greatest norm of the gradient, as in the authors' code.
@@ -95,13 +95,16 @@ class DecisionTransformerNetwork(nn.Module):
     def __init__(self, config: DecisionTransformerConfig, spaces: Spaces, initial: torch.Generator) -> None:
         super().__init__()
         width, done = config.hidden_dim, spaces.action_size
-        self.returns = projection(1, width, initial)
-        self.observations = projection(spaces.observation_size, width, initial)
-        self.actions = table(done, width, initial) if spaces.discrete else projection(done, width, initial)
+        # Small weights suit logs of counted actions, where much depends on what is asked for; with them, real numbers
+        # took several times the updates to be told apart.
+        layer = dense if spaces.discrete else projection
+        self.returns = layer(1, width, initial)
+        self.observations = layer(spaces.observation_size, width, initial)
+        self.actions = table(done, width, initial) if spaces.discrete else layer(done, width, initial)
         self.timesteps = table(config.max_timesteps, width, initial)
         self.norm = nn.LayerNorm(width)
         self.transformer = CausalTransformer(width, config.layers, config.heads, config.dropout, initial)
-        self.head = projection(width, done, initial)
+        self.head = layer(width, done, initial)
         # What has to be known of the log to act: in the checkpoint, but not learnt.
         self.register_buffer("best_return", torch.tensor(0.0))
         self.register_buffer("return_scale", torch.tensor(1.0))
