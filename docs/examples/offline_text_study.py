@@ -57,15 +57,17 @@ TEXT: dict[str, Any] = {
     "proposal_temperature": 0.3,
     "critic_conversations": 2000,
 }
-CRITIC: dict[str, Any] = {"gamma": 1.0, "num_epochs": 15}
+# Enough updates, at such a rate, for what a conversation earned at its end to come back to its beginning many times.
+CRITIC: dict[str, Any] = {"gamma": 1.0, "num_epochs": 60, "learning_rate": 1e-3, "target_rate": 0.05}
 # Of each arm, the algorithm, its settings, and what it has otherwise of the language model's.
 ARMS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "bc": ("bc", {}, {}),
     "bcq": ("bcq", CRITIC, {}),
     "cql": ("cql", {**CRITIC, "conservative_weight": 1.0}, {}),
     "bear": ("bear", CRITIC, {}),
-    "iql": ("iql", CRITIC, {"critic_conversations": 4800}),
-    "ilql": ("ilql", {"gamma": 1.0, "num_epochs": 8}, {}),
+    "iql": ("iql", {**CRITIC, "num_epochs": 25}, {"critic_conversations": 4800}),
+    # Its steps are tokens, some 200 in a conversation.
+    "ilql": ("ilql", {"gamma": 1.0, "num_epochs": 20, "learning_rate": 1e-3, "target_rate": 0.2}, {}),
     "decision transformer": ("decision_transformer", {"gamma": 1.0}, {}),
     "filtered bc": ("bc", {}, {}),
 }
