@@ -1,0 +1,220 @@
+"""Ranges that widen by themselves: automatic domain randomization, and a curriculum by success."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ss_gym.sim2real.randomizer import NOMINAL, Bounds, DomainRandomizationConfig, DomainRandomizer
+from ss_gym.users.parameters import PARAMETERS
+
+# Customers whose outcome may still be told.
+_REMEMBERED = 10_000
+
+
+def _middle(name: str) -> float:
+    return sum(NOMINAL[name]) / 2
+
+
+# The ends that can move, 0 the low one and 1 the high one: not those of what nobody has less of than none.
+_ENDS = tuple((name, end) for name in PARAMETERS for end in (0, 1) if PARAMETERS[name][end] != _middle(name))
+
+
+@dataclass(frozen=True, slots=True)
+class AutomaticRandomizationConfig:
+    """Settings of automatic domain randomization.
+
+    Attributes:
+        probe_probability: of pinning one parameter to one end of its range, in an episode.
+        outcomes: episodes at an end, after which it is decided whether that end moves.
+        widen_at: share of successes from which on an end moves outwards.
+        narrow_at: share of successes up to which it moves inwards.
+        step: how far an end moves, as a share of all that there is of the parameter.
+        seed: of what is drawn where no generator is given.
+
+    Raises:
+        ValueError: for a setting that none could mean.
+    """
+
+    probe_probability: float = 0.5
+    outcomes: int = 240
+    widen_at: float = 0.8
+    narrow_at: float = 0.4
+    step: float = 0.02
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse settings that none could mean."""
+        name = type(self).__name__
+        if not 0 < self.probe_probability <= 1:
+            raise ValueError(f"{name}.probe_probability must be above 0 and at most 1, not {self.probe_probability}")
+        if self.outcomes < 1:
+            raise ValueError(f"{name}.outcomes must be 1 or more, not {self.outcomes}")
+        if not 0 <= self.narrow_at < self.widen_at <= 1:
+            told = f"{self.narrow_at} and {self.widen_at}"
+            raise ValueError(f"{name}: narrow_at must be below widen_at, both from 0 to 1, not {told}")
+        if not 0 < self.step <= 1:
+            raise ValueError(f"{name}.step must be above 0 and at most 1, not {self.step}")
+
+
+class AutomaticRandomizer(DomainRandomizer):
+    """Automatic domain randomization (ADR), OpenAI et al. 2019, arXiv:1910.07113, algorithm 1.
+
+    Ranges begin as those of the train split. In some episodes one parameter is pinned to one end of its range; when
+    there are enough outcomes of such episodes, that end moves outwards if most of them were successes, inwards if few
+    were, and the count begins anew. No end moves beyond what there is of a parameter, nor past the middle of where it
+    began, so that a range always holds that.
+
+    Tell it the outcome of each episode, by the options that it was reset with:
+
+    >>> randomizer = AutomaticRandomizer(AutomaticRandomizationConfig(probe_probability=1.0, outcomes=1, step=0.1))
+    >>> options = randomizer(np.random.default_rng(1))
+    >>> randomizer.record(options, success=True)
+    >>> moved = [name for name in PARAMETERS if randomizer.ranges[name] != NOMINAL[name]]
+    >>> len(moved)
+    1
+
+    Args:
+        config: the settings.
+
+    Attributes:
+        ranges: the low and the high end of each parameter, as they are now.
+    """
+
+    def __init__(self, config: AutomaticRandomizationConfig | None = None) -> None:
+        self.automatic = config = AutomaticRandomizationConfig() if config is None else config
+        super().__init__(DomainRandomizationConfig(0.0, 0.0, 0.0, seed=config.seed))
+        # Customers at an end -> which, and how often that end had moved then.
+        self._probes: OrderedDict[tuple[float, ...], tuple[str, int, int]] = OrderedDict()
+        self._moves: defaultdict[tuple[str, int], int] = defaultdict(int)
+        self._outcomes: defaultdict[tuple[str, int], list[bool]] = defaultdict(list)
+
+    def sample_persona(self, generator: np.random.Generator | None = None) -> dict[str, float]:
+        """A parameter vector φ: uniform within the ranges, but for the parameter that is pinned, if one is."""
+        generator = self._generator if generator is None else generator
+        drawn = super().sample_persona(generator)
+        pinned, chosen = generator.random() < self.automatic.probe_probability, int(generator.integers(len(_ENDS)))
+        if pinned:
+            name, end = _ENDS[chosen]
+            drawn[name] = self.ranges[name][end]
+            self._probes[tuple(drawn.values())] = (name, end, self._moves[name, end])
+            if len(self._probes) > _REMEMBERED:
+                self._probes.popitem(last=False)
+        return drawn
+
+    def record(self, options: Mapping[str, Any], success: bool) -> None:
+        """Takes in how an episode went.
+
+        It may be told of every episode; those in which nothing was pinned, and those whose end has moved since, have no
+        part.
+
+        Args:
+            options: what the episode was reset with, as the randomizer gave it.
+            success: whether it succeeded.
+        """
+        probe = self._probes.get(tuple(options.get("user_params", {}).values()))
+        if probe is None or self._moves[probe[:2]] != probe[2]:
+            return
+        name, end, _ = probe
+        outcomes = self._outcomes[name, end]
+        outcomes.append(bool(success))
+        config = self.automatic
+        if len(outcomes) < config.outcomes:
+            return
+        share = sum(outcomes) / len(outcomes)
+        outcomes.clear()
+        outwards = (share >= config.widen_at) - (share <= config.narrow_at)
+        if outwards:
+            self._move(name, end, outwards)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What ``load_state_dict`` goes on from, but for episodes under way; plain numbers, lists and texts."""
+        return {
+            "ranges": {name: list(bounds) for name, bounds in self.ranges.items()},
+            "outcomes": [
+                [name, end, list(outcomes)] for (name, end), outcomes in sorted(self._outcomes.items()) if outcomes
+            ],
+            "generator": self._generator.bit_generator.state,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on from where ``state_dict`` was called.
+
+        Raises:
+            KeyError: if something is missing.
+        """
+        ranges, outcomes, generator = state["ranges"], state["outcomes"], state["generator"]
+        self.ranges = {name: (ranges[name][0], ranges[name][1]) for name in PARAMETERS}
+        self._outcomes = defaultdict(list, {(name, end): [*found] for name, end, found in outcomes})
+        self._generator.bit_generator.state = generator
+        self._probes.clear()
+        self._moves.clear()
+
+    def _move(self, name: str, end: int, outwards: int) -> None:
+        (least, most), middle = PARAMETERS[name][:2], _middle(name)
+        reached = self.ranges[name][end] + (1 if end else -1) * outwards * self.automatic.step * (most - least)
+        bounds: list[float] = list(self.ranges[name])
+        bounds[end] = min(max(reached, middle), most) if end else max(min(reached, middle), least)
+        self.ranges[name] = (bounds[0], bounds[1])
+        self._moves[name, end] += 1
+
+
+class Curriculum:
+    """A randomizer that gets harder as the agent gets better.
+
+    Both variations begin at 0 and grow by ``step`` whenever the success that is reported is ``widen_at`` or more.
+
+    >>> curriculum = Curriculum(DomainRandomizationConfig(), widen_at=0.7, step=0.25)
+    >>> [curriculum.report(success) for success in (0.5, 0.75, 0.9)]
+    [0.0, 0.25, 0.5]
+
+    Args:
+        config: what is varied in the end: its variations are the greatest.
+        widen_at: a share of successes.
+        step: how much of the way an advance is, above 0.
+
+    Attributes:
+        level: from 0 to 1, how much of the way is gone.
+        randomizer: who the customers are now.
+
+    Raises:
+        ValueError: for a share or a step outside its bounds.
+    """
+
+    def __init__(self, config: DomainRandomizationConfig, widen_at: float = 0.7, step: float = 0.1) -> None:
+        if not 0 <= widen_at <= 1 or not 0 < step <= 1:
+            raise ValueError(f"widen_at must be from 0 to 1 and step above 0 and at most 1, not {widen_at} and {step}")
+        self._config, self._widen_at, self._step, self.level = config, widen_at, step, 0.0
+        self.randomizer = self._at(0.0)
+
+    def report(self, success: float) -> float:
+        """Takes in the share of successes on customers who are kept for that, and gives the level from now on.
+
+        Raises:
+            ValueError: if it is no share.
+        """
+        if not 0 <= success <= 1:
+            raise ValueError(f"success must be a share from 0 to 1, not {success}")
+        if success >= self._widen_at and self.level < 1:
+            self.level = min(1.0, self.level + self._step)
+            self.randomizer = self._at(self.level)
+        return self.level
+
+    def __call__(self, generator: np.random.Generator) -> dict[str, Any]:
+        """Reset options for one episode."""
+        return self.randomizer(generator)
+
+    def _at(self, level: float) -> DomainRandomizer:
+        randomizer = DomainRandomizer(self._config)
+        for name, bounds in randomizer.ranges.items():
+            randomizer.ranges[name] = _between(NOMINAL[name], bounds, level)
+        return randomizer
+
+
+def _between(before: Bounds, after: Bounds, level: float) -> Bounds:
+    low, high = ((1 - level) * start + level * end for start, end in zip(before, after, strict=True))
+    return low, high
