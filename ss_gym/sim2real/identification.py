@@ -167,16 +167,16 @@ def cross_entropy(
     if iterations < 1 or not 1 <= best < population or not 0 < smoothing <= 1 or least_spread < 0:
         raise ValueError(
             "cross_entropy needs one iteration or more, an elite smaller than the population, a smoothing above 0 and "
-            f"at most 1 and a spread of 0 or more, not {iterations}, {elite} of {population}, {smoothing}, {least_spread}"
+            "at most 1 and a spread of 0 or more, not "
+            f"{iterations}, {elite} of {population}, {smoothing} and {least_spread}"
         )
     mean, spread = (low + high) / 2, (high - low) / 2
     for _ in range(iterations):
         proposed = np.clip(mean + spread * generator.standard_normal((population, len(low))), low, high)
         values = np.asarray(objective(proposed), np.float64)
         if values.shape != (population,) or not np.isfinite(values).all():
-            raise ValueError(
-                f"the objective must give {population} finite numbers, one for each row, not {values!r:.200}"
-            )
+            told = f"one for each row, not {values!r:.200}"
+            raise ValueError(f"the objective must give {population} finite numbers, {told}")
         chosen = proposed[np.argsort(values, kind="stable")[:best]]
         mean = smoothing * chosen.mean(0) + (1 - smoothing) * mean
         spread = smoothing * chosen.std(0) + (1 - smoothing) * spread
@@ -190,14 +190,14 @@ def _slopes(statistics: Floats, logits: Floats, weights: Floats) -> Floats:
     weighted = design * weights[:, None]
     normal = weighted.T @ design
     normal += _RIDGE * np.trace(normal) * np.eye(len(normal))
-    slopes: Floats = np.linalg.solve(normal, weighted.T @ logits)[1:]
-    return slopes
+    solved: Floats = np.asarray(np.linalg.solve(normal, weighted.T @ logits), np.float64)
+    return solved[1:]
 
 
 def _spread(statistics: Floats) -> Floats:
     """Median absolute deviations, (S,); the standard deviation where half are alike, 1 where all are."""
-    spread: Floats = np.median(np.abs(statistics - np.median(statistics, axis=0)), axis=0)
-    spread = np.where(spread > 0, spread, statistics.std(0))
+    deviation = np.median(np.abs(statistics - np.median(statistics, axis=0)), axis=0)
+    spread = np.where(deviation > 0, deviation, statistics.std(0))
     return np.where(spread > 0, spread, 1.0)
 
 
