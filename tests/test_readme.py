@@ -127,7 +127,7 @@ def _table_rows(text: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
-@pytest.mark.parametrize("name", ["customers", "multi-agent", "discrete"])
+@pytest.mark.parametrize("name", ["customers", "multi-agent", "discrete", "sim-to-real"])
 def test_the_code_of_a_page_runs_as_it_stands(name: str) -> None:
     page = (ROOT / "docs" / "pages" / f"{name}.md").read_text(encoding="utf-8")
     names: dict[str, Any] = {}
