@@ -100,7 +100,7 @@ def test_returns_are_those_of_the_environment_with_the_seeds_that_follow() -> No
 
 def test_every_algorithm_has_cells_and_the_same_settings_in_both_libraries() -> None:
     assert set(study.UPDATES) == set(speed.ALGORITHMS) == set(OFFLINE_ALGORITHMS) - {"ilql"}
-    assert len(set(study.CELLS)) == len(study.CELLS) == study.SEEDS * 3 * (5 + 4 + 6 + 6)
+    assert len(set(study.CELLS)) == len(study.CELLS) == len(study.SEEDS) * 3 * (5 + 4 + 6 + 6)
     setting = Setting("cql", "", learning_rate=0.002, width=32)
     assert make_config("cql", ours(setting, discrete=False)).learning_rate == 0.002
     assert "temp_learning_rate" in theirs(setting, discrete=False).rates
@@ -186,8 +186,15 @@ def test_the_table_tells_means_deviations_and_whether_ours_is_no_worse() -> None
     ]
     assert "| cartpole, expert | iql | 480.2 | 5.0 | – |  |" in study.markdown(results)
     with (console := Console(width=120)).capture() as captured:
-        console.print(study.table(results))
+        console.print(study.table(results, study.SEEDS, study.CELLS))
     assert captured.get().count("cartpole, expert") == 1 and f"13 of {len(study.CELLS)} cells" in captured.get()
+    # What looked worse is looked at again with other seeds, and with these alone.
+    again = study.to_look_at_again(results)
+    expected = {f"cartpole/expert/cql/{name}/{seed}" for name in ("ours", "d3rlpy") for seed in range(3, 9)}
+    assert set(again) == expected and len(again) == 12
+    cells |= {cell: {"return": 100 + cell.endswith("ours/3")} for cell in again}
+    assert study.rows_of(results, study.FRESH_SEEDS) == [(log, "cql", "480.2", "100.2 ± 0.4", "100.0 ± 0.0", "yes")]
+    assert study.rows_of(results)[1][-1] == "no" and study.to_look_at_again(results) == again
 
 
 def test_the_table_of_paces_has_both_and_their_ratio() -> None:
