@@ -55,7 +55,7 @@ class CustomerServiceEnvironment(TextEnvironment):
 
     Reset options: ``scenario_id`` (``"refund/dev/0042"``), or ``split`` with the seed;
     ``user_seed`` (int) varies the customer's persona, words and noise within one scenario; ``user_params`` sets
-    components of the customer's φ (see ``ss_gym.users.parameters``), over what is drawn and under ``persona``;
+    components of the customer's φ (see ``ss_gym.users.parameters``), over what is drawn and over ``persona``;
     ``opening`` (str) is the customer's first message instead of the scenario's.
     """
 
@@ -122,10 +122,12 @@ class CustomerServiceEnvironment(TextEnvironment):
         self._replied = 0
         user_seed = _user_seed(options)
         persona = draw_persona(Stream(scenario.wording_seed, user_seed, "persona"), scenario.split)
+        if self._persona_changes:
+            persona = persona._replace(**self._persona_changes)
         if "user_params" in options:
             params = checked_params(options["user_params"])
             persona = with_params(persona, params, Stream(scenario.wording_seed, user_seed, "params"))
-        self.persona = persona = persona._replace(**self._persona_changes) if self._persona_changes else persona
+        self.persona = persona
         customer = self._customer = self._speech(scenario, persona, Stream(scenario.wording_seed, user_seed, "words"))
         self._audit = customer.audit
         opening = customer.open()

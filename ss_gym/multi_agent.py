@@ -22,6 +22,7 @@ from ss_gym.commerce.remedies import REMEDIES, total, verb_of
 from ss_gym.customer_service import CustomerServiceEnvironment
 from ss_gym.families import load_family
 from ss_gym.rendering import print_messages, transcript
+from ss_gym.reset_options import as_options
 from ss_gym.scenarios import Goal
 from ss_gym.spaces import Utterance
 from ss_gym.users.briefing import briefing
@@ -119,7 +120,7 @@ class ConversationAEC(AECEnv[str, Any, str]):  # type: ignore[misc]  # PettingZo
     def reset(self, seed: int | None = None, options: Mapping[str, Any] | None = None) -> None:
         """Begins an episode; options are those of the single-agent environment."""
         # PettingZoo's own tests pass an option of this name to see that there may be options.
-        self._options = {name: value for name, value in (options or {}).items() if name != "options"}
+        self._options = {name: value for name, value in as_options(options).items() if name != "options"}
         _, self._info = self._env.reset(seed=seed, options=self._options)
         scenario = self._env.scenario
         self._options["scenario_id"] = scenario.id

@@ -8,7 +8,7 @@ from typing import Any
 
 
 def as_options(options: Any) -> dict[str, Any]:
-    """The options of a reset as a dictionary of their own.
+    """The options of a reset as a dictionary of their own, and so are mappings among them.
 
     >>> as_options(None)
     {}
@@ -27,7 +27,8 @@ def as_options(options: Any) -> dict[str, Any]:
     for name in options:
         if not isinstance(name, str):
             raise TypeError(f"the names of reset options must be str, got {type(name).__name__} {name!r:.80}")
-    return dict(options)
+    # Whoever gave them may go on changing theirs, and an episode is its options and its actions.
+    return {name: dict(value) if isinstance(value, Mapping) else value for name, value in options.items()}
 
 
 def check_names(options: Mapping[str, Any], known: Set[str]) -> None:

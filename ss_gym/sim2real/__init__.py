@@ -1,11 +1,20 @@
 """From simulated customers to real ones: to draw, fit and compare them, and to go over from the one to the other."""
 
 from ss_gym.sim2real.automatic import AutomaticRandomizationConfig, AutomaticRandomizer, Curriculum
-from ss_gym.sim2real.classifier import area_under_curve
 from ss_gym.sim2real.identification import Posterior, abc_posterior, cross_entropy
 from ss_gym.sim2real.randomizer import DomainRandomizationConfig, DomainRandomizer
 from ss_gym.sim2real.transfer import SimToRealConfig, SimToRealTransfer
-from ss_gym.sim2real.two_sample import classifier_test, holm, permutation_test, split_floor
+from ss_gym.sim2real.two_sample import (
+    classifier_test,
+    holm,
+    kolmogorov_smirnov_statistic,
+    mmd_statistic,
+    ngram_statistic,
+    permutation_test,
+    plain_statistic,
+    split_floor,
+    wasserstein_statistic,
+)
 
 __all__ = [
     "AutomaticRandomizationConfig",
@@ -17,10 +26,14 @@ __all__ = [
     "SimToRealConfig",
     "SimToRealTransfer",
     "abc_posterior",
-    "area_under_curve",
     "classifier_test",
     "cross_entropy",
     "holm",
+    "kolmogorov_smirnov_statistic",
+    "mmd_statistic",
+    "ngram_statistic",
     "permutation_test",
+    "plain_statistic",
     "split_floor",
+    "wasserstein_statistic",
 ]

@@ -30,7 +30,8 @@ class AutomaticRandomizationConfig:
 
     Attributes:
         probe_probability: of pinning one parameter to one end of its range, in an episode.
-        outcomes: episodes at an end, after which it is decided whether that end moves.
+        outcomes: episodes at an end, after which it is decided whether that end moves. The authors take 240; there are
+            28 ends, so that each moves once in some 56 times as many episodes.
         widen_at: share of successes from which on an end moves outwards.
         narrow_at: share of successes up to which it moves inwards.
         step: how far an end moves, as a share of all that there is of the parameter.
@@ -41,10 +42,10 @@ class AutomaticRandomizationConfig:
     """
 
     probe_probability: float = 0.5
-    outcomes: int = 240
+    outcomes: int = 30
     widen_at: float = 0.8
     narrow_at: float = 0.4
-    step: float = 0.02
+    step: float = 0.1
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -69,11 +70,13 @@ class AutomaticRandomizer(DomainRandomizer):
     were, and the count begins anew. No end moves beyond what there is of a parameter, nor past the middle of where it
     began, so that a range always holds that.
 
-    Tell it the outcome of each episode, by the options that it was reset with:
+    Tell it the outcome of each episode, by the options that it was reset with. Ends move when ``update`` is called,
+    between two iterations of training and not within one, in which attempts with the same seed meet the same customer:
 
     >>> randomizer = AutomaticRandomizer(AutomaticRandomizationConfig(probe_probability=1.0, outcomes=1, step=0.1))
     >>> options = randomizer(np.random.default_rng(1))
     >>> randomizer.record(options, success=True)
+    >>> randomizer.update()
     >>> moved = [name for name in PARAMETERS if randomizer.ranges[name] != NOMINAL[name]]
     >>> len(moved)
     1
@@ -101,7 +104,7 @@ class AutomaticRandomizer(DomainRandomizer):
         if pinned:
             name, end = _ENDS[chosen]
             drawn[name] = self.ranges[name][end]
-            self._probes[tuple(drawn.values())] = (name, end, self._moves[name, end])
+            self._probes[_key(drawn)] = (name, end, self._moves[name, end])
             if len(self._probes) > _REMEMBERED:
                 self._probes.popitem(last=False)
         return drawn
@@ -116,30 +119,25 @@ class AutomaticRandomizer(DomainRandomizer):
             options: what the episode was reset with, as the randomizer gave it.
             success: whether it succeeded.
         """
-        probe = self._probes.get(tuple(options.get("user_params", {}).values()))
-        if probe is None or self._moves[probe[:2]] != probe[2]:
-            return
-        name, end, _ = probe
-        outcomes = self._outcomes[name, end]
-        outcomes.append(bool(success))
+        probe = self._probes.get(_key(options.get("user_params") or {}))
+        if probe is not None and self._moves[probe[:2]] == probe[2]:
+            self._outcomes[probe[:2]].append(bool(success))
+
+    def update(self) -> None:
+        """Moves the ends of which there are enough outcomes, by one step each."""
         config = self.automatic
-        if len(outcomes) < config.outcomes:
-            return
-        share = sum(outcomes) / len(outcomes)
-        outcomes.clear()
-        outwards = (share >= config.widen_at) - (share <= config.narrow_at)
-        if outwards:
-            self._move(name, end, outwards)
+        for (name, end), outcomes in self._outcomes.items():
+            if len(outcomes) >= config.outcomes:
+                share = sum(outcomes) / len(outcomes)
+                outcomes.clear()
+                outwards = (share >= config.widen_at) - (share <= config.narrow_at)
+                if outwards:
+                    self._move(name, end, outwards)
 
     def state_dict(self) -> dict[str, Any]:
         """What ``load_state_dict`` goes on from, but for episodes under way; plain numbers, lists and texts."""
-        return {
-            "ranges": {name: list(bounds) for name, bounds in self.ranges.items()},
-            "outcomes": [
-                [name, end, list(outcomes)] for (name, end), outcomes in sorted(self._outcomes.items()) if outcomes
-            ],
-            "generator": self._generator.bit_generator.state,
-        }
+        told = [[name, end, list(outcomes)] for (name, end), outcomes in sorted(self._outcomes.items()) if outcomes]
+        return {**super().state_dict(), "outcomes": told}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Goes on from where ``state_dict`` was called.
@@ -147,10 +145,9 @@ class AutomaticRandomizer(DomainRandomizer):
         Raises:
             KeyError: if something is missing.
         """
-        ranges, outcomes, generator = state["ranges"], state["outcomes"], state["generator"]
-        self.ranges = {name: (ranges[name][0], ranges[name][1]) for name in PARAMETERS}
+        outcomes = state["outcomes"]
+        super().load_state_dict(state)
         self._outcomes = defaultdict(list, {(name, end): [*found] for name, end, found in outcomes})
-        self._generator.bit_generator.state = generator
         self._probes.clear()
         self._moves.clear()
 
@@ -161,6 +158,11 @@ class AutomaticRandomizer(DomainRandomizer):
         bounds[end] = min(max(reached, middle), most) if end else max(min(reached, middle), least)
         self.ranges[name] = (bounds[0], bounds[1])
         self._moves[name, end] += 1
+
+
+def _key(params: Mapping[str, Any]) -> tuple[Any, ...]:
+    """A customer, in whatever order the parameters come."""
+    return tuple(params.get(name) for name in PARAMETERS)
 
 
 class Curriculum:
@@ -188,8 +190,10 @@ class Curriculum:
     def __init__(self, config: DomainRandomizationConfig, widen_at: float = 0.7, step: float = 0.1) -> None:
         if not 0 <= widen_at <= 1 or not 0 < step <= 1:
             raise ValueError(f"widen_at must be from 0 to 1 and step above 0 and at most 1, not {widen_at} and {step}")
-        self._config, self._widen_at, self._step, self.level = config, widen_at, step, 0.0
-        self.randomizer = self._at(0.0)
+        self._widen_at, self._step, self.level = widen_at, step, 0.0
+        self.randomizer = DomainRandomizer(config)
+        self._whole = dict(self.randomizer.ranges)
+        self._widen_to(0.0)
 
     def report(self, success: float) -> float:
         """Takes in the share of successes on customers who are kept for that, and gives the level from now on.
@@ -200,19 +204,32 @@ class Curriculum:
         if not 0 <= success <= 1:
             raise ValueError(f"success must be a share from 0 to 1, not {success}")
         if success >= self._widen_at and self.level < 1:
-            self.level = min(1.0, self.level + self._step)
-            self.randomizer = self._at(self.level)
+            # Ten steps of a tenth are the whole way.
+            self._widen_to(min(1.0, round(self.level + self._step, 9)))
         return self.level
+
+    def state_dict(self) -> dict[str, Any]:
+        """What ``load_state_dict`` goes on from; plain numbers."""
+        return {"level": self.level, "randomizer": self.randomizer.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on from where ``state_dict`` was called.
+
+        Raises:
+            KeyError: if something is missing.
+        """
+        level = state["level"]
+        self.randomizer.load_state_dict(state["randomizer"])
+        self._widen_to(level)
 
     def __call__(self, generator: np.random.Generator) -> dict[str, Any]:
         """Reset options for one episode."""
         return self.randomizer(generator)
 
-    def _at(self, level: float) -> DomainRandomizer:
-        randomizer = DomainRandomizer(self._config)
-        for name, bounds in randomizer.ranges.items():
-            randomizer.ranges[name] = _between(NOMINAL[name], bounds, level)
-        return randomizer
+    def _widen_to(self, level: float) -> None:
+        self.level = level
+        for name, bounds in self._whole.items():
+            self.randomizer.ranges[name] = _between(NOMINAL[name], bounds, level)
 
 
 def _between(before: Bounds, after: Bounds, level: float) -> Bounds:

@@ -16,6 +16,7 @@ Floats = NDArray[np.float64]
 
 # Parameters at a bound are moved inwards by this share of the range before their logit is taken.
 _INWARDS = 1e-6
+_ROUNDING = 1e-12
 # Added to the regression's normal equations, as a share of their trace: statistics may tell the same twice.
 _RIDGE = 1e-9
 
@@ -94,7 +95,7 @@ def abc_posterior(
         low: float (P,), bounds of the prior.
         high: float (P,).
         accepted: share of the simulations that are kept, above 0 and at most 1.
-        adjust: whether draws are adjusted; without, it is rejection alone.
+        adjust: whether draws are adjusted; without, they are only kept and weighed.
 
     Raises:
         ValueError: if shapes do not fit, numbers are not finite, parameters are out of bounds, or so few are kept that
@@ -161,10 +162,12 @@ def cross_entropy(
         ValueError: if bounds or settings make no sense, or the objective gives what is not finite.
     """
     low, high = np.asarray(low, np.float64), np.asarray(high, np.float64)
-    best = max(1, round(elite * population))
+    best = max(1, round(elite * population)) if 0 < elite < 1 else 1
     if low.shape != high.shape or low.ndim != 1 or not (low < high).all():
         raise ValueError(f"bounds must be two vectors, the low below the high: {low.tolist()} and {high.tolist()}")
-    if iterations < 1 or not 1 <= best < population or not 0 < smoothing <= 1 or least_spread < 0:
+    if not (np.isfinite(low).all() and np.isfinite(high).all()):
+        raise ValueError(f"bounds must be finite: {low.tolist()} and {high.tolist()}")
+    if iterations < 1 or not 0 < elite < 1 or best >= population or not 0 < smoothing <= 1 or not least_spread >= 0:
         raise ValueError(
             "cross_entropy needs one iteration or more, an elite smaller than the population, a smoothing above 0 and "
             "at most 1 and a spread of 0 or more, not "
@@ -196,9 +199,12 @@ def _slopes(statistics: Floats, logits: Floats, weights: Floats) -> Floats:
 
 def _spread(statistics: Floats) -> Floats:
     """Median absolute deviations, (S,); the standard deviation where half are alike, 1 where all are."""
-    deviation = np.median(np.abs(statistics - np.median(statistics, axis=0)), axis=0)
-    spread = np.where(deviation > 0, deviation, statistics.std(0))
-    return np.where(spread > 0, spread, 1.0)
+    middle = np.median(statistics, axis=0)
+    deviation = np.median(np.abs(statistics - middle), axis=0)
+    # What is the same in all simulations has a deviation of nothing but rounding.
+    rounding = _ROUNDING * np.abs(middle)
+    spread = np.where(deviation > rounding, deviation, statistics.std(0))
+    return np.where(spread > rounding, spread, 1.0)
 
 
 def _logit(share: Floats) -> Floats:
@@ -214,7 +220,8 @@ def _check(parameters: Floats, statistics: Floats, observed: Floats, low: Floats
         raise ValueError(f"observed must be ({statistics.shape[1]},), one of each statistic, not {observed.shape}")
     if low.shape != parameters.shape[1:] or high.shape != low.shape or not (low < high).all():
         raise ValueError(f"low and high must be ({parameters.shape[1]},), the low below the high, not {low} and {high}")
-    for name, values in (("parameters", parameters), ("statistics", statistics), ("observed", observed)):
+    given = {"parameters": parameters, "statistics": statistics, "observed": observed, "low": low, "high": high}
+    for name, values in given.items():
         if not np.isfinite(values).all():
             raise ValueError(f"{name} must be finite, and {int((~np.isfinite(values)).sum())} numbers are not")
     if (parameters < low).any() or (parameters > high).any():

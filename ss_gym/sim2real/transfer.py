@@ -28,7 +28,9 @@ class SimToRealConfig:
         final_sim_ratio: of customers who are simulated in the end, from 0 to 1.
         decay: of the exponential schedule; above 0.
         stages: of the step schedule; 1 or more.
-        tolerance: how far success may be below the best that was reported before the share stops falling, from 0 to 1.
+        tolerance: how far success may be below the best before the share stops falling, from 0 to 1.
+        smoothing: weight of each report in the running mean of success that is compared with its own best, above 0 and
+            at most 1. Shares of few episodes are noisy, and the best of many reports is a lucky one.
 
     Raises:
         ValueError: for a setting that no transfer could mean.
@@ -41,6 +43,7 @@ class SimToRealConfig:
     decay: float = 5.0
     stages: int = 5
     tolerance: float = 0.05
+    smoothing: float = 0.3
 
     def __post_init__(self) -> None:
         """Refuse settings that no transfer could mean."""
@@ -48,37 +51,39 @@ class SimToRealConfig:
         if self.transfer_schedule not in get_args(Schedule):
             hint = nearest(str(self.transfer_schedule), get_args(Schedule))
             raise ValueError(f"{name}.transfer_schedule: there is no {self.transfer_schedule!r:.80}; {hint}")
-        if not 0 <= self.warmup_steps < self.total_steps:
+        if not 0 <= self.warmup_steps < self.total_steps < math.inf:
             told = f"{self.warmup_steps} and {self.total_steps}"
             raise ValueError(f"{name}.warmup_steps must be from 0 to below total_steps, not {told}")
         for field in ("final_sim_ratio", "tolerance"):
             if not 0 <= getattr(self, field) <= 1:
                 raise ValueError(f"{name}.{field} must be from 0 to 1, not {getattr(self, field)}")
+        if not 0 < self.smoothing <= 1:
+            raise ValueError(f"{name}.smoothing must be above 0 and at most 1, not {self.smoothing}")
         if not 0 < self.decay < math.inf:
             raise ValueError(f"{name}.decay must be above 0, not {self.decay}")
-        if self.stages < 1:
-            raise ValueError(f"{name}.stages must be 1 or more, not {self.stages}")
+        if self.stages < 1 or self.stages % 1:
+            raise ValueError(f"{name}.stages must be a whole number, 1 or more, not {self.stages}")
 
 
 _FALLEN: Mapping[Schedule, Callable[[float, SimToRealConfig], float]] = {
     "linear": lambda done, config: done,
     "cosine": lambda done, config: (1 - math.cos(math.pi * done)) / 2,
     "exponential": lambda done, config: math.expm1(-config.decay * done) / math.expm1(-config.decay),
-    "step": lambda done, config: math.floor(done * config.stages) / config.stages,
+    "step": lambda done, config: math.floor(done * config.stages + 1e-9) / config.stages,
 }
 
 
 class SimToRealTransfer:
     """Which share of customers is simulated at a step of training, and who is.
 
-    The share follows the schedule, and never rises. While the success that is reported is further below the best than
-    ``tolerance``, it stays as it is, and the schedule goes on from there once success is back: no move towards what is
-    real while what was learnt is being lost.
+    The share follows the schedule. While success, as a running mean of what is reported, is further below its best than
+    ``tolerance`` and than three standard errors of the difference, the share stays as it is, and the schedule goes
+    on from there once success is back: no move towards what is real while what was learnt is being lost.
 
-    >>> transfer = SimToRealTransfer(SimToRealConfig("linear", warmup_steps=100, total_steps=1100))
+    >>> transfer = SimToRealTransfer(SimToRealConfig("linear", warmup_steps=100, total_steps=1100, smoothing=1.0))
     >>> [transfer.get_sim_ratio(step) for step in (0, 100, 600, 1100, 5000)]
     [1.0, 1.0, 0.5, 0.0, 0.0]
-    >>> transfer.report(600, success=0.8), transfer.report(700, success=0.6), transfer.report(900, success=0.8)
+    >>> transfer.report(600, 0.8), transfer.report(700, 0.6), transfer.report(900, 0.8)
     (True, False, True)
     >>> transfer.get_sim_ratio(900)  # 200 steps later than scheduled
     0.4
@@ -89,7 +94,9 @@ class SimToRealTransfer:
 
     def __init__(self, config: SimToRealConfig | None = None) -> None:
         self.config = SimToRealConfig() if config is None else config
-        self._best = -math.inf
+        # The running mean of success with the variance that sampling gives it, and the best it was, likewise.
+        self._mean: tuple[float, float] | None = None
+        self._best: tuple[float, float] | None = None
         self._last = 0
         # Where it waits since, and for how many steps it has waited before.
         self._since: int | None = None
@@ -104,38 +111,51 @@ class SimToRealTransfer:
         Raises:
             ValueError: if it is negative.
         """
-        if step < 0:
-            raise ValueError(f"steps begin with 0, not {step}")
+        if not 0 <= step < math.inf:
+            raise ValueError(f"steps begin with 0, and {step} is none")
         config = self.config
         reached = (step if self._since is None else min(step, self._since)) - self._waited
         done = min(1.0, max(0, reached - config.warmup_steps) / (config.total_steps - config.warmup_steps))
         return 1 - (1 - config.final_sim_ratio) * _FALLEN[config.transfer_schedule](done, config)
 
-    def report(self, step: int, success: float) -> bool:
-        """Tells how good the agent is; the share falls on only while that is not much below the best so far.
+    def report(self, step: int, success: float, episodes: int = 200) -> bool:
+        """Tells how good the agent is now; the share falls on only while that is not much below the best so far.
 
         Args:
-            step: of training; reports come in order.
+            step: the present one of training; reports come in order.
             success: on customers who are kept for that, from 0 to 1.
+            episodes: how many these were.
 
         Returns:
             whether the share goes on falling.
 
         Raises:
-            ValueError: if the success is no share, or the step is before that of the last report.
+            ValueError: if the success is no share, there were no episodes, or the step is before the last report's.
         """
+        if episodes < 1:
+            raise ValueError(f"success is a share of 1 episode or more, not of {episodes}")
         if not 0 <= success <= 1:
             raise ValueError(f"success must be a share from 0 to 1, not {success}")
         if step < self._last:
             raise ValueError(f"reports come in order: {step} is before the last one, {self._last}")
         self._last = step
-        falls = success < self._best - self.config.tolerance
+        # A share of 0 or 1 of few episodes is not certain either: Laplace's estimate is not.
+        share, weight = (success * episodes + 1) / (episodes + 2), self.config.smoothing
+        sampled = share * (1 - share) / episodes
+        if self._mean is None:
+            self._mean = (success, sampled)
+        else:
+            before, variance = self._mean
+            self._mean = ((1 - weight) * before + weight * success, (1 - weight) ** 2 * variance + weight**2 * sampled)
+        best = self._mean if self._best is None else self._best
+        slack = max(self.config.tolerance, 3 * math.sqrt(best[1] + self._mean[1]))
+        falls = self._mean[0] < best[0] - slack
         if falls and self._since is None:
             self._since = step
         elif not falls and self._since is not None:
             self._waited += step - self._since
             self._since = None
-        self._best = max(self._best, success)
+        self._best = max(best, self._mean)
         return not falls
 
     def draw(self, step: int, count: int, generator: np.random.Generator) -> NDArray[np.bool_]:
@@ -158,8 +178,8 @@ class SimToRealTransfer:
 
     def state_dict(self) -> dict[str, Any]:
         """What ``load_state_dict`` goes on from; plain numbers."""
-        best = None if self._best == -math.inf else self._best
-        return {"best": best, "last": self._last, "since": self._since, "waited": self._waited}
+        mean, best = (None if pair is None else list(pair) for pair in (self._mean, self._best))
+        return {"mean": mean, "best": best, "last": self._last, "since": self._since, "waited": self._waited}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Goes on from where ``state_dict`` was called.
@@ -167,6 +187,6 @@ class SimToRealTransfer:
         Raises:
             KeyError: if something is missing; nothing has changed then.
         """
-        best, last, since, waited = (state[name] for name in ("best", "last", "since", "waited"))
-        self._best, self._last = -math.inf if best is None else float(best), int(last)
-        self._since, self._waited = since, int(waited)
+        mean, best, last, since, waited = (state[name] for name in ("mean", "best", "last", "since", "waited"))
+        self._mean, self._best = (None if pair is None else (pair[0], pair[1]) for pair in (mean, best))
+        self._last, self._since, self._waited = int(last), since, int(waited)

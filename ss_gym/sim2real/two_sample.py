@@ -200,8 +200,7 @@ def permutation_test(
     observed = np.arange(len(real) + len(simulated)) < len(real)
     drawn = np.random.default_rng(seed).permuted(np.tile(observed, (permutations, 1)), axis=1)
     values = statistic([*real, *simulated])(np.vstack([observed, drawn]))
-    if np.isnan(values).any():
-        raise ValueError("the statistic is NaN for some labels: it must have a value for any two sets of dialogues")
+    _check_values(values)
     null = values[1:]
     return PermutationResult(
         float(values[0]), _p_value(values), float(null.mean()), float(np.quantile(null, 0.95)), permutations
@@ -243,6 +242,7 @@ def split_floor(
     half = np.arange(len(real)) < len(real) // 2
     labels = np.random.default_rng(seed).permuted(np.tile(half, (splits, 1)), axis=1)
     values = statistic(list(real))(labels)
+    _check_values(values)
     return SplitFloor(float(values.mean()), float(np.quantile(values, 0.95)), tuple(values.tolist()))
 
 
@@ -361,6 +361,11 @@ def _check_numbers(real: Sequence[Any], simulated: Sequence[Any], least: int) ->
 def _check_permutations(permutations: int) -> None:
     if permutations < 1:
         raise ValueError(f"p is a share of the permutations, got {permutations}: ask for 1 or more, best 999")
+
+
+def _check_values(values: Floats) -> None:
+    if not np.isfinite(values).all():
+        raise ValueError("the statistic is not finite for some labels: it must be for any two sets of dialogues")
 
 
 def _p_value(values: Floats) -> float:

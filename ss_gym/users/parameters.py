@@ -39,12 +39,15 @@ PARAMETERS: Mapping[str, Parameter] = {
     "tangents": Parameter(0, 1, "probability", "of adding something that has nothing to do with the matter, a turn"),
     "unprepared": Parameter(0, 1, "probability", "of having to look for a fact that was asked for"),
     "demanding": Parameter(0, 1, "probability", "of asking for something that no shop does, a turn"),
+    "plain": Parameter(0, 1, "weight", "of a plain tone; what the others leave of one if it is not given"),
     "polite": Parameter(0, 1, "weight", "of a polite tone"),
     "curt": Parameter(0, 1, "weight", "of a curt tone"),
     "chatty": Parameter(0, 1, "weight", "of a chatty tone"),
     "upset": Parameter(0, 1, "weight", "of an upset tone"),
 }
 _TONES: tuple[Register, ...] = ("polite", "curt", "chatty", "upset")
+# What an end of a range may be off by in single precision, as a share of the range.
+_ROUNDING = 1e-6
 _WHOLE = ("patience", "insists")
 _LIKELY = ("hurried", "checks_account")
 _SHARES = ("verbosity", "disclosure", "noise", "tangents", "unprepared", "demanding")
@@ -72,9 +75,11 @@ def checked_params(params: Any, known: Mapping[str, Parameter] = PARAMETERS) -> 
             raise ValueError(f"customers have no parameter {name!r}; {nearest(str(name), known)}")
         low, high, unit, _ = known[name]
         try:
-            number = math.nan if isinstance(value, bool | str) else float(value)
-        except (TypeError, ValueError):
+            number = math.nan if isinstance(value, bool | str | bytes) else float(value)
+        except (TypeError, ValueError, OverflowError):
             number = math.nan
+        if abs(number - min(max(number, low), high)) <= _ROUNDING * (high - low):
+            number = min(max(number, low), high)
         if not low <= number <= high:
             raise ValueError(f"user_params: {name} must be from {low:g} to {high:g} ({unit}), got {value!r:.80}")
         checked[name] = number
@@ -85,8 +90,8 @@ def with_params(persona: Persona, params: Mapping[str, float], stream: Stream) -
     """The customer that φ describes: the one that was drawn, but for what φ sets.
 
     Shares and probabilities of a turn are taken as they are. What is true of a customer or not is drawn, as is a whole
-    number with the mean that is asked for. Of tones, ``plain`` has what the weights of the others leave up to 1; above
-    that they are shares of their sum. Where one tone is given, those that are not have the weight 0.
+    number with the mean that is asked for. Weights of tones are shares of their sum; where ``plain`` has none, it has
+    what the others leave of 1. Where one tone is given, those that are not have the weight 0.
 
     Args:
         persona: as it was drawn.
@@ -105,9 +110,10 @@ def with_params(persona: Persona, params: Mapping[str, float], stream: Stream) -
         else:
             changes[name] = draw < params[name]
     draw = stream.uniform()
-    if any(tone in params for tone in _TONES):
+    if "plain" in params or any(tone in params for tone in _TONES):
         weights = [params.get(tone, 0.0) for tone in _TONES]
-        changes["register"], left = "plain", draw * max(1.0, sum(weights))
+        plain = params.get("plain", max(0.0, 1 - sum(weights)))
+        changes["register"], left = "plain", draw * (plain + sum(weights))
         for tone, weight in zip(_TONES, weights, strict=True):
             if left < weight:
                 changes["register"] = tone

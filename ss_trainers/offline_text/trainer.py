@@ -376,7 +376,8 @@ class ConversationTrainer:
         self._updates = updates
         rate = getattr(self.config, "target_rate", 1.0)
         reach = total * rate
-        if self.config.gamma > 0 and reach < length:
+        # The last step is told of its reward without any bootstrapping.
+        if self.config.gamma > 0 and reach < length - 1:
             _LOGGER.warning(
                 "in %d updates at a target_rate of %g rewards come back about %.1f %s, and conversations have %.1f on "
                 "average: raise num_epochs or target_rate, else what comes first in them is valued by chance",

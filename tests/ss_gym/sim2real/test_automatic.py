@@ -17,6 +17,7 @@ def episodes(randomizer, judge, count, seed=0):
     for _ in range(count):
         options = randomizer(generator)
         randomizer.record(options, judge(options["user_params"]))
+        randomizer.update()
 
 
 def probes(randomizer, generator, name, value):
@@ -31,8 +32,9 @@ def test_an_end_moves_out_after_successes_in_after_failures_and_stays_in_between
     for successes, expected in ((4, 7 + 1.1), (3, 7 + 1.1), (2, 7), (1, 7 - 1.1), (0, 7 - 1.1)):
         randomizer, generator = AutomaticRandomizer(ALWAYS), np.random.default_rng(1)
         for number in range(4):
-            assert randomizer.ranges["patience"] == (4, 7)
             randomizer.record(probes(randomizer, generator, "patience", 7), number < successes)
+            assert randomizer.ranges["patience"] == (4, 7)
+        randomizer.update()
         assert randomizer.ranges["patience"] == pytest.approx((4, expected))
 
 
@@ -40,7 +42,9 @@ def test_outcomes_of_an_end_that_has_moved_are_of_the_past():
     randomizer, generator = AutomaticRandomizer(ALWAYS), np.random.default_rng(1)
     early = [probes(randomizer, generator, "patience", 7) for _ in range(8)]
     for options in early:
-        randomizer.record(options, True)
+        # In another order, as from a file.
+        randomizer.record({"user_params": dict(sorted(options["user_params"].items()))}, True)
+        randomizer.update()
     assert randomizer.ranges["patience"][1] == pytest.approx(8.1)  # and not twice as far
 
 
@@ -73,8 +77,9 @@ def test_what_was_not_probed_has_no_part():
     randomizer = AutomaticRandomizer(AutomaticRandomizationConfig(1e-9, outcomes=1))
     before = dict(randomizer.ranges)
     episodes(randomizer, lambda params: True, 200)
-    for options in ({}, {"user_params": {"noise": 0.06}}):
+    for options in ({}, {"user_params": None}, {"user_params": {"noise": 0.06}}):
         randomizer.record(options, True)
+        randomizer.update()
     assert randomizer.ranges == before
 
 
@@ -82,11 +87,14 @@ def test_a_run_that_is_taken_up_goes_on_alike():
     first = AutomaticRandomizer(ALWAYS)
     for number in range(300):
         first.record({"user_params": first.sample_persona()}, number % 3 > 0)
+        if number % 50 == 49:
+            first.update()
     second = AutomaticRandomizer(ALWAYS)
     second.load_state_dict(json.loads(json.dumps(first.state_dict())))
     for randomizer in (first, second):
         for number in range(300):
             randomizer.record({"user_params": randomizer.sample_persona()}, number % 4 > 0)
+        randomizer.update()
     assert first.ranges == second.ranges != AutomaticRandomizer(ALWAYS).ranges
     assert first.state_dict() == second.state_dict()
     with pytest.raises(KeyError):
@@ -103,6 +111,21 @@ def test_a_curriculum_comes_to_what_it_is_for_step_by_step():
     half.report(0.9)
     assert half.randomizer.ranges["noise"] == pytest.approx((0.05, 0.18))
     assert set(half(np.random.default_rng(0))["user_params"]) == set(PARAMETERS)
+    tenths = Curriculum(config)
+    assert [tenths.report(1.0) for _ in range(10)][-1] == 1.0
+
+
+def test_a_curriculum_goes_on_drawing_where_it_was_and_can_be_taken_up():
+    first = Curriculum(DomainRandomizationConfig(seed=3), step=0.5)
+    before = [first.randomizer.sample_persona() for _ in range(2)]
+    first.report(0.9)
+    second = Curriculum(DomainRandomizationConfig(seed=3), step=0.5)
+    second.load_state_dict(json.loads(json.dumps(first.state_dict())))
+    assert second.level == 0.5 and second.randomizer.ranges == first.randomizer.ranges
+    after = first.randomizer.sample_persona()
+    assert second.randomizer.sample_persona() == after and after["insists"] / 2 not in [
+        each["insists"] / 2 for each in before
+    ]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from ss_gym.sim2real.transfer import SimToRealConfig, SimToRealTransfer
 
+# Episodes of which a share has no error to speak of.
+MANY = 10**9
 SCHEDULES = ["linear", "cosine", "exponential", "step"]
 settings = st.builds(
     SimToRealConfig,
@@ -48,16 +50,45 @@ def test_worked_numbers(schedule, more, expected):
     assert [transfer.get_sim_ratio(step) for step in (20, 40, 60, 80, 100)] == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.parametrize(("stages", "total"), [(100, 100), (49, 490), (50, 100), (5, 1000)])
+def test_stages_end_where_they_should(stages, total):
+    transfer = SimToRealTransfer(SimToRealConfig("step", total_steps=total, stages=stages))
+    for stage in range(stages + 1):
+        step = stage * total // stages
+        assert transfer.get_sim_ratio(step) == pytest.approx(1 - stage / stages)
+
+
 def test_the_share_waits_while_success_is_below_its_best():
-    transfer = SimToRealTransfer(SimToRealConfig(total_steps=100, tolerance=0.1))
-    assert transfer.report(10, 0.6)
-    assert not transfer.report(20, 0.49)  # more than a tenth below
+    transfer = SimToRealTransfer(SimToRealConfig(total_steps=100, tolerance=0.1, smoothing=1.0))
+    assert transfer.report(10, 0.6, MANY)
+    assert not transfer.report(20, 0.49, MANY)  # more than a tenth below
     assert [transfer.get_sim_ratio(step) for step in (20, 30, 40)] == pytest.approx([0.8] * 3)
-    assert not transfer.report(40, 0.0)
-    assert transfer.report(50, 0.5)  # the tolerance, and no more
+    assert not transfer.report(40, 0.0, MANY)
+    assert transfer.report(50, 0.5, MANY)  # the tolerance, and no more
     assert [transfer.get_sim_ratio(step) for step in (50, 60, 130)] == pytest.approx([0.8, 0.7, 0.0])
     # The best of before still counts.
-    assert not transfer.report(60, 0.45)
+    assert not transfer.report(60, 0.45, MANY)
+
+
+@pytest.mark.parametrize(("before", "after", "low", "high"), [(0.7, 0.7, 0.0, 0.1), (0.7, 0.5, 0.55, 0.75)])
+def test_noise_does_not_hold_the_share_and_a_loss_does(before, after, low, high):
+    """100 episodes a report, 50 reports, of an agent that stays as it is or is worse from step 400 on."""
+    ratios = []
+    for seed in range(100):
+        generator, transfer = np.random.default_rng(seed), SimToRealTransfer(SimToRealConfig(total_steps=1000))
+        for step in range(20, 1001, 20):
+            success = generator.binomial(100, before if step < 400 else after) / 100
+            transfer.report(step, success, 100)
+        ratios.append(transfer.get_sim_ratio(1000))
+    assert low <= np.mean(ratios) <= high
+
+
+def test_a_report_counts_as_much_as_its_weight():
+    transfer = SimToRealTransfer(SimToRealConfig(total_steps=100, smoothing=0.5))
+    assert transfer.report(0, 0.8, MANY) and not transfer.report(10, 0.6, MANY)
+    assert transfer.state_dict()["mean"][0] == pytest.approx(0.7)
+    # .775 is within the tolerance of .8.
+    assert transfer.report(20, 0.85, MANY)
 
 
 @given(
@@ -107,8 +138,11 @@ def test_as_many_are_simulated_as_the_share_says():
         ({"warmup_steps": -1}, "from 0 to below total_steps"),
         ({"final_sim_ratio": 1.5}, "final_sim_ratio must be from 0 to 1, not 1.5"),
         ({"tolerance": math.nan}, "tolerance must be from 0 to 1, not nan"),
+        ({"smoothing": 0}, "smoothing must be above 0 and at most 1, not 0"),
+        ({"total_steps": math.inf}, "from 0 to below total_steps"),
+        ({"stages": 2.5}, "stages must be a whole number, 1 or more, not 2.5"),
         ({"decay": 0}, "decay must be above 0, not 0"),
-        ({"stages": 0}, "stages must be 1 or more, not 0"),
+        ({"stages": 0}, "stages must be a whole number, 1 or more, not 0"),
     ],
 )
 def test_settings_that_no_transfer_could_mean_are_refused(wrong, told):
@@ -118,10 +152,12 @@ def test_settings_that_no_transfer_could_mean_are_refused(wrong, told):
 
 def test_what_can_not_be_reported_or_asked_is_told():
     transfer = SimToRealTransfer()
-    with pytest.raises(ValueError, match="begin with 0, not -1"):
+    with pytest.raises(ValueError, match="begin with 0, and -1 is none"):
         transfer.get_sim_ratio(-1)
     with pytest.raises(ValueError, match="share from 0 to 1, not 60"):
         transfer.report(0, 60)
+    with pytest.raises(ValueError, match="1 episode or more, not of 0"):
+        transfer.report(0, 0.5, 0)
     transfer.report(10, 0.5)
     with pytest.raises(ValueError, match="5 is before the last one, 10"):
         transfer.report(5, 0.5)

@@ -391,7 +391,9 @@ FEW = np.zeros((6, 1, 2))
         ),
         (lambda: permutation_test([[1], []], [3, 4], wasserstein_statistic), "dialogue 1 .* no values: leave it out"),
         (lambda: permutation_test([[[1]], [2]], [3, 4], kolmogorov_smirnov_statistic), r"dialogue 0 .* shape \(1, 1\)"),
-        (lambda: permutation_test([1, 2], [3, 4], plain_statistic(lambda *_: math.nan)), "is NaN for some labels"),
+        (lambda: permutation_test([1, 2], [3, 4], plain_statistic(lambda *_: math.nan)), "not finite for some labels"),
+        (lambda: permutation_test([1, 2], [3, 4], plain_statistic(lambda *_: math.inf)), "not finite for some labels"),
+        (lambda: split_floor([1, 2, 3, 4], plain_statistic(lambda *_: math.inf)), "not finite for some labels"),
         (lambda: permutation_test([[1, 2]] * 2, [[3, 4]] * 2, mmd_statistic()), r"\(1, d\) for one row .* \(k, 1\)"),
         (
             lambda: permutation_test(FEW, [np.zeros((1, 3))] * 2, mmd_statistic()),

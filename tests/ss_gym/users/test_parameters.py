@@ -1,13 +1,16 @@
 """What customers can be set to be for an episode: names, ranges, and what is drawn of them."""
 
 import math
+import pickle
 from collections import Counter
 from pathlib import Path
 
 import gymnasium as gym
+import numpy as np
 import pytest
 
 import ss_gym  # noqa: F401
+from ss_gym.multi_agent import ConversationAEC
 from ss_gym.streams import Stream
 from ss_gym.users.parameters import PARAMETERS, checked_params, with_params
 from ss_gym.users.persona import Persona, draw_persona
@@ -52,6 +55,12 @@ def test_the_channel_is_drawn():
         ({"upset": 0.5, "curt": 0.3}, {"upset": 0.5, "curt": 0.3, "plain": 0.2}),
         ({"upset": 1.0, "curt": 0.5, "polite": 0.5}, {"upset": 0.5, "curt": 0.25, "polite": 0.25}),
         ({"chatty": 0.0}, {"plain": 1.0}),
+        ({"plain": 0.6, "upset": 0.2}, {"plain": 0.75, "upset": 0.25}),
+        ({"plain": 0.0, "upset": 0.2}, {"upset": 1.0}),
+        (
+            {"plain": 1.0, "polite": 1.0, "upset": 1.0, "chatty": 1.0},
+            dict.fromkeys(("plain", "polite", "upset", "chatty"), 0.25),
+        ),
     ],
 )
 def test_tones_have_the_shares_of_their_weights(weights, shares):
@@ -65,7 +74,7 @@ def test_what_is_set_changes_nothing_else():
     for name, (_, high, *_) in PARAMETERS.items():
         after = with_params(before, {name: high}, Stream(5))
         changed = {field for field in Persona._fields if getattr(after, field) != getattr(before, field)}
-        tone = name in ("polite", "curt", "chatty", "upset")
+        tone = name in ("plain", "polite", "curt", "chatty", "upset")
         assert changed <= {"register" if tone else "channel" if name == "email" else name}
     # Nor what is drawn of the rest.
     for number in range(50):
@@ -87,10 +96,33 @@ def test_an_episode_has_the_customer_that_was_asked_for():
     assert plain == gym.make(REFUND).reset(seed=3)
 
 
-def test_the_environments_own_persona_comes_first():
-    env = gym.make(REFUND, persona={"patience": 9})
+def test_what_is_asked_for_an_episode_comes_before_the_environments_own_persona():
+    env = gym.make(REFUND, persona={"patience": 9, "insists": 3})
     env.reset(seed=0, options={"user_params": {"patience": 2, "noise": 0.1}})
-    assert (env.unwrapped.persona.patience, env.unwrapped.persona.noise) == (9, 0.1)
+    persona = env.unwrapped.persona
+    assert (persona.patience, persona.insists, persona.noise) == (2, 3, 0.1)
+    env.reset(seed=0)
+    assert env.unwrapped.persona.patience == 9
+
+
+def test_numbers_of_any_kind_will_do():
+    given = {"noise": np.float32(0.3), "patience": np.int64(3), "hurried": 1}
+    assert checked_params(given) == {"noise": 0.3, "patience": 3.0, "hurried": 1.0}
+
+
+def test_whoever_gave_the_numbers_may_go_on_changing_them():
+    params = {"noise": 0.1}
+    env = gym.make(REFUND)
+    env.reset(seed=2, options={"user_params": params})
+    params["noise"] = 0.3
+    assert pickle.loads(pickle.dumps(env.unwrapped)).persona == env.unwrapped.persona
+    pair = ConversationAEC("refund")
+    params["noise"] = 0.1
+    pair.reset(seed=2, options={"user_params": params})
+    before = pair._env.persona
+    params["noise"] = 0.3
+    pair.step("Hello, I want a refund.")
+    assert pair._env.persona == before and before.noise == 0.1
 
 
 def test_every_family_takes_them():
@@ -109,6 +141,8 @@ def test_every_family_takes_them():
         ({"patience": 0}, ValueError, r"patience must be from 1 to 12 \(turns\), got 0"),
         ({"noise": math.nan}, ValueError, "got nan"),
         ({"noise": "much"}, ValueError, "got 'much'"),
+        ({"noise": b"0.1"}, ValueError, "got b'0.1'"),
+        ({"patience": 10**400}, ValueError, "got 1000000"),
         ({"noise": None}, ValueError, "got None"),
         ({"hurried": True}, ValueError, "got True"),
         (0.3, TypeError, "must be a mapping of parameters to numbers, got 0.3"),
