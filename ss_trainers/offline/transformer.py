@@ -96,7 +96,8 @@ def dense(inputs: int, outputs: int, initial: torch.Generator) -> nn.Linear:
 def projection(inputs: int, outputs: int, initial: torch.Generator) -> nn.Linear:
     """A linear layer between tokens and what they stand for; it begins uniform within ±1/sqrt(inputs), as PyTorch's do.
 
-    With GPT-2's small weights a token would tell hardly more of what it stands for than of its position, at first.
+    With ``dense``, which has GPT-2's small weights, a token tells hardly more of what it stands for than of its
+    position at first.
     """
     layer, bound = skip_init(nn.Linear, inputs, outputs), 1 / math.sqrt(inputs)  # type: ignore[no-untyped-call]
     for parameter in layer.parameters():

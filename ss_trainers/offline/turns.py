@@ -80,20 +80,10 @@ def turn_log(
         ended += [False] * (len(states) - 2) + [True] * (len(states) > 1)
     if not seen:
         raise TransitionError("the conversations have no action of the agent")
-    names = tuple(sorted({kind_of(message) for message in said})) if actions == "kinds" else ()
-    if names:
-        done = np.array([names.index(kind_of(message)) for message in said])
-        space: gym.Space[Any] = gym.spaces.Discrete(len(names))
-    else:
-        done = _stacked([text([message]) for message in said])
-        bound = float(np.abs(done).max())
-        space = gym.spaces.Box(-bound, bound, done.shape[1:], FLOAT)
+    done, space, names = _numbered(said) if actions == "kinds" else _embedded(said, text)
     marks = np.array(ended)
     columns = (_stacked(seen), done, np.array(rewards), marks, np.zeros_like(marks))
-    return TurnLog(
-        Transitions.from_arrays(*columns, next_observations=_stacked(after), action_space=space),
-        names,
-    )
+    return TurnLog(Transitions.from_arrays(*columns, next_observations=_stacked(after), action_space=space), names)
 
 
 def kind_of(message: Message) -> str:
@@ -104,6 +94,22 @@ def kind_of(message: Message) -> str:
     """
     calls = message.get("tool_calls") or ()
     return "+".join(str(call["function"]["name"]) for call in calls) or SPOKEN
+
+
+def _numbered(said: Sequence[Message]) -> tuple[Array, gym.Space[Any], tuple[str, ...]]:
+    """Actions by number, their space, and what each number stands for."""
+    names = tuple(sorted({kind_of(message) for message in said}))
+    numbers = {name: number for number, name in enumerate(names)}
+    return np.array([numbers[kind_of(message)] for message in said]), gym.spaces.Discrete(len(names)), names
+
+
+def _embedded(
+    said: Sequence[Message], text: Callable[[Sequence[Message]], Array]
+) -> tuple[Array, gym.Space[Any], tuple[str, ...]]:
+    """Actions as vectors, a box that holds them, and no names."""
+    vectors = _stacked([text([message]) for message in said])
+    bound = float(np.abs(vectors).max())
+    return vectors, gym.spaces.Box(-bound, bound, vectors.shape[1:], FLOAT), ()
 
 
 def _states(conversation: LoggedConversation, text: Callable[[Sequence[Message]], Array]) -> list[Array]:
