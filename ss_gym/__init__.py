@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ss_gym.environment import Opening as Opening
     from ss_gym.environment import Response as Response
     from ss_gym.environment import TextEnvironment as TextEnvironment
+    from ss_gym.multi_task import MultiTaskEnvironment as MultiTaskEnvironment
     from ss_gym.remote import RemoteEnvironment as RemoteEnvironment
     from ss_gym.rewards import CompositeReward as CompositeReward
     from ss_gym.rewards import ConcisenessReward as ConcisenessReward
@@ -77,6 +78,7 @@ _EXPORTS = {
     "MissingReward": "ss_gym.rewards",
     "Money": "ss_gym.tools",
     "MultiObjectiveReward": "ss_gym.rewards",
+    "MultiTaskEnvironment": "ss_gym.multi_task",
     "MultiTurnAgent": "ss_gym.agents",
     "MultiTurnTrajectory": "ss_gym.types",
     "NeuralReward": "ss_gym.rewards",

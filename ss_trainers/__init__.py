@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from ss_trainers.config import TrainingConfig as TrainingConfig
     from ss_trainers.config import TrainingProfile as TrainingProfile
     from ss_trainers.config import get_config_for_task as get_config_for_task
+    from ss_trainers.continual.settings import ContinualConfig as ContinualConfig
     from ss_trainers.hybrid import OfflineGRPOTrainer as OfflineGRPOTrainer
     from ss_trainers.offline.bc import BCConfig as BCConfig
     from ss_trainers.offline.bcq import BCQConfig as BCQConfig
@@ -125,6 +126,7 @@ _EXPORTS = {
     "ConversationTrainer": "ss_trainers.offline_text.trainer",
     "CQLConfig": "ss_trainers.offline.cql",
     "CQLTrainer": "ss_trainers.offline.trainers",
+    "ContinualConfig": "ss_trainers.continual.settings",
     "CritiqueRevision": "ss_trainers.algorithms.critique_revision",
     "CritiqueRevisionConfig": "ss_trainers.algorithms.critique_revision",
     "CritiqueRevisionTrainer": "ss_trainers.trainers",

@@ -102,6 +102,14 @@ class Workers:
             helper.add_gradient(self.engine)
         return outputs
 
+    def hold(self, weights: Tensor) -> None:
+        """Keeps an earlier policy that this one is held to; see :meth:`Engine.hold`."""
+        for helper in self._helpers:
+            helper.ask("hold", weights)
+        self.engine.hold(weights)
+        for helper in self._helpers:
+            helper.answer()
+
     def weights_changed(self) -> None:
         """Makes every process forget what it computed with the old weights."""
         for helper in self._helpers:
@@ -147,6 +155,8 @@ class _Share:
         if name == "accumulate":
             self._gradient.zero_()
             return self._engine.accumulate(*arguments)
+        if name == "hold":
+            return self._engine.hold(*arguments)
         return self._engine.backend.weights_changed()
 
 

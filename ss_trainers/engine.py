@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
@@ -18,9 +18,12 @@ from ss_gym.types import MultiTurnTrajectory
 from ss_trainers.algorithms.policy_optimization import PolicyOptimization, Reviewed
 from ss_trainers.backends.huggingface import HuggingFaceBackend
 from ss_trainers.backends.models import LoadedModel, load_model
+from ss_trainers.collate import collate
 from ss_trainers.config import TrainingConfig
+from ss_trainers.continual.holding import PreviousPolicy
 from ss_trainers.critic import Critic, ValueNetwork, trainable
 from ss_trainers.demonstrations import DemonstrationPlayer, Demonstrator, load_demonstrator
+from ss_trainers.functional.continual import diagonal_fisher
 from ss_trainers.policy import LanguagePolicy
 from ss_trainers.rollout import Episode, Rollouts, TextEnv, rollout
 from ss_trainers.types import BatchCounts, LossOutput, TokenBatch
@@ -48,6 +51,7 @@ class EngineSetup:
         gradient_checkpointing: whether layers are computed again in the backward pass.
         sampler: what samples: ``"builtin"`` or ``"vllm"``.
         sampler_options: those of the sampler.
+        continual_kl_beta: what it costs to say something else than the policy did before the task.
     """
 
     environment: EnvSpec | Callable[[], TextEnv]
@@ -64,6 +68,7 @@ class EngineSetup:
     gradient_checkpointing: bool = False
     sampler: Literal["builtin", "vllm"] = "builtin"
     sampler_options: Mapping[str, Any] = field(default_factory=dict)
+    continual_kl_beta: float = 0.0
 
     @classmethod
     def of(
@@ -74,6 +79,7 @@ class EngineSetup:
         env_kwargs: Mapping[str, Any],
         algorithm: PolicyOptimization,
         base_model: str,
+        continual_kl_beta: float = 0.0,
     ) -> Self:
         """The engine that settings ask for, on this process's own device; see the attributes."""
         return cls(
@@ -91,6 +97,7 @@ class EngineSetup:
             gradient_checkpointing=training.gradient_checkpointing,
             sampler=training.sampler,
             sampler_options=training.sampler_options,
+            continual_kl_beta=continual_kl_beta,
         )
 
 
@@ -118,6 +125,7 @@ class Engine:
         self._environments: list[TextEnv] = []
         self._demonstrators: dict[str, Demonstrator] = {}
         self._reference = self._reference_policy() if scores and setup.algorithm.needs_reference else None
+        self._previous: PreviousPolicy | None = None
 
     @property
     def trainable(self) -> list[nn.Parameter]:
@@ -205,12 +213,49 @@ class Engine:
                     prompts.enter_context(self._critic.prompt_encoded_once(batches))
             for batch in batches:
                 with self._computing():
-                    logprobs = None if critic_only else self.policy.logprobs(batch, temperature)
+                    hidden = None if critic_only else self.policy.hidden_states(batch)
+                    logprobs = None if hidden is None else self.policy.logprobs_of(hidden, batch, temperature)
                     values = None if self._critic is None else self._critic.values(batch)
                 output = self._setup.algorithm.loss(batch, logprobs, counts, values)
+                if self._previous is not None and hidden is not None:
+                    output = self._held(output, self._previous, hidden, batch, counts)
                 output.loss.backward()  # type: ignore[no-untyped-call]
                 outputs.append(replace(output, loss=output.loss.detach()))
         return outputs
+
+    def _held(
+        self, output: LossOutput, previous: PreviousPolicy, hidden: Tensor, batch: TokenBatch, counts: BatchCounts
+    ) -> LossOutput:
+        """The loss with the price of saying something else than an earlier policy."""
+        with self._computing():
+            price = previous.price(self.policy, hidden, batch, self._setup.continual_kl_beta, counts.tokens)
+        return LossOutput(output.loss + price, {**output.metrics, "lwf_loss": price.item()})
+
+    def hold(self, weights: Tensor) -> None:
+        """Keeps a copy of the policy, with these weights, that the policy is held to from now on.
+
+        Args:
+            weights: float32 (N,), of the trainable parameters, one after the other.
+        """
+        self._previous = PreviousPolicy(self.loaded.model, weights)
+
+    def fisher(self, trajectories: Sequence[MultiTurnTrajectory], temperature: float) -> list[Tensor]:
+        """How much each trained parameter of the policy mattered to what it said: :func:`diagonal_fisher`.
+
+        Args:
+            trajectories: each a sample; what the policy as it is now has played.
+            temperature: the one that was sampled with.
+        """
+        parameters = [parameter for parameter in self.loaded.model.parameters() if parameter.requires_grad]
+
+        def gradients() -> Iterator[Sequence[Tensor]]:
+            for trajectory in trajectories:
+                batch = collate([trajectory], share_prefix=False).to(self._device)
+                with self._computing():
+                    said = self.policy.logprobs(batch, temperature).sum()
+                yield torch.autograd.grad(said, parameters, materialize_grads=True)
+
+        return diagonal_fisher(gradients())
 
     def _computing(self) -> AbstractContextManager[None]:
         """Where matrix products are computed in the precision that was asked for."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
@@ -62,6 +62,7 @@ def prepared(
     workers: Workers | Ranks,
     training: TrainingConfig,
     metrics: dict[str, float],
+    learnt: Callable[[TokenBatch], TokenBatch] | None = None,
 ) -> TokenBatch | None:
     """A batch with all that the loss needs; None if there is nothing to learn from.
 
@@ -74,6 +75,7 @@ def prepared(
         workers: score the batch.
         training: the engine's settings.
         metrics: takes up what there is to tell.
+        learnt: is told the batch with its advantages, and may change those of what is not fresh.
     """
     fresh = batch.group_ids >= 0  # what was logged is in no group
     if bool(fresh.any()):
@@ -87,6 +89,8 @@ def prepared(
         distance = divergences.k1(batch.initial_logprobs, batch.reference_logprobs)
         metrics["kl_reference"] = aggregation.token_mean(distance, batch.action_mask).item()
     batch = algorithm.prepare(batch)
+    if learnt is not None:
+        batch = learnt(batch)
     if batch.values is not None and batch.value_targets is not None and batch.value_mask is not None:
         explained = explained_variance(batch.values, batch.value_targets, batch.value_mask)
         metrics["explained_variance"] = explained.item()

@@ -75,8 +75,27 @@ class LanguagePolicy:
         """
         if not temperature > 0:
             raise ValueError(f"temperature must be above 0, not {temperature}")
-        scores = self._score(self.hidden_states(batch), batch.input_ids[batch.action_mask], temperature)
-        return on_action_tokens(scores, batch)
+        return self.logprobs_of(self.hidden_states(batch), batch, temperature)
+
+    def logprobs_of(self, hidden: Tensor, batch: TokenBatch, temperature: float = 1.0) -> Tensor:
+        """What ``logprobs`` gives, of hidden states that are there.
+
+        Args:
+            hidden: (N, D), of ``hidden_states``.
+            batch: which they are of.
+            temperature: greater than 0.
+        """
+        return on_action_tokens(self._score(hidden, batch.input_ids[batch.action_mask], temperature), batch)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Float (N, V), in float32 at least, of hidden states (N, D)."""
+        logits = causal_lm.logits_of(self._inner, hidden)
+        return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+    @property
+    def vocabulary(self) -> int:
+        """V, how many tokens there are."""
+        return int(causal_lm.head_of(self._inner).weight.shape[0])
 
     def hidden_states(self, batch: TokenBatch) -> Tensor:
         """What the model knows before each action token, differentiable: (N, D) of N action tokens, row by row.
@@ -165,13 +184,12 @@ class LanguagePolicy:
         """Log-probabilities (N,) of targets (N,) given hidden states (N, D)."""
 
         def chunk_scores(states: Tensor, ids: Tensor) -> Tensor:
-            logits = causal_lm.logits_of(self._inner, states)
-            logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+            logits = self.logits(states)
             if temperature != 1.0:
                 logits = logits / temperature
             return logits.log_softmax(-1).gather(-1, ids[:, None])[:, 0]
 
-        size = max(1, _MAX_LOGITS // causal_lm.head_of(self._inner).weight.shape[0])
+        size = max(1, _MAX_LOGITS // self.vocabulary)
         chunks = list(zip(torch.split(hidden, size), torch.split(targets, size), strict=True))
         if len(chunks) == 1:
             return chunk_scores(*chunks[0])

@@ -134,6 +134,10 @@ class Ranks:
             parameter.grad = part.view_as(parameter)
         return self._in_turn(micro_batches, outputs)
 
+    def hold(self, weights: Tensor) -> None:
+        """Keeps an earlier policy that this one is held to; see :meth:`Engine.hold`."""
+        self.engine.hold(weights)
+
     def weights_changed(self) -> None:
         """Forgets what was computed with the old weights."""
         self.engine.backend.weights_changed()

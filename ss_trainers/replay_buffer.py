@@ -111,7 +111,7 @@ class ReplayBuffer(Generic[ItemT]):
         if place is not None:
             self._items[place], self._tasks[place] = item, task_id
 
-    def sample(self, count: int) -> list[tuple[ItemT, TaskId]]:
+    def sample(self, count: int, without: TaskId | None = None) -> list[tuple[ItemT, TaskId]]:
         """Draws different items, in random order; they stay in the buffer.
 
         ``"balanced"`` gives each task the same number of them, as far as it has so many; what can't be divided goes to
@@ -119,6 +119,7 @@ class ReplayBuffer(Generic[ItemT]):
 
         Args:
             count: from 0 to the number of items held.
+            without: a task of which none is drawn.
 
         Returns:
             ``(item, task_id)`` each.
@@ -131,19 +132,20 @@ class ReplayBuffer(Generic[ItemT]):
             raise ValueError(f"count must be 0 or more, not {count}")
         if count and not self._items:
             raise ValueError("the replay buffer is empty: add items before you draw some")
-        if count > len(self):
+        held = {task: number for task, number in self.counts.items() if task != without}
+        if count > sum(held.values()):
+            of = "" if without is None else f" that are not of {without!r:.80}"
             raise ValueError(
-                f"{count} items were asked for, and the replay buffer holds {len(self)}: ask for min(count, "
-                "len(buffer))"
+                f"{count} items were asked for, and the replay buffer holds {sum(held.values())}{of}: ask for no more"
             )
         if self.sampling == "balanced":
             places = [
                 place
-                for task, share in _even_shares(index(count), self.counts, self._drawing).items()
+                for task, share in _even_shares(index(count), held, self._drawing).items()
                 for place in self._drawing.permutation(self._places(task))[:share].tolist()
             ]
         else:
-            places = list(range(len(self)))
+            places = [place for place, task in enumerate(self._tasks) if task != without]
         return [
             (self._items[place], self._tasks[place]) for place in self._drawing.permutation(places).tolist()[:count]
         ]

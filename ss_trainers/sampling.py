@@ -104,9 +104,11 @@ def sample(
     """
     played, dropped, kept = list[MultiTurnTrajectory](), list[str](), list[MultiTurnTrajectory]()
     rounds, nonfinite, told, logged = 0, 0, list[Mapping[str, float]](), list[MultiTurnTrajectory]()
-    wanted, start, reviewing = training.groups_per_iteration, time.perf_counter(), 0.0
+    alike, start, reviewing = algorithm.demonstrator is None, time.perf_counter(), 0.0
+    # What a demonstrator does is a group of its own each time.
+    wanted = training.groups_per_iteration * (1 if alike else training.group_size)
     while rounds < algorithm.sampling_rounds and len(_groups(kept)) < wanted:
-        episodes = training_episodes(iteration, training, rounds, alike=algorithm.demonstrator is None)
+        episodes = training_episodes(iteration, training, rounds, alike)
         rollouts = play(episodes, "train" if not rounds else f"train {rounds}")
         begun = time.perf_counter()
         reviewed = review(rollouts.trajectories)

@@ -7,17 +7,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from gymnasium.envs.registration import WrapperSpec
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from ss_gym.agents import AgentConfig
 from ss_gym.agents.checkpoint import CheckpointError, locate, write_manifest
 from ss_trainers.algorithms.policy_optimization import PolicyOptimization
+from ss_trainers.algorithms.registry import make_algorithm
 from ss_trainers.backends.models import LoadedModel, write_model
 from ss_trainers.checkpoint import TrainerState, replaced_folder, write_state
+from ss_trainers.config import config_from_mapping
+from ss_trainers.continual.learning import ContinualLearning
+from ss_trainers.continual.settings import ContinualConfig
 from ss_trainers.critic import ValueNetwork, restore, state_of
+from ss_trainers.environments import Environment, recalled
 
 _CRITIC = "critic.safetensors"
+# Checkpoints had the name of the class once.
+_OLDER = {"GRPO": "grpo"}
 
 
 def write_run(
@@ -27,6 +35,7 @@ def write_run(
     state: TrainerState,
     agent: AgentConfig,
     provenance: Mapping[str, Any],
+    continual: ContinualLearning | None = None,
 ) -> None:
     """Writes a checkpoint, replacing the folder as a whole.
 
@@ -37,6 +46,7 @@ def write_run(
         state: of the trainer.
         agent: how the model is used.
         provenance: how it came to be.
+        continual: what is kept of earlier tasks, where there is something.
 
     Raises:
         CheckpointError: if it cannot be written; what was there before is intact.
@@ -46,7 +56,44 @@ def write_run(
         if critic is not None:
             save_file(state_of(critic), partial / _CRITIC)
         write_state(partial, state)
+        if continual is not None:
+            continual.write(partial)
         write_manifest(partial, agent, provenance)
+
+
+def keep_base(folder: str | Path, base_model: str) -> None:
+    """Refuses a folder that holds the model that training began with: a reference and adapters need it.
+
+    Raises:
+        CheckpointError: if it does.
+    """
+    if Path(folder).resolve() == Path(base_model).resolve():
+        raise CheckpointError(
+            f"'{folder}' holds the model that this run began with: go on with that run itself "
+            "(resume), or save to another folder"
+        )
+
+
+def recalled_run(
+    settings: Mapping[str, Any], folder: str | Path, env: Environment | None
+) -> tuple[PolicyOptimization, ContinualConfig | None, tuple[Environment, dict[str, Any], tuple[WrapperSpec, ...]]]:
+    """What a run was made of, besides the engine's settings: algorithm, tasks and environment.
+
+    Args:
+        settings: the checkpoint's.
+        folder: where it lies.
+        env: the environment, in place of the one that the settings name.
+
+    Raises:
+        CheckpointError: if something of it is not known here, or not named.
+    """
+    try:
+        environment = recalled(settings, env)
+        algorithm = make_algorithm(_OLDER.get(settings["algorithm"], settings["algorithm"]), settings["config"])
+        told = settings.get("continual")
+        return algorithm, None if told is None else config_from_mapping(ContinualConfig, told), environment
+    except ValueError as error:
+        raise CheckpointError(f"the checkpoint '{folder}' can't be resumed: {error}") from error
 
 
 def take_up(

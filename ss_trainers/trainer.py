@@ -14,19 +14,21 @@ from gymnasium.envs.registration import WrapperSpec
 from rich.console import Console
 
 from ss_gym.agents import AgentConfig, MultiTurnAgent
-from ss_gym.agents.checkpoint import CHECKPOINT, CheckpointError
+from ss_gym.agents.checkpoint import CHECKPOINT
 from ss_gym.types import MultiTurnTrajectory
 from ss_trainers.algorithms.policy_optimization import PolicyOptimization
-from ss_trainers.algorithms.registry import make_algorithm
 from ss_trainers.asynchronous import RolloutsAhead
 from ss_trainers.backends.models import lasting_location, load_model, merged
 from ss_trainers.callbacks import Callback
 from ss_trainers.checkpoint import TrainerState, read_settings, read_state
 from ss_trainers.config import TrainingConfig, config_from_mapping
+from ss_trainers.continual.learning import ContinualLearning
+from ss_trainers.continual.running import RunningTasks
+from ss_trainers.continual.settings import ContinualConfig
 from ss_trainers.critic import ValueNetwork, trainable
 from ss_trainers.distributed import Workers
 from ss_trainers.engine import EngineSetup, check_sampler
-from ss_trainers.environments import Environment, naming, recalled, wrapped
+from ss_trainers.environments import Environment, naming, wrapped
 from ss_trainers.experience import prepared, recent, token_batch
 from ss_trainers.interruption import undisturbed
 from ss_trainers.optimization import adamw, trainable_model
@@ -34,15 +36,12 @@ from ss_trainers.ranks import Ranks, check_launcher, is_first, launched, own_dev
 from ss_trainers.reporter import Reporter
 from ss_trainers.rollout import Episode, Rollouts
 from ss_trainers.sampling import Sample, sample, sampling_noise
-from ss_trainers.saved_run import take_up, write_run
+from ss_trainers.saved_run import keep_base, recalled_run, take_up, write_run
 from ss_trainers.trackers import check_trackers
 from ss_trainers.types import TokenBatch
 from ss_trainers.update import Updater
 
 _LOGGER = logging.getLogger(__name__)
-
-# Checkpoints had the name of the class once.
-_OLDER = {"GRPO": "grpo"}
 
 
 class Trainer:
@@ -64,10 +63,12 @@ class Trainer:
             wrappers; checkpoints name those of Gymnasium and this package.
         console: where the progress bar is drawn; none if None.
         resume_from: a checkpoint to go on from; ``model`` is then what training began with.
+        continual: the tasks that come one after the other, and what is done against forgetting; none if None.
 
     Attributes:
-        training: as above.
+        training: as above; replayed attempts are weighed (``mismatch="truncate"``).
         algorithm: as above.
+        continual: what is known of the tasks so far; None without.
         iteration: iterations done.
 
     Raises:
@@ -91,6 +92,7 @@ class Trainer:
         env_wrappers: Sequence[WrapperSpec] = (),
         console: Console | None = None,
         resume_from: str | Path | None = None,
+        continual: ContinualConfig | None = None,
     ) -> None:
         state = read_state(resume_from) if resume_from is not None else None
         self.training = training or TrainingConfig()
@@ -104,9 +106,8 @@ class Trainer:
         # Checkpoints name it, and are read from other working directories.
         self._base_model = model = lasting_location(model)
         if self.training.output_dir is not None:
-            self._keep_base(Path(self.training.output_dir) / CHECKPOINT)
+            keep_base(Path(self.training.output_dir) / CHECKPOINT, model)
         device = own_device(self.training.device)
-        self._setup = EngineSetup.of(self.training, device, wrapped(env, env_wrappers), kwargs, algorithm, model)
         self._console = console
         self._workers: Workers | Ranks | None = None
         self._saved: tuple[int, str] | None = None  # the last checkpoint: its iteration and folder
@@ -116,10 +117,20 @@ class Trainer:
         # Adapters or not, a critic is a model of its own: the one that training began with.
         self._critic = ValueNetwork(merged(load_model(model, device)).model) if algorithm.needs_critic else None
         critic = trainable(self._critic)
+        self.continual: ContinualLearning | None = None
+        if continual is not None:
+            self.continual = ContinualLearning(continual, self.training, algorithm, self._parameters)
+            self.training = self.continual.training
+        price = continual.continual_kl_beta if continual is not None else 0.0
+        made_from = wrapped(env, env_wrappers)
+        self._setup = EngineSetup.of(self.training, device, made_from, kwargs, algorithm, model, price)
         self._optimizer = adamw(self._parameters, self.training, critic)
-        self._updater = Updater(self.training, self._optimizer, self._parameters, critic)
+        pull = dict if self.continual is None else self.continual.pull
+        self._updater = Updater(self.training, self._optimizer, self._parameters, critic, pull)
         if state is not None:
             take_up(state, str(resume_from), self._optimizer, self._critic, algorithm)
+        if state is not None and self.continual is not None:
+            self.continual.read(str(resume_from), self.iteration)
         # Agents have it, too, and go on learning.
         self._provenance = {
             "algorithm": algorithm.name,
@@ -141,8 +152,19 @@ class Trainer:
         Raises:
             EpisodesFailedError: if the environment raised in every episode.
         """
-        with self._all_or_nothing(), ExitStack() as held:
-            return self._step(held)
+        return self._iterated()
+
+    def _iterated(self) -> dict[str, float]:
+        """An iteration, and what continual learning does before and after it."""
+        with self._all_or_nothing():
+            if self.continual is None:
+                with ExitStack() as held:
+                    return self._step(held)
+            # Before, too: a run may have been interrupted between its iteration and what was due then.
+            self.continual.settle(self.iteration, self._tasks())
+            with self.continual.all_or_nothing(), ExitStack() as held:
+                metrics = self._step(held)
+            return metrics | self.continual.told() | self.continual.settle(self.iteration, self._tasks())
 
     def _step(self, held: ExitStack) -> dict[str, float]:
         """Runs one iteration; from the first change of the weights on, Ctrl-C waits for ``held`` to be closed."""
@@ -183,10 +205,14 @@ class Trainer:
         """What is played for an iteration: now, or by another process before."""
         if self._ahead is not None:
             return self._ahead.batch_of(self.iteration)
-        temperature, demonstrator = self.training.temperature, self.algorithm.demonstrator
+        training, demonstrator = self.training, self.algorithm.demonstrator
+        temperature = training.temperature
+        if self.continual is not None:
+            options = {**training.train_options, **self.continual.options_at(self.iteration)}
+            training = replace(training, train_options=options)
         return sample(
             self.iteration,
-            self.training,
+            training,
             self.algorithm,
             lambda episodes, purpose: self._play(episodes, temperature, purpose, demonstrator),
             self._running().review,
@@ -249,8 +275,7 @@ class Trainer:
         """An iteration and the evaluation that may follow it; what was measured is reported whatever happens then."""
         config, done, metrics = self.training, self.iteration, dict[str, float]()
         try:
-            with self._all_or_nothing(), ExitStack() as held:
-                metrics |= self._step(held)
+            metrics |= self._iterated()
             if config.eval_every and self.iteration % config.eval_every == 0:
                 measured = self.evaluate().metrics
                 metrics |= {f"eval/{name}": value for name, value in measured.items()}
@@ -291,7 +316,7 @@ class Trainer:
             CheckpointError: if it cannot be written, or would take the place of the model that training
                 began with; what was there before is intact.
         """
-        self._keep_base(folder)
+        keep_base(folder, self._base_model)
         if isinstance(self._workers, Ranks):
             self._workers.wait()
         if not is_first():
@@ -302,7 +327,7 @@ class Trainer:
         )
         told = {**self._provenance, **({"metrics": dict(metrics)} if metrics else {})}
         with undisturbed():
-            write_run(folder, self._loaded, self._critic, state, self._agent_config(), told)
+            write_run(folder, self._loaded, self._critic, state, self._agent_config(), told, self.continual)
         self._saved = self.iteration, str(Path(folder).absolute())
 
     def agent(self) -> MultiTurnAgent:
@@ -318,18 +343,8 @@ class Trainer:
         return agent
 
     def _agent_config(self) -> AgentConfig:
-        config = self.training
-        return AgentConfig(
-            self._base_model, config.max_new_tokens, config.temperature, config.system_prompt, seed=config.seed
-        )
-
-    def _keep_base(self, folder: str | Path) -> None:
-        """Refuses a folder that holds the model that training began with: a reference and adapters need it."""
-        if Path(folder).resolve() == Path(self._base_model).resolve():
-            raise CheckpointError(
-                f"'{folder}' holds the model that this run began with: go on with that run itself "
-                "(resume), or save to another folder"
-            )
+        told, model = self.training, self._base_model
+        return AgentConfig(model, told.max_new_tokens, told.temperature, told.system_prompt, seed=told.seed)
 
     def close(self) -> None:
         """Ends other processes and closes the environments; they start again when they are needed."""
@@ -345,7 +360,12 @@ class Trainer:
                 self._workers = Ranks(self._setup, self._loaded, self._critic)
             else:
                 self._workers = Workers(self._setup, self._loaded, self.training.workers, self._critic)
+            if self.continual is not None and self.continual.previous is not None:
+                self._workers.hold(self.continual.previous)
         return self._workers
+
+    def _tasks(self) -> RunningTasks:
+        return RunningTasks(self.training, self._running(), self._play)
 
     def _play(
         self, episodes: Sequence[Episode], temperature: float, purpose: str, demonstrator: str | None = None
@@ -359,10 +379,14 @@ class Trainer:
         self, trajectories: Sequence[MultiTurnTrajectory], metrics: dict[str, float], version: int | None = None
     ) -> TokenBatch | None:
         """What is trained on; None if there is nothing to learn from."""
+        continual = self.continual
+        if continual is not None:
+            trajectories = continual.batch_of(self.iteration, trajectories)
         batch = token_batch(trajectories, version)
         if batch is not None and self._ahead is not None:
             batch = recent(batch, self.iteration, self.training, metrics)
-        return batch and prepared(batch, self.algorithm, self._running(), self.training, metrics)
+        learnt = None if continual is None else continual.learnt
+        return batch and prepared(batch, self.algorithm, self._running(), self.training, metrics, learnt)
 
     @contextmanager
     def _all_or_nothing(self) -> Iterator[None]:
@@ -380,6 +404,7 @@ class Trainer:
             "algorithm": self.algorithm.name,
             "config": asdict(self.algorithm.config),
             "training": asdict(self.training),
+            **({} if self.continual is None else {"continual": asdict(self.continual.config)}),
         }
 
     @classmethod
@@ -407,11 +432,7 @@ class Trainer:
             ValueError: if ``training`` has an unknown or wrong setting.
         """
         settings = read_settings(folder)
-        try:
-            env, env_kwargs, env_wrappers = recalled(settings, env)
-            algorithm = make_algorithm(_OLDER.get(settings["algorithm"], settings["algorithm"]), settings["config"])
-        except ValueError as error:
-            raise CheckpointError(f"the checkpoint '{folder}' can't be resumed: {error}") from error
+        algorithm, continual, (env, env_kwargs, env_wrappers) = recalled_run(settings, folder, env)
         return cls._resumed(
             env,
             settings["model"],
@@ -421,6 +442,7 @@ class Trainer:
             env_wrappers=env_wrappers,
             console=console,
             resume_from=folder,
+            continual=continual,
         )
 
     @classmethod

@@ -15,6 +15,7 @@ from ss_trainers.algorithms.registry import algorithm_class
 from ss_trainers.algorithms.settings import Recipe
 from ss_trainers.backends.models import TINY
 from ss_trainers.config import TrainingConfig
+from ss_trainers.continual.settings import ContinualConfig
 from ss_trainers.environments import Environment
 from ss_trainers.trainer import Trainer
 
@@ -32,6 +33,7 @@ class _NamedTrainer(Trainer):
             wrappers; checkpoints name those of Gymnasium and this package.
         console: where the progress bar is drawn; none if None.
         resume_from: a checkpoint to go on from.
+        continual: the tasks that come one after the other; none if None.
     """
 
     algorithm_name: ClassVar[str]
@@ -47,6 +49,7 @@ class _NamedTrainer(Trainer):
         env_wrappers: Sequence[WrapperSpec] = (),
         console: Console | None = None,
         resume_from: str | Path | None = None,
+        continual: ContinualConfig | None = None,
     ) -> None:
         if isinstance(config, Recipe):
             config, training = config.config, training or config.training
@@ -60,6 +63,7 @@ class _NamedTrainer(Trainer):
             env_wrappers=env_wrappers,
             console=console,
             resume_from=resume_from,
+            continual=continual,
         )
 
     @classmethod

@@ -25,6 +25,7 @@ from ss_trainers.backends.huggingface import HuggingFaceOptions
 from ss_trainers.backends.token_backend import TokenBackend
 from ss_trainers.checkpoint import read_settings
 from ss_trainers.config import TrainingConfig, TrainingProfile, config_from_mapping
+from ss_trainers.continual.settings import ContinualConfig
 from ss_trainers.environments import Environment, spec_of
 from ss_trainers.rollout import TextEnv
 from ss_trainers.trainer import Trainer
@@ -59,7 +60,8 @@ async def train(
         save_path: folder of the run: metrics, and the checkpoint in ``checkpoint/``.
         resume_from_checkpoint: a run or checkpoint to go on from, with the settings that it has but for those
             of the engine in ``config_overrides`` and ``num_episodes``.
-        config_overrides: settings of the engine (``TrainingConfig``) and of the algorithm, by name.
+        config_overrides: settings of the engine (``TrainingConfig``), of the algorithm and of continual learning
+            (``ContinualConfig``), by name.
         algorithm: by its name in ``ss_trainers.algorithms.registry``; GRPO if None.
         console: where the progress bar is drawn; none if None.
 
@@ -83,15 +85,21 @@ async def train(
         changes = _changes(folder, algorithm, asked)
         return await _in_thread(lambda: Trainer.resume(folder, env=made, training=changes, console=console))
     name = algorithm or "grpo"
-    settings = _taken(asked, name)
+    settings, tasks = _taken(asked, name), _own(asked, ContinualConfig)
+    continual = config_from_mapping(ContinualConfig, tasks) if tasks else None
     training = TrainingConfig.from_profile(profile, **{**sampled_as(agent), **asked})
     model, chosen = trained_model(agent), make_algorithm(name, settings)
-    return await _in_thread(lambda: Trainer(made, model, chosen, training, console=console))
+    return await _in_thread(lambda: Trainer(made, model, chosen, training, console=console, continual=continual))
 
 
 def _taken(asked: dict[str, Any], algorithm: str) -> dict[str, Any]:
     """The settings of the algorithm, which are taken out of what was asked for."""
-    own = {entry.name for entry in fields(algorithm_class(algorithm).config_class)}
+    return _own(asked, algorithm_class(algorithm).config_class)
+
+
+def _own(asked: dict[str, Any], config_class: Any) -> dict[str, Any]:
+    """The settings of a config, which are taken out of what was asked for."""
+    own = {entry.name for entry in fields(config_class)}
     return {name: asked.pop(name) for name in list(asked) if name in own}
 
 
@@ -107,6 +115,10 @@ def _changes(folder: str | Path, algorithm: str | None, asked: dict[str, Any]) -
     for name, value in _taken(asked, run["algorithm"]).items():
         if run["config"][name] != value:
             raise ValueError(f"the run in '{folder}' has {name} = {run['config'][name]}, not {value!r:.80}")
+    for name, value in _own(asked, ContinualConfig).items():
+        kept = (run.get("continual") or {}).get(name)
+        if kept != (list(value) if isinstance(value, tuple) else value):
+            raise ValueError(f"the run in '{folder}' has {name} = {kept}, not {value!r:.80}")
     before = config_from_mapping(TrainingConfig, run["training"])
     after = before.changed(**asked)
     names = [entry.name for entry in fields(TrainingConfig)]

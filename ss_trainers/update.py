@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 
 import torch
@@ -28,6 +28,7 @@ class Updater:
         optimizer: of all parameters.
         policy: parameters of the policy.
         critic: parameters of the critic; none without one.
+        pull: adds gradients to those of the policy, before they are clipped; tells figures.
     """
 
     def __init__(
@@ -36,8 +37,9 @@ class Updater:
         optimizer: torch.optim.Optimizer,
         policy: Sequence[nn.Parameter],
         critic: Sequence[nn.Parameter] = (),
+        pull: Callable[[], Mapping[str, float]] = dict,
     ) -> None:
-        self._training, self._optimizer = training, optimizer
+        self._training, self._optimizer, self._pull = training, optimizer, pull
         self._policy, self._critic = list(policy), list(critic)
 
     def update(
@@ -87,6 +89,7 @@ class Updater:
             for parameter in self._policy:
                 parameter.grad = None
         else:
+            metrics |= self._pull()
             metrics["gradient_norm"] = _clipped(self._policy, config)
         if self._critic:
             metrics["gradient_norm_critic"] = _clipped(self._critic, config)

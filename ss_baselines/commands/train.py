@@ -22,6 +22,7 @@ from ss_trainers.algorithms.registry import algorithm_class
 from ss_trainers.backends.models import lasting_location
 from ss_trainers.checkpoint import read_settings
 from ss_trainers.config import TrainingConfig, config_from_mapping, read_yaml
+from ss_trainers.continual.settings import ContinualConfig
 from ss_trainers.environments import wrappers_in
 from ss_trainers.trainer import Trainer
 
@@ -43,6 +44,7 @@ class RunSettings:
         model: what to train.
         config: the algorithm's own settings, by name.
         training: the engine's settings, by name; see ``TrainingConfig``.
+        continual: tasks that come one after the other, and what is done against forgetting; see ``ContinualConfig``.
     """
 
     env: str = "StateSet/Refund-v0"
@@ -52,6 +54,7 @@ class RunSettings:
     model: str = "tiny"
     config: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
+    continual: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +127,12 @@ def _started(options: TrainOptions, console: Console) -> Any:
     chosen: Any = algorithm_class(settings.algorithm)
     config = config_from_mapping(chosen.config_class, settings.config, source)
     training = config_from_mapping(TrainingConfig, settings.training, source)
+    continual = config_from_mapping(ContinualConfig, settings.continual, source) if settings.continual else None
     wrappers = _wrappers(settings)
     model = trained_model(settings.model)
     if options.dry_run:
-        complete = replace(settings, config=asdict(config), training=asdict(training))
+        tasks = {} if continual is None else asdict(continual)
+        complete = replace(settings, config=asdict(config), training=asdict(training), continual=tasks)
         # By way of JSON, which turns tuples into the lists that YAML knows.
         plain = json.loads(json.dumps(asdict(complete)))
         Console().print(yaml.safe_dump(plain, sort_keys=False), markup=False, highlight=False, soft_wrap=True, end="")
@@ -149,6 +154,7 @@ def _started(options: TrainOptions, console: Console) -> Any:
             env_kwargs=settings.env_kwargs,
             env_wrappers=wrappers,
             console=console,
+            continual=continual,
         )
 
 
@@ -201,8 +207,9 @@ def _check_same(asked: Mapping[str, Any], folder: Path, source: str) -> None:
     """Makes sure that a run goes on as its config file says, which may change the engine's settings alone."""
     run = read_settings(folder)
     same = {}
-    for name in ("env_kwargs", "config"):
-        same[name] = all(key in run[name] and run[name][key] == value for key, value in asked.get(name, {}).items())
+    for name in ("env_kwargs", "config", "continual"):
+        kept = run.get(name) or {}
+        same[name] = all(key in kept and kept[key] == value for key, value in asked.get(name, {}).items())
     if "model" in asked:
         same["model"] = lasting_location(trained_model(asked["model"])) == run["model"]
     if "reward_weights" in asked:

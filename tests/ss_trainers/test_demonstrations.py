@@ -62,7 +62,7 @@ def test_an_episode_ends_where_the_next_turn_has_no_room() -> None:
 
 
 def test_a_model_comes_to_do_what_it_is_shown(folder) -> None:
-    trainer = BehaviorCloningTrainer(register(), folder, BehaviorCloningConfig(TOY), SMALL)
+    trainer = BehaviorCloningTrainer(register(), folder, BehaviorCloningConfig(TOY), replace(SMALL, group_size=1))
     before = trainer.evaluate().metrics["success"]
     shown = trainer.train()
     assert shown["success"] == 1.0 and shown["ratio_mean"] > 0.9
@@ -116,3 +116,13 @@ def stubbed():
 def test_a_demonstrator_that_is_none_is_named(name, kind, message) -> None:
     with pytest.raises(kind, match=message):
         load_demonstrator(name)
+
+
+def test_an_iteration_learns_from_all_that_the_demonstrator_has_played(folder) -> None:
+    training = TrainingConfig(
+        iterations=1, groups_per_iteration=2, group_size=3, max_new_tokens=8, micro_batch_tokens=1
+    )
+    trainer = BehaviorCloningTrainer("StateSet/Refund-v0", folder, None, training, env_kwargs={"prompt": "compact"})
+    taken = trainer._sample()
+    assert len(taken.kept) == len(taken.played.trajectories) == 6
+    trainer.close()

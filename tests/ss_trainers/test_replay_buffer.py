@@ -258,7 +258,7 @@ def test_more_than_there_is_can_not_be_drawn(sampling) -> None:
         buffer.sample(1)
     buffer.add("x", "a")
     assert buffer.sample(1) == [("x", "a")]
-    with pytest.raises(ValueError, match=r"2 items were asked for, and the replay buffer holds 1: ask for min"):
+    with pytest.raises(ValueError, match=r"2 items were asked for, and the replay buffer holds 1: ask for no more"):
         buffer.sample(2)
     with pytest.raises(ValueError, match="count must be 0 or more, not -1"):
         buffer.sample(-1)
@@ -302,3 +302,14 @@ def test_a_state_that_does_not_fit_is_refused_and_the_buffer_stays(change, count
     with pytest.raises(ValueError, match=message):
         buffer.load_state_dict(change(state), list(range(count)))
     assert (json.dumps(buffer.state_dict()), buffer.items) == before
+
+
+@given(sizes, streams, st.sampled_from(SAMPLINGS), st.data())
+def test_a_draw_without_a_task_gives_all_others_and_none_of_it(size, tasks, sampling, data) -> None:
+    buffer = filled(size, sampling, tasks)
+    left_out = data.draw(st.sampled_from(tasks)) if tasks else 0
+    others = [number for number in buffer.items if tasks[number] != left_out]
+    drawn = buffer.sample(len(others), left_out)
+    assert sorted(number for number, _ in drawn) == sorted(others)
+    with pytest.raises(ValueError, match=r"ask for no more|add items before"):
+        buffer.sample(len(others) + 1, left_out)

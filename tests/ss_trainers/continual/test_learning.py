@@ -1,0 +1,257 @@
+"""Tasks one after the other in the online loop, and what keeps the earlier ones."""
+
+import asyncio
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+import torch
+
+from ss_gym import AgentConfig, MultiTurnAgent
+from ss_gym.agents.checkpoint import CheckpointError
+from ss_trainers import (
+    BehaviorCloningConfig,
+    ContinualConfig,
+    GRPOConfig,
+    GRPOTrainer,
+    PPOTrainer,
+    Trainer,
+    TrainingConfig,
+    train,
+)
+from ss_trainers.trainers import BehaviorCloningTrainer
+from tests.ss_trainers.continual.letters import OneLetter, register
+from tests.ss_trainers.tiny_model import save_tiny
+
+ENV = register()
+TASKS = ("a", "b", "c")
+SMALL = TrainingConfig(
+    iterations=6, groups_per_iteration=2, group_size=4, max_new_tokens=4, learning_rate=2e-2, eval_episodes=6
+)
+EVERYTHING = ContinualConfig(
+    continual_strategy="replay_lwf_ewc",
+    continual_kl_beta=0.5,
+    replay_buffer_size=8,
+    replay_ratio=0.5,
+    ewc_lambda=5.0,
+    ewc_episodes=4,
+    task_schedule=TASKS,
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return str(save_tiny(tmp_path_factory.mktemp("model")))
+
+
+def weights(trainer):
+    return torch.cat([each.detach().flatten() for each in trainer.agent().backend.loaded.model.parameters()])
+
+
+def lines_of(trainer):
+    """The metrics of each iteration that is left."""
+    lines = []
+    trainer.train([lambda _, metrics: lines.append(dict(metrics))])
+    trainer.close()
+    return lines
+
+
+def test_each_iteration_plays_its_task_and_each_task_is_measured_after_each(folder) -> None:
+    trainer = GRPOTrainer(ENV, folder, training=SMALL, continual=ContinualConfig(task_schedule=TASKS))
+    lines = lines_of(trainer)
+    assert [line["task"] for line in lines] == [0, 0, 1, 1, 2, 2]
+    measured = [sorted(name for name in line if name.startswith("continual/")) for line in lines]
+    of_tasks = [f"continual/success/{task}" for task in TASKS]
+    figures = [f"continual/{name}" for name in ("average_accuracy", "backward_transfer", "forgetting")]
+    assert measured[:5] == [[], of_tasks, [], of_tasks, []]
+    assert measured[5] == sorted([*of_tasks, *figures, "continual/forward_transfer"])
+    told = trainer.continual.accuracies
+    assert (len(told.untrained), [len(row) for row in told.rows]) == (3, [3, 3, 3])
+
+
+def test_a_schedule_alone_changes_nothing_but_what_is_played(folder) -> None:
+    scheduled = GRPOTrainer(ENV, folder, training=SMALL, continual=ContinualConfig(task_schedule=("b",)))
+    asked = GRPOTrainer(ENV, folder, training=replace(SMALL, train_options={"task": "b"}))
+    scheduled.train()
+    asked.train()
+    assert torch.equal(weights(scheduled), weights(asked))
+
+
+@pytest.mark.parametrize("strategy", ["replay", "lwf", "ewc", "replay_lwf_ewc"])
+def test_each_strategy_holds_from_the_second_task_on(folder, strategy) -> None:
+    # Large enough that no iteration is without attempts that differ.
+    config, training = replace(EVERYTHING, continual_strategy=strategy), replace(SMALL, group_size=16)
+    lines = lines_of(GRPOTrainer(ENV, folder, training=training, continual=config))
+    for name, part in (("logged/effective_sample_share", "replay"), ("lwf_loss", "lwf"), ("ewc_penalty", "ewc")):
+        found = [name in line for line in lines]
+        assert not any(found[:2])
+        assert any(found[2:]) == (part in strategy)
+    # Where the second task begins the policy is still where it was.
+    second = lines[2]
+    if "lwf" in strategy:
+        assert second["lwf_loss"] == pytest.approx(0, abs=1e-6) and lines[3]["lwf_loss"] > 1e-6
+    if "ewc" in strategy:
+        assert second["ewc_penalty"] == 0 < lines[3]["ewc_penalty"]
+
+
+@pytest.mark.parametrize(
+    ("part", "price", "figure"), [("ewc", "ewc_lambda", "ewc_penalty"), ("lwf", "continual_kl_beta", "lwf_loss")]
+)
+def test_the_more_it_costs_the_nearer_the_policy_stays(folder, part, price, figure) -> None:
+    def last(weight):
+        """How far the policy is from that of the first task at the end, in the strategy's own measure."""
+        training = replace(SMALL, iterations=8, group_size=16, schedule="constant")
+        config = ContinualConfig(continual_strategy=part, task_schedule=("a", "b"), ewc_episodes=16, **{price: weight})
+        return lines_of(GRPOTrainer(ENV, folder, training=training, continual=config))[-1][figure] / weight
+
+    free, held, firmly = last(1e-9), last(1.0), last(100.0)
+    assert firmly < held < free
+    assert firmly < 0.5 * free
+
+
+def test_a_run_that_was_interrupted_ends_where_the_whole_one_does(folder, tmp_path) -> None:
+    whole = GRPOTrainer(ENV, folder, training=SMALL, continual=EVERYTHING)
+    whole.train()
+    for done in (1, 2, 5):
+        first = GRPOTrainer(ENV, folder, training=SMALL, continual=EVERYTHING)
+        for _ in range(done):
+            first.step()
+        first.save(tmp_path / str(done))
+        second = GRPOTrainer.resume(tmp_path / str(done))
+        assert second.continual.config == EVERYTHING and second.iteration == done
+        second.train()
+        assert torch.equal(weights(whole), weights(second)), done
+        assert second.continual.accuracies == whole.continual.accuracies
+
+
+def test_an_iteration_that_fails_leaves_the_memory_as_it_was(folder, tmp_path, monkeypatch) -> None:
+    whole = GRPOTrainer(ENV, folder, training=SMALL, continual=EVERYTHING)
+    whole.train()
+    trainer = GRPOTrainer(ENV, folder, training=SMALL, continual=EVERYTHING)
+    for _ in range(3):
+        trainer.step()
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(trainer._updater, "update", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            trainer.step()
+    trainer.save(tmp_path / "checkpoint")
+    resumed = GRPOTrainer.resume(tmp_path / "checkpoint")
+    for each in (trainer, resumed):
+        each.train()
+        assert torch.equal(weights(whole), weights(each))
+
+
+def test_several_processes_hold_the_policy_as_one_does(folder) -> None:
+    # Sampling noise differs between numbers of processes: what must agree is the price at the same weights.
+    config = ContinualConfig(
+        continual_strategy="lwf_ewc", continual_kl_beta=0.5, ewc_lambda=5.0, ewc_episodes=4, task_schedule=("a", "b")
+    )
+    training = replace(SMALL, workers=2, iterations=4)
+    lines = lines_of(GRPOTrainer(ENV, folder, training=training, continual=config))
+    assert lines[2]["lwf_loss"] == pytest.approx(0, abs=1e-6) and lines[3]["lwf_loss"] > 1e-6
+    assert lines[2]["ewc_penalty"] == 0 < lines[3]["ewc_penalty"]
+
+
+def test_without_a_schedule_replay_goes_by_the_task_that_the_environment_tells(folder, tmp_path) -> None:
+    config = ContinualConfig(continual_strategy="replay", replay_buffer_size=30, replay_ratio=0.5)
+    trainer = GRPOTrainer(ENV, folder, training=SMALL, continual=config)
+    lines = lines_of(trainer)
+    assert any("logged/effective_sample_share" in line for line in lines)
+    known = {name for line in lines for name in line if name.startswith("replay/")}
+    assert known and known <= {f"replay/{task}" for task in TASKS}
+    assert not any(name.startswith("continual/") for line in lines for name in line)
+
+
+def test_demonstrations_of_earlier_tasks_are_replayed_too(folder) -> None:
+    config = ContinualConfig(continual_strategy="replay", replay_ratio=0.5, task_schedule=("refund", "cancel"))
+    training = TrainingConfig(iterations=2, groups_per_iteration=1, group_size=2, max_new_tokens=8, eval_episodes=1)
+    kwargs = {"tasks": ["StateSet/Refund-v0", "StateSet/Cancel-v0"], "prompt": "compact"}
+    clone = BehaviorCloningConfig(demonstrator="ss_baselines.agents.reference:ReferenceAgent")
+    trainer = BehaviorCloningTrainer(
+        "StateSet/MultiTask-v0", "tiny", clone, training, env_kwargs=kwargs, continual=config
+    )
+    first, second = lines_of(trainer)
+    assert first["replay/refund"] == 2 and second["replay/cancel"] == 2
+    assert first["task"] == 0 and second["task"] == 1
+
+
+def test_the_high_level_call_takes_the_names_of_continual_settings(folder, tmp_path) -> None:
+    overrides = {
+        "continual_strategy": "replay_lwf",
+        "continual_kl_beta": 0.2,
+        "replay_buffer_size": 16,
+        "replay_ratio": 0.5,
+        "replay_sampling": "balanced",
+        "task_id_key": "task",
+        "task_schedule": ["a", "b"],
+        "task_switch_steps": 1,
+        "groups_per_iteration": 2,
+        "group_size": 4,
+        "max_new_tokens": 4,
+        "eval_episodes": 4,
+    }
+    agent = MultiTurnAgent(AgentConfig(folder))
+    asyncio.run(train(agent, ENV, num_episodes=24, save_path=tmp_path / "run", config_overrides=overrides))
+    lines = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    assert [line["task"] for line in lines] == [0, 1, 1]
+    more = {"iterations": 4, "continual_strategy": "replay_lwf"}
+    asyncio.run(train(agent, ENV, resume_from_checkpoint=tmp_path / "run", config_overrides=more))
+    with pytest.raises(ValueError, match="has continual_strategy = replay_lwf, not 'ewc'"):
+        other = {"continual_strategy": "ewc"}
+        asyncio.run(train(agent, ENV, resume_from_checkpoint=tmp_path / "run", config_overrides=other))
+
+
+@pytest.mark.parametrize(
+    ("make", "settings", "message"),
+    [
+        (GRPOTrainer, {"rollout_lag": 1}, "set rollout_lag to 0"),
+        (GRPOTrainer, {"mismatch": "mask"}, "set mismatch to 'truncate'"),
+        (PPOTrainer, {}, "the critic of ppo would learn from them as well"),
+        (GRPOTrainer, {"iterations": 2}, "3 tasks need 3 iterations or more, and the run has 2"),
+    ],
+)
+def test_what_does_not_go_with_a_strategy_is_refused(folder, make, settings, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        make(ENV, folder, training=replace(SMALL, **settings), continual=EVERYTHING)
+
+
+def test_a_task_that_the_environment_does_not_know_ends_the_run_with_its_name(folder) -> None:
+    config = ContinualConfig(task_schedule=("refund", "cancle"))
+    training = TrainingConfig(iterations=2, groups_per_iteration=1, group_size=2, max_new_tokens=8, eval_episodes=1)
+    trainer = GRPOTrainer("StateSet/MultiTask-v0", "tiny", training=training, continual=config)
+    with pytest.raises(RuntimeError, match="there is no task 'cancle'; did you mean 'cancel'"):
+        trainer.train()
+
+
+def test_what_a_checkpoint_has_of_earlier_tasks_must_fit(folder, tmp_path) -> None:
+    trainer = GRPOTrainer(ENV, folder, training=SMALL, continual=EVERYTHING)
+    for _ in range(2):
+        trainer.step()
+    trainer.save(tmp_path / "checkpoint")
+    with pytest.raises(CheckpointError, match="2 iterations, which now come later"):
+        GRPOTrainer.resume(tmp_path / "checkpoint", training={"iterations": 9})
+    for name in ("continual.json", "replay.jsonl"):
+        shutil.copytree(tmp_path / "checkpoint", tmp_path / name)
+        (tmp_path / name / name).write_text("{", encoding="utf-8")
+        with pytest.raises(CheckpointError, match="is damaged"):
+            GRPOTrainer.resume(tmp_path / name)
+
+
+def test_the_algorithms_own_price_of_leaving_the_reference_counts_beside_it(folder) -> None:
+    config = ContinualConfig(continual_strategy="lwf", task_schedule=("a", "b"))
+    trainer = GRPOTrainer(ENV, folder, GRPOConfig(kl_coefficient=0.1), replace(SMALL, iterations=4), continual=config)
+    last = lines_of(trainer)[-1]
+    assert last["kl"] > 0 and last["lwf_loss"] > 0 and last["kl"] != last["lwf_loss"]
+
+
+def test_a_trainer_by_its_general_name_takes_tasks_too(folder) -> None:
+    from ss_trainers.algorithms.registry import make_algorithm
+
+    trainer = Trainer(OneLetter, folder, make_algorithm("grpo", {}), SMALL, continual=EVERYTHING)
+    assert trainer.training.mismatch == "truncate"
+    trainer.close()
