@@ -14,6 +14,7 @@ from ss_gym.types import MultiTurnTrajectory
 from ss_trainers.algorithms.policy_optimization import PolicyOptimization, Reviewed
 from ss_trainers.collate import collate, drop_nonfinite
 from ss_trainers.config import TrainingConfig
+from ss_trainers.episode_options import EpisodeOptions
 from ss_trainers.metrics import trajectory_metrics
 from ss_trainers.rollout import Episode, EpisodesFailedError, Rollouts
 
@@ -72,6 +73,20 @@ class Sample:
                 iteration + 1,
             )
 
+    def warn_of_nothing(self, iteration: int) -> None:
+        """Tells that nothing can be learnt from it.
+
+        Args:
+            iteration: which it was played for, counted from 0.
+        """
+        _LOGGER.warning(
+            "iteration %d has nothing to learn from: no attempts are left, or none that differ "
+            "(%d of %d have a return that is no number)",
+            iteration + 1,
+            self.nonfinite,
+            len(self.played.trajectories),
+        )
+
     def told(self) -> dict[str, float]:
         """Everything that there is to tell of it."""
         metrics = trajectory_metrics(self.played.trajectories)
@@ -88,7 +103,12 @@ class Sample:
 
 
 def sample(
-    iteration: int, training: TrainingConfig, algorithm: PolicyOptimization, play: Play, review: Review = Reviewed
+    iteration: int,
+    training: TrainingConfig,
+    algorithm: PolicyOptimization,
+    play: Play,
+    review: Review = Reviewed,
+    options: EpisodeOptions | None = None,
 ) -> Sample:
     """Plays an iteration's scenarios, and further ones while the algorithm has too few to keep.
 
@@ -98,6 +118,7 @@ def sample(
         algorithm: what it keeps, and how many rounds it may take.
         play: plays episodes.
         review: what the algorithm makes of them; they stay as they are by default.
+        options: what episodes are reset with; the settings' options if None.
 
     Raises:
         EpisodesFailedError: if the environment raised in every episode.
@@ -105,10 +126,11 @@ def sample(
     played, dropped, kept = list[MultiTurnTrajectory](), list[str](), list[MultiTurnTrajectory]()
     rounds, nonfinite, told, logged = 0, 0, list[Mapping[str, float]](), list[MultiTurnTrajectory]()
     alike, start, reviewing = algorithm.demonstrator is None, time.perf_counter(), 0.0
+    options = options or EpisodeOptions(training)
     # What a demonstrator does is a group of its own each time.
     wanted = training.groups_per_iteration * (1 if alike else training.group_size)
     while rounds < algorithm.sampling_rounds and len(_groups(kept)) < wanted:
-        episodes = training_episodes(iteration, training, rounds, alike)
+        episodes = training_episodes(iteration, training, rounds, alike, options)
         rollouts = play(episodes, "train" if not rounds else f"train {rounds}")
         begun = time.perf_counter()
         reviewed = review(rollouts.trajectories)
@@ -139,7 +161,11 @@ def sample(
 
 
 def training_episodes(
-    iteration: int, training: TrainingConfig, round_number: int = 0, alike: bool = True
+    iteration: int,
+    training: TrainingConfig,
+    round_number: int = 0,
+    alike: bool = True,
+    options: EpisodeOptions | None = None,
 ) -> list[Episode]:
     """The episodes of a round: each scenario as often as the group is large, or as many scenarios.
 
@@ -148,13 +174,15 @@ def training_episodes(
         training: how many.
         round_number: counted from 0.
         alike: whether the attempts of a group share their scenario; what a demonstrator does is the same each time.
+        options: what each group is reset with; the settings' options if None.
     """
+    asked = (options or EpisodeOptions(training)).of_round
     keys = ("scenario", iteration, round_number) if round_number else ("scenario", iteration)
     scenarios, size = Stream(training.seed, *keys), training.group_size if alike else 1
     count = training.groups_per_iteration * training.group_size // size
     return [
-        Episode(seed, training.train_options, round_number * count + group)
-        for group in range(count)
+        Episode(seed, given, round_number * count + group)
+        for group, given in enumerate(asked(iteration, round_number, count))
         for seed in [scenarios.below(2**31)] * size
     ]
 

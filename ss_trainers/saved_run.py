@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from gymnasium.envs.registration import WrapperSpec
@@ -18,7 +18,6 @@ from ss_trainers.algorithms.registry import make_algorithm
 from ss_trainers.backends.models import LoadedModel, write_model
 from ss_trainers.checkpoint import TrainerState, replaced_folder, write_state
 from ss_trainers.config import config_from_mapping
-from ss_trainers.continual.learning import ContinualLearning
 from ss_trainers.continual.settings import ContinualConfig
 from ss_trainers.critic import ValueNetwork, restore, state_of
 from ss_trainers.environments import Environment, recalled
@@ -28,6 +27,14 @@ _CRITIC = "critic.safetensors"
 _OLDER = {"GRPO": "grpo"}
 
 
+class Kept(Protocol):
+    """A part of a run with files of its own in checkpoints."""
+
+    def write(self, folder: Path) -> None:
+        """Writes them."""
+        ...
+
+
 def write_run(
     folder: str | Path,
     loaded: LoadedModel,
@@ -35,7 +42,7 @@ def write_run(
     state: TrainerState,
     agent: AgentConfig,
     provenance: Mapping[str, Any],
-    continual: ContinualLearning | None = None,
+    besides: Sequence[Kept] = (),
 ) -> None:
     """Writes a checkpoint, replacing the folder as a whole.
 
@@ -46,7 +53,7 @@ def write_run(
         state: of the trainer.
         agent: how the model is used.
         provenance: how it came to be.
-        continual: what is kept of earlier tasks, where there is something.
+        besides: what else writes files of its own into it.
 
     Raises:
         CheckpointError: if it cannot be written; what was there before is intact.
@@ -56,8 +63,8 @@ def write_run(
         if critic is not None:
             save_file(state_of(critic), partial / _CRITIC)
         write_state(partial, state)
-        if continual is not None:
-            continual.write(partial)
+        for part in besides:
+            part.write(partial)
         write_manifest(partial, agent, provenance)
 
 

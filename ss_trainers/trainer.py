@@ -15,6 +15,7 @@ from rich.console import Console
 
 from ss_gym.agents import AgentConfig, MultiTurnAgent
 from ss_gym.agents.checkpoint import CHECKPOINT
+from ss_gym.sim2real.population import Population
 from ss_gym.types import MultiTurnTrajectory
 from ss_trainers.algorithms.policy_optimization import PolicyOptimization
 from ss_trainers.asynchronous import RolloutsAhead
@@ -29,6 +30,7 @@ from ss_trainers.critic import ValueNetwork, trainable
 from ss_trainers.distributed import Workers
 from ss_trainers.engine import EngineSetup, check_sampler
 from ss_trainers.environments import Environment, naming, wrapped
+from ss_trainers.episode_options import EpisodeOptions
 from ss_trainers.experience import prepared, recent, token_batch
 from ss_trainers.interruption import undisturbed
 from ss_trainers.optimization import adamw, trainable_model
@@ -64,11 +66,12 @@ class Trainer:
         console: where the progress bar is drawn; none if None.
         resume_from: a checkpoint to go on from; ``model`` is then what training began with.
         continual: the tasks that come one after the other, and what is done against forgetting; none if None.
+        population: whom the agent meets in training, such as a ``TransferPopulation``; who the seed draws if None.
 
     Attributes:
         training: as above; replayed attempts are weighed (``mismatch="truncate"``).
         algorithm: as above.
-        continual: what is known of the tasks so far; None without.
+        continual: what is known of the tasks so far.
         iteration: iterations done.
 
     Raises:
@@ -93,6 +96,7 @@ class Trainer:
         console: Console | None = None,
         resume_from: str | Path | None = None,
         continual: ContinualConfig | None = None,
+        population: Population | None = None,
     ) -> None:
         state = read_state(resume_from) if resume_from is not None else None
         self.training = training or TrainingConfig()
@@ -117,19 +121,16 @@ class Trainer:
         # Adapters or not, a critic is a model of its own: the one that training began with.
         self._critic = ValueNetwork(merged(load_model(model, device)).model) if algorithm.needs_critic else None
         critic = trainable(self._critic)
-        self.continual: ContinualLearning | None = None
-        if continual is not None:
-            self.continual = ContinualLearning(continual, self.training, algorithm, self._parameters)
-            self.training = self.continual.training
-        price = continual.continual_kl_beta if continual is not None else 0.0
-        made_from = wrapped(env, env_wrappers)
+        self.continual = ContinualLearning(continual, self.training, algorithm, self._parameters)
+        self.training = self.continual.training
+        self._options = EpisodeOptions(self.training, self.continual.options_at, population)
+        made_from, price = wrapped(env, env_wrappers), self.continual.config.continual_kl_beta
         self._setup = EngineSetup.of(self.training, device, made_from, kwargs, algorithm, model, price)
         self._optimizer = adamw(self._parameters, self.training, critic)
-        pull = dict if self.continual is None else self.continual.pull
-        self._updater = Updater(self.training, self._optimizer, self._parameters, critic, pull)
+        self._updater = Updater(self.training, self._optimizer, self._parameters, critic, self.continual.pull)
         if state is not None:
             take_up(state, str(resume_from), self._optimizer, self._critic, algorithm)
-        if state is not None and self.continual is not None:
+            self._options.read(str(resume_from))
             self.continual.read(str(resume_from), self.iteration)
         # Agents have it, too, and go on learning.
         self._provenance = {
@@ -152,19 +153,20 @@ class Trainer:
         Raises:
             EpisodesFailedError: if the environment raised in every episode.
         """
-        return self._iterated()
+        metrics = dict[str, float]()
+        self._iterate(metrics)
+        return metrics
 
-    def _iterated(self) -> dict[str, float]:
-        """An iteration, and what continual learning does before and after it."""
+    def _iterate(self, metrics: dict[str, float]) -> None:
+        """Runs one iteration, and what is due between tasks; metrics are there as soon as they are known."""
         with self._all_or_nothing():
-            if self.continual is None:
-                with ExitStack() as held:
-                    return self._step(held)
             # Before, too: a run may have been interrupted between its iteration and what was due then.
             self.continual.settle(self.iteration, self._tasks())
-            with self.continual.all_or_nothing(), ExitStack() as held:
-                metrics = self._step(held)
-            return metrics | self.continual.told() | self.continual.settle(self.iteration, self._tasks())
+            # Ctrl-C that has waited is raised where the stack is closed, and the iteration counts then.
+            with ExitStack() as held, self.continual.all_or_nothing():
+                metrics |= self._step(held)
+            metrics |= self.continual.told()
+            metrics |= self.continual.settle(self.iteration, self._tasks())
 
     def _step(self, held: ExitStack) -> dict[str, float]:
         """Runs one iteration; from the first change of the weights on, Ctrl-C waits for ``held`` to be closed."""
@@ -178,18 +180,13 @@ class Trainer:
         batch = self._batch(taken.kept, metrics, taken.policy_version)
         metrics["learning_rate"] = config.learning_rate_at(self.iteration)
         if batch is None:
-            _LOGGER.warning(
-                "iteration %d has nothing to learn from: no attempts are left, or none that differ "
-                "(%d of %d have a return that is no number)",
-                self.iteration + 1,
-                taken.nonfinite,
-                len(taken.played.trajectories),
-            )
+            taken.warn_of_nothing(self.iteration)
             held.enter_context(undisturbed())
         else:
             critic_only = self.iteration < self.algorithm.critic_iterations
             metrics |= self._updater.update(batch, self._running(), self.iteration, held, critic_only)
         self.algorithm.observe(metrics)
+        metrics |= self._options.learn(self.iteration, taken.played.trajectories)
         self.iteration += 1
         self._provenance["iteration"] = self.iteration
         updated = time.perf_counter()
@@ -207,15 +204,13 @@ class Trainer:
             return self._ahead.batch_of(self.iteration)
         training, demonstrator = self.training, self.algorithm.demonstrator
         temperature = training.temperature
-        if self.continual is not None:
-            options = {**training.train_options, **self.continual.options_at(self.iteration)}
-            training = replace(training, train_options=options)
         return sample(
             self.iteration,
             training,
             self.algorithm,
             lambda episodes, purpose: self._play(episodes, temperature, purpose, demonstrator),
             self._running().review,
+            self._options,
         )
 
     def train(self, callbacks: Sequence[Callback] = ()) -> dict[str, float]:
@@ -275,9 +270,10 @@ class Trainer:
         """An iteration and the evaluation that may follow it; what was measured is reported whatever happens then."""
         config, done, metrics = self.training, self.iteration, dict[str, float]()
         try:
-            metrics |= self._iterated()
+            self._iterate(metrics)
             if config.eval_every and self.iteration % config.eval_every == 0:
                 measured = self.evaluate().metrics
+                self._options.evaluated(self.iteration, measured)
                 metrics |= {f"eval/{name}": value for name, value in measured.items()}
         finally:
             if self.iteration > done:
@@ -327,7 +323,9 @@ class Trainer:
         )
         told = {**self._provenance, **({"metrics": dict(metrics)} if metrics else {})}
         with undisturbed():
-            write_run(folder, self._loaded, self._critic, state, self._agent_config(), told, self.continual)
+            write_run(
+                folder, self._loaded, self._critic, state, self._agent_config(), told, (self._options, self.continual)
+            )
         self._saved = self.iteration, str(Path(folder).absolute())
 
     def agent(self) -> MultiTurnAgent:
@@ -360,7 +358,7 @@ class Trainer:
                 self._workers = Ranks(self._setup, self._loaded, self._critic)
             else:
                 self._workers = Workers(self._setup, self._loaded, self.training.workers, self._critic)
-            if self.continual is not None and self.continual.previous is not None:
+            if self.continual.previous is not None:
                 self._workers.hold(self.continual.previous)
         return self._workers
 
@@ -379,13 +377,10 @@ class Trainer:
         self, trajectories: Sequence[MultiTurnTrajectory], metrics: dict[str, float], version: int | None = None
     ) -> TokenBatch | None:
         """What is trained on; None if there is nothing to learn from."""
-        continual = self.continual
-        if continual is not None:
-            trajectories = continual.batch_of(self.iteration, trajectories)
-        batch = token_batch(trajectories, version)
+        batch = token_batch(self.continual.batch_of(self.iteration, trajectories), version)
         if batch is not None and self._ahead is not None:
             batch = recent(batch, self.iteration, self.training, metrics)
-        learnt = None if continual is None else continual.learnt
+        learnt = self.continual.learnt
         return batch and prepared(batch, self.algorithm, self._running(), self.training, metrics, learnt)
 
     @contextmanager
@@ -404,7 +399,7 @@ class Trainer:
             "algorithm": self.algorithm.name,
             "config": asdict(self.algorithm.config),
             "training": asdict(self.training),
-            **({} if self.continual is None else {"continual": asdict(self.continual.config)}),
+            **({"continual": asdict(self.continual.config)} if self.continual.active else {}),
         }
 
     @classmethod
@@ -415,6 +410,7 @@ class Trainer:
         env: Environment | None = None,
         training: Mapping[str, Any] | None = None,
         console: Console | None = None,
+        population: Population | None = None,
     ) -> Self:
         """The trainer that saved a checkpoint, as it was then.
 
@@ -425,6 +421,7 @@ class Trainer:
                 keeps the run's keywords and wrappers; a spec and a function bring their own.
             training: settings of the engine that are to change, such as ``iterations``.
             console: where the progress bar is drawn; none if None.
+            population: of runs that have one, made as it was at the beginning.
 
         Raises:
             CheckpointError: if the checkpoint is missing, damaged or another algorithm's, or its
@@ -443,6 +440,7 @@ class Trainer:
             console=console,
             resume_from=folder,
             continual=continual,
+            population=population,
         )
 
     @classmethod

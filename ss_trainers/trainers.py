@@ -10,6 +10,7 @@ from gymnasium.envs.registration import WrapperSpec
 from rich.console import Console
 
 from ss_gym.agents.checkpoint import CheckpointError
+from ss_gym.sim2real.population import Population
 from ss_trainers.algorithms.policy_optimization import PolicyOptimization
 from ss_trainers.algorithms.registry import algorithm_class
 from ss_trainers.algorithms.settings import Recipe
@@ -34,6 +35,7 @@ class _NamedTrainer(Trainer):
         console: where the progress bar is drawn; none if None.
         resume_from: a checkpoint to go on from.
         continual: the tasks that come one after the other; none if None.
+        population: whom the agent meets in training; who the seed draws if None.
     """
 
     algorithm_name: ClassVar[str]
@@ -50,6 +52,7 @@ class _NamedTrainer(Trainer):
         console: Console | None = None,
         resume_from: str | Path | None = None,
         continual: ContinualConfig | None = None,
+        population: Population | None = None,
     ) -> None:
         if isinstance(config, Recipe):
             config, training = config.config, training or config.training
@@ -64,6 +67,7 @@ class _NamedTrainer(Trainer):
             console=console,
             resume_from=resume_from,
             continual=continual,
+            population=population,
         )
 
     @classmethod

@@ -2,6 +2,7 @@
 
 from ss_gym.sim2real.automatic import AutomaticRandomizationConfig, AutomaticRandomizer, Curriculum
 from ss_gym.sim2real.identification import Posterior, abc_posterior, cross_entropy
+from ss_gym.sim2real.population import Population, RandomizedPopulation, TransferPopulation
 from ss_gym.sim2real.randomizer import DomainRandomizationConfig, DomainRandomizer
 from ss_gym.sim2real.transfer import SimToRealConfig, SimToRealTransfer
 from ss_gym.sim2real.two_sample import (
@@ -22,9 +23,12 @@ __all__ = [
     "Curriculum",
     "DomainRandomizationConfig",
     "DomainRandomizer",
+    "Population",
     "Posterior",
+    "RandomizedPopulation",
     "SimToRealConfig",
     "SimToRealTransfer",
+    "TransferPopulation",
     "abc_posterior",
     "classifier_test",
     "cross_entropy",

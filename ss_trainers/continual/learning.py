@@ -67,7 +67,7 @@ class ContinualLearning:
     taken. Nothing of that changes the policy, so it can be done again by a run that was interrupted in it.
 
     Args:
-        config: the tasks and the strategy.
+        config: the tasks and the strategy; no tasks and none if None.
         training: the engine's settings.
         algorithm: what is minimised.
         parameters: the policy's, that are trained.
@@ -83,18 +83,24 @@ class ContinualLearning:
 
     def __init__(
         self,
-        config: ContinualConfig,
+        config: ContinualConfig | None,
         training: TrainingConfig,
         algorithm: PolicyOptimization,
         parameters: Sequence[Tensor],
     ) -> None:
-        self.config, self._parameters = config, list(parameters)
+        self.config = config = config or ContinualConfig()
+        self._parameters = list(parameters)
         self.training = _checked(config, training, algorithm)
         self._schedule = TaskSchedule(config.task_schedule, training.iterations, config.task_switch_steps)
         self._memory = ReplayMemory(config, training.seed) if "replay" in config.parts else None
         self._past = _Past(Accuracies(self._schedule.tasks))
         self._batch: list[MultiTurnTrajectory] = []
         self._task: str | None = None
+
+    @property
+    def active(self) -> bool:
+        """Whether there is a schedule or a strategy."""
+        return bool(self.config.task_schedule or self.config.parts)
 
     @property
     def accuracies(self) -> Accuracies:
@@ -204,7 +210,9 @@ class ContinualLearning:
     # --- on the disk -----------------------------------------------------------------------------
 
     def write(self, folder: Path) -> None:
-        """Writes all that there is into a checkpoint."""
+        """Writes all that there is into a checkpoint; nothing without a schedule or a strategy."""
+        if not self.active:
+            return
         accuracies, held = self._past.accuracies, self._past.consolidation
         told = {"tasks": accuracies.tasks, "untrained": accuracies.untrained, "rows": accuracies.rows}
         (folder / _STATE).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
@@ -226,6 +234,8 @@ class ContinualLearning:
         Raises:
             CheckpointError: if something is missing or does not fit.
         """
+        if not self.active:
+            return
         folder = locate(checkpoint)
         try:
             told = json.loads((folder / _STATE).read_text(encoding="utf-8"))
@@ -284,7 +294,7 @@ def _checked(config: ContinualConfig, training: TrainingConfig, algorithm: Polic
     Raises:
         ValueError: if the strategy does not go with them, or with the algorithm.
     """
-    if training.rollout_lag:
+    if training.rollout_lag and (config.parts or config.task_schedule):
         raise ValueError("continual learning plays each iteration when it comes: set rollout_lag to 0")
     if "replay" not in config.parts:
         return training

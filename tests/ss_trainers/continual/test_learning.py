@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import os
 import shutil
+import signal
 from dataclasses import replace
 
 import pytest
@@ -255,3 +257,24 @@ def test_a_trainer_by_its_general_name_takes_tasks_too(folder) -> None:
     trainer = Trainer(OneLetter, folder, make_algorithm("grpo", {}), SMALL, continual=EVERYTHING)
     assert trainer.training.mismatch == "truncate"
     trainer.close()
+
+
+def test_ctrl_c_in_an_update_keeps_what_the_iteration_has_added_to_the_memory(folder, tmp_path, monkeypatch) -> None:
+    whole = GRPOTrainer(ENV, folder, training=SMALL, continual=EVERYTHING)
+    whole.train()
+    trainer = GRPOTrainer(ENV, folder, training=replace(SMALL, output_dir=str(tmp_path)), continual=EVERYTHING)
+    take_step = trainer._optimizer.step
+
+    def interrupted_step():
+        if trainer.iteration == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        take_step()
+
+    monkeypatch.setattr(trainer._optimizer, "step", interrupted_step)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    resumed = GRPOTrainer.resume(tmp_path / "checkpoint", training={"output_dir": None})
+    assert resumed.iteration == 4
+    resumed.train()
+    assert torch.equal(weights(whole), weights(resumed))
+    assert resumed.continual.accuracies == whole.continual.accuracies
