@@ -8,7 +8,13 @@ import pytest
 LIMITS = {"max_turns": 3, "max_steps": 5}
 
 
-def shorten(patch: pytest.MonkeyPatch) -> None:
-    """Lets them end after three replies or five steps, wherever this process makes the environment by its id."""
-    for limit, value in LIMITS.items():
-        patch.setitem(gym.spec("StateSet/Refund-v0").kwargs, limit, value)
+def shorten(patch: pytest.MonkeyPatch, *others: str) -> None:
+    """Lets them end after three replies or five steps, wherever this process makes the environment by its id.
+
+    Args:
+        patch: is undone after the test.
+        others: ids of other environments that end early, too.
+    """
+    for env_id in ("StateSet/Refund-v0", *others):
+        for limit, value in LIMITS.items():
+            patch.setitem(gym.spec(env_id).kwargs, limit, value)

@@ -1,0 +1,48 @@
+"""The page and the example on continual learning, on a small scale."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.short_refunds import shorten
+
+DOCS = Path(__file__).parents[1] / "docs"
+LESS = {
+    "iterations=80, max_new_tokens=160": "iterations=2, groups_per_iteration=1, group_size=2, eval_episodes=2, "
+    "max_new_tokens=8",
+}
+
+
+def test_the_code_of_the_page_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    shorten(monkeypatch, "StateSet/Cancel-v0")
+    names: dict[str, Any] = {}
+    (block,) = re.findall(r"```python\n(.*?)```", (DOCS / "pages/continual-learning.md").read_text("utf-8"), re.DOTALL)
+    for whole, less in LESS.items():
+        assert whole in block
+        block = block.replace(whole, less)
+    exec(compile(block, "continual-learning.md", "exec", dont_inherit=True), names)
+    assert len(names["trainer"].continual.accuracies.rows) == 2
+    assert "'average_accuracy': " in capsys.readouterr().out
+
+
+def test_the_example_tells_what_is_left_of_each_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib")
+    shorten(monkeypatch, "StateSet/Cancel-v0")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(DOCS / "examples"))
+    sizes = ["--iterations", "2", "--demonstrations", "2", "--customers", "2"]
+    monkeypatch.setattr(sys, "argv", ["continual_learning", *sizes, "--strategy", "replay_lwf"])
+    import continual_learning
+
+    continual_learning.main()
+    told = capsys.readouterr().out
+    assert "after cancel" in told and "forgetting: " in told
+    assert (tmp_path / "outputs/continual/accuracies.png").stat().st_size > 5000
+    assert (tmp_path / "outputs/continual/checkpoint/replay.jsonl").exists()
