@@ -5,6 +5,8 @@ from __future__ import annotations
 import gymnasium as gym
 import pytest
 
+import ss_gym  # noqa: F401  registers the ids
+
 LIMITS = {"max_turns": 3, "max_steps": 5}
 
 
