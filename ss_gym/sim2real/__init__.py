@@ -1,5 +1,6 @@
 """From simulated customers to real ones: to draw, fit and compare them, and to go over from the one to the other."""
 
+from ss_gym.sim2real.act_classifier import ActClassifier, load_act_classifier
 from ss_gym.sim2real.automatic import AutomaticRandomizationConfig, AutomaticRandomizer, Curriculum
 from ss_gym.sim2real.identification import Posterior, abc_posterior, cross_entropy
 from ss_gym.sim2real.population import Population, RandomizedPopulation, TransferPopulation
@@ -18,6 +19,7 @@ from ss_gym.sim2real.two_sample import (
 )
 
 __all__ = [
+    "ActClassifier",
     "AutomaticRandomizationConfig",
     "AutomaticRandomizer",
     "Curriculum",
@@ -34,6 +36,7 @@ __all__ = [
     "cross_entropy",
     "holm",
     "kolmogorov_smirnov_statistic",
+    "load_act_classifier",
     "mmd_statistic",
     "ngram_statistic",
     "permutation_test",
