@@ -128,7 +128,8 @@ def _table_rows(text: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("name", ["customers", "multi-agent", "discrete", "sim-to-real"])
-def test_the_code_of_a_page_runs_as_it_stands(name: str) -> None:
+def test_the_code_of_a_page_runs_as_it_stands(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     page = (ROOT / "docs" / "pages" / f"{name}.md").read_text(encoding="utf-8")
     names: dict[str, Any] = {}
     for number, block in enumerate(re.findall(r"```python\n(.*?)```", page, re.DOTALL)):

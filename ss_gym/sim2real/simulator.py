@@ -1,0 +1,362 @@
+"""One door to simulated customers: scripted, played by a language model, or fitted to real conversations."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol
+
+import gymnasium as gym
+import numpy as np
+
+from ss_gym.agents import AgentConfig, Conversation, MultiTurnAgent
+from ss_gym.sim2real.dialogues import Dialogue, DialogueFeatures, Floats, dialogues_of
+from ss_gym.sim2real.gap import GapReport, sim_real_gap
+from ss_gym.sim2real.identification import Posterior, abc_posterior, cross_entropy
+from ss_gym.sim2real.randomizer import NOMINAL
+from ss_gym.streams import Stream
+from ss_gym.types import Completion, Message
+from ss_gym.users.parameters import PARAMETERS
+from ss_gym.users.simulator import SCRIPTED
+from ss_gym.whole_file import whole_file
+from ss_gym.wrappers.randomization import DomainRandomization
+
+_AT_ONCE = 64
+# Features whose spread over dialogues is a statistic as well as their mean: how many messages, and how long.
+_SPREADS = 4
+# Penalty of the regression that foretells parameters, for each draw.
+_RIDGE = 0.01
+# How often the best vector is simulated to measure it.
+_REPEATS = 5
+_TONES = ("plain", "polite", "curt", "chatty", "upset")
+
+
+class Acting(Protocol):
+    """An agent that answers customers."""
+
+    def act(self, conversations: Sequence[Conversation]) -> Sequence[Completion]:
+        """The next action of each conversation, in the same order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationSimulatorConfig:
+    """Who the customers are, whom they talk to, and how they are fitted.
+
+    Attributes:
+        base_model: ``"scripted"``, or the model that plays them, as agents name it.
+        realism_level: from 0, the middle of the train split's customers, to 1, as real conversations have fitted them.
+        env_id: the environment whose customers they are.
+        env_kwargs: its keyword arguments.
+        agent_model: who answers them where no agent is given.
+        draws: parameter vectors that are simulated for a fit.
+        dialogues: of each.
+        accepted: share of the draws that the posterior is made of.
+        cem_iterations: of the cross-entropy method, which looks for a single best vector; none if 0.
+        cem_population: vectors in each of them.
+        seed: of what is drawn and played.
+
+    Raises:
+        ValueError: for a setting that no simulator could mean.
+    """
+
+    base_model: str = SCRIPTED
+    realism_level: float = 1.0
+    env_id: str = "StateSet/Refund-v0"
+    env_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    agent_model: str = "stub://demo"
+    draws: int = 600
+    dialogues: int = 30
+    accepted: float = 0.1
+    cem_iterations: int = 5
+    cem_population: int = 20
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what can't be simulated."""
+        if not 0 <= self.realism_level <= 1:
+            raise ValueError(f"realism_level must be from 0 to 1, not {self.realism_level}")
+        for name, least in (("draws", 1), ("dialogues", 2), ("cem_iterations", 0), ("cem_population", 3)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)}")
+        if not 0 < self.accepted <= 1:
+            raise ValueError(f"accepted must be above 0 and at most 1, not {self.accepted}")
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What real conversations tell of the customers' parameters.
+
+    Attributes:
+        names: of the parameters, in the order of all vectors.
+        posterior: draws of them.
+        best: float (P,), where the cross-entropy method came to, or the posterior's mean without it.
+        distance: root mean square difference of the statistics at ``best`` from the real ones, in spreads over the
+            prior; sampling alone makes some.
+        prior_distance: the same, on average over the prior.
+    """
+
+    names: tuple[str, ...]
+    posterior: Posterior
+    best: Floats
+    distance: float
+    prior_distance: float
+
+
+class ConversationSimulator:
+    """Simulates conversations with customers, and fits them to real ones.
+
+    What is fitted is the parameter vector φ of the scripted customer, of which a model that plays one is told as well.
+    It is no claim that these customers are like people in what was not measured.
+
+    >>> simulator = ConversationSimulator(ConversationSimulatorConfig(seed=1))
+    >>> [conversation[0]["role"] for conversation in simulator.simulate(2)]
+    ['system', 'system']
+
+    Args:
+        config: the settings.
+        agent: who answers the customers; the config's if None. A gap is one of both sides of a conversation: take an
+            agent that talks as the real one does.
+
+    Attributes:
+        config: as above.
+        calibration: what real conversations have told; None before.
+    """
+
+    def __init__(self, config: ConversationSimulatorConfig | None = None, agent: Acting | None = None) -> None:
+        self.config = ConversationSimulatorConfig() if config is None else config
+        self.calibration: Calibration | None = None
+        self._agent = agent
+        self._names = tuple(PARAMETERS)
+        self._low = np.array([PARAMETERS[name].low for name in self._names], np.float64)
+        self._high = np.array([PARAMETERS[name].high for name in self._names], np.float64)
+
+    def environment(self, **kwargs: Any) -> gym.Env[Any, Any]:
+        """An environment with these customers, another one each episode.
+
+        Args:
+            kwargs: of the environment, besides the config's.
+        """
+        return DomainRandomization(self._made(**kwargs), self)
+
+    def __call__(self, generator: np.random.Generator) -> dict[str, Any]:
+        """Reset options of one episode: so it is a sampler of ``DomainRandomization`` and of populations."""
+        return {"user_params": self.sample_params(generator)}
+
+    def sample_params(self, generator: np.random.Generator) -> dict[str, float]:
+        """A parameter vector: of the posterior, as far as ``realism_level`` goes; of the train split's before a fit."""
+        ends = np.array([NOMINAL[name] for name in self._names], np.float64)
+        if self.calibration is None:
+            drawn = ends[:, 0] + (ends[:, 1] - ends[:, 0]) * generator.random(len(ends))
+        else:
+            fitted = self.calibration.posterior.sample(1, generator)[0]
+            drawn = ends.mean(1) + self.config.realism_level * (fitted - ends.mean(1))
+        return dict(zip(self._names, np.clip(drawn, self._low, self._high).tolist(), strict=True))
+
+    def simulate(
+        self, count: int, seed: int | None = None, params: Mapping[str, float] | None = None
+    ) -> list[tuple[Message, ...]]:
+        """Plays conversations of the train split.
+
+        Args:
+            count: how many.
+            seed: of scenarios and customers; the config's if None.
+            params: of all customers; each is drawn if None.
+
+        Returns:
+            the messages of each, in OpenAI form.
+        """
+        stream = Stream(self.config.seed if seed is None else seed, "simulated")
+        options = []
+        for _ in range(count):
+            drawn = self.sample_params(np.random.default_rng(stream.bits() >> 1)) if params is None else dict(params)
+            options.append((stream.below(2**31), {"split": "train", "user_params": drawn}))
+        return self._played(options)
+
+    async def calibrate(self, real_conversations: Sequence[Any]) -> Calibration:
+        """Fits the customers to real conversations, in a thread; see :class:`Calibration`.
+
+        Vectors are drawn from all that there is of each parameter, some conversations are simulated with each, and
+        those whose statistics are most like the real ones' are kept and adjusted by regression
+        (:func:`abc_posterior`). What is compared there is what a regression foretells of the parameters from the
+        statistics (Fearnhead and Prangle 2012, "Constructing Summary Statistics for Approximate Bayesian Computation"):
+        means over dialogues of what customers' messages are like (:class:`DialogueFeatures`), and the spread of the
+        first four. The cross-entropy method then looks for the single best vector where the posterior is.
+
+        Args:
+            real_conversations: as :meth:`Dialogue.of` takes them. Keep some back to measure the gap with.
+
+        Raises:
+            ValueError: if there are fewer than two, or one has no customer.
+            TypeError: if one is no conversation.
+        """
+        return await asyncio.to_thread(self._calibrated, real_conversations)
+
+    def compute_sim_real_gap(self, real: Sequence[Any], simulated: Sequence[Any], permutations: int = 999) -> GapReport:
+        """How far simulated conversations are from real ones; see :func:`ss_gym.sim2real.gap.sim_real_gap`.
+
+        Args:
+            real: conversations that nothing was fitted to.
+            simulated: such as ``simulate`` gives.
+            permutations: of each test.
+        """
+        return sim_real_gap(real, simulated, permutations, seed=self.config.seed)
+
+    def save(self, path: str | Path) -> None:
+        """Writes the calibration, as ``.npz``.
+
+        Raises:
+            RuntimeError: if there is none.
+        """
+        if self.calibration is None:
+            raise RuntimeError("there is no calibration yet: await calibrate(real_conversations) first")
+        kept, posterior = self.calibration, self.calibration.posterior
+        with whole_file(path) as file:
+            np.savez(
+                file,
+                names=np.array(kept.names),
+                draws=posterior.draws,
+                weights=posterior.weights,
+                distances=posterior.distances,
+                best=kept.best,
+                fit=np.array([kept.distance, kept.prior_distance]),
+            )
+
+    def load(self, path: str | Path) -> None:
+        """Takes up a calibration that ``save`` wrote.
+
+        Raises:
+            OSError: if the file is missing.
+            ValueError: if it holds none, or one of other parameters.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as kept:
+                names = tuple(kept["names"].tolist())
+                posterior = Posterior(kept["draws"], kept["weights"], kept["distances"])
+                best, (distance, prior_distance) = kept["best"], kept["fit"].tolist()
+        except KeyError as error:
+            raise ValueError(f"'{path}' holds no calibration: {error}") from error
+        if names != self._names:
+            raise ValueError(f"'{path}' is a calibration of the parameters {', '.join(names)}")
+        self.calibration = Calibration(names, posterior, best, distance, prior_distance)
+
+    def _calibrated(self, real: Sequence[Any]) -> Calibration:
+        dialogues = dialogues_of(real)
+        if len(dialogues) < 2:
+            raise ValueError(f"a fit needs two conversations or more, not {len(dialogues)}")
+        config, features = self.config, DialogueFeatures(dialogues)
+        generator = np.random.default_rng([config.seed, int.from_bytes(b"calibrate", "big")])
+        observed = _statistics(features(dialogues))
+        drawn = self._prior(config.draws, generator)
+        found = self._statistics_of(drawn, features, generator)
+        told = _foretelling(found, (drawn - self._low) / (self._high - self._low))
+        posterior = abc_posterior(drawn, told(found), told(observed[None])[0], self._low, self._high, config.accepted)
+        spread = np.maximum(found.std(0), 1e-9)
+
+        def distances(statistics: Floats) -> Floats:
+            away: Floats = np.sqrt(np.square((statistics - observed) / spread).mean(1))
+            return away
+
+        best = posterior.mean
+        if config.cem_iterations:
+            low, high = posterior.interval(0.98)
+            # Only where the posterior is: elsewhere is known to fit worse.
+            narrow = np.maximum(high, low + 1e-3 * (self._high - self._low))
+            best, _ = cross_entropy(
+                lambda proposed: distances(self._statistics_of(proposed, features, generator)),
+                np.minimum(low, narrow - 1e-3 * (self._high - self._low)),
+                narrow,
+                generator,
+                config.cem_iterations,
+                config.cem_population,
+            )
+            best = np.clip(best, self._low, self._high)
+        # As many conversations at a time as of the prior's vectors, so that chance has the same part in both.
+        own = distances(self._statistics_of(np.tile(best, (_REPEATS, 1)), features, generator)).mean()
+        calibration = Calibration(self._names, posterior, best, float(own), float(distances(found).mean()))
+        self.calibration = calibration
+        return calibration
+
+    def _prior(self, count: int, generator: np.random.Generator) -> Floats:
+        """Vectors from all that there is, (count, P); weights of tones are shares, and any of them may prevail."""
+        drawn = self._low + (self._high - self._low) * generator.random((count, len(self._names)))
+        tones = [self._names.index(name) for name in _TONES]
+        drawn[:, tones] = generator.dirichlet(np.ones(len(tones)), count)
+        return drawn
+
+    def _statistics_of(self, vectors: Floats, features: DialogueFeatures, generator: np.random.Generator) -> Floats:
+        """Statistics of conversations that are simulated with each vector, (N, S)."""
+        count = self.config.dialogues
+        options = [
+            (
+                int(generator.integers(2**31)),
+                {"split": "train", "user_params": dict(zip(self._names, row, strict=True))},
+            )
+            for row in vectors.tolist()
+            for _ in range(count)
+        ]
+        dialogues = [Dialogue.of(messages) for messages in self._played(options)]
+        found = features(dialogues).reshape(len(vectors), count, -1)
+        return np.array([_statistics(each) for each in found])
+
+    def _played(self, options: Sequence[tuple[int, dict[str, Any]]]) -> list[tuple[Message, ...]]:
+        """The messages of an episode for each seed and reset options."""
+        if self._agent is None:
+            agent = MultiTurnAgent(AgentConfig(self.config.agent_model))
+            agent.load()
+            self._agent = agent
+        environments = [self._made() for _ in range(min(_AT_ONCE, len(options)))]
+        try:
+            waiting = iter(enumerate(options))
+            done: dict[int, tuple[Message, ...]] = {}
+            lanes = [_begun(env, *one) for env, one in zip(environments, waiting, strict=False)]
+            while lanes:
+                completions = self._agent.act([conversation for _, conversation, _ in lanes])
+                going = []
+                for (env, conversation, place), completion in zip(lanes, completions, strict=True):
+                    observation, _, terminated, truncated, info = env.step(completion.text)
+                    conversation.record(completion, observation, info)
+                    if not (terminated or truncated):
+                        going.append((env, conversation, place))
+                        continue
+                    done[place] = tuple(conversation)
+                    going += [_begun(env, *one) for one in islice(waiting, 1)]
+                lanes = going
+        finally:
+            for env in environments:
+                env.close()
+        return [done[place] for place in sorted(done)]
+
+    def _made(self, **kwargs: Any) -> gym.Env[Any, Any]:
+        user = self.config.base_model if self.config.base_model == SCRIPTED else f"llm:{self.config.base_model}"
+        return gym.make(
+            self.config.env_id, disable_env_checker=True, **{"user": user, **self.config.env_kwargs, **kwargs}
+        )
+
+
+def _begun(env: gym.Env[Any, Any], place: int, given: tuple[int, dict[str, Any]]) -> tuple[Any, Conversation, int]:
+    seed, options = given
+    return env, Conversation.begin(*env.reset(seed=seed, options=options)), place
+
+
+def _foretelling(statistics: Floats, shares: Floats) -> Callable[[Floats], Floats]:
+    """What a ridge regression on statistics and their squares says of parameters, as a function of statistics."""
+    centre, spread = statistics.mean(0), np.maximum(statistics.std(0), 1e-9)
+
+    def inputs(given: Floats) -> Floats:
+        scaled = np.clip((given - centre) / spread, -4, 4)
+        return np.column_stack([np.ones(len(given)), scaled, np.square(scaled)])
+
+    columns = inputs(statistics)
+    penalty = _RIDGE * len(statistics) * np.diag([0.0, *np.ones(columns.shape[1] - 1)])
+    slopes = np.linalg.solve(columns.T @ columns + penalty, columns.T @ shares)
+    return lambda given: inputs(given) @ slopes
+
+
+def _statistics(features: Floats) -> Floats:
+    """What is compared of some dialogues: means of their features, and the spread of the first."""
+    found: Floats = np.concatenate([features.mean(0), features[:, :_SPREADS].std(0)])
+    return found
