@@ -130,6 +130,7 @@ class ConversationSimulator:
         self.config = ConversationSimulatorConfig() if config is None else config
         self.calibration: Calibration | None = None
         self._agent = agent
+        self._prior_run: tuple[Floats, list[Dialogue]] | None = None
         self._names = tuple(PARAMETERS)
         self._low = np.array([PARAMETERS[name].low for name in self._names], np.float64)
         self._high = np.array([PARAMETERS[name].high for name in self._names], np.float64)
@@ -185,6 +186,8 @@ class ConversationSimulator:
         statistics (Fearnhead and Prangle 2012, "Constructing Summary Statistics for Approximate Bayesian Computation"):
         means over dialogues of what customers' messages are like (:class:`DialogueFeatures`), and the spread of the
         first four. The cross-entropy method then looks for the single best vector where the posterior is.
+
+        What is simulated with the prior's vectors is kept for further fits.
 
         Args:
             real_conversations: as :meth:`Dialogue.of` takes them. Keep some back to measure the gap with.
@@ -250,8 +253,8 @@ class ConversationSimulator:
         config, features = self.config, DialogueFeatures(dialogues)
         generator = np.random.default_rng([config.seed, int.from_bytes(b"calibrate", "big")])
         observed = _statistics(features(dialogues))
-        drawn = self._prior(config.draws, generator)
-        found = self._statistics_of(drawn, features, generator)
+        drawn, played = self._simulated_prior()
+        found = _statistics_of(played, features, config.dialogues)
         told = _foretelling(found, (drawn - self._low) / (self._high - self._low))
         posterior = abc_posterior(drawn, told(found), told(observed[None])[0], self._low, self._high, config.accepted)
         spread = np.maximum(found.std(0), 1e-9)
@@ -266,7 +269,7 @@ class ConversationSimulator:
             # Only where the posterior is: elsewhere is known to fit worse.
             narrow = np.maximum(high, low + 1e-3 * (self._high - self._low))
             best, _ = cross_entropy(
-                lambda proposed: distances(self._statistics_of(proposed, features, generator)),
+                lambda proposed: distances(self._with_vectors(proposed, features, generator)),
                 np.minimum(low, narrow - 1e-3 * (self._high - self._low)),
                 narrow,
                 generator,
@@ -275,7 +278,7 @@ class ConversationSimulator:
             )
             best = np.clip(best, self._low, self._high)
         # As many conversations at a time as of the prior's vectors, so that chance has the same part in both.
-        own = distances(self._statistics_of(np.tile(best, (_REPEATS, 1)), features, generator)).mean()
+        own = distances(self._with_vectors(np.tile(best, (_REPEATS, 1)), features, generator)).mean()
         calibration = Calibration(self._names, posterior, best, float(own), float(distances(found).mean()))
         self.calibration = calibration
         return calibration
@@ -287,20 +290,27 @@ class ConversationSimulator:
         drawn[:, tones] = generator.dirichlet(np.ones(len(tones)), count)
         return drawn
 
-    def _statistics_of(self, vectors: Floats, features: DialogueFeatures, generator: np.random.Generator) -> Floats:
+    def _simulated_prior(self) -> tuple[Floats, list[Dialogue]]:
+        """Vectors of the prior, and the dialogues with each: made once, since they are the same for every fit."""
+        if self._prior_run is None:
+            generator = np.random.default_rng([self.config.seed, int.from_bytes(b"prior", "big")])
+            drawn = self._prior(self.config.draws, generator)
+            self._prior_run = drawn, self._dialogues_with(drawn, generator)
+        return self._prior_run
+
+    def _with_vectors(self, vectors: Floats, features: DialogueFeatures, generator: np.random.Generator) -> Floats:
         """Statistics of conversations that are simulated with each vector, (N, S)."""
-        count = self.config.dialogues
+        return _statistics_of(self._dialogues_with(vectors, generator), features, self.config.dialogues)
+
+    def _dialogues_with(self, vectors: Floats, generator: np.random.Generator) -> list[Dialogue]:
+        """Dialogues with each vector, those of a vector one after the other."""
+        named = [dict(zip(self._names, row, strict=True)) for row in vectors.tolist()]
         options = [
-            (
-                int(generator.integers(2**31)),
-                {"split": "train", "user_params": dict(zip(self._names, row, strict=True))},
-            )
-            for row in vectors.tolist()
-            for _ in range(count)
+            (int(generator.integers(2**31)), {"split": "train", "user_params": params})
+            for params in named
+            for _ in range(self.config.dialogues)
         ]
-        dialogues = [Dialogue.of(messages) for messages in self._played(options)]
-        found = features(dialogues).reshape(len(vectors), count, -1)
-        return np.array([_statistics(each) for each in found])
+        return [Dialogue.of(messages) for messages in self._played(options)]
 
     def _played(self, options: Sequence[tuple[int, dict[str, Any]]]) -> list[tuple[Message, ...]]:
         """The messages of an episode for each seed and reset options."""
@@ -354,6 +364,12 @@ def _foretelling(statistics: Floats, shares: Floats) -> Callable[[Floats], Float
     penalty = _RIDGE * len(statistics) * np.diag([0.0, *np.ones(columns.shape[1] - 1)])
     slopes = np.linalg.solve(columns.T @ columns + penalty, columns.T @ shares)
     return lambda given: inputs(given) @ slopes
+
+
+def _statistics_of(dialogues: Sequence[Dialogue], features: DialogueFeatures, count: int) -> Floats:
+    """The statistics of so many dialogues after each other, (N, S)."""
+    found = features(dialogues).reshape(len(dialogues) // count, count, -1)
+    return np.array([_statistics(each) for each in found])
 
 
 def _statistics(features: Floats) -> Floats:

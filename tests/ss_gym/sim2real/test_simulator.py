@@ -23,8 +23,8 @@ def fitted():
     """A simulator that was fitted to customers who write badly and much, and these customers."""
     simulator = ConversationSimulator(ConversationSimulatorConfig(seed=1, **SMALL))
     hidden = {"noise": 0.28, "verbosity": 1.0, "tangents": 0.9, "patience": 3.0, "disclosure": 0.0}
-    real = simulator.simulate(40, seed=7, params=hidden)
-    asyncio.run(simulator.calibrate(real[:20]))
+    real = simulator.simulate(120, seed=7, params=hidden)
+    asyncio.run(simulator.calibrate(real[:60]))
     return simulator, real
 
 
@@ -63,7 +63,7 @@ def test_a_fit_comes_nearer_to_what_was_observed(fitted) -> None:
     assert found.distance < found.prior_distance
     means = dict(zip(found.names, found.posterior.mean, strict=True))
     middle = {name: (each.low + each.high) / 2 for name, each in PARAMETERS.items()}
-    # Of what twenty short conversations tell most about.
+    # Of what sixty short conversations tell most about.
     for name in ("noise", "tangents"):
         assert means[name] > middle[name], name
     low, high = found.posterior.interval()
@@ -73,9 +73,9 @@ def test_a_fit_comes_nearer_to_what_was_observed(fitted) -> None:
 
 def test_the_fitted_customers_write_more_like_the_real_ones(fitted) -> None:
     simulator, real = fitted
-    kept_back = real[20:]
-    before = ConversationSimulator().simulate(20, seed=11)
-    gaps = [simulator.compute_sim_real_gap(kept_back, each, 49) for each in (before, simulator.simulate(20, seed=11))]
+    kept_back = real[60:]
+    before = ConversationSimulator().simulate(60, seed=11)
+    gaps = [simulator.compute_sim_real_gap(kept_back, each, 49) for each in (before, simulator.simulate(60, seed=11))]
     unknown = [dict((name, b - a) for name, a, b in gap.differences)["words not known"] for gap in gaps]
     assert abs(unknown[1]) < abs(unknown[0])
     assert gaps[1]["features, MMD²"].value < gaps[0]["features, MMD²"].value
