@@ -68,12 +68,11 @@ def read() -> dict[str, Cell]:
 
 # --- tables -----------------------------------------------------------------------------------------
 
-HEADINGS = (
-    "parameter",
-    "prior: error",
-    *(f"{size} conversations: error" for size in SIZES),
-    *(f"{size}: intervals that hold it" for size in SIZES),
-)
+
+def headings() -> tuple[str, ...]:
+    """Of the table."""
+    errors = [f"{size} conversations: error" for size in SIZES]
+    return "parameter", "prior: error", *errors, *(f"{size}: intervals that hold it" for size in SIZES)
 
 
 def rows_of(cells: dict[str, Cell]) -> list[tuple[str, ...]]:
@@ -115,10 +114,10 @@ def main(words: Sequence[str] | None = None) -> None:
             write_whole(RESULTS, json.dumps(ordered) + "\n")
     cells = read()
     if options.markdown:
-        lines = [HEADINGS, ("---",) * len(HEADINGS), *rows_of(cells)]
+        lines = [headings(), ("---",) * len(headings()), *rows_of(cells)]
         print("\n".join(f"| {' | '.join(line)} |" for line in lines))
         return
-    table = Table(*HEADINGS, title=f"{len(cells)} hidden vectors")
+    table = Table(*headings(), title=f"{len(cells)} hidden vectors")
     for row in rows_of(cells) if cells else []:
         table.add_row(*row)
     CONSOLE.print(table)
