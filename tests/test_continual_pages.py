@@ -46,3 +46,23 @@ def test_the_example_tells_what_is_left_of_each_task(
     assert "after cancel" in told and "forgetting: " in told
     assert (tmp_path / "outputs/continual/accuracies.png").stat().st_size > 5000
     assert (tmp_path / "outputs/continual/checkpoint/replay.jsonl").exists()
+
+
+def test_the_example_on_real_customers_fits_measures_and_trains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shorten(monkeypatch)
+    monkeypatch.syspath_prepend(str(DOCS / "examples"))
+    sizes = ["--draws", "30", "--dialogues", "2", "--most", "24", "--iterations", "1"]
+    monkeypatch.setattr(sys, "argv", ["sim_to_real", *sizes, "--out", str(tmp_path)])
+    import sim_to_real
+
+    from ss_trainers import TrainingConfig
+
+    small = {"groups_per_iteration": 1, "group_size": 2, "eval_episodes": 2, "max_new_tokens": 8}
+    monkeypatch.setattr("ss_trainers.TrainingConfig", lambda **settings: TrainingConfig(**{**settings, **small}))
+    sim_to_real.main()
+    told = capsys.readouterr().out
+    assert "noise" in told and "after" in told and "success of the last iteration" in told
+    for name in ("customers.npz", "gap-before.html", "gap-after.html", "training/checkpoint/population.json"):
+        assert (tmp_path / name).exists(), name

@@ -193,7 +193,7 @@ class ConversationSimulator:
             real_conversations: as :meth:`Dialogue.of` takes them. Keep some back to measure the gap with.
 
         Raises:
-            ValueError: if there are fewer than two, or one has no customer.
+            ValueError: if there are fewer than two, one has no customer, or too few vectors are kept.
             TypeError: if one is no conversation.
         """
         return await asyncio.to_thread(self._calibrated, real_conversations)
@@ -250,7 +250,14 @@ class ConversationSimulator:
         dialogues = dialogues_of(real)
         if len(dialogues) < 2:
             raise ValueError(f"a fit needs two conversations or more, not {len(dialogues)}")
-        config, features = self.config, DialogueFeatures(dialogues)
+        config, least = self.config, len(self._names) + 2
+        # Told before anything is simulated, which takes its time.
+        if round(config.accepted * config.draws) < least:
+            raise ValueError(
+                f"accepted={config.accepted:g} of draws={config.draws} leaves {round(config.accepted * config.draws)} "
+                f"vectors, and a posterior of {len(self._names)} parameters needs {least} or more"
+            )
+        features = DialogueFeatures(dialogues)
         generator = np.random.default_rng([config.seed, int.from_bytes(b"calibrate", "big")])
         observed = _statistics(features(dialogues))
         drawn, played = self._simulated_prior()

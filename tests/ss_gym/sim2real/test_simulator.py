@@ -147,4 +147,7 @@ def test_what_nothing_can_be_fitted_to_is_refused() -> None:
         asyncio.run(simulator.calibrate([[{"role": "user", "content": "Hi"}]]))
     with pytest.raises(ValueError, match="conversation 0: the customer says nothing"):
         asyncio.run(simulator.calibrate([[{"role": "assistant", "content": "Hi"}]]))
+    few = ConversationSimulator(ConversationSimulatorConfig(draws=100, accepted=0.1))
+    with pytest.raises(ValueError, match="leaves 10 vectors, and a posterior of 16 parameters needs 18"):
+        asyncio.run(few.calibrate([[{"role": "user", "content": "Hi"}]] * 2))
     assert simulator.calibration is None
