@@ -66,3 +66,29 @@ def test_the_example_on_real_customers_fits_measures_and_trains(
     assert "noise" in told and "after" in told and "success of the last iteration" in told
     for name in ("customers.npz", "gap-before.html", "gap-after.html", "training/checkpoint/population.json"):
         assert (tmp_path / name).exists(), name
+
+
+def test_the_study_runs_its_cells_and_tells_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shorten(monkeypatch, "StateSet/Exchange-v0", "StateSet/Cancel-v0", "StateSet/Warranty-v0")
+    monkeypatch.syspath_prepend(str(DOCS / "examples"))
+    import continual_study as study
+
+    small = {
+        "iterations": 4,
+        "warmup_iterations": 0,
+        "groups_per_iteration": 1,
+        "eval_episodes": 1,
+        "max_new_tokens": 8,
+    }
+    monkeypatch.setattr(study, "TRAINING", study.TRAINING | small)
+    monkeypatch.setattr(study, "RESULTS", tmp_path / "continual.json")
+    study.main(["--only", "replay/0", "joint/0"])
+    cells = study.read()
+    assert [len(cells[name]["rows"]) for name in ("joint/0", "replay/0")] == [1, 4]
+    capsys.readouterr()
+    study.main(["--markdown"])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(" | ")[0] for line in lines[2:]] == ["| replay", "| joint"]
+    assert study.interval([0.1, 0.2, 0.3]) == "0.200 ± 0.248"
