@@ -110,6 +110,10 @@ class Workers:
         for helper in self._helpers:
             helper.answer()
 
+    def fisher(self, trajectories: Sequence[MultiTurnTrajectory], temperature: float) -> list[Tensor]:
+        """How much each parameter mattered to what was said; see :meth:`Engine.fisher`."""
+        return self.engine.fisher(trajectories, temperature)
+
     def weights_changed(self) -> None:
         """Makes every process forget what it computed with the old weights."""
         for helper in self._helpers:

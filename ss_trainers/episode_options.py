@@ -42,6 +42,7 @@ class EpisodeOptions:
             raise ValueError("a population draws its customers when an iteration comes: set rollout_lag to 0")
         self._training, self._of_task, self._population = training, of_task, population
         self._given: dict[int, Mapping[str, Any]] = {}
+        self._evaluated = 0
 
     def of_round(self, iteration: int, round_number: int, count: int) -> list[Mapping[str, Any]]:
         """The options of each group of a round.
@@ -80,13 +81,30 @@ class EpisodeOptions:
 
     def evaluated(self, iteration: int, metrics: Mapping[str, float]) -> None:
         """Tells the population of an evaluation, where there is success."""
+        self._evaluated = iteration
         if self._population is not None and "success" in metrics:
             self._population.evaluated(iteration, metrics["success"], self._training.eval_episodes)
+
+    def due(self, iteration: int) -> bool:
+        """Whether a population waits for the evaluation that follows an iteration, since a run was interrupted in it.
+
+        Args:
+            iteration: iterations done.
+        """
+        every = self._training.eval_every
+        return (
+            bool(self._population is not None and every and iteration and not iteration % every)
+            and self._evaluated < iteration
+        )
 
     def write(self, folder: Path) -> None:
         """Writes the population's state into a checkpoint."""
         if self._population is not None:
-            state = {"kind": type(self._population).__qualname__, "state": self._population.state_dict()}
+            state: dict[str, Any] = {
+                "kind": type(self._population).__qualname__,
+                "state": self._population.state_dict(),
+            }
+            state["evaluated"] = self._evaluated
             (folder / _STATE).write_text(json.dumps(state) + "\n", encoding="utf-8")
 
     def read(self, checkpoint: str) -> None:
@@ -100,10 +118,13 @@ class EpisodeOptions:
             if file.exists():
                 raise CheckpointError(f"'{checkpoint}' is of a run that met a population: give it as population=…")
             return
+        if not file.exists():
+            raise CheckpointError(f"'{checkpoint}' is of a run without a population: leave out population=…")
         try:
             told, kind = json.loads(file.read_text(encoding="utf-8")), type(self._population).__qualname__
             if told["kind"] != kind:
                 raise ValueError(f"it is of a {told['kind']}, and this is a {kind}")
             self._population.load_state_dict(told["state"])
+            self._evaluated = int(told["evaluated"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise CheckpointError(f"what '{checkpoint}' has of its population does not fit: {error!r:.300}") from error

@@ -63,6 +63,7 @@ def prepared(
     training: TrainingConfig,
     metrics: dict[str, float],
     learnt: Callable[[TokenBatch], TokenBatch] | None = None,
+    all_rows: bool = False,
 ) -> TokenBatch | None:
     """A batch with all that the loss needs; None if there is nothing to learn from.
 
@@ -76,6 +77,7 @@ def prepared(
         training: the engine's settings.
         metrics: takes up what there is to tell.
         learnt: is told the batch with its advantages, and may change those of what is not fresh.
+        all_rows: keep rows without an advantage, which something else is learnt from.
     """
     fresh = batch.group_ids >= 0  # what was logged is in no group
     if bool(fresh.any()):
@@ -95,7 +97,7 @@ def prepared(
         explained = explained_variance(batch.values, batch.value_targets, batch.value_mask)
         metrics["explained_variance"] = explained.item()
     worth = algorithm.worth_training(batch)
-    if not bool(worth.all()):
+    if not all_rows and not bool(worth.all()):
         batch = batch.select(worth.nonzero()[:, 0])
     return batch if len(batch) else None
 

@@ -138,6 +138,17 @@ class Ranks:
         """Keeps an earlier policy that this one is held to; see :meth:`Engine.hold`."""
         self.engine.hold(weights)
 
+    def fisher(self, trajectories: Sequence[MultiTurnTrajectory], temperature: float) -> list[Tensor]:
+        """How much each parameter mattered to what was said; see :meth:`Engine.fisher`.
+
+        The first process computes it, and the others take it over: what they would come to differs in the last digit
+        on GPUs, and they would drift apart.
+        """
+        found = self.engine.fisher(trajectories, temperature)
+        for each in found:
+            torch.distributed.broadcast(each, 0)
+        return found
+
     def weights_changed(self) -> None:
         """Forgets what was computed with the old weights."""
         self.engine.backend.weights_changed()

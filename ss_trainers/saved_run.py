@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +18,8 @@ from ss_trainers.algorithms.policy_optimization import PolicyOptimization
 from ss_trainers.algorithms.registry import make_algorithm
 from ss_trainers.backends.models import LoadedModel, write_model
 from ss_trainers.checkpoint import TrainerState, replaced_folder, write_state
-from ss_trainers.config import config_from_mapping
+from ss_trainers.config import TrainingConfig, config_from_mapping
+from ss_trainers.continual.learning import ContinualLearning
 from ss_trainers.continual.settings import ContinualConfig
 from ss_trainers.critic import ValueNetwork, restore, state_of
 from ss_trainers.environments import Environment, recalled
@@ -79,6 +81,24 @@ def keep_base(folder: str | Path, base_model: str) -> None:
             f"'{folder}' holds the model that this run began with: go on with that run itself "
             "(resume), or save to another folder"
         )
+
+
+def run_settings(
+    environment: Mapping[str, Any],
+    base_model: str,
+    algorithm: PolicyOptimization,
+    training: TrainingConfig,
+    continual: ContinualLearning,
+) -> dict[str, Any]:
+    """What a run is made of, as ``recalled_run`` and ``Trainer.resume`` read it."""
+    return {
+        **environment,
+        "model": base_model,
+        "algorithm": algorithm.name,
+        "config": asdict(algorithm.config),
+        "training": asdict(training),
+        **({"continual": asdict(continual.config)} if continual.active else {}),
+    }
 
 
 def recalled_run(

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -38,7 +38,7 @@ from ss_trainers.ranks import Ranks, check_launcher, is_first, launched, own_dev
 from ss_trainers.reporter import Reporter
 from ss_trainers.rollout import Episode, Rollouts
 from ss_trainers.sampling import Sample, sample, sampling_noise
-from ss_trainers.saved_run import keep_base, recalled_run, take_up, write_run
+from ss_trainers.saved_run import keep_base, recalled_run, run_settings, take_up, write_run
 from ss_trainers.trackers import check_trackers
 from ss_trainers.types import TokenBatch
 from ss_trainers.update import Updater
@@ -153,15 +153,14 @@ class Trainer:
         Raises:
             EpisodesFailedError: if the environment raised in every episode.
         """
-        metrics = dict[str, float]()
-        self._iterate(metrics)
+        self._iterate(metrics := dict[str, float]())
         return metrics
 
     def _iterate(self, metrics: dict[str, float]) -> None:
         """Runs one iteration, and what is due between tasks; metrics are there as soon as they are known."""
         with self._all_or_nothing():
             # Before, too: a run may have been interrupted between its iteration and what was due then.
-            self.continual.settle(self.iteration, self._tasks())
+            metrics |= self.continual.settle(self.iteration, self._tasks())
             # Ctrl-C that has waited is raised where the stack is closed, and the iteration counts then.
             with ExitStack() as held, self.continual.all_or_nothing():
                 metrics |= self._step(held)
@@ -236,16 +235,13 @@ class Trainer:
         total = config.iterations
         # Of the processes of a launcher, one reports.
         shown = (directory, self._console, config.trackers) if is_first() else (None, None, ())
+        told = self._settings()
         reporting = Reporter(
-            shown[0],
-            total=total,
-            iteration=self.iteration,
-            console=shown[1],
-            trackers=shown[2],
-            settings=self._settings(),
+            shown[0], total=total, iteration=self.iteration, console=shown[1], trackers=shown[2], settings=told
         )
         with reporting as reporter:
             try:
+                self._caught_up(reporter)
                 while self.iteration < total:
                     metrics = self._reported_iteration(reporter)
                     if directory is not None and config.save_every and self.iteration % config.save_every == 0:
@@ -272,14 +268,27 @@ class Trainer:
         try:
             self._iterate(metrics)
             if config.eval_every and self.iteration % config.eval_every == 0:
-                measured = self.evaluate().metrics
-                self._options.evaluated(self.iteration, measured)
-                metrics |= {f"eval/{name}": value for name, value in measured.items()}
+                metrics |= self._evaluated()
         finally:
             if self.iteration > done:
                 with undisturbed():
                     reporter.report(self.iteration, metrics)
         return metrics
+
+    def _caught_up(self, reporter: Reporter) -> None:
+        """Does what an interrupted run did not come to between two iterations, or after the last."""
+        with self._all_or_nothing():
+            metrics = self.continual.settle(self.iteration, self._tasks()) if self.iteration else {}
+            if self._options.due(self.iteration):
+                metrics |= self._evaluated()
+        if metrics:
+            reporter.report(self.iteration, metrics)
+
+    def _evaluated(self) -> dict[str, float]:
+        """An evaluation, of which the population is told."""
+        measured = self.evaluate().metrics
+        self._options.evaluated(self.iteration, measured)
+        return {f"eval/{name}": value for name, value in measured.items()}
 
     def evaluate(
         self, episodes: Sequence[Episode] | None = None, *, temperature: float | None = None, seed: int = 0
@@ -380,8 +389,8 @@ class Trainer:
         batch = token_batch(self.continual.batch_of(self.iteration, trajectories), version)
         if batch is not None and self._ahead is not None:
             batch = recent(batch, self.iteration, self.training, metrics)
-        learnt = self.continual.learnt
-        return batch and prepared(batch, self.algorithm, self._running(), self.training, metrics, learnt)
+        learnt, held = self.continual.learnt, self.continual.previous is not None
+        return batch and prepared(batch, self.algorithm, self._running(), self.training, metrics, learnt, held)
 
     @contextmanager
     def _all_or_nothing(self) -> Iterator[None]:
@@ -393,14 +402,7 @@ class Trainer:
             raise
 
     def _settings(self) -> dict[str, Any]:
-        return {
-            **self._env_settings,
-            "model": self._base_model,
-            "algorithm": self.algorithm.name,
-            "config": asdict(self.algorithm.config),
-            "training": asdict(self.training),
-            **({"continual": asdict(self.continual.config)} if self.continual.active else {}),
-        }
+        return run_settings(self._env_settings, self._base_model, self.algorithm, self.training, self.continual)
 
     @classmethod
     def resume(

@@ -6,7 +6,7 @@ import asyncio
 import copy
 import threading
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -115,14 +115,20 @@ def _changes(folder: str | Path, algorithm: str | None, asked: dict[str, Any]) -
     for name, value in _taken(asked, run["algorithm"]).items():
         if run["config"][name] != value:
             raise ValueError(f"the run in '{folder}' has {name} = {run['config'][name]}, not {value!r:.80}")
+    plain_continual = asdict(ContinualConfig())
     for name, value in _own(asked, ContinualConfig).items():
-        kept = (run.get("continual") or {}).get(name)
-        if kept != (list(value) if isinstance(value, tuple) else value):
+        kept = {**plain_continual, **(run.get("continual") or {})}[name]
+        if _as_list(kept) != _as_list(value):
             raise ValueError(f"the run in '{folder}' has {name} = {kept}, not {value!r:.80}")
     before = config_from_mapping(TrainingConfig, run["training"])
     after = before.changed(**asked)
     names = [entry.name for entry in fields(TrainingConfig)]
     return {name: getattr(after, name) for name in names if getattr(after, name) != getattr(before, name)}
+
+
+def _as_list(value: Any) -> Any:
+    """What JSON makes of a tuple."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 async def train_with(

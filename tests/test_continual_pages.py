@@ -53,7 +53,7 @@ def test_the_example_on_real_customers_fits_measures_and_trains(
 ) -> None:
     shorten(monkeypatch)
     monkeypatch.syspath_prepend(str(DOCS / "examples"))
-    sizes = ["--draws", "30", "--dialogues", "2", "--most", "24", "--iterations", "1"]
+    sizes = ["--draws", "160", "--dialogues", "2", "--most", "24", "--iterations", "1"]
     monkeypatch.setattr(sys, "argv", ["sim_to_real", *sizes, "--out", str(tmp_path)])
     import sim_to_real
 

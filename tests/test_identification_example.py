@@ -18,8 +18,8 @@ def test_cells_are_run_once_and_told_in_a_table(
     import identification_study as study
 
     monkeypatch.setattr(study, "RESULTS", tmp_path / "identification.json")
-    monkeypatch.setattr(study, "CONFIG", replace(study.CONFIG, draws=60, dialogues=3, accepted=0.5))
-    monkeypatch.setattr(study, "SIZES", (6, 12))
+    monkeypatch.setattr(study, "CONFIG", replace(study.CONFIG, draws=100, dialogues=3, accepted=0.5))
+    monkeypatch.setattr(study, "SIZES", (10, 12))
     monkeypatch.setattr(study, "HIDDEN", 2)
     study.main(["--only", "1"])
     first = (tmp_path / "identification.json").read_text(encoding="utf-8")

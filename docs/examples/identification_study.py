@@ -34,7 +34,7 @@ from ss_gym.sim2real import ConversationSimulator, ConversationSimulatorConfig
 from ss_gym.users.parameters import PARAMETERS
 
 HIDDEN, SIZES, SHARE = 20, (50, 200, 1000), 0.9
-CONFIG = ConversationSimulatorConfig(draws=1500, dialogues=30, accepted=0.1, cem_iterations=0)
+CONFIG = ConversationSimulatorConfig(draws=1500, dialogues=50, accepted=0.3, cem_iterations=0)
 TONES = ("plain", "polite", "curt", "chatty", "upset")
 RESULTS = Path(__file__).parents[1] / "results" / "identification.json"
 CONSOLE = Console(width=120)

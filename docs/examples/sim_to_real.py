@@ -44,17 +44,13 @@ def main() -> None:
     parser.add_argument("--env", default="StateSet/Refund-v0", help="whose customers are fitted")
     parser.add_argument("--most", type=int, default=400, help="conversations of the file")
     parser.add_argument("--draws", type=int, default=600, help="parameter vectors that are simulated")
-    parser.add_argument("--dialogues", type=int, default=30, help="of each")
+    parser.add_argument("--dialogues", type=int, help="of each; as many as are fitted to if left out")
     parser.add_argument("--iterations", type=int, default=0, help="of training")
     parser.add_argument("--out", type=Path, default=Path("outputs/sim_to_real"))
     options = parser.parse_args()
     console = Console(width=120)
     options.out.mkdir(parents=True, exist_ok=True)
-    # A posterior needs some twenty vectors at least.
-    accepted = min(1.0, max(0.1, 24 / options.draws))
-    config = ConversationSimulatorConfig(
-        env_id=options.env, draws=options.draws, dialogues=options.dialogues, accepted=accepted
-    )
+    config = ConversationSimulatorConfig(env_id=options.env, draws=options.draws, dialogues=options.dialogues)
     simulator, usual = (ConversationSimulator(config, ReferenceAgent()) for _ in range(2))
     if options.real is None:
         real = usual.simulate(min(options.most, 200), seed=1234, params=HIDDEN)

@@ -195,7 +195,7 @@ def _resumed(options: TrainOptions, console: Console) -> Any:
             folder, env=env, training={**file.training, "output_dir": str(run_folder)}, console=console
         )
     _check_same(values, folder, source)
-    if trainer.iteration >= trainer.training.iterations:
+    if trainer.iteration >= trainer.training.iterations and not trainer.continual.due(trainer.iteration):
         raise ValueError(
             f"'{given}' has done all its {trainer.iteration} iterations: "
             "to go on, set more under training.iterations in a --config file"

@@ -9,6 +9,7 @@ from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
+from zipfile import BadZipFile
 from zlib import crc32
 
 import numpy as np
@@ -73,6 +74,8 @@ class ActClassifier:
             raise ValueError(f"give one message or more and the acts of each, not {len(texts)} and {len(acts)}")
         told = [frozenset(each) for each in acts]
         names = sorted(frozenset().union(*told))
+        if not names:
+            raise ValueError("no message does anything: give the acts of each")
         truth = np.array([[name in each for name in names] for each in told], np.float32)
         found = [_hashed(text, features) for text in texts]
         weights, squares = (
@@ -130,8 +133,8 @@ class ActClassifier:
         try:
             with np.load(path, allow_pickle=False) as kept:
                 return cls(kept["acts"].tolist(), kept["weights"].astype(np.float32), kept["biases"])
-        except KeyError as error:
-            raise ValueError(f"'{path}' holds no act classifier: {error}") from error
+        except (KeyError, TypeError, ValueError, EOFError, BadZipFile) as error:
+            raise ValueError(f"'{path}' holds no act classifier: {error!r:.200}") from error
 
 
 @cache

@@ -39,8 +39,8 @@ class GapMetric:
         value: the measure between real and simulated dialogues.
         p_value: of a permutation of the dialogues.
         adjusted_p: after Holm, for all measures of a report together.
-        floor: mean of the measure between halves of the real dialogues.
-        floor_upper: 95 % quantile of that.
+        floor: mean of the measure between halves of the real dialogues; for a classifier, chance.
+        floor_upper: 95 % quantile of that; for a classifier, of its permutations.
         effect: Cliff's delta of a number a dialogue, positive where the simulated have more; None for others.
     """
 
@@ -141,6 +141,8 @@ class GapReport:
         )
 
 
+# Of a classifier between two kinds.
+_CHANCE = 0.5
 HEADINGS = ("measure", "gap", "real against real", "effect", "p", "p (Holm)")
 _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;color:#22252a;max-width:56em;margin:2em auto;padding:0 1em}"
@@ -173,6 +175,8 @@ def sim_real_gap(
         raise ValueError(f"a gap needs ten dialogues or more of either, not {len(ours)} and {len(theirs)}")
     features = DialogueFeatures(ours)
     vectors = [features(ours), features(theirs)]
+    if not np.concatenate(vectors).std(0).any():
+        raise ValueError("all dialogues are alike, real and simulated ones: there is nothing to compare")
     found = [
         *_of_numbers("messages of a customer", [[len(each.customer) for each in side] for side in (ours, theirs)]),
         *_of_values("words of a message", [[_lengths(each) for each in side] for side in (ours, theirs)]),
@@ -254,31 +258,40 @@ def _standardized(real: Floats, simulated: Floats) -> tuple[Floats, Floats]:
 
 
 def _classifier(real: Floats, simulated: Floats, permutations: int, seed: int) -> GapMetric:
-    """How well a classifier tells them apart; halves of the real ones are told apart by chance alone."""
+    """How well a classifier tells them apart."""
     folds = min(5, len(real), len(simulated))
     told = classifier_test(list(real[:, None]), list(simulated[:, None]), folds, 1.0, permutations, seed)
-    half = np.random.default_rng(seed).permutation(len(real))
-    first, second = real[half[: len(real) // 2]], real[half[len(real) // 2 :]]
-    among = classifier_test(list(first[:, None]), list(second[:, None]), min(folds, len(first)), 1.0, 199, seed)
-    return GapMetric("features", "C2ST", told.accuracy, told.accuracy_p, 1.0, 0.5, among.accuracy)
+    return GapMetric("features", "C2ST", told.accuracy, told.accuracy_p, 1.0, _CHANCE, told.null_upper)
 
 
 def _figure(report: GapReport) -> Any:
     """A bar for each measure, as a multiple of what it is among real dialogues at most."""
-    figure = import_module("matplotlib.figure").Figure(
-        figsize=(7, 0.9 + 0.42 * len(report.metrics)), layout="constrained"
-    )
+    height = 0.9 + 0.42 * len(report.metrics)
+    figure = import_module("matplotlib.figure").Figure(figsize=(7, height), layout="constrained")
     axes = figure.add_subplot()
     names = [f"{metric.name}, {metric.measure}" for metric in report.metrics]
-    sizes = [metric.value / metric.floor_upper if metric.floor_upper > 0 else 0.0 for metric in report.metrics]
-    axes.barh(range(len(names)), sizes, color="#3f6fb5", height=0.7)
+    sizes = [_multiple(metric) for metric in report.metrics]
+    longest = max([1.0, *(size for size in sizes if size is not None)])
+    axes.barh(range(len(names)), [longest if size is None else size for size in sizes], color="#3f6fb5", height=0.7)
+    for place, size in enumerate(sizes):
+        if size is None:
+            axes.text(longest, place, " none among real ones", va="center", fontsize=8)
     axes.axvline(1.0, color="#33373d", linewidth=1)
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
-    axes.set_xlabel("gap, as a multiple of the 95 % quantile among real dialogues")
+    axes.set_xlabel("gap, as a multiple of the 95 % quantile without one")
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     return figure
+
+
+def _multiple(metric: GapMetric) -> float | None:
+    """How many times as large a gap is as the floor's upper end; None where real dialogues do not differ at all."""
+    chance = _CHANCE if metric.measure == "C2ST" else 0.0
+    most = metric.floor_upper - chance
+    if most > 1e-9:
+        return max(0.0, (metric.value - chance) / most)
+    return 0.0 if metric.value - chance <= 1e-9 else None
 
 
 def _drawing(report: GapReport) -> str:

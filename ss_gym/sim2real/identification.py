@@ -6,6 +6,7 @@ statistics, and a simulator goes from the one to the other.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -86,7 +87,9 @@ def abc_posterior(
     .. math:: \phi^*_i = \phi_i - \hat\beta^\top (S_i - S_{obs})
 
     Beaumont, Zhang and Balding 2002, "Approximate Bayesian Computation in Population Genetics". It is done in logits
-    of the parameters' place between their bounds, so that adjusted draws stay within (Hamilton et al. 2005).
+    of the parameters' place between their bounds, so that adjusted draws stay within (Hamilton et al. 2005). What is
+    left of the draws once a regression on S statistics has been fitted to K of them is narrower than what they vary by
+    around it, by about the root of 1 - (S + 1) / K, and is widened by that, as residuals of any regression are.
 
     Args:
         parameters: float (N, P), drawn from the prior.
@@ -124,6 +127,9 @@ def abc_posterior(
             )
         logits = _logit((draws - low) / (high - low))
         logits = logits - scaled[nearest] @ _slopes(scaled[nearest], logits, weights)
+        centre = weights @ logits
+        effective = max(1 / np.square(weights).sum(), least)
+        logits = centre + (logits - centre) * math.sqrt(effective / (effective - least + 1))
         draws = low + (high - low) / (1 + np.exp(-logits))
     return Posterior(draws, weights, distances[nearest])
 

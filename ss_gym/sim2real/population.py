@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 
@@ -124,33 +124,49 @@ class TransferPopulation:
     Args:
         transfer: the share of customers who are simulated. Its steps are iterations of training; evaluations are
             reported to it, so that the share waits while success falls.
-        simulated: draws reset options of simulated customers.
+        simulated: draws reset options of simulated customers, or is a population of them.
         real: likewise of real ones.
     """
 
-    def __init__(self, transfer: SimToRealTransfer, simulated: Draw, real: Draw) -> None:
-        self._transfer, self._draws = transfer, (real, simulated)
+    def __init__(self, transfer: SimToRealTransfer, simulated: Draw | Population, real: Draw | Population) -> None:
+        self._transfer = transfer
+        # By whether they are simulated.
+        self._sides = (_as_population(real), _as_population(simulated))
 
     def draw(self, step: int, count: int, generator: np.random.Generator) -> list[dict[str, Any]]:
         """Reset options for each group."""
-        kinds = self._transfer.draw(step, count, generator)
-        return [dict(self._draws[int(simulated)](generator)) for simulated in kinds]
+        kinds = [bool(kind) for kind in self._transfer.draw(step, count, generator)]
+        drawn = [iter(side.draw(step, kinds.count(bool(kind)), generator)) for kind, side in enumerate(self._sides)]
+        return [dict(next(drawn[kind])) for kind in kinds]
 
     def learn(self, step: int, outcomes: Sequence[tuple[Mapping[str, Any], bool]]) -> dict[str, float]:
-        """Tells the share of customers who were simulated."""
-        return {"population/sim_ratio": self._transfer.get_sim_ratio(step)}
+        """Tells both sides, and the share of customers who were simulated."""
+        told = {"population/sim_ratio": self._transfer.get_sim_ratio(step)}
+        for side in self._sides:
+            told = {**side.learn(step, outcomes), **told}
+        return told
 
     def evaluated(self, step: int, success: float, episodes: int) -> None:
-        """Reports to the transfer."""
+        """Reports to the transfer, and to both sides."""
         self._transfer.report(step, success, episodes)
+        for side in self._sides:
+            side.evaluated(step, success, episodes)
 
     def state_dict(self) -> dict[str, Any]:
-        """The transfer's."""
-        return self._transfer.state_dict()
+        """Those of the transfer and of both sides."""
+        return {"transfer": self._transfer.state_dict(), "sides": [side.state_dict() for side in self._sides]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Takes up the transfer's."""
-        self._transfer.load_state_dict(state)
+        """Takes up those of the transfer and of both sides."""
+        self._transfer.load_state_dict(state["transfer"])
+        for side, kept in zip(self._sides, state["sides"], strict=True):
+            side.load_state_dict(kept)
+
+
+def _as_population(given: Draw | Population) -> Population:
+    if hasattr(given, "draw") and hasattr(given, "learn"):
+        return cast("Population", given)
+    return RandomizedPopulation(given)
 
 
 def _whole(name: str) -> float:

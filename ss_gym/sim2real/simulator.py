@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
+from zipfile import BadZipFile
 
 import gymnasium as gym
 import numpy as np
@@ -31,6 +32,8 @@ _SPREADS = 4
 _RIDGE = 0.01
 # How often the best vector is simulated to measure it.
 _REPEATS = 5
+# Conversations that a fit needs, and that are simulated with a vector at most where nothing is said.
+_FEWEST, _MOST = 10, 60
 _TONES = ("plain", "polite", "curt", "chatty", "upset")
 
 
@@ -53,7 +56,8 @@ class ConversationSimulatorConfig:
         env_kwargs: its keyword arguments.
         agent_model: who answers them where no agent is given.
         draws: parameter vectors that are simulated for a fit.
-        dialogues: of each.
+        dialogues: of each; as many as there are real ones, and 60 at most, if None. Statistics of fewer vary more, so
+            that the posterior is right where both are as many; of more real ones it is wider than it could be.
         accepted: share of the draws that the posterior is made of.
         cem_iterations: of the cross-entropy method, which looks for a single best vector; none if 0.
         cem_population: vectors in each of them.
@@ -69,8 +73,8 @@ class ConversationSimulatorConfig:
     env_kwargs: Mapping[str, Any] = field(default_factory=dict)
     agent_model: str = "stub://demo"
     draws: int = 600
-    dialogues: int = 30
-    accepted: float = 0.1
+    dialogues: int | None = None
+    accepted: float = 0.3
     cem_iterations: int = 5
     cem_population: int = 20
     seed: int = 0
@@ -80,8 +84,9 @@ class ConversationSimulatorConfig:
         if not 0 <= self.realism_level <= 1:
             raise ValueError(f"realism_level must be from 0 to 1, not {self.realism_level}")
         for name, least in (("draws", 1), ("dialogues", 2), ("cem_iterations", 0), ("cem_population", 3)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)}")
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ValueError(f"{name} must be at least {least}, not {value}")
         if not 0 < self.accepted <= 1:
             raise ValueError(f"accepted must be above 0 and at most 1, not {self.accepted}")
 
@@ -130,7 +135,7 @@ class ConversationSimulator:
         self.config = ConversationSimulatorConfig() if config is None else config
         self.calibration: Calibration | None = None
         self._agent = agent
-        self._prior_run: tuple[Floats, list[Dialogue]] | None = None
+        self._prior_runs: dict[int, tuple[Floats, list[Dialogue]]] = {}
         self._names = tuple(PARAMETERS)
         self._low = np.array([PARAMETERS[name].low for name in self._names], np.float64)
         self._high = np.array([PARAMETERS[name].high for name in self._names], np.float64)
@@ -187,13 +192,14 @@ class ConversationSimulator:
         means over dialogues of what customers' messages are like (:class:`DialogueFeatures`), and the spread of the
         first four. The cross-entropy method then looks for the single best vector where the posterior is.
 
-        What is simulated with the prior's vectors is kept for further fits.
+        The posterior is of one vector for all customers: how much they differ from each other is not fitted. What is
+        simulated with the prior's vectors is kept for further fits.
 
         Args:
             real_conversations: as :meth:`Dialogue.of` takes them. Keep some back to measure the gap with.
 
         Raises:
-            ValueError: if there are fewer than two, one has no customer, or too few vectors are kept.
+            ValueError: if there are fewer than ten, one has no customer, or too few vectors are kept.
             TypeError: if one is no conversation.
         """
         return await asyncio.to_thread(self._calibrated, real_conversations)
@@ -240,17 +246,18 @@ class ConversationSimulator:
                 names = tuple(kept["names"].tolist())
                 posterior = Posterior(kept["draws"], kept["weights"], kept["distances"])
                 best, (distance, prior_distance) = kept["best"], kept["fit"].tolist()
-        except KeyError as error:
-            raise ValueError(f"'{path}' holds no calibration: {error}") from error
+        except (KeyError, TypeError, ValueError, EOFError, BadZipFile) as error:
+            raise ValueError(f"'{path}' holds no calibration: {error!r:.200}") from error
         if names != self._names:
             raise ValueError(f"'{path}' is a calibration of the parameters {', '.join(names)}")
         self.calibration = Calibration(names, posterior, best, distance, prior_distance)
 
     def _calibrated(self, real: Sequence[Any]) -> Calibration:
         dialogues = dialogues_of(real)
-        if len(dialogues) < 2:
-            raise ValueError(f"a fit needs two conversations or more, not {len(dialogues)}")
-        config, least = self.config, len(self._names) + 2
+        if len(dialogues) < _FEWEST:
+            raise ValueError(f"a fit needs {_FEWEST} conversations or more, not {len(dialogues)}")
+        config, least = self.config, 3 * len(self._names)
+        count = config.dialogues or min(len(dialogues), _MOST)
         # Told before anything is simulated, which takes its time.
         if round(config.accepted * config.draws) < least:
             raise ValueError(
@@ -260,10 +267,13 @@ class ConversationSimulator:
         features = DialogueFeatures(dialogues)
         generator = np.random.default_rng([config.seed, int.from_bytes(b"calibrate", "big")])
         observed = _statistics(features(dialogues))
-        drawn, played = self._simulated_prior()
-        found = _statistics_of(played, features, config.dialogues)
-        told = _foretelling(found, (drawn - self._low) / (self._high - self._low))
-        posterior = abc_posterior(drawn, told(found), told(observed[None])[0], self._low, self._high, config.accepted)
+        drawn, played = self._simulated_prior(count)
+        found = _statistics_of(played, features, count)
+        shares = (drawn - self._low) / (self._high - self._low)
+        (foretold,) = _foretelling(found, shares)(observed[None])
+        posterior = abc_posterior(
+            drawn, _each_by_the_others(found, shares), foretold, self._low, self._high, config.accepted
+        )
         spread = np.maximum(found.std(0), 1e-9)
 
         def distances(statistics: Floats) -> Floats:
@@ -274,18 +284,19 @@ class ConversationSimulator:
         if config.cem_iterations:
             low, high = posterior.interval(0.98)
             # Only where the posterior is: elsewhere is known to fit worse.
-            narrow = np.maximum(high, low + 1e-3 * (self._high - self._low))
+            least_width = 1e-3 * (self._high - self._low)
+            low = np.minimum(low, self._high - least_width)
+            high = np.maximum(high, low + least_width)
             best, _ = cross_entropy(
-                lambda proposed: distances(self._with_vectors(proposed, features, generator)),
-                np.minimum(low, narrow - 1e-3 * (self._high - self._low)),
-                narrow,
+                lambda proposed: distances(self._with_vectors(proposed, features, count, generator)),
+                low,
+                high,
                 generator,
                 config.cem_iterations,
                 config.cem_population,
             )
-            best = np.clip(best, self._low, self._high)
         # As many conversations at a time as of the prior's vectors, so that chance has the same part in both.
-        own = distances(self._with_vectors(np.tile(best, (_REPEATS, 1)), features, generator)).mean()
+        own = distances(self._with_vectors(np.tile(best, (_REPEATS, 1)), features, count, generator)).mean()
         calibration = Calibration(self._names, posterior, best, float(own), float(distances(found).mean()))
         self.calibration = calibration
         return calibration
@@ -297,25 +308,27 @@ class ConversationSimulator:
         drawn[:, tones] = generator.dirichlet(np.ones(len(tones)), count)
         return drawn
 
-    def _simulated_prior(self) -> tuple[Floats, list[Dialogue]]:
-        """Vectors of the prior, and the dialogues with each: made once, since they are the same for every fit."""
-        if self._prior_run is None:
+    def _simulated_prior(self, count: int) -> tuple[Floats, list[Dialogue]]:
+        """Vectors of the prior, and so many dialogues with each: made once, since they are the same for every fit."""
+        if count not in self._prior_runs:
             generator = np.random.default_rng([self.config.seed, int.from_bytes(b"prior", "big")])
             drawn = self._prior(self.config.draws, generator)
-            self._prior_run = drawn, self._dialogues_with(drawn, generator)
-        return self._prior_run
+            self._prior_runs[count] = drawn, self._dialogues_with(drawn, count, generator)
+        return self._prior_runs[count]
 
-    def _with_vectors(self, vectors: Floats, features: DialogueFeatures, generator: np.random.Generator) -> Floats:
-        """Statistics of conversations that are simulated with each vector, (N, S)."""
-        return _statistics_of(self._dialogues_with(vectors, generator), features, self.config.dialogues)
+    def _with_vectors(
+        self, vectors: Floats, features: DialogueFeatures, count: int, generator: np.random.Generator
+    ) -> Floats:
+        """Statistics of so many conversations that are simulated with each vector, (N, S)."""
+        return _statistics_of(self._dialogues_with(vectors, count, generator), features, count)
 
-    def _dialogues_with(self, vectors: Floats, generator: np.random.Generator) -> list[Dialogue]:
+    def _dialogues_with(self, vectors: Floats, count: int, generator: np.random.Generator) -> list[Dialogue]:
         """Dialogues with each vector, those of a vector one after the other."""
         named = [dict(zip(self._names, row, strict=True)) for row in vectors.tolist()]
         options = [
             (int(generator.integers(2**31)), {"split": "train", "user_params": params})
             for params in named
-            for _ in range(self.config.dialogues)
+            for _ in range(count)
         ]
         return [Dialogue.of(messages) for messages in self._played(options)]
 
@@ -373,6 +386,19 @@ def _foretelling(statistics: Floats, shares: Floats) -> Callable[[Floats], Float
     return lambda given: inputs(given) @ slopes
 
 
+def _each_by_the_others(statistics: Floats, shares: Floats, folds: int = 5) -> Floats:
+    """What is foretold of the parameters of each draw by a regression on the others, (N, P).
+
+    A regression foretells what it was fitted to better than anything else; what was observed is something else.
+    """
+    found = np.empty_like(shares)
+    homes = np.arange(len(statistics)) % folds
+    for fold in range(folds):
+        own = homes == fold
+        found[own] = _foretelling(statistics[~own], shares[~own])(statistics[own])
+    return found
+
+
 def _statistics_of(dialogues: Sequence[Dialogue], features: DialogueFeatures, count: int) -> Floats:
     """The statistics of so many dialogues after each other, (N, S)."""
     found = features(dialogues).reshape(len(dialogues) // count, count, -1)
@@ -381,5 +407,5 @@ def _statistics_of(dialogues: Sequence[Dialogue], features: DialogueFeatures, co
 
 def _statistics(features: Floats) -> Floats:
     """What is compared of some dialogues: means of their features, and the spread of the first."""
-    found: Floats = np.concatenate([features.mean(0), features[:, :_SPREADS].std(0)])
+    found: Floats = np.concatenate([features.mean(0), features[:, :_SPREADS].std(0, ddof=1)])
     return found

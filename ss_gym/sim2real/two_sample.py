@@ -256,6 +256,7 @@ class ClassifierResult:
         auc: how often a real dialogue has a higher score than a simulated one of its fold; ties count half.
         auc_p: likewise; the finer measure, so the stronger test. Choose one of the two before you look.
         permutations: how many there were.
+        null_upper: 95 % quantile of the accuracy over the permutations: what chance has for samples of these sizes.
     """
 
     accuracy: float
@@ -263,6 +264,7 @@ class ClassifierResult:
     auc: float
     auc_p: float
     permutations: int
+    null_upper: float = 1.0
 
 
 def classifier_test(
@@ -317,7 +319,9 @@ def classifier_test(
         recognised += [(hits * truth).sum(-1), (hits * ~truth).sum(-1)]
         areas += area_under_curve(scores, truth) / folds
     accuracies = (recognised[0] / len(real) + recognised[1] / len(simulated)) / 2
-    return ClassifierResult(float(accuracies[0]), _p_value(accuracies), float(areas[0]), _p_value(areas), permutations)
+    upper = float(np.quantile(accuracies[1:], 0.95))
+    accuracy, area = float(accuracies[0]), float(areas[0])
+    return ClassifierResult(accuracy, _p_value(accuracies), area, _p_value(areas), permutations, upper)
 
 
 def holm(p_values: Sequence[float]) -> Floats:

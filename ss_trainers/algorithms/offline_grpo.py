@@ -90,6 +90,7 @@ class OfflineGRPO(Wrapping):
     """
 
     name = "offline_grpo"
+    mixes_groups = True
     config_class = OfflineGRPOConfig
 
     def __init__(

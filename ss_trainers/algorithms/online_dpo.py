@@ -46,6 +46,7 @@ class OnlineDPO(PolicyOptimization):
     """
 
     name = "online_dpo"
+    mixes_groups = True
     config_class = OnlineDPOConfig
     needs_reference = True
 

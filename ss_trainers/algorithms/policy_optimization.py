@@ -57,6 +57,8 @@ class PolicyOptimization:
         needs_critic: whether ``prepare`` reads ``batch.values``.
         critic_iterations: iterations at the beginning in which the critic alone is trained.
         sampling_rounds: how often scenarios are played, at most, until enough of them are kept.
+        mixes_groups: whether a row's advantage depends on rows of other groups, or on a partner that it would be
+            replayed without.
         imitates: whether what is learnt was said by others. Its log-probability is then not the policy's, and
             nothing is weighed by it.
         demonstrator: the agent that plays in training, by name; the policy itself if None. See
@@ -64,6 +66,7 @@ class PolicyOptimization:
     """
 
     demonstrator: str | None = None
+    mixes_groups = False
     imitates = False
     needs_critic = False
     critic_iterations = 0

@@ -48,6 +48,7 @@ class ReinforcePlusPlus(PolicyOptimization):
     """
 
     name = "reinforce_plus_plus"
+    mixes_groups = True
     config_class = ReinforcePlusPlusConfig
 
     def __init__(self, config: ReinforcePlusPlusConfig | None = None) -> None:

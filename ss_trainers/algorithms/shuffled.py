@@ -39,6 +39,7 @@ class Shuffled(Wrapping):
     """
 
     name = "shuffled"
+    mixes_groups = True
     config_class = ShuffledConfig
 
     def __init__(self, config: ShuffledConfig | None = None) -> None:

@@ -38,6 +38,7 @@ class Wrapping(PolicyOptimization):
         self.critic_iterations = self._inner.critic_iterations
         self.sampling_rounds = self._inner.sampling_rounds
         self.demonstrator, self.imitates = self._inner.demonstrator, self._inner.imitates
+        self.mixes_groups = type(self).mixes_groups or self._inner.mixes_groups
 
     @property
     def needs_reference(self) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from ss_trainers.functional.continual import ewc_penalty, merged_fisher
@@ -38,7 +37,6 @@ class Consolidation:
         kept = list(fisher) if before is None else merged_fisher(before.fisher, fisher, decay)
         return cls(tuple(each.detach().clone() for each in parameters), tuple(kept))
 
-    @torch.no_grad()
     def pull(self, parameters: Sequence[Tensor], weight: float) -> float:
         """Adds the gradient of the penalty to that of the parameters.
 
@@ -49,7 +47,6 @@ class Consolidation:
         Returns:
             the penalty.
         """
-        for parameter, anchor, importance in zip(parameters, self.anchors, self.fisher, strict=True):
-            pull = weight * importance * (parameter - anchor)
-            parameter.grad = pull if parameter.grad is None else parameter.grad.add_(pull)
-        return ewc_penalty(parameters, self.anchors, self.fisher, weight).item()
+        penalty = ewc_penalty(parameters, self.anchors, self.fisher, weight)
+        penalty.backward()  # type: ignore[no-untyped-call]
+        return penalty.item()

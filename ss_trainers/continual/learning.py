@@ -148,6 +148,8 @@ class ContinualLearning:
         """Figures of the memory and the schedule for the log."""
         known = {} if self._memory is None else self._memory.counts
         figures = {f"replay/{task}": float(count) for task, count in known.items()}
+        if self._memory is not None:
+            figures["replayed"] = float(sum(trajectory.group_id < 0 for trajectory in self._batch))
         if self._task in self._schedule.tasks:
             figures["task"] = float(self._schedule.tasks.index(self._task))
         return figures
@@ -165,6 +167,13 @@ class ContinualLearning:
 
     # --- between iterations ----------------------------------------------------------------------
 
+    def due(self, iteration: int) -> bool:
+        """Whether something is to be done before another iteration, or at the end."""
+        measured = self._past.accuracies
+        return bool(self._schedule.tasks) and (
+            measured.untrained is None or self._schedule.finished(iteration) > len(measured.rows)
+        )
+
     def settle(self, iteration: int, running: Running) -> dict[str, float]:
         """Does what is due between two iterations; tells what was measured.
 
@@ -173,15 +182,13 @@ class ContinualLearning:
             running: plays and computes.
         """
         accuracies, tasks = self._past.accuracies, self._schedule.tasks
-        if not tasks:
+        if not self.due(iteration):
             return {}
         if accuracies.untrained is None:
             measured = self._measured(running)
             self._past = replace(self._past, accuracies=replace(accuracies, untrained=measured))
             return {}
         over = len(accuracies.rows)
-        if self._schedule.finished(iteration) <= over:
-            return {}
         rows = (*accuracies.rows, self._measured(running))
         past = replace(self._past, accuracies=replace(accuracies, rows=rows))
         if over + 1 < len(tasks):
@@ -214,7 +221,8 @@ class ContinualLearning:
         if not self.active:
             return
         accuracies, held = self._past.accuracies, self._past.consolidation
-        told = {"tasks": accuracies.tasks, "untrained": accuracies.untrained, "rows": accuracies.rows}
+        ends = self._schedule.ends[: len(accuracies.rows)]
+        told = {"tasks": accuracies.tasks, "untrained": accuracies.untrained, "rows": accuracies.rows, "ends": ends}
         (folder / _STATE).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
         tensors = {} if self._past.previous is None else {"previous": self._past.previous}
         if held is not None:
@@ -243,12 +251,14 @@ class ContinualLearning:
                 raise ValueError(f"it is of the tasks {told['tasks']}")
             untrained = told["untrained"] and tuple(map(float, told["untrained"]))
             rows = tuple(tuple(map(float, row)) for row in told["rows"])
-            over = self._schedule.finished(iteration)
-            if len(rows) == len(self._schedule.tasks) == over + 1:
-                rows = rows[:over]  # The run was made longer, and so was its last task.
-            if over < len(rows):
+            if len(rows) == len(self._schedule.tasks) == self._schedule.finished(iteration) + 1:
+                rows = rows[:-1]  # The run was made longer, and so was its last task.
+            # That of a task under way is not known to the checkpoint; its place is.
+            ended = [*told["ends"][: len(rows)]]
+            if ended != self._schedule.ends[: len(rows)] or self._schedule.finished(iteration) > len(rows) + 1:
                 raise ValueError(
-                    f"{len(rows)} tasks were over after {iteration} iterations, which now come later: a run whose "
+                    f"its tasks ended after {ended} iterations, and would now have after "
+                    f"{self._schedule.ends[: max(len(rows), self._schedule.finished(iteration))]}: a run whose "
                     "iterations change needs task_switch_steps from the beginning"
                 )
             file = folder / _TENSORS
@@ -302,6 +312,11 @@ def _checked(config: ContinualConfig, training: TrainingConfig, algorithm: Polic
         raise ValueError(
             f"replayed attempts keep the advantages that they had, and the critic of {algorithm.name} would learn from "
             "them as well: take an algorithm without one, such as 'grpo', or another strategy"
+        )
+    if algorithm.mixes_groups:
+        raise ValueError(
+            f"{algorithm.name} compares an attempt with those of other groups, or with a partner, and replayed ones "
+            "would be among them: take an algorithm of single groups, such as 'grpo', or another strategy"
         )
     if training.mismatch == "mask":
         raise ValueError("replayed attempts are weighed by how likely they still are: set mismatch to 'truncate'")

@@ -59,7 +59,7 @@ class RunningTasks:
         config = self._training
         asked, seeds = {**config.train_options, **options}, Stream(config.seed, "fisher", repr(sorted(options.items())))
         played = self._played([Episode(seeds.below(2**31), asked, number) for number in range(episodes)], "fisher")
-        return self._workers.engine.fisher(played.trajectories, config.temperature)
+        return self._workers.fisher(played.trajectories, config.temperature)
 
     def hold(self, weights: Tensor) -> None:
         """Keeps a policy with these weights, in each process, that the present one is held to."""

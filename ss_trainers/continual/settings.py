@@ -23,7 +23,9 @@ class ContinualConfig:
             and ``"ewc"`` (a price of moving weights that mattered to earlier tasks), as in ``"replay_lwf"``.
         continual_kl_beta: LwF's price of a nat, the mean KL of an action token.
         replay_buffer_size: conversations that are kept.
-        replay_ratio: share of what an iteration learns from that is replayed, as far as there is enough.
+        replay_ratio: share of an iteration's conversations that is replayed, as far as there is enough. Of what is
+            fresh, attempts that taught nothing are left out afterwards, so that replay weighs more where there are
+            many.
         replay_sampling: what is kept, and how it is drawn: see :class:`ss_trainers.replay_buffer.ReplayBuffer`.
         ewc_lambda: EWC's price.
         ewc_decay: what is left of how much weights mattered to earlier tasks, with each further task.
@@ -70,7 +72,8 @@ class ContinualConfig:
         if not 0 <= self.ewc_decay <= 1:
             raise ValueError(f"ewc_decay must be from 0 to 1, not {self.ewc_decay}")
         tasks: object = self.task_schedule
-        if isinstance(tasks, str) or len(set(self.task_schedule)) < len(self.task_schedule):
+        plain = not isinstance(tasks, str) and all(isinstance(task, str) and task for task in self.task_schedule)
+        if not plain or len(set(self.task_schedule)) < len(self.task_schedule):
             raise ValueError(f"task_schedule must name each task once, in order, not {self.task_schedule!r:.200}")
         if self.parts & {"lwf", "ewc"} and len(self.task_schedule) < 2:
             raise ValueError(

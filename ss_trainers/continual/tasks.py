@@ -21,6 +21,7 @@ class TaskSchedule:
 
     Attributes:
         tasks: as above.
+        ends: iterations after which each is over.
 
     Raises:
         ValueError: if there are fewer iterations than the tasks need.
@@ -39,9 +40,9 @@ class TaskSchedule:
         if count and iterations < needed:
             raise ValueError(f"{count} tasks need {needed} iterations or more, and the run has {iterations}")
         if switch_steps is None:
-            self._ends = [math.ceil(iterations * (place + 1) / count) for place in range(count)]
+            self.ends = [math.ceil(iterations * (place + 1) / count) for place in range(count)]
         else:
-            self._ends = [*(switch_steps * (place + 1) for place in range(count - 1)), iterations][:count]
+            self.ends = [*(switch_steps * (place + 1) for place in range(count - 1)), iterations][:count]
 
     def place_at(self, iteration: int) -> int:
         """The place of the task of an iteration, counted from 0; the last one's beyond the run."""
@@ -49,7 +50,7 @@ class TaskSchedule:
 
     def finished(self, iterations: int) -> int:
         """How many tasks are over after so many iterations."""
-        return sum(end <= iterations for end in self._ends)
+        return sum(end <= iterations for end in self.ends)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from ss_gym.sim2real import Dialogue, sim_real_gap
+from ss_gym.sim2real.gap import _multiple
 
 WORDS = "where is my parcel please I want a refund for the blue lamp that broke thanks".split()
 
@@ -36,6 +37,7 @@ def test_longer_messages_are_found_and_told_from_more_messages() -> None:
     assert words.adjusted_p < 0.05 < turns.adjusted_p
     assert words.effect > 0.8 and abs(turns.effect) < 0.4 and words.value == pytest.approx(8, abs=1.5)
     assert report["features, C2ST"].value > 0.9 and report["features, C2ST"].floor == 0.5
+    assert 0.5 < report["features, C2ST"].floor_upper < 0.7
     shorter = sim_real_gap(talks(60, 2, length=14), talks(60, 1), permutations=99, splits=20)
     assert shorter["words of a message"].effect == pytest.approx(-words.effect)
 
@@ -64,3 +66,17 @@ def test_a_report_can_be_read_anywhere(tmp_path) -> None:
 def test_too_few_dialogues_are_refused() -> None:
     with pytest.raises(ValueError, match="ten dialogues or more of either, not 20 and 9"):
         sim_real_gap(talks(20, 1), talks(9, 2))
+
+
+def test_dialogues_that_are_all_alike_have_nothing_to_compare() -> None:
+    with pytest.raises(ValueError, match="all dialogues are alike"):
+        sim_real_gap([Dialogue(("hello",), ("hi",))] * 10, [Dialogue(("hello",), ("hi",))] * 10)
+
+
+def test_a_measure_that_real_dialogues_do_not_have_at_all_is_not_drawn_as_none() -> None:
+    other = [Dialogue(talk.customer, ("Goodbye!", "I found two flights.", "Goodbye!")) for talk in talks(20, 2)]
+    report = sim_real_gap(talks(20, 1), other, permutations=49, splits=20)
+    acts = report["acts of agents"]
+    assert acts.floor_upper == 0 < acts.value
+    assert _multiple(acts) is None
+    assert _multiple(report["words of a message"]) > 0

@@ -45,7 +45,7 @@ def test_the_share_of_real_customers_follows_the_schedule(step, expected) -> Non
     population = transferred()
     drawn = population.draw(step, 16, np.random.default_rng(0))
     assert sum("user_seed" in options for options in drawn) == expected
-    assert population.learn(step, []) == {"population/sim_ratio": 1 - expected / 16}
+    assert population.learn(step, [])["population/sim_ratio"] == 1 - expected / 16
 
 
 def test_the_share_waits_while_evaluations_get_worse_and_in_a_copy_as_well() -> None:
@@ -54,9 +54,9 @@ def test_the_share_waits_while_evaluations_get_worse_and_in_a_copy_as_well() -> 
     population.evaluated(4, 0.4, 400)
     copy = again(population, transferred(smoothing=1.0))
     for each in (population, copy):
-        assert each.learn(8, []) == {"population/sim_ratio": pytest.approx(0.6)}
+        assert each.learn(8, [])["population/sim_ratio"] == pytest.approx(0.6)
         each.evaluated(8, 0.9, 400)
-        assert each.learn(9, []) == {"population/sim_ratio": pytest.approx(0.5)}
+        assert each.learn(9, [])["population/sim_ratio"] == pytest.approx(0.5)
 
 
 def test_ranges_of_an_automatic_randomizer_follow_the_successes_of_training() -> None:
@@ -93,3 +93,18 @@ def test_any_function_of_a_generator_makes_a_population_without_state() -> None:
     population.load_state_dict({})
     population.evaluated(0, 0.5, 10)
     assert all(options["user_params"] == {"noise": 0.2} for options in population.draw(0, 2, np.random.default_rng(0)))
+
+
+def test_a_side_that_learns_goes_on_learning_within_a_transfer() -> None:
+    def made():
+        automatic = AutomaticRandomizer(AutomaticRandomizationConfig(probe_probability=1.0, outcomes=1, step=0.1))
+        return TransferPopulation(SimToRealTransfer(SimToRealConfig(total_steps=10)), automatic, real)
+
+    population = made()
+    widths = []
+    for step in range(6):
+        drawn = population.draw(0, 20, np.random.default_rng(step))
+        widths.append(population.learn(0, [(options, True) for options in drawn])["population/width"])
+    assert widths[-1] > widths[0] + 0.1
+    copy = again(population, made())
+    assert copy.learn(0, []) == population.learn(0, [])

@@ -15,7 +15,7 @@ from ss_gym.sim2real import (
 )
 from ss_gym.users.parameters import PARAMETERS
 
-SMALL = {"draws": 150, "dialogues": 8, "accepted": 0.3, "cem_iterations": 2, "cem_population": 6}
+SMALL = {"draws": 160, "dialogues": 8, "accepted": 0.35, "cem_iterations": 2, "cem_population": 6}
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +64,7 @@ def test_a_fit_comes_nearer_to_what_was_observed(fitted) -> None:
     means = dict(zip(found.names, found.posterior.mean, strict=True))
     middle = {name: (each.low + each.high) / 2 for name, each in PARAMETERS.items()}
     # Of what sixty short conversations tell most about.
-    for name in ("noise", "tangents"):
-        assert means[name] > middle[name], name
+    assert means["noise"] > middle["noise"] and means["disclosure"] < middle["disclosure"]
     low, high = found.posterior.interval()
     for place, name in enumerate(found.names):
         assert PARAMETERS[name].low <= low[place] <= high[place] <= PARAMETERS[name].high
@@ -143,11 +142,11 @@ def test_settings_that_no_simulator_could_mean_are_refused(settings, message) ->
 
 def test_what_nothing_can_be_fitted_to_is_refused() -> None:
     simulator = ConversationSimulator(ConversationSimulatorConfig(**SMALL))
-    with pytest.raises(ValueError, match="two conversations or more, not 1"):
+    with pytest.raises(ValueError, match="10 conversations or more, not 1"):
         asyncio.run(simulator.calibrate([[{"role": "user", "content": "Hi"}]]))
     with pytest.raises(ValueError, match="conversation 0: the customer says nothing"):
         asyncio.run(simulator.calibrate([[{"role": "assistant", "content": "Hi"}]]))
     few = ConversationSimulator(ConversationSimulatorConfig(draws=100, accepted=0.1))
-    with pytest.raises(ValueError, match="leaves 10 vectors, and a posterior of 16 parameters needs 18"):
-        asyncio.run(few.calibrate([[{"role": "user", "content": "Hi"}]] * 2))
+    with pytest.raises(ValueError, match="leaves 10 vectors, and a posterior of 16 parameters needs 48"):
+        asyncio.run(few.calibrate([[{"role": "user", "content": "Hi"}]] * 10))
     assert simulator.calibration is None

@@ -179,6 +179,8 @@ def test_demonstrations_of_earlier_tasks_are_replayed_too(folder) -> None:
     )
     first, second = lines_of(trainer)
     assert first["replay/refund"] == 2 and second["replay/cancel"] == 2
+    # What was shown of the first task is shown again beside what is fresh: twice as many tokens, if as long.
+    assert second["replayed"] == 2
     assert first["task"] == 0 and second["task"] == 1
 
 
@@ -208,6 +210,60 @@ def test_the_high_level_call_takes_the_names_of_continual_settings(folder, tmp_p
         asyncio.run(train(agent, ENV, resume_from_checkpoint=tmp_path / "run", config_overrides=other))
 
 
+def test_ctrl_c_in_the_last_measurement_is_made_up_for_by_the_run_that_goes_on(folder, tmp_path, monkeypatch) -> None:
+    whole = GRPOTrainer(ENV, folder, training=SMALL, continual=EVERYTHING)
+    whole.train()
+    trainer = GRPOTrainer(ENV, folder, training=replace(SMALL, output_dir=str(tmp_path)), continual=EVERYTHING)
+    measured = trainer.continual._measured
+
+    def interrupted(running):
+        if trainer.iteration == 6:
+            raise KeyboardInterrupt
+        return measured(running)
+
+    monkeypatch.setattr(trainer.continual, "_measured", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    assert len(trainer.continual.accuracies.rows) == 2
+    resumed = GRPOTrainer.resume(tmp_path / "checkpoint")
+    assert resumed.iteration == 6
+    resumed.train()
+    assert resumed.continual.accuracies == whole.continual.accuracies
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert lines[-1]["iteration"] == 6 and "continual/forgetting" in lines[-1]
+    again = GRPOTrainer.resume(tmp_path / "checkpoint")
+    assert again.continual.accuracies == whole.continual.accuracies
+
+
+def test_micro_batches_do_not_change_what_holds_the_policy(folder) -> None:
+    ends = []
+    for tokens in (100_000, 60):
+        training = replace(SMALL, micro_batch_tokens=tokens, group_size=8, learning_rate=1e-3)
+        trainer = GRPOTrainer(ENV, folder, training=training, continual=replace(EVERYTHING, ewc_lambda=1.0))
+        trainer.train()
+        ends.append(weights(trainer))
+    torch.testing.assert_close(ends[0], ends[1], atol=2e-4, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["reinforce_plus_plus", "online_dpo", "shuffled", "offline_grpo"])
+def test_algorithms_that_compare_across_groups_replay_nothing(folder, name) -> None:
+    from ss_trainers.algorithms.registry import make_algorithm
+
+    algorithm = make_algorithm(name, {"online_ratio": 1.0} if name == "offline_grpo" else {})
+    with pytest.raises(ValueError, match=f"{name} compares an attempt with those of other groups"):
+        Trainer(ENV, folder, algorithm, SMALL, continual=EVERYTHING)
+
+
+@pytest.mark.parametrize("changes", [{"iterations": 9}, {"iterations": 3}])
+def test_tasks_that_would_end_elsewhere_are_refused(folder, tmp_path, changes) -> None:
+    trainer = GRPOTrainer(ENV, folder, training=SMALL, continual=ContinualConfig(task_schedule=TASKS))
+    for _ in range(3):
+        trainer.step()
+    trainer.save(tmp_path)
+    with pytest.raises(CheckpointError, match="needs task_switch_steps from the beginning"):
+        GRPOTrainer.resume(tmp_path, training=changes)
+
+
 @pytest.mark.parametrize(
     ("make", "settings", "message"),
     [
@@ -235,7 +291,7 @@ def test_what_a_checkpoint_has_of_earlier_tasks_must_fit(folder, tmp_path) -> No
     for _ in range(2):
         trainer.step()
     trainer.save(tmp_path / "checkpoint")
-    with pytest.raises(CheckpointError, match="2 iterations, which now come later"):
+    with pytest.raises(CheckpointError, match=r"ended after \[2\] iterations, and would now have after \[3\]"):
         GRPOTrainer.resume(tmp_path / "checkpoint", training={"iterations": 9})
     for name in ("continual.json", "replay.jsonl"):
         shutil.copytree(tmp_path / "checkpoint", tmp_path / name)
