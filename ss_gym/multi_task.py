@@ -4,17 +4,37 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
 from typing import Any
 
 import gymnasium
+import numpy as np
 from gymnasium.error import ResetNeeded
 
 from ss_gym.reset_options import as_options
 from ss_gym.spelling import nearest
 from ss_gym.types import Message
+from ss_gym.vector import TextVectorEnv, make_vector
 
 _VERSION = re.compile(r"-v\d+$")
 _WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])")
+
+
+@dataclass(frozen=True, slots=True)
+class TaskState:
+    """Everything that it takes to be in the middle of an episode again.
+
+    Attributes:
+        task: which it is of; None before the first reset.
+        state: of its environment.
+        generator: what the next episodes are drawn from.
+    """
+
+    task: str | None
+    state: Any
+    generator: np.random.Generator
+
 
 Build = str | Callable[[], gymnasium.Env[str, str]]
 
@@ -126,6 +146,17 @@ class MultiTaskEnvironment(gymnasium.Env[str, str]):
             raise ResetNeeded("call reset() before render()")
         return self._current.render()
 
+    def get_state(self) -> TaskState:
+        """What ``set_state`` goes on from."""
+        own = None if self._task is None else self._current.unwrapped.get_state()  # type: ignore[attr-defined]
+        return TaskState(self._task, own, deepcopy(self.np_random))
+
+    def set_state(self, state: TaskState) -> None:
+        """Is again where ``get_state`` was called, here or in another environment of the same tasks."""
+        self._task, self.np_random = state.task, deepcopy(state.generator)
+        if state.task is not None:
+            self._current.unwrapped.set_state(state.state)  # type: ignore[attr-defined]
+
     def close(self) -> None:
         """Closes all environments."""
         for env in self._environments.values():
@@ -150,3 +181,8 @@ def _named(env_id: str) -> str:
     'order_status'
     """
     return _WORDS.sub("_", _VERSION.sub("", env_id.rpartition("/")[2])).lower()
+
+
+def make_tasks_together(num_envs: int = 1, **kwargs: Any) -> TextVectorEnv:
+    """The vector entry point of ``StateSet/MultiTask-v0``; see :func:`ss_gym.vector.make_vector`."""
+    return make_vector(num_envs, environment=f"{__name__}:MultiTaskEnvironment", **kwargs)

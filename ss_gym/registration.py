@@ -53,7 +53,9 @@ ENVIRONMENTS = {
         "ss_gym.conversation:ConversationEnvironment", "ss_gym.conversation:make_conversations", {}
     ),
     "StateSet/Task-v0": Registration("ss_gym.task:TaskEnvironment", "ss_gym.task:make_tasks", {}),
-    "StateSet/MultiTask-v0": Registration("ss_gym.multi_task:MultiTaskEnvironment", "", {}),
+    "StateSet/MultiTask-v0": Registration(
+        "ss_gym.multi_task:MultiTaskEnvironment", "ss_gym.multi_task:make_tasks_together", {}
+    ),
     REMOTE: Registration("ss_gym.remote:RemoteEnvironment", "", {}),
 }
 

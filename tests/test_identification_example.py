@@ -25,7 +25,7 @@ def test_cells_are_run_once_and_told_in_a_table(
     first = (tmp_path / "identification.json").read_text(encoding="utf-8")
     study.main([])
     cells = json.loads((tmp_path / "identification.json").read_text(encoding="utf-8"))
-    assert list(cells) == ["0", "1"] and cells["1"] == json.loads(first)["1"]
+    assert list(cells) == ["00", "01"] and cells["01"] == json.loads(first)["01"]
     # A cell that is run again is the same, whatever ran before it.
     study.main(["--only", "1"])
     assert json.loads((tmp_path / "identification.json").read_text(encoding="utf-8")) == cells

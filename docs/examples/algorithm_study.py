@@ -21,7 +21,6 @@ Results go to ``docs/results/algorithms.json``.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import time
 from collections.abc import Mapping
@@ -36,8 +35,8 @@ import matplotlib
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from study_cells import add_cell, read_cells
 
-from ss_baselines.commands.folders import write_whole
 from ss_baselines.statistics import half_width
 from ss_gym.scenarios import scenario_id
 from ss_trainers import Episode, Trainer, TrainingConfig
@@ -121,7 +120,7 @@ def evaluated(trainer: Trainer, family: str, seed: int) -> float:
 
 def read() -> dict[str, Cell]:
     """The cells that have been run so far."""
-    return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    return read_cells(RESULTS)
 
 
 HEADINGS = ("algorithm", "seeds", "before", "after", "gain", "IQM of after", "iterations", "CPU s")
@@ -234,8 +233,7 @@ def main() -> None:
         CONSOLE.rule(chosen)
         name, number, *family = chosen.split("/")
         done = run(name, int(number), *family)
-        # Others may have added theirs meanwhile.
-        write_whole(RESULTS, json.dumps(dict(sorted({**read(), chosen: done}.items())), indent=1) + "\n")
+        add_cell(RESULTS, chosen, done)
         if options.only:
             break
     if options.markdown:

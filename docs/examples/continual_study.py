@@ -15,13 +15,11 @@ agent meets the same customers of each desk's dev shop. Results go to ``docs/res
 from __future__ import annotations
 
 import argparse
-import json
-import math
 import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
 
 # Before torch is loaded: spinning threads slow each other down on shared cores.
@@ -30,8 +28,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from rich.console import Console
 from rich.table import Table
+from study_cells import add_cell, markdown_table, read_cells
 
-from ss_baselines.commands.folders import write_whole
+from ss_baselines.statistics import half_width
 from ss_trainers import BehaviorCloningConfig, BehaviorCloningTrainer, ContinualConfig, Episode, TrainingConfig
 from ss_trainers.continual.tasks import Accuracies
 
@@ -56,8 +55,6 @@ CONTINUAL: dict[str, Any] = {
     "replay_ratio": 0.5,
     "ewc_lambda": 1.0,
 }
-# The 97.5 % quantile of Student's distribution with two degrees of freedom: three seeds.
-_STUDENT = 4.303
 RESULTS = Path(__file__).parents[1] / "results" / "continual.json"
 CONSOLE = Console(width=120)
 Cell = dict[str, Any]
@@ -93,7 +90,7 @@ def _success(trainer: BehaviorCloningTrainer, task: str) -> float:
 
 def read() -> dict[str, Cell]:
     """The cells so far."""
-    return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    return read_cells(RESULTS)
 
 
 # --- tables -----------------------------------------------------------------------------------------
@@ -102,11 +99,9 @@ HEADINGS = ("strategy", "runs", *(f"{task}, in the end" for task in TASKS), "ave
 
 
 def interval(values: Sequence[float]) -> str:
-    """The mean, and half the width of its 95 % interval over seeds where there are three."""
+    """The mean, and half the width of its 95 % interval over seeds; of one there is none."""
     mean = f"{fmean(values):.3f}"
-    if len(values) < SEEDS:
-        return mean
-    return f"{mean} ± {_STUDENT * stdev(values) / math.sqrt(len(values)):.3f}"
+    return mean if len(values) == 1 else f"{mean} ± {float(half_width(values)):.3f}"
 
 
 def rows_of(cells: Mapping[str, Cell]) -> list[tuple[str, ...]]:
@@ -150,11 +145,9 @@ def main(words: Sequence[str] | None = None) -> None:
             CONSOLE.print(cell)
             strategy, seed = cell.split("/")
             done = run(strategy, int(seed))
-            # Another process may have added cells meanwhile.
-            write_whole(RESULTS, json.dumps(dict(sorted({**read(), cell: done}.items())), indent=1) + "\n")
+            add_cell(RESULTS, cell, done)
     if options.markdown:
-        lines = [HEADINGS, ("---",) * len(HEADINGS), *rows_of(read())]
-        print("\n".join(f"| {' | '.join(line)} |" for line in lines))
+        print(markdown_table(HEADINGS, rows_of(read())))
         return
     table = Table(*HEADINGS, title="successes of 100 customers of each desk's dev shop")
     for row in rows_of(read()):

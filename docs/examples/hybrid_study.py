@@ -16,7 +16,6 @@ customers of the dev shop at temperature 1, every fifth iteration. The stages of
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import time
@@ -35,8 +34,8 @@ from offline_text_study import ARMS as OFFLINE
 from offline_text_study import FAMILIES, OUTPUTS, PROMPT, TEXT, log_of
 from rich.console import Console
 from rich.table import Table
+from study_cells import add_cell, markdown_table, read_cells
 
-from ss_baselines.commands.folders import write_whole
 from ss_gym.agents import AgentConfig, MultiTurnAgent
 from ss_trainers import OfflineGRPOConfig, OfflineGRPOTrainer, OfflineTraining, TextTraining, TrainingConfig
 from ss_trainers.trainers import GRPOTrainer
@@ -107,7 +106,7 @@ def measured(model: str, seed: int, environment: Any) -> float:
 
 def read() -> dict[str, Cell]:
     """The cells so far."""
-    return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    return read_cells(RESULTS)
 
 
 # --- tables -----------------------------------------------------------------------------------------
@@ -138,8 +137,7 @@ def rows_of(cells: Mapping[str, Cell]) -> list[tuple[str, ...]]:
 
 def markdown(cells: Mapping[str, Cell]) -> str:
     """The table for a page."""
-    lines = [HEADINGS, ("---",) * len(HEADINGS), *rows_of(cells)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return markdown_table(HEADINGS, rows_of(cells))
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -157,8 +155,7 @@ def main(words: Sequence[str] | None = None) -> None:
             CONSOLE.print(cell)
             arm, seed = cell.split("/")
             done = run(arm, int(seed))
-            # Another process may have added cells meanwhile.
-            write_whole(RESULTS, json.dumps(dict(sorted({**read(), cell: done}.items())), indent=1) + "\n")
+            add_cell(RESULTS, cell, done)
     table = Table(*HEADINGS, title="successes of 200 customers of the dev shop, over environment steps")
     for row in rows_of(read()):
         table.add_row(*row)

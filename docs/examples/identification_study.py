@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,9 +26,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from study_cells import add_cell, markdown_table, read_cells
 
 from ss_baselines.agents.reference import ReferenceAgent
-from ss_baselines.commands.folders import write_whole
 from ss_gym.sim2real import ConversationSimulator, ConversationSimulatorConfig
 from ss_gym.users.parameters import PARAMETERS
 
@@ -63,7 +62,7 @@ def run(number: int, simulator: ConversationSimulator) -> Cell:
 
 def read() -> dict[str, Cell]:
     """The cells so far."""
-    return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    return read_cells(RESULTS)
 
 
 # --- tables -----------------------------------------------------------------------------------------
@@ -105,17 +104,13 @@ def main(words: Sequence[str] | None = None) -> None:
     options = parser.parse_args(words)
     if not (options.report or options.markdown):
         simulator = ConversationSimulator(CONFIG, ReferenceAgent())
-        for number in options.only or [each for each in range(HIDDEN) if str(each) not in read()]:
+        for number in options.only or [each for each in range(HIDDEN) if f"{each:02}" not in read()]:
             CONSOLE.print(f"hidden vector {number}")
             done = run(number, simulator)
-            # Another process may have added cells meanwhile.
-            cells = {**read(), str(number): done}
-            ordered = {key: cells[key] for key in sorted(cells, key=int)}
-            write_whole(RESULTS, json.dumps(ordered) + "\n")
+            add_cell(RESULTS, f"{number:02}", done)
     cells = read()
     if options.markdown:
-        lines = [headings(), ("---",) * len(headings()), *rows_of(cells)]
-        print("\n".join(f"| {' | '.join(line)} |" for line in lines))
+        print(markdown_table(headings(), rows_of(cells)))
         return
     table = Table(*headings(), title=f"{len(cells)} hidden vectors")
     for row in rows_of(cells) if cells else []:

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -34,10 +33,10 @@ from offline_logs import SHARES, LogPlan, load
 from offline_logs import write as write_log
 from rich.console import Console
 from rich.table import Table
+from study_cells import add_cell, markdown_table, read_cells
 
 from ss_baselines.agents.scripted import ScriptedAgent
 from ss_baselines.agents.wavering import PRESETS, Rates, WaveringScript
-from ss_baselines.commands.folders import write_whole
 from ss_baselines.evaluate import evaluate
 from ss_baselines.statistics import proportion
 from ss_gym.datasets import ConversationDataset
@@ -160,7 +159,7 @@ def measured_mixture(family: str) -> Cell:
 
 def read() -> dict[str, Cell]:
     """The cells so far."""
-    return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    return read_cells(RESULTS)
 
 
 # --- tables -----------------------------------------------------------------------------------------
@@ -205,8 +204,7 @@ def figures(runs: Sequence[Cell]) -> tuple[str, ...]:
 
 def markdown(cells: Mapping[str, Cell], family: str) -> str:
     """The table for a page."""
-    lines = [HEADINGS, ("---",) * len(HEADINGS), *rows_of(cells, family)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return markdown_table(HEADINGS, rows_of(cells, family))
 
 
 def report(cells: Mapping[str, Cell]) -> None:
@@ -238,8 +236,7 @@ def main(words: Sequence[str] | None = None) -> None:
             CONSOLE.print(cell)
             family, arm, seed = cell.split("/")
             done = run(family, arm, int(seed))
-            # Another process may have added cells meanwhile.
-            write_whole(RESULTS, json.dumps(dict(sorted({**read(), cell: done}.items())), indent=1) + "\n")
+            add_cell(RESULTS, cell, done)
     report(read())
 
 

@@ -36,6 +36,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import gymnasium as gym
 import numpy as np
 from rich.console import Console
+from study_cells import read_cells
 
 import ss_gym  # noqa: F401  (registers the environments)
 from ss_baselines.agents.conduct import Conduct
@@ -172,7 +173,7 @@ def wishes_right(trajectory: MultiTurnTrajectory) -> int:
 
 def read() -> dict[str, Any]:
     """What is known so far: ``pairs`` and ``cells``."""
-    return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    return read_cells(RESULTS)
 
 
 def write(known: Mapping[str, Any]) -> None:

@@ -25,12 +25,12 @@ import matplotlib
 import numpy as np
 import torch
 from refund_demo import CONSOLE, ENV_ID, ITERATIONS, LOSS, MEASURED, PROMPT, evaluate, smooth, training
+from study_cells import add_cell, read_cells
 from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
 
-from ss_baselines.commands.folders import write_whole
 from ss_baselines.statistics import half_width
 from ss_baselines.tiny.cloning import CloningConfig, batches, optimizers_for, take_step, tensors
 from ss_gym.streams import Stream
@@ -63,7 +63,7 @@ def main() -> None:
             kind, seed = cell.split("/")
             CONSOLE.rule(cell)
             runner = {"grpo": run_grpo, "shuffled": run_shuffled, "cloning": run_cloning}[kind]
-            write_cell(cell, runner(int(seed), options))
+            add_cell(RESULTS, cell, runner(int(seed), options))
     results = read_results()
     draw(results)
     CONSOLE.print(report(results), markup=False, highlight=False, soft_wrap=True)
@@ -71,13 +71,7 @@ def main() -> None:
 
 def read_results() -> dict[str, Cell]:
     """The cells that have been run so far."""
-    return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
-
-
-def write_cell(name: str, cell: Cell) -> None:
-    """Adds a cell to the file as it is now; no two processes should finish in the same moment."""
-    done = read_results() | {name: cell}
-    write_whole(RESULTS, json.dumps(dict(sorted(done.items())), indent=1) + "\n")
+    return read_cells(RESULTS)
 
 
 def run_grpo(seed: int, options: argparse.Namespace) -> Cell:

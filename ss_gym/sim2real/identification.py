@@ -119,18 +119,8 @@ def abc_posterior(
     weights = weights / weights.sum()
     draws = parameters[nearest]
     if adjust:
-        least = statistics.shape[1] + 2
-        if kept < least:
-            raise ValueError(
-                f"{kept} simulations are kept, and a regression on {statistics.shape[1]} statistics needs {least} or "
-                "more: simulate more, accept a larger share, or pass adjust=False"
-            )
-        logits = _logit((draws - low) / (high - low))
-        logits = logits - scaled[nearest] @ _slopes(scaled[nearest], logits, weights)
-        centre = weights @ logits
-        effective = max(1 / np.square(weights).sum(), least)
-        logits = centre + (logits - centre) * math.sqrt(effective / (effective - least + 1))
-        draws = low + (high - low) / (1 + np.exp(-logits))
+        shares = _adjusted((draws - low) / (high - low), scaled[nearest], weights)
+        draws = low + (high - low) * shares
     return Posterior(draws, weights, distances[nearest])
 
 
@@ -191,6 +181,31 @@ def cross_entropy(
         spread = smoothing * chosen.std(0) + (1 - smoothing) * spread
         spread = np.maximum(spread, least_spread * (high - low))
     return mean, spread
+
+
+def _adjusted(shares: Floats, scaled: Floats, weights: Floats) -> Floats:
+    """Draws as they would be had their simulations given what was observed.
+
+    Args:
+        shares: (K, P), places between the bounds.
+        scaled: (K, S), statistics less those that were observed.
+        weights: (K,).
+
+    Raises:
+        ValueError: if there are too few to regress on.
+    """
+    count, least = len(shares), scaled.shape[1] + 2
+    if count < least:
+        raise ValueError(
+            f"{count} simulations are kept, and a regression on {scaled.shape[1]} statistics needs {least} or "
+            "more: simulate more, accept a larger share, or pass adjust=False"
+        )
+    logits = _logit(shares)
+    logits = logits - scaled @ _slopes(scaled, logits, weights)
+    centre, effective = weights @ logits, max(1 / np.square(weights).sum(), least)
+    logits = centre + (logits - centre) * math.sqrt(effective / (effective - least + 1))
+    places: Floats = 1 / (1 + np.exp(-logits))
+    return places
 
 
 def _slopes(statistics: Floats, logits: Floats, weights: Floats) -> Floats:

@@ -8,7 +8,7 @@ from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import check_env
 
 import ss_gym
-from ss_gym import MultiTaskEnvironment
+from ss_gym import MultiTaskEnvironment, TextVectorEnv
 
 TASKS = ["StateSet/Refund-v0", "StateSet/OrderStatus-v0"]
 
@@ -79,6 +79,31 @@ def test_a_copy_goes_on_as_the_original_does(env) -> None:
     env.step("What is your e-mail and postal code?")
     copy = pickle.loads(pickle.dumps(env))
     assert copy.step("Thank you.") == env.step("Thank you.")
+
+
+def test_a_state_is_the_episode_and_what_comes_after_it(env) -> None:
+    env.reset(seed=2, options={"task": "refund"})
+    env.step("What is your e-mail and postal code?")
+    state, other = env.get_state(), MultiTaskEnvironment(TASKS, prompt="compact")
+    other.set_state(state)
+    for _ in range(2):
+        assert other.step("Thank you.") == env.step("Thank you.")
+    assert other.reset() == env.reset()
+    drawn = [env.reset()[1]["scenario_id"] for _ in range(3)]
+    env.set_state(state)
+    assert [env.reset()[1]["scenario_id"] for _ in range(4)][1:] == drawn
+    fresh = MultiTaskEnvironment(TASKS).get_state()
+    assert (fresh.task, fresh.state) == (None, None)
+
+
+def test_many_side_by_side_give_what_each_gives_alone(env) -> None:
+    many = gym.make_vec("StateSet/MultiTask-v0", 3, tasks=TASKS, prompt="compact")
+    assert isinstance(many, TextVectorEnv)
+    observations, infos = many.reset(seed=4)
+    alone = [env.reset(seed=seed) for seed in (4, 5, 6)]
+    assert observations == tuple(observation for observation, _ in alone)
+    assert infos["task"].tolist() == [info["task"] for _, info in alone]
+    many.close()
 
 
 def test_it_is_shown_as_its_environment_is() -> None:
