@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
+from typing import Any
 
 from ss_gym.streams import Stream
 from ss_gym.types import MultiTurnTrajectory
@@ -185,6 +186,17 @@ def training_episodes(
         for group, given in enumerate(asked(iteration, round_number, count))
         for seed in [scenarios.below(2**31)] * size
     ]
+
+
+def evaluation_episodes(training: TrainingConfig, options: Mapping[str, Any] | None = None) -> list[Episode]:
+    """The episodes of an evaluation, always the same ones.
+
+    Args:
+        training: how many, and their options.
+        options: besides those of the settings, and before them.
+    """
+    asked = {**training.eval_options, **(options or {})}
+    return [Episode(number, asked, number) for number in range(training.eval_episodes)]
 
 
 def sampling_noise(training: TrainingConfig, purpose: str, iteration: int, count: int = 1) -> list[int]:

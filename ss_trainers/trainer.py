@@ -37,7 +37,7 @@ from ss_trainers.optimization import adamw, trainable_model
 from ss_trainers.ranks import Ranks, check_launcher, is_first, launched, own_device
 from ss_trainers.reporter import Reporter
 from ss_trainers.rollout import Episode, Rollouts
-from ss_trainers.sampling import Sample, sample, sampling_noise
+from ss_trainers.sampling import Sample, evaluation_episodes, sample, sampling_noise
 from ss_trainers.saved_run import keep_base, recalled_run, run_settings, take_up, write_run
 from ss_trainers.trackers import check_trackers
 from ss_trainers.types import TokenBatch
@@ -303,7 +303,7 @@ class Trainer:
         """
         config = self.training
         if episodes is None:
-            episodes = [Episode(number, config.eval_options, number) for number in range(config.eval_episodes)]
+            episodes = evaluation_episodes(config)
         with self._all_or_nothing():
             return self._play(episodes, config.temperature if temperature is None else temperature, f"evaluate {seed}")
 

@@ -31,8 +31,9 @@ from rich.table import Table
 from study_cells import add_cell, markdown_table, read_cells
 
 from ss_baselines.statistics import half_width
-from ss_trainers import BehaviorCloningConfig, BehaviorCloningTrainer, ContinualConfig, Episode, TrainingConfig
+from ss_trainers import BehaviorCloningConfig, BehaviorCloningTrainer, ContinualConfig, TrainingConfig
 from ss_trainers.continual.tasks import Accuracies
+from ss_trainers.sampling import evaluation_episodes
 
 TASKS = {"refund": "Refund", "exchange": "Exchange", "cancel": "Cancel", "warranty": "Warranty"}
 SEEDS = 3
@@ -83,9 +84,7 @@ def run(strategy: str, seed: int) -> Cell:
 
 def _success(trainer: BehaviorCloningTrainer, task: str) -> float:
     """The share of a task's customers, the same as in the other runs."""
-    options = {**trainer.training.eval_options, "task": task}
-    episodes = [Episode(number, options, number) for number in range(trainer.training.eval_episodes)]
-    return trainer.evaluate(episodes).metrics["success"]
+    return trainer.evaluate(evaluation_episodes(trainer.training, {"task": task})).metrics["success"]
 
 
 def read() -> dict[str, Cell]:

@@ -12,6 +12,7 @@ from ss_trainers.config import TrainingConfig
 from ss_trainers.distributed import Workers
 from ss_trainers.ranks import Ranks
 from ss_trainers.rollout import Episode, EpisodesFailedError, Rollouts
+from ss_trainers.sampling import evaluation_episodes
 
 
 class RunningTasks:
@@ -40,10 +41,7 @@ class RunningTasks:
         Raises:
             EpisodesFailedError: if the environment raised in all of them.
         """
-        config = self._training
-        asked = {**config.eval_options, **options}
-        episodes = [Episode(number, asked, number) for number in range(config.eval_episodes)]
-        metrics = self._played(episodes, "evaluate 0").metrics
+        metrics = self._played(evaluation_episodes(self._training, options), "evaluate 0").metrics
         return metrics.get("success", metrics["return"])
 
     def fisher(self, episodes: int, options: Mapping[str, Any]) -> list[Tensor]:
