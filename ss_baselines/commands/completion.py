@@ -24,6 +24,7 @@ _ENVIRONMENTS = (
     *(f"StateSet/{name}-v0" for name in _FAMILIES),
     *(f"StateSet/{name}Discrete-v0" for name in _FAMILIES if name != "Retail"),
     "StateSet/Conversation-v0",
+    "StateSet/MultiTask-v0",
     "StateSet/Task-v0",
 )
 _AGENTS = (
