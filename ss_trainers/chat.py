@@ -103,6 +103,8 @@ class ChatFormat:
         self._prompt = lru_cache(maxsize=256)(self._encode_prompt)
         self._opening = lru_cache(maxsize=64)(self._cut_opening)
         self._following = lru_cache(maxsize=64)(self._cut_following)
+        # Every message has the same few pieces of the template around it.
+        self._pieces = lru_cache(maxsize=256)(self._template_ids)
 
     def prompt_ids(self, system_prompt: str, tools: Sequence[Mapping[str, Any]] = ()) -> tuple[int, ...]:
         """What a conversation begins with, up to where the first message's content starts.
@@ -185,7 +187,7 @@ class ChatFormat:
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
     def _piece_ids(self, piece: str) -> tuple[int, ...]:
-        return self._template_ids(piece.rstrip(" "))
+        return self._pieces(piece.rstrip(" "))
 
     def _content_ids(self, piece: str, content: str) -> tuple[int, ...]:
         # Byte-level tokenizers join a space to the word after it, so it goes with the content.

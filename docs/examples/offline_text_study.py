@@ -9,9 +9,9 @@
 The log is 20,000 episodes of a mixture of agents (``offline_logs.py``), who succeed in about half of them. Each arm
 learns from it with three seeds, beginning with the tiny agent, and is then measured with customers of the dev shop, who
 are in no log. ``log`` is the mixture itself with these customers. ``bc`` clones the log, ``filtered bc`` its successes.
-The others are the five offline algorithms and ILQL, each with the same language model, cloned in the same way. What
-they share, the cloned model and what it reads, is made once for a family and a seed, in
-``outputs/offline_text_study``. Results go to ``docs/results/offline_text.json``.
+The others are the five offline algorithms and ILQL, each from the same clone of the log; and those that can, from the
+clone of its successes, with a critic of the whole log. What they share, the cloned model and what it reads, is made
+once for a family and a seed, in ``outputs/offline_text_study``. Results go to ``docs/results/offline_text.json``.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ TEXT: dict[str, Any] = {
 }
 # Enough updates, at such a rate, for what a conversation earned at its end to come back to its beginning many times.
 CRITIC: dict[str, Any] = {"gamma": 1.0, "num_epochs": 60, "learning_rate": 1e-3, "target_rate": 0.05}
+SUCCESSES = {"clone": "successes"}
 # Of each arm, the algorithm, its settings, and what it has otherwise of the language model's.
 ARMS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "bc": ("bc", {}, {}),
@@ -68,7 +69,10 @@ ARMS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     # Its steps are tokens, some 200 in a conversation.
     "ilql": ("ilql", {"gamma": 1.0, "num_epochs": 20, "learning_rate": 1e-3, "target_rate": 0.2}, {}),
     "decision transformer": ("decision_transformer", {"gamma": 1.0}, {}),
-    "filtered bc": ("bc", {}, {}),
+    "filtered bc": ("bc", {}, SUCCESSES),
+    "bcq on filtered bc": ("bcq", CRITIC, SUCCESSES),
+    "cql on filtered bc": ("cql", {**CRITIC, "conservative_weight": 1.0}, SUCCESSES),
+    "iql on filtered bc": ("iql", {**CRITIC, "num_epochs": 25}, {"critic_conversations": 4800, **SUCCESSES}),
 }
 LOG = "log"
 CELLS = [
@@ -89,11 +93,11 @@ def plan_of(family: str) -> LogPlan:
 
 
 def log_of(family: str) -> ConversationDataset:
-    """The log of a family; it is made if it is not there."""
+    """The log of a family; what is missing of it is made."""
     file = OUTPUTS / "text_logs" / f"{family}.jsonl"
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_log(plan_of(family), file, False, CONSOLE)
+        write_log(plan_of(family), file, file.with_name(f"{file.name}.partial").exists(), CONSOLE)
     return ConversationDataset.from_jsonl(file)
 
 
@@ -103,15 +107,14 @@ def run(family: str, arm: str, seed: int) -> Cell:
         return measured_mixture(family)
     begun, folder = time.process_time(), OUTPUTS / "offline_text_study" / family / str(seed)
     name, settings, text = ARMS[arm]
-    dataset = log_of(family)
-    if arm == "filtered bc":
-        dataset, folder = dataset.select(dataset.successes == 1), folder / "filtered"
+    if text.get("clone") == "successes":
+        folder = folder / "filtered"
     trainer = ConversationTrainer(
         make_config(name, settings),
         OfflineTraining(seed=seed, output_dir=str(folder), report_every=50),
         TextTraining(**{**TEXT, **text}),
         CONSOLE,
-    ).train(dataset)
+    ).train(log_of(family))
     trained = time.process_time()
     played = outcomes(trainer.agent(), family)
     return {

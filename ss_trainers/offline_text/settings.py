@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
-from ss_trainers.algorithms.checks import require_between
+from ss_trainers.algorithms.checks import require_between, require_choice
 from ss_trainers.config import LoraSettings
 
 
@@ -17,7 +18,10 @@ class TextTraining:
 
     Attributes:
         model: what training begins with, as in :func:`ss_trainers.backends.models.load_model`.
-        epochs: how often the model goes through the log.
+        clone: what the model is cloned from before an algorithm goes on from it: ``"all"`` of the log, or the
+            ``"successes"`` in it. Critics learn from failures, too, in either case; what is proposed to them, and what
+            they steer, is then the model of what went well.
+        epochs: how often the model goes through what it is cloned from.
         max_updates: of the model, if the epochs are not done before.
         batch_size: conversations that an update of the model learns from.
         learning_rate: AdamW's, which falls to zero along a line.
@@ -38,6 +42,7 @@ class TextTraining:
     """
 
     model: str = "tiny"
+    clone: Literal["all", "successes"] = "all"
     epochs: int = 1
     max_updates: int | None = None
     batch_size: int = 16
@@ -54,6 +59,7 @@ class TextTraining:
 
     def __post_init__(self) -> None:
         """Refuse settings that no run could mean."""
+        require_choice(self, clone=("all", "successes"))
         positive = ("epochs", "max_updates", "batch_size", "micro_batch_tokens", "max_new_tokens", "candidates")
         require_between(self, 1, math.inf, *positive, "critic_conversations", "return_buckets")
         require_between(self, 0, math.inf, "support_margin")

@@ -145,6 +145,20 @@ class TokenLog(Sequence[LoggedTokens]):
         """Some of the conversations, in that order."""
         return TokenLog([self._conversations[place] for place in places])
 
+    def successes(self) -> TokenLog:
+        """The conversations that are known to have succeeded.
+
+        Raises:
+            ValueError: if there is none.
+        """
+        places = [place for place, conversation in enumerate(self) if conversation.success]
+        if not places:
+            raise ValueError(
+                f"none of the {len(self)} conversations of the log is known to have succeeded, and TextTraining.clone="
+                "'successes' learns to say what was said in those: log success, or clone 'all'"
+            )
+        return self.part(places)
+
     @property
     def told_skipped(self) -> str:
         """How many were left out, in words."""

@@ -99,7 +99,7 @@ class ConversationTrainer:
         text: as above.
 
     Raises:
-        ValueError: if there is no such device, or control tokens are to be learnt by adapters.
+        ValueError: if there is no such device, or control tokens are to be learnt by adapters or from successes alone.
     """
 
     def __init__(
@@ -117,6 +117,11 @@ class ConversationTrainer:
             raise ValueError(
                 f"{type(config).__name__} asks by control tokens, which begin all alike and which adapters do not "
                 "learn: set TextTraining.lora to None"
+            )
+        if self._recipe.conditioned and self.text.clone != "all":
+            raise ValueError(
+                f"{type(config).__name__} learns what was said for high returns and for low ones alike: set "
+                "TextTraining.clone to 'all'"
             )
         if unheeded := self._recipe.unheeded(config):
             _LOGGER.warning(
@@ -144,14 +149,16 @@ class ConversationTrainer:
         """
         loaded = self._base_model()
         log = self._encoded(dataset, loaded)
-        made_of = {"log": log.fingerprint, "weights": weights_fingerprint(loaded.model)}
+        cloned = log.successes() if self.text.clone == "successes" else log
+        made_of = {"log": cloned.fingerprint, "weights": weights_fingerprint(loaded.model)}
         about = {**made_of, "seed": self.training.seed, **self._told(*_CLONING)}
         if self._recipe.conditioned:
             self._buckets = ReturnBuckets.of(log, loaded, self.text.return_buckets, self.config.gamma)
             told = {**about, **self._told("return_buckets"), "gamma": self.config.gamma}
             loaded = self._cloned("conditioned", told, loaded, log)
         else:
-            loaded = self._cloned("clone", about, loaded, log)
+            loaded = self._cloned("clone", about, loaded, cloned)
+            about |= {"whole_log": log.fingerprint} if cloned is not log else {}
         part, behavior, advantages = self._part(log), loaded, None
         if self._recipe.chooser is not None:
             columns = self._read(about, loaded, part)

@@ -24,7 +24,7 @@ from ss_trainers.offline_text.critics import TextBatchConstrainedLearner, TextIm
 from ss_trainers.offline_text.reading import read_log
 from ss_trainers.offline_text.settings import TextTraining
 from tests.ss_trainers.offline.logs import log
-from tests.ss_trainers.offline_text.talks import SYSTEM, dataset, six, talk
+from tests.ss_trainers.offline_text.talks import SYSTEM, dataset, six, talk, with_episode
 from tests.ss_trainers.tiny_model import save_tiny
 
 NAMES = {
@@ -331,7 +331,15 @@ def test_critics_learn_from_as_many_conversations_as_they_are_to(text, monkeypat
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"epochs": 0}, {"candidates": 0}, {"support_margin": -0.1}, {"learning_rate": 0.0}, {"max_context": 2}]
+    "wrong",
+    [
+        {"epochs": 0},
+        {"candidates": 0},
+        {"support_margin": -0.1},
+        {"learning_rate": 0.0},
+        {"max_context": 2},
+        {"clone": "failures"},
+    ],
 )
 def test_settings_that_no_run_could_mean_are_refused(wrong):
     with pytest.raises(ValueError, match=f"TextTraining.{next(iter(wrong))} must be"):
@@ -341,3 +349,38 @@ def test_settings_that_no_run_could_mean_are_refused(wrong):
 def test_a_model_that_proposes_one_reply_in_each_state_is_told(text, caplog):
     trained(make("CQL"), replace(text, candidates=1))
     assert "proposes a single reply in each state of the log" in caplog.text
+
+
+def told_success(successes=(True, False, False, False, True, None)):
+    """The six with whether they succeeded."""
+    return dataset([with_episode(each, success=known) for each, known in zip(six(), successes, strict=True)])
+
+
+def test_a_model_of_the_successes_proposes_to_a_critic_of_the_whole_log(text, tmp_path, monkeypatch):
+    seen = []
+
+    def noted(log, *others):
+        seen.append(log)
+        return read_log(log, *others)
+
+    filtered, log = replace(text, clone="successes"), told_success()
+    alone = trained(make("BC"), text, data=log.select(log.successes == 1))
+    assert_same(trained(make("BC"), filtered, tmp_path, log), alone)
+    with monkeypatch.context() as patched:
+        patched.setattr("ss_trainers.offline_text.trainer.read_log", noted)
+        patched.setattr(CloningLearner, "update", refuse)
+        trainer = trained(make("BCQ"), filtered, tmp_path, log)
+    found, expected = weights(trainer), weights(alone)
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
+    assert [len(part) for part in seen] == [6]
+    # The successes are the same, and the log that the critic learns from is not.
+    with pytest.raises(ValueError, match="was made with another whole_log: take another output_dir"):
+        trained(make("BCQ"), filtered, tmp_path, told_success((True, False, None, False, True, None)))
+
+
+def test_successes_are_cloned_where_a_log_tells_some_and_returns_are_not_asked_for(text):
+    filtered = replace(text, clone="successes")
+    with pytest.raises(ValueError, match="none of the 6 conversations of the log is known to have succeeded"):
+        trained(make("BC"), filtered, data=told_success((False, None, None, False, None, None)))
+    with pytest.raises(ValueError, match=r"DecisionTransformerConfig learns what was said for high .*clone to 'all'"):
+        trained(make("DecisionTransformer"), filtered, data=told_success())
