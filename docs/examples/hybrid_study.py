@@ -6,8 +6,8 @@
     python docs/examples/hybrid_study.py --markdown          # the table of docs/pages/hybrid.md
 
 Three arms with three seeds each, all from the tiny agent, with the same settings online. ``online`` learns from
-episodes of its own alone. ``started`` begins with the policy that implicit Q-learning made of a log, and then does the
-same. ``hybrid`` also learns from the log beside its episodes, half of each batch at first and none at the end. The log,
+episodes of its own alone. ``started`` begins with what cloning made of the successes of a log, and then does the same.
+``hybrid`` also learns from the log beside its episodes, half of each batch at first and none at the end. The log,
 20,000 episodes of a mixture of agents, costs no environment steps: it was there. The share of successes is that of 200
 customers of the dev shop at temperature 1, every fifth iteration. The stages of the offline part are those of
 ``offline_text_study.py``, and are kept where that keeps them. Results go to ``docs/results/hybrid.json``.
@@ -82,10 +82,10 @@ def run(arm: str, seed: int) -> Cell:
         trainer.train([note])
         trainer.close()
     else:
-        kept = OUTPUTS / "offline_text_study" / FAMILY / str(seed)
+        kept = OUTPUTS / "offline_text_study" / FAMILY / str(seed) / "filtered"
         if kept.exists():
-            shutil.copytree(kept, folder / "offline", ignore=shutil.ignore_patterns("filtered", "checkpoint"))
-        name, settings, text = OFFLINE["iql"]
+            shutil.copytree(kept, folder / "offline", ignore=shutil.ignore_patterns("critic-*", "checkpoint"))
+        name, settings, text = OFFLINE["filtered bc"]
         config = OfflineGRPOConfig(offline_algorithm=name, offline_settings=settings, online_ratio=ratio, seed=seed)
         offline = OfflineTraining(report_every=50)
         made = OfflineGRPOTrainer(

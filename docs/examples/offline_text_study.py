@@ -66,14 +66,17 @@ ARMS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "cql": ("cql", {**CRITIC, "conservative_weight": 1.0}, {}),
     "bear": ("bear", CRITIC, {}),
     "iql": ("iql", {**CRITIC, "num_epochs": 25}, {"critic_conversations": 4800}),
-    # Its steps are tokens, some 200 in a conversation.
-    "ilql": ("ilql", {"gamma": 1.0, "num_epochs": 20, "learning_rate": 1e-3, "target_rate": 0.2}, {}),
+    # Its steps are tokens, some 200 in a conversation, so that values have a long way: many small updates.
+    "ilql": ("ilql", {"gamma": 1.0, "num_epochs": 6, "learning_rate": 1e-3, "target_rate": 0.2}, {}),
     "decision transformer": ("decision_transformer", {"gamma": 1.0}, {}),
     "filtered bc": ("bc", {}, SUCCESSES),
     "bcq on filtered bc": ("bcq", CRITIC, SUCCESSES),
     "cql on filtered bc": ("cql", {**CRITIC, "conservative_weight": 1.0}, SUCCESSES),
+    # Its policy goes on from the clone of the successes with all kinds of conversations.
     "iql on filtered bc": ("iql", {**CRITIC, "num_epochs": 25}, {"critic_conversations": 4800, **SUCCESSES}),
 }
+# What an arm has otherwise of the engine.
+ENGINE: dict[str, dict[str, Any]] = {"ilql": {"batch_size": 64}}
 LOG = "log"
 CELLS = [
     f"{family}/{arm}/{seed}"
@@ -111,14 +114,14 @@ def run(family: str, arm: str, seed: int) -> Cell:
         folder = folder / "filtered"
     trainer = ConversationTrainer(
         make_config(name, settings),
-        OfflineTraining(seed=seed, output_dir=str(folder), report_every=50),
+        OfflineTraining(seed=seed, output_dir=str(folder), report_every=50, **ENGINE.get(arm, {})),
         TextTraining(**{**TEXT, **text}),
         CONSOLE,
     ).train(log_of(family))
     trained = time.process_time()
     played = outcomes(trainer.agent(), family)
     return {
-        "settings": {"config": settings, "text": {**TEXT, **text}},
+        "settings": {"config": settings, "text": {**TEXT, **text}, "engine": ENGINE.get(arm, {})},
         **played,
         # Without the stages that were there already: it tells what this run took, not what the algorithm takes.
         "training_cpu_seconds": round(trained - begun),

@@ -32,16 +32,20 @@ class ILQLConfig(OfflineConfig):
         gamma: discount of a token, not of a step: of what is earned 200 tokens later, .99 leaves .13.
         expectile: tau; the nearer to 1, the nearer a state's value is to that of the best logged token.
         conservatism: alpha, the weight of the cross-entropy that holds the values of other tokens down.
+        threshold: tau; the least share of the likeliest token's probability, to the language model, with which values
+            have a say in a token; what is less likely is not said. 0 asks for none.
         beta: how far values are followed when the agent speaks; 0 is the language model that was cloned. A token that
             is better by 1, in rewards that ``OfflineTraining.reward_scale`` has scaled, becomes exp(beta) times as
-            likely. Nothing that is learnt depends on it, so a run that is kept can be taken up with another.
+            likely. Nothing that is learnt depends on it or on the threshold, so a run that is kept can be taken up with
+            others.
         target_rate: how far target critics move towards the critics in an update.
     """
 
     gamma: float = 0.99
     expectile: float = 0.7
     conservatism: float = 0.1
-    beta: float = 4.0
+    threshold: float = 0.1
+    beta: float = 1.0
     target_rate: float = 0.005
 
     def __post_init__(self) -> None:
@@ -50,6 +54,8 @@ class ILQLConfig(OfflineConfig):
         require_between(self, 0, 1, "target_rate")
         if not 0 < self.expectile < 1:
             raise ValueError(f"ILQLConfig.expectile must be between 0 and 1, not {self.expectile}")
+        if not 0 <= self.threshold < 1:
+            raise ValueError(f"ILQLConfig.threshold must be 0 or more and below 1, not {self.threshold}")
         for name in ("conservatism", "beta"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"ILQLConfig.{name} must be 0 or more, not {getattr(self, name)}")
@@ -85,6 +91,10 @@ class TokenCritics(nn.Module):
 
 class TokenHeadsLearner:
     """Implicit language Q-learning, Snell et al. 2022, arXiv:2206.11871, on a language model that stays as it is.
+
+    Two things are ours. The pull on values does not raise what was said: over the tokens of a conversation that would
+    add up to more than it earns (``token_critic_loss``). And values choose among tokens that the model itself finds
+    likely enough, as discrete BCQ's do: of what nobody said in such a state they know nothing.
 
     The loss is a mean over tokens. The critics' part of it is computed some tokens at a time, each with its backward
     pass, so that the values of a large vocabulary never exist for all of a batch.
@@ -132,6 +142,9 @@ class TokenHeadsLearner:
         """What the language model's logits (R, V) become in states (R, D), scaled."""
         if not self._config.beta:
             return logits  # to the last bit
+        if self._config.threshold:
+            least = logits.amax(-1, keepdim=True) + math.log(self._config.threshold)
+            logits = logits.masked_fill(logits < least, -torch.inf)
         advantages = self._target(states).amin(0) - self._value(states)
         return guided_logprobs(logits, advantages, self._config.beta)
 
@@ -141,7 +154,8 @@ class TokenHeadsLearner:
         columns = (torch.split(column, self._rows) for column in (batch.states, batch.tokens, targets))
         for states, tokens, aims in zip(*columns, strict=True):
             values = self._critics(states)
-            losses = token_critic_loss(values, tokens.expand(len(values), -1), aims, self._config.conservatism)
+            said, alpha = tokens.expand(len(values), -1), self._config.conservatism
+            losses = token_critic_loss(values, said, aims, alpha, raising=False)
             loss = losses.sum() / len(batch)
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()

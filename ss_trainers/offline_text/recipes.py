@@ -103,6 +103,8 @@ RECIPES = {
     "bear": TextRecipe(chooser=TextBEARLearner, heeded=(*_CRITIC, "mmd_limit", "mmd_kernel", "mmd_sigma")),
     "cql": TextRecipe(chooser=TextConservativeLearner, heeded=(*_CRITIC, "conservative_weight", "gap_limit")),
     "decision_transformer": TextRecipe(conditioned=True, free=("target_return",), heeded=("gamma",)),
-    "ilql": TextRecipe(guide=TokenHeadsLearner, free=("beta",), heeded=(*_CRITIC, "expectile", "conservatism")),
+    "ilql": TextRecipe(
+        guide=TokenHeadsLearner, free=("beta", "threshold"), heeded=(*_CRITIC, "expectile", "conservatism")
+    ),
     "iql": TextRecipe(weigher=TextImplicitLearner, heeded=(*_CRITIC, "expectile", "beta", "weight_cap")),
 }

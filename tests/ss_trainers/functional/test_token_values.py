@@ -85,6 +85,34 @@ def test_the_pull_is_the_cross_entropy_of_the_values(vocabulary, conservatism, r
     torch.testing.assert_close(token_critic_loss(values, tokens, targets, conservatism) - plain, pull)
 
 
+@given(vocabularies(), st.floats(0.001, 2), st.randoms(use_true_random=False))
+def test_a_pull_that_raises_nothing_has_the_same_loss_and_leaves_what_was_said(vocabulary, alpha, random) -> None:
+    values, targets = vocabulary[0].requires_grad_(), vocabulary[1][:, 0]
+    tokens = torch.tensor([random.randrange(values.shape[1]) for _ in values])
+    raised, held = (token_critic_loss(values, tokens, targets, alpha, raising) for raising in (True, False))
+    torch.testing.assert_close(held, raised)
+    (paper,), (ours,) = (torch.autograd.grad(loss.sum(), values, retain_graph=True) for loss in (raised, held))
+    said = torch.zeros_like(values, dtype=torch.bool).scatter(1, tokens[:, None], True)
+    torch.testing.assert_close(ours[~said], paper[~said])
+    torch.testing.assert_close(ours[said], 2 * (values[said] - targets).detach(), rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("raising", [True, False])
+def test_what_a_pull_raises_adds_up_over_a_conversation(raising) -> None:
+    # 20 tokens of which 1 is earned at the end; each always follows the one before.
+    values = torch.zeros(20, 50, dtype=torch.float64, requires_grad=True)
+    tokens, optimizer = torch.zeros(20, dtype=torch.int64), torch.optim.SGD([values], 0.4)
+    for _ in range(3000):
+        after = torch.cat([values[1:, 0].detach(), torch.ones(1, dtype=torch.float64)])
+        optimizer.zero_grad()
+        token_critic_loss(values, tokens, after, 0.1, raising).sum().backward()
+        optimizer.step()
+    others = 1 - values.softmax(1)[:, 0]
+    added = 0.05 * others.sum().item() if raising else 0.0
+    assert values[0, 0].item() == pytest.approx(1 + added, abs=1e-2)
+    assert (values[:, 1:] < -0.5).all() and (added > 0.5) == raising
+
+
 # --- decoding ------------------------------------------------------------------------------------
 
 

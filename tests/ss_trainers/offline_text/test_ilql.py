@@ -41,7 +41,7 @@ SIZE, WORDS = 3, 5
 # Two words are said as often, to whatever was asked, and the good one is paid.
 GOOD, BAD, ASKED = "a", "b", ("order", "refund", "please")
 TRAINING = OfflineTraining(batch_size=6, hidden_layers=1)
-LEARNING = ILQLConfig(hidden_dim=16, num_epochs=40, learning_rate=5e-2, target_rate=0.2)
+LEARNING = ILQLConfig(hidden_dim=16, num_epochs=40, learning_rate=5e-2, target_rate=0.2, beta=4.0)
 
 
 def made(config=CONFIG, size=SIZE, vocabulary=WORDS, hidden=(4,), spread=0.5):
@@ -83,7 +83,9 @@ def losses(learner, rows, config):
         for member in range(2):
             values = value_of(critics, member, state)
             squared = (values[token] - (earned[place] + config.gamma * after)) ** 2
-            critic_loss = critic_loss + (squared + config.conservatism * (values.logsumexp(0) - values[token])) / 7
+            # The pull holds the others down, and leaves the word that was said where it is.
+            held = torch.where(torch.arange(WORDS) == token, values.detach(), values)
+            critic_loss = critic_loss + (squared + config.conservatism * (held.logsumexp(0) - held[token])) / 7
     return value_loss, critic_loss
 
 
@@ -126,10 +128,23 @@ def test_the_value_of_what_was_said_is_that_among_all_tokens():
 
 
 def test_a_critic_that_has_learnt_nothing_steers_nothing():
-    learner = TokenHeadsLearner(CONFIG, Setup(Spaces(SIZE, WORDS, True), (4,), seeded(), seeded(1), CPU))
+    config = replace(CONFIG, threshold=0.0)
+    learner = TokenHeadsLearner(config, Setup(Spaces(SIZE, WORDS, True), (4,), seeded(), seeded(1), CPU))
     logits = torch.tensor([[0.0, 1.0, 2.0, -1.0, -math.inf]])
     guided = learner.guided(torch.ones(1, SIZE), logits)
     torch.testing.assert_close(guided, logits.log_softmax(-1))
+
+
+@pytest.mark.parametrize(("threshold", "left"), [(0.0, 5), (0.12, 3), (0.6, 2), (0.99, 1)])
+def test_values_have_a_say_in_what_the_model_finds_likely_enough(threshold, left):
+    learner = made(replace(CONFIG, threshold=threshold))
+    states, shares = torch.ones(1, SIZE, dtype=torch.float64), torch.tensor([[0.4, 0.01, 0.2, 0.35, 0.04]])
+    whole = made(replace(CONFIG, threshold=0.0)).guided(states, shares.log().double())
+    guided, kept = learner.guided(states, shares.log().double()), shares >= threshold * 0.4
+    assert int(kept.sum()) == left and (guided[~kept] == -math.inf).all()
+    torch.testing.assert_close(guided[kept], whole[kept] - whole[kept].logsumexp(0))
+    clone = made(replace(CONFIG, threshold=threshold, beta=0.0))
+    assert torch.equal(clone.guided(states, shares), shares)
 
 
 def of_a_model(model):
@@ -403,6 +418,7 @@ def test_the_trainer_of_its_name_makes_an_agent(text):
         ({"expectile": 1.0}, "expectile must be between 0 and 1, not 1.0"),
         ({"conservatism": -0.1}, "conservatism must be 0 or more, not -0.1"),
         ({"beta": math.inf}, "beta must be 0 or more, not inf"),
+        ({"threshold": 1.0}, "threshold must be 0 or more and below 1, not 1.0"),
         ({"target_rate": 1.5}, "target_rate must be from 0 to 1, not 1.5"),
         ({"gamma": 1.5}, "gamma must be from 0 to 1, not 1.5"),
     ],
