@@ -16,15 +16,17 @@ Change = tuple[str | int, ...]
 
 
 class ServiceTools(Protocol):
-    """The tools of one conversation.
+    """The tools of one conversation."""
 
-    Attributes:
-        tools: by name; the kind of each tells whether it reads, writes or ends the conversation.
-        verified_customer: the customer who passed verification last, or None.
-    """
+    @property
+    def tools(self) -> Mapping[str, Tool]:
+        """Each by its name; its kind tells whether it reads, writes or ends the conversation."""
+        ...
 
-    tools: Mapping[str, Tool]
-    verified_customer: str | None
+    @property
+    def verified_customer(self) -> str | None:
+        """The customer who passed verification last, or None."""
+        ...
 
     def call(self, call: ToolCall) -> ToolResult:
         """Runs one call; whatever the agent wrote, this returns a result."""

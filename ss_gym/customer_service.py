@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -18,11 +19,12 @@ from ss_gym.json_text import encode
 from ss_gym.rewards.outcome import TERMS
 from ss_gym.scenarios import SPLITS, Scenario, parse_scenario_id
 from ss_gym.streams import Stream
-from ss_gym.types import Message, ParsedAction, ToolCall, user_message
+from ss_gym.types import Message, ParsedAction, ToolCall, ToolResult, user_message
+from ss_gym.unreliable_tools import TOOL_PARAMETERS, UnreliableTools
 from ss_gym.users.agenda import UserReply
-from ss_gym.users.parameters import checked_params, with_params
+from ss_gym.users.parameters import PARAMETERS, checked_params, with_params
 from ss_gym.users.persona import Persona, as_changes, draw_persona
-from ss_gym.users.simulator import UserSimulator, load_user
+from ss_gym.users.simulator import UserSimulator, load_user, own_parameters
 from ss_gym.users.speech import load_speech
 
 _MAX_TURNS, _MAX_STEPS = 12, 40
@@ -55,11 +57,15 @@ class CustomerServiceEnvironment(TextEnvironment):
 
     Reset options: ``scenario_id`` (``"refund/dev/0042"``), or ``split`` with the seed;
     ``user_seed`` (int) varies the customer's persona, words and noise within one scenario; ``user_params`` sets
-    components of the customer's φ (see ``ss_gym.users.parameters``), over what is drawn and over ``persona``;
+    components of the customer's φ (see ``ss_gym.users.parameters``), over what is drawn and over ``persona``, and
+    parameters that the user's simulator declares;
+    ``tool_params`` how often tools fail and how long they take (see ``ss_gym.unreliable_tools``);
     ``opening`` (str) is the customer's first message instead of the scenario's.
     """
 
-    option_names: ClassVar[frozenset[str]] = frozenset({"opening", "scenario_id", "split", "user_params", "user_seed"})
+    option_names: ClassVar[frozenset[str]] = frozenset(
+        {"opening", "scenario_id", "split", "tool_params", "user_params", "user_seed"}
+    )
     term_names: frozenset[str] = TERMS
 
     def __init__(
@@ -87,6 +93,7 @@ class CustomerServiceEnvironment(TextEnvironment):
         self.split = _checked_split(split)
         self.prompt = prompt
         self.user = load_user(user)
+        self._own_parameters = own_parameters(self.user)
         self._persona_changes = as_changes(persona)
         self._speech = load_speech(drawn)
         self._tools = tuple(tool.schema for tool in drawn.tools.values())
@@ -120,12 +127,16 @@ class CustomerServiceEnvironment(TextEnvironment):
         self._ended_by = "limit"
         self._acted = 0
         self._replied = 0
-        user_seed = _user_seed(options)
+        user_seed = self._user_seed = _user_seed(options)
+        tools = options.get("tool_params")
+        self._tool_params = {} if tools is None else checked_params(tools, TOOL_PARAMETERS, "tool_params")
         persona = draw_persona(Stream(scenario.wording_seed, user_seed, "persona"), scenario.split)
         if self._persona_changes:
             persona = persona._replace(**self._persona_changes)
+        self._own_params: dict[str, float] = {}
         if "user_params" in options:
-            params = checked_params(options["user_params"])
+            params = checked_params(options["user_params"], {**PARAMETERS, **self._own_parameters})
+            self._own_params = {name: value for name, value in params.items() if name in self._own_parameters}
             persona = with_params(persona, params, Stream(scenario.wording_seed, user_seed, "params"))
         self.persona = persona
         customer = self._customer = self._speech(scenario, persona, Stream(scenario.wording_seed, user_seed, "words"))
@@ -189,7 +200,11 @@ class CustomerServiceEnvironment(TextEnvironment):
             if split not in self._back_ends:
                 self._back_ends[split] = self._family.open(split)
             back_end = self._back_ends[split]
-            self._opened = back_end, back_end.begin(self._scenario)
+            toolkit = back_end.begin(self._scenario)
+            if any(self._tool_params.values()):
+                noise = Stream(self._scenario.wording_seed, self._user_seed, "tools")
+                toolkit = UnreliableTools(toolkit, self._tool_params, noise)
+            self._opened = back_end, toolkit
         return self._opened
 
     def _run(self, calls: tuple[ToolCall, ...]) -> tuple[Message, ...]:
@@ -204,11 +219,11 @@ class CustomerServiceEnvironment(TextEnvironment):
             result = toolkit.call(call)
             messages.append({"role": "tool", "tool_call_id": call.id, "content": result.content})
             tool = toolkit.tools.get(call.name)
-            if not result.ok:
+            if not result.ok and not result.fault:
                 self._audit.penalise("tool_error")
             if tool is None:
                 continue
-            if not result.ok:
+            if not result.ok and not (tool.kind == "write" and self._done_unanswered(result)):
                 if tool.kind == "write":
                     self._audit.failed_write()
                 continue
@@ -223,6 +238,10 @@ class CustomerServiceEnvironment(TextEnvironment):
                 self._ended_by = "transfer" if tool.role == "transfer" else "agent"
                 break
         return tuple(messages)
+
+    def _done_unanswered(self, result: ToolResult) -> bool:
+        """Whether a call of which the agent knows nothing has changed something."""
+        return result.fault and self.back_end.effects() != self._effects
 
     def _hear(self, text: str) -> tuple[Message, ...]:
         """Let the customer take in a message and answer it."""
@@ -246,7 +265,7 @@ class CustomerServiceEnvironment(TextEnvironment):
         user, spoken = self.user, self._spoken
         if user is None or spoken is None:
             return customer.respond(acts, self._effects)
-        request = spoken.hear(text, acts)
+        request = replace(spoken.hear(text, acts), params=self._own_params)
         return spoken.answer(self.from_outside(lambda: user.respond_batch([request])[0]), self._effects)
 
 

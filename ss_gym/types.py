@@ -40,11 +40,19 @@ class ToolCall(NamedTuple):
 
 
 class ToolResult(NamedTuple):
-    """What a tool gave back: ``content`` is JSON text; ``ok`` is False for an error."""
+    """What a tool gave back.
+
+    Attributes:
+        call: what was asked.
+        content: the answer as JSON text.
+        ok: False for an error.
+        fault: the error is the system's and not the call's.
+    """
 
     call: ToolCall
     content: str
     ok: bool
+    fault: bool = False
 
 
 class ParsedAction(NamedTuple):

@@ -16,9 +16,12 @@ from ss_gym.dialogue.case import Case
 from ss_gym.dialogue.hearing import Heard, hear
 from ss_gym.json_text import encode
 from ss_gym.types import Message
+from ss_gym.unreliable_tools import NO_ANSWER, OUTAGE
 
 T = TypeVar("T")
 Moves = Generator[str, Sequence[Message], T]  # actions out, new messages in, T in the end
+# So often a call is made again that an outage kept from an answer.
+_MOST_ATTEMPTS = 5
 
 
 def tool_call(name: str, **arguments: Any) -> str:
@@ -107,9 +110,23 @@ class Desk:
         return self.take_in(messages)
 
     def call(self, *calls: str) -> Moves[list[dict[str, Any]]]:
-        """Calls tools in one action; gives their results, an error as ``{"error": ...}``."""
+        """Calls tools in one action; gives their results, an error as ``{"error": ...}``.
+
+        What an outage kept from an answer is called again a few times. What is refused then was done the first time.
+        """
         messages = yield self._with_notes("".join(calls))
-        return [json.loads(message["content"]) for message in messages if message["role"] == "tool"]
+        results = _results(messages)
+        for _ in range(_MOST_ATTEMPTS):
+            left = [place for place, result in enumerate(results) if result.get("error") in (OUTAGE, NO_ANSWER)]
+            if not left:
+                break
+            messages = yield "".join(calls[place] for place in left)
+            for place, result in zip(left, _results(messages), strict=False):
+                error, unanswered = result.get("error"), results[place]["error"] == NO_ANSWER
+                if unanswered and error is not None:
+                    result = results[place] if error in (OUTAGE, NO_ANSWER) else {}
+                results[place] = result
+        return results
 
     def _with_notes(self, action: str) -> str:
         notes, self._notes = self._notes, []
@@ -127,6 +144,10 @@ class Desk:
         case.said += f" {heard.text}"
         case.hurried = case.hurried or heard.hurries
         return heard
+
+
+def _results(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    return [json.loads(message["content"]) for message in messages if message["role"] == "tool"]
 
 
 class DialogueScript:

@@ -9,19 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from ss_gym.sim2real.randomizer import NOMINAL, Bounds, DomainRandomizationConfig, DomainRandomizer
-from ss_gym.users.parameters import PARAMETERS
+from ss_gym.sim2real.randomizer import Bounds, DomainRandomizationConfig, DomainRandomizer
+from ss_gym.unreliable_tools import TOOL_PARAMETERS
+from ss_gym.users.parameters import Parameter
 
 # Customers whose outcome may still be told.
 _REMEMBERED = 10_000
-
-
-def _middle(name: str) -> float:
-    return sum(NOMINAL[name]) / 2
-
-
-# The ends that can move, 0 the low one and 1 the high one: not those of what nobody has less of than none.
-_ENDS = tuple((name, end) for name in PARAMETERS for end in (0, 1) if PARAMETERS[name][end] != _middle(name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +28,7 @@ class AutomaticRandomizationConfig:
         widen_at: share of successes from which on an end moves outwards.
         narrow_at: share of successes up to which it moves inwards.
         step: how far an end moves, as a share of all that there is of the parameter.
+        tools: whether tools come to fail and to take their time, too, from never; two more ends.
         seed: of what is drawn where no generator is given.
 
     Raises:
@@ -46,6 +40,7 @@ class AutomaticRandomizationConfig:
     widen_at: float = 0.8
     narrow_at: float = 0.4
     step: float = 0.1
+    tools: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -77,34 +72,48 @@ class AutomaticRandomizer(DomainRandomizer):
     >>> options = randomizer(np.random.default_rng(1))
     >>> randomizer.record(options, success=True)
     >>> randomizer.update()
-    >>> moved = [name for name in PARAMETERS if randomizer.ranges[name] != NOMINAL[name]]
+    >>> moved = [name for name, bounds in randomizer.ranges.items() if bounds != randomizer.nominal[name]]
     >>> len(moved)
     1
 
     Args:
         config: the settings.
+        parameters: as of ``DomainRandomizer``.
 
     Attributes:
         ranges: the low and the high end of each parameter, as they are now.
     """
 
-    def __init__(self, config: AutomaticRandomizationConfig | None = None) -> None:
+    def __init__(
+        self,
+        config: AutomaticRandomizationConfig | None = None,
+        parameters: Mapping[str, Parameter] | None = None,
+    ) -> None:
         self.automatic = config = AutomaticRandomizationConfig() if config is None else config
-        super().__init__(DomainRandomizationConfig(0.0, 0.0, 0.0, seed=config.seed))
+        reliable = {name: (float(low), float(low)) for name, (low, *_) in TOOL_PARAMETERS.items()}
+        ranges = reliable if config.tools else {}
+        super().__init__(DomainRandomizationConfig(0.0, 0.0, 0.0, ranges=ranges, seed=config.seed), parameters)
+        # The ends that can move, 0 the low one and 1 the high one: not those of what nobody has less of than none.
+        self._ends = tuple(
+            (name, end)
+            for name, parameter in self.parameters.items()
+            for end in (0, 1)
+            if parameter[end] != self._middle(name)
+        )
         # Customers at an end -> which, and how often that end had moved then.
         self._probes: OrderedDict[tuple[float, ...], tuple[str, int, int]] = OrderedDict()
         self._moves: defaultdict[tuple[str, int], int] = defaultdict(int)
         self._outcomes: defaultdict[tuple[str, int], list[bool]] = defaultdict(list)
 
-    def sample_persona(self, generator: np.random.Generator | None = None) -> dict[str, float]:
-        """A parameter vector φ: uniform within the ranges, but for the parameter that is pinned, if one is."""
+    def sample(self, generator: np.random.Generator | None = None) -> dict[str, float]:
+        """A value of each parameter: uniform within the ranges, but for the one that is pinned, if one is."""
         generator = self._generator if generator is None else generator
-        drawn = super().sample_persona(generator)
-        pinned, chosen = generator.random() < self.automatic.probe_probability, int(generator.integers(len(_ENDS)))
+        drawn = super().sample(generator)
+        pinned, chosen = generator.random() < self.automatic.probe_probability, int(generator.integers(len(self._ends)))
         if pinned:
-            name, end = _ENDS[chosen]
+            name, end = self._ends[chosen]
             drawn[name] = self.ranges[name][end]
-            self._probes[_key(drawn)] = (name, end, self._moves[name, end])
+            self._probes[self._key(drawn)] = (name, end, self._moves[name, end])
             if len(self._probes) > _REMEMBERED:
                 self._probes.popitem(last=False)
         return drawn
@@ -119,7 +128,8 @@ class AutomaticRandomizer(DomainRandomizer):
             options: what the episode was reset with, as the randomizer gave it.
             success: whether it succeeded.
         """
-        probe = self._probes.get(_key(options.get("user_params") or {}))
+        told = {**(options.get("user_params") or {}), **(options.get("tool_params") or {})}
+        probe = self._probes.get(self._key(told))
         if probe is not None and self._moves[probe[:2]] == probe[2]:
             self._outcomes[probe[:2]].append(bool(success))
 
@@ -152,17 +162,19 @@ class AutomaticRandomizer(DomainRandomizer):
         self._moves.clear()
 
     def _move(self, name: str, end: int, outwards: int) -> None:
-        (least, most), middle = PARAMETERS[name][:2], _middle(name)
+        (least, most), middle = self.parameters[name][:2], self._middle(name)
         reached = self.ranges[name][end] + (1 if end else -1) * outwards * self.automatic.step * (most - least)
         bounds: list[float] = list(self.ranges[name])
         bounds[end] = min(max(reached, middle), most) if end else max(min(reached, middle), least)
         self.ranges[name] = (bounds[0], bounds[1])
         self._moves[name, end] += 1
 
+    def _middle(self, name: str) -> float:
+        return sum(self.nominal[name]) / 2
 
-def _key(params: Mapping[str, Any]) -> tuple[Any, ...]:
-    """A customer, in whatever order the parameters come."""
-    return tuple(params.get(name) for name in PARAMETERS)
+    def _key(self, params: Mapping[str, Any]) -> tuple[Any, ...]:
+        """An episode's options, in whatever order the parameters come."""
+        return tuple(params.get(name) for name in self.parameters)
 
 
 class Curriculum:
@@ -229,7 +241,7 @@ class Curriculum:
     def _widen_to(self, level: float) -> None:
         self.level = level
         for name, bounds in self._whole.items():
-            self.randomizer.ranges[name] = _between(NOMINAL[name], bounds, level)
+            self.randomizer.ranges[name] = _between(self.randomizer.nominal[name], bounds, level)
 
 
 def _between(before: Bounds, after: Bounds, level: float) -> Bounds:

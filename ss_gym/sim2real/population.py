@@ -9,8 +9,8 @@ from typing import Any, Protocol, cast
 import numpy as np
 
 from ss_gym.sim2real.automatic import AutomaticRandomizer, Curriculum
+from ss_gym.sim2real.randomizer import DomainRandomizer
 from ss_gym.sim2real.transfer import SimToRealTransfer
-from ss_gym.users.parameters import PARAMETERS
 
 # Reset options of one episode.
 Draw = Callable[[np.random.Generator], Mapping[str, Any]]
@@ -87,10 +87,11 @@ class RandomizedPopulation:
             randomizer.update()
         if isinstance(randomizer, Curriculum):
             return {"population/level": randomizer.level}
-        ranges = getattr(randomizer, "ranges", None)
-        if ranges is None:
+        if not isinstance(randomizer, DomainRandomizer):
             return {}
-        return {"population/width": fmean((high - low) / _whole(name) for name, (low, high) in ranges.items())}
+        wholes = {name: most - least for name, (least, most, *_) in randomizer.parameters.items()}
+        shares = [(high - low) / wholes[name] for name, (low, high) in randomizer.ranges.items()]
+        return {"population/width": fmean(shares)}
 
     def evaluated(self, step: int, success: float, episodes: int) -> None:
         """Makes a curriculum harder where the agent is good enough."""
@@ -167,8 +168,3 @@ def _as_population(given: Draw | Population) -> Population:
     if hasattr(given, "draw") and hasattr(given, "learn"):
         return cast("Population", given)
     return RandomizedPopulation(given)
-
-
-def _whole(name: str) -> float:
-    least, most = PARAMETERS[name][:2]
-    return most - least

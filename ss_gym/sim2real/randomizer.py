@@ -12,7 +12,8 @@ from ss_gym.families import FAMILIES
 from ss_gym.families.splits import TRAIN_SIZE, load_scenario
 from ss_gym.scenarios import Scenario
 from ss_gym.spelling import nearest
-from ss_gym.users.parameters import PARAMETERS
+from ss_gym.unreliable_tools import TOOL_PARAMETERS
+from ss_gym.users.parameters import PARAMETERS, Parameter
 
 Bounds = tuple[float, float]
 
@@ -35,6 +36,8 @@ NOMINAL: Mapping[str, Bounds] = {
     "curt": (0.15, 0.15),
     "chatty": (0.15, 0.15),
 }
+# Tools that always answer, as everywhere but where they are told to fail.
+_RELIABLE: Mapping[str, Bounds] = {name: (parameter.low, parameter.low) for name, parameter in TOOL_PARAMETERS.items()}
 # What is a matter of style: how something is said, and not what is said and done.
 STYLE = frozenset({"verbosity", "noise", "email", "plain", "polite", "curt", "chatty"})
 # What people call the topics of a help desk, and the families that these are.
@@ -61,34 +64,27 @@ class DomainRandomizationConfig:
         persona_variation: of what customers do: patience, disclosure, how often they insist, …
         topic_variation: how likely ``sample_scenario`` takes another topic than the one that was asked for.
         style_variation: of how they write: typing errors, verbosity, tone, letters or lines.
+        tool_variation: of how often tools fail and how long they take (``ss_gym.unreliable_tools``). At 0 they always
+            answer, and the reset option ``tool_params`` is left out unless ``ranges`` names one of these.
         ranges: of parameters, by name, in place of those that follow from the variations.
         seed: of what is drawn where no generator is given.
 
     Raises:
-        ValueError: for a variation outside 0 to 1, an unknown parameter, or a range that is none.
+        ValueError: for a variation outside 0 to 1.
     """
 
     persona_variation: float = 0.3
     topic_variation: float = 0.2
     style_variation: float = 0.2
+    tool_variation: float = 0.0
     ranges: Mapping[str, Bounds] = field(default_factory=dict)
     seed: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what can't be drawn from."""
-        for name in ("persona_variation", "topic_variation", "style_variation"):
+        for name in ("persona_variation", "topic_variation", "style_variation", "tool_variation"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"DomainRandomizationConfig.{name} must be from 0 to 1, not {getattr(self, name)}")
-        for name, bounds in self.ranges.items():
-            if name not in PARAMETERS:
-                hint = nearest(str(name), PARAMETERS)
-                raise ValueError(f"DomainRandomizationConfig.ranges: customers have no parameter {name!r}; {hint}")
-            least, most = PARAMETERS[name][:2]
-            if len(bounds) != 2 or not least <= bounds[0] <= bounds[1] <= most:
-                raise ValueError(
-                    f"DomainRandomizationConfig.ranges: {name} needs a low and a high end within {least:g} to "
-                    f"{most:g}, not {bounds!r:.80}"
-                )
 
 
 class DomainRandomizer:
@@ -106,19 +102,38 @@ class DomainRandomizer:
 
     Args:
         config: how far they differ.
+        parameters: those that customers have beside the scripted one's, as their ``UserSimulator`` declares them; they
+            vary about the middle of what there is of them, as far as personas do.
 
     Attributes:
         config: the same.
+        parameters: all that can be drawn: the customer's first, then those of the tools if they vary.
+        nominal: where each of them lies when nothing varies.
         ranges: the low and the high end of each parameter; they may be moved.
+
+    Raises:
+        ValueError: for a range of a parameter that there is not, or that is none.
     """
 
-    def __init__(self, config: DomainRandomizationConfig | None = None) -> None:
+    def __init__(
+        self, config: DomainRandomizationConfig | None = None, parameters: Mapping[str, Parameter] | None = None
+    ) -> None:
         self.config = config = DomainRandomizationConfig() if config is None else config
-        variations = {
-            name: config.style_variation if name in STYLE else config.persona_variation for name in PARAMETERS
+        own, tools = dict(parameters or {}), TOOL_PARAMETERS
+        if not config.tool_variation and not set(tools) & set(config.ranges):
+            tools = {}
+        self._of_customers = (*PARAMETERS, *own)
+        self.parameters: Mapping[str, Parameter] = {**PARAMETERS, **own, **tools}
+        middles = {name: (low + high) / 2 for name, (low, high, *_) in own.items()}
+        self.nominal: Mapping[str, Bounds] = {
+            **NOMINAL,
+            **{name: (middle, middle) for name, middle in middles.items()},
+            **{name: _RELIABLE[name] for name in tools},
         }
+        self._check_ranges(config.ranges)
         self.ranges: dict[str, Bounds] = {
-            name: config.ranges.get(name, widened(name, variation)) for name, variation in variations.items()
+            name: config.ranges.get(name, widened(self.nominal[name], parameter, self._variation(name)))
+            for name, parameter in self.parameters.items()
         }
         self._generator = np.random.default_rng(config.seed)
 
@@ -128,11 +143,25 @@ class DomainRandomizer:
         Args:
             generator: the source of randomness; the randomizer's own if None.
         """
+        return self._of_user(self.sample(generator))
+
+    def sample(self, generator: np.random.Generator | None = None) -> dict[str, float]:
+        """A value of each parameter, of customers and tools.
+
+        Args:
+            generator: the source of randomness; the randomizer's own if None.
+        """
         generator = self._generator if generator is None else generator
         # One draw for each parameter, whatever its range is: a range that is moved changes no other parameter.
-        shares = generator.random(len(PARAMETERS)).tolist()
-        drawn = zip(PARAMETERS, shares, strict=True)
+        shares = generator.random(len(self.parameters)).tolist()
+        drawn = zip(self.parameters, shares, strict=True)
         return {name: low + (high - low) * share for name, share in drawn for low, high in [self.ranges[name]]}
+
+    def options(self, drawn: Mapping[str, float]) -> dict[str, Any]:
+        """The reset options that set what was drawn."""
+        options = {"user_params": self._of_user(drawn)}
+        tools = {name: drawn[name] for name in self.parameters if name in TOOL_PARAMETERS}
+        return {**options, "tool_params": tools} if tools else options
 
     def sample_scenario(self, topic: str | None = None, generator: np.random.Generator | None = None) -> Scenario:
         """A scenario of the train split, of a topic or, as often as the config says, of another.
@@ -163,26 +192,47 @@ class DomainRandomizer:
         Raises:
             KeyError: if something is missing; nothing has changed then.
         """
-        ranges, generator = {name: state["ranges"][name] for name in PARAMETERS}, state["generator"]
+        ranges, generator = {name: state["ranges"][name] for name in self.parameters}, state["generator"]
         self.ranges = {name: (low, high) for name, (low, high) in ranges.items()}
         self._generator.bit_generator.state = generator
 
     def __call__(self, generator: np.random.Generator) -> dict[str, Any]:
         """Reset options for one episode."""
-        return {"user_params": self.sample_persona(generator)}
+        return self.options(self.sample(generator))
+
+    def _of_user(self, drawn: Mapping[str, float]) -> dict[str, float]:
+        return {name: drawn[name] for name in self._of_customers}
+
+    def _variation(self, name: str) -> float:
+        if name in TOOL_PARAMETERS:
+            return self.config.tool_variation
+        return self.config.style_variation if name in STYLE else self.config.persona_variation
+
+    def _check_ranges(self, ranges: Mapping[str, Bounds]) -> None:
+        for name, bounds in ranges.items():
+            if name not in self.parameters:
+                hint = nearest(str(name), self.parameters)
+                raise ValueError(f"DomainRandomizationConfig.ranges: there is no parameter {name!r}; {hint}")
+            least, most = self.parameters[name][:2]
+            if len(bounds) != 2 or not least <= bounds[0] <= bounds[1] <= most:
+                raise ValueError(
+                    f"DomainRandomizationConfig.ranges: {name} needs a low and a high end within {least:g} to "
+                    f"{most:g}, not {bounds!r:.80}"
+                )
 
 
-def widened(name: str, variation: float) -> Bounds:
-    """The range of a parameter, between that of the train split and all that there is.
+def widened(nominal: Bounds, parameter: Parameter, variation: float) -> Bounds:
+    """A range between where a parameter lies and all that there is of it.
 
-    >>> widened("tangents", 0.3), widened("patience", 1.0)
-    ((0.0, 0.3), (1.0, 12.0))
+    >>> widened((4, 7), PARAMETERS["patience"], 0.5)
+    (2.5, 9.5)
 
     Args:
-        name: of the parameter.
-        variation: from 0, the train split's, to 1, the whole range.
+        nominal: where it lies when nothing varies.
+        parameter: all that there is of it.
+        variation: from 0, the nominal range, to 1, the whole one.
     """
-    (low, high), (least, most) = NOMINAL[name], PARAMETERS[name][:2]
+    (low, high), (least, most) = nominal, parameter[:2]
     return low + variation * (least - low), high + variation * (most - high)
 
 

@@ -53,8 +53,10 @@ _LIKELY = ("hurried", "checks_account")
 _SHARES = ("verbosity", "disclosure", "noise", "tangents", "unprepared", "demanding")
 
 
-def checked_params(params: Any, known: Mapping[str, Parameter] = PARAMETERS) -> dict[str, float]:
-    """Some components of φ, as numbers within their ranges.
+def checked_params(
+    params: Any, known: Mapping[str, Parameter] = PARAMETERS, option: str = "user_params"
+) -> dict[str, float]:
+    """Some components of φ, or of another vector, as numbers within their ranges.
 
     >>> checked_params({"noise": 0.1, "patience": 3})
     {'noise': 0.1, 'patience': 3.0}
@@ -62,17 +64,18 @@ def checked_params(params: Any, known: Mapping[str, Parameter] = PARAMETERS) -> 
     Args:
         params: values by name.
         known: the components that there are.
+        option: what it is called in errors.
 
     Raises:
         ValueError: for an unknown name, or a value that is no number within the range.
         TypeError: if it is no mapping.
     """
     if not isinstance(params, Mapping):
-        raise TypeError(f"user_params must be a mapping of parameters to numbers, got {params!r:.80}")
+        raise TypeError(f"{option} must be a mapping of parameters to numbers, got {params!r:.80}")
     checked = {}
     for name, value in params.items():
         if name not in known:
-            raise ValueError(f"customers have no parameter {name!r}; {nearest(str(name), known)}")
+            raise ValueError(f"{option}: there is no parameter {name!r}; {nearest(str(name), known)}")
         low, high, unit, _ = known[name]
         try:
             number = math.nan if isinstance(value, bool | str | bytes) else float(value)
@@ -81,7 +84,7 @@ def checked_params(params: Any, known: Mapping[str, Parameter] = PARAMETERS) -> 
         if abs(number - min(max(number, low), high)) <= _ROUNDING * (high - low):
             number = min(max(number, low), high)
         if not low <= number <= high:
-            raise ValueError(f"user_params: {name} must be from {low:g} to {high:g} ({unit}), got {value!r:.80}")
+            raise ValueError(f"{option}: {name} must be from {low:g} to {high:g} ({unit}), got {value!r:.80}")
         checked[name] = number
     return checked
 

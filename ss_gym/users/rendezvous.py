@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from ss_gym.users.simulator import UserRequest, UserSimulator
+from ss_gym.users.simulator import UserRequest, UserSimulator, own_parameters
 
 T = TypeVar("T")
 
@@ -21,10 +21,15 @@ class Rendezvous:
 
     Args:
         user: who answers.
+
+    Attributes:
+        user: the same.
+        parameters: those that it declares.
     """
 
     def __init__(self, user: UserSimulator) -> None:
         self.user = user
+        self.parameters = own_parameters(user)
         self._pool: ThreadPoolExecutor | None = None
         self._local = threading.local()
         self._changed = threading.Condition()

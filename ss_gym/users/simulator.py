@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from ss_gym.types import Message
+from ss_gym.users.parameters import PARAMETERS, Parameter
 
 SCRIPTED = "scripted"
 _LLM = "llm:"
@@ -21,15 +22,21 @@ class UserRequest:
         briefing: who they are, what they want and know, and how to answer.
         messages: what was said so far, from their side: their own words have the role ``assistant``, the
             agent's the role ``user``. The last is the agent's.
+        params: what was set of the simulator's own parameters for this episode.
     """
 
     briefing: str
     messages: tuple[Message, ...]
+    params: Mapping[str, float] = field(default_factory=dict)
 
 
 @runtime_checkable
 class UserSimulator(Protocol):
-    """Writes what customers say."""
+    """Writes what customers say.
+
+    One whose customers differ by numbers of its own declares them in an attribute ``parameters``: ``Parameter`` by
+    name. The reset option ``user_params`` then takes these, too, and requests tell them.
+    """
 
     def respond_batch(self, requests: Sequence[UserRequest]) -> list[str]:
         """The next message of each customer, in order."""
@@ -58,6 +65,25 @@ class HumanUser:
                 self._briefed = request.briefing
             replies.append(self._ask(shown))
         return replies
+
+
+def own_parameters(user: UserSimulator | None) -> Mapping[str, Parameter]:
+    """The parameters that a simulator declares beside those of every customer.
+
+    Raises:
+        TypeError: if what it declares are none.
+        ValueError: for a name that every customer has, or a range that is none.
+    """
+    declared = getattr(user, "parameters", None) or {}
+    kind = type(user).__name__
+    if not isinstance(declared, Mapping) or not all(isinstance(each, Parameter) for each in declared.values()):
+        raise TypeError(f"{kind}.parameters must be Parameter by name, got {declared!r:.80}")
+    for name, (low, high, *_) in declared.items():
+        if name in PARAMETERS:
+            raise ValueError(f"{kind}.parameters: every customer has a parameter {name!r}: call yours something else")
+        if not low < high:
+            raise ValueError(f"{kind}.parameters: {name} needs a least value below its greatest, not {low} and {high}")
+    return declared
 
 
 def load_user(user: str | UserSimulator) -> UserSimulator | None:

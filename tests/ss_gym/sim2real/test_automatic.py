@@ -147,3 +147,18 @@ def test_a_curriculum_refuses_what_is_no_share():
         Curriculum(DomainRandomizationConfig(), widen_at=1.5)
     with pytest.raises(ValueError, match="share from 0 to 1, not 60"):
         Curriculum(DomainRandomizationConfig()).report(60)
+
+
+def test_tools_come_to_fail_where_the_agent_copes():
+    config = AutomaticRandomizationConfig(probe_probability=1.0, outcomes=1, tools=True)
+    randomizer, generator = AutomaticRandomizer(config), np.random.default_rng(0)
+    assert randomizer.ranges["tool_failure"] == randomizer.ranges["tool_latency"] == (0, 0)
+    for _ in range(200):
+        options = randomizer(generator)
+        randomizer.record(options, success=True)
+        randomizer.update()
+    assert randomizer.ranges["tool_failure"][0] == randomizer.ranges["tool_latency"][0] == 0
+    assert randomizer.ranges["tool_failure"][1] > 0.1 and randomizer.ranges["tool_latency"][1] > 1.5
+    again = AutomaticRandomizer(config)
+    again.load_state_dict(randomizer.state_dict())
+    assert again.ranges == randomizer.ranges

@@ -20,7 +20,7 @@ from ss_gym.sim2real.randomizer import (
     widened,
 )
 from ss_gym.streams import Stream
-from ss_gym.users.parameters import PARAMETERS, checked_params
+from ss_gym.users.parameters import PARAMETERS, Parameter, checked_params
 from ss_gym.users.persona import draw_persona
 from ss_gym.wrappers import DomainRandomization
 
@@ -48,9 +48,10 @@ def test_the_nominal_ranges_are_those_of_the_train_split():
 
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_variation_widens_a_range_from_the_train_splits_to_all_there_is(name):
-    assert widened(name, 0.0) == NOMINAL[name]
-    assert widened(name, 1.0) == pytest.approx(PARAMETERS[name][:2])
-    (low, high), (lower, higher) = widened(name, 0.2), widened(name, 0.7)
+    nominal, parameter = NOMINAL[name], PARAMETERS[name]
+    assert widened(nominal, parameter, 0.0) == nominal
+    assert widened(nominal, parameter, 1.0) == pytest.approx(parameter[:2])
+    (low, high), (lower, higher) = widened(nominal, parameter, 0.2), widened(nominal, parameter, 0.7)
     assert lower <= low <= high <= higher
 
 
@@ -119,6 +120,24 @@ def test_episodes_have_the_customers_that_were_drawn_and_attempts_at_one_seed_th
     assert info["scenario_id"] == gym.make(REFUND).reset(seed=1)[1]["scenario_id"]
 
 
+def test_parameters_of_other_customers_vary_about_their_middle_and_change_no_others():
+    own = {"mood": Parameter(0, 4, "share", "of the messages in a temper")}
+    randomizer = DomainRandomizer(DomainRandomizationConfig(persona_variation=0.5), own)
+    assert randomizer.ranges["mood"] == (1.0, 3.0)
+    options = randomizer(np.random.default_rng(0))
+    assert set(options) == {"user_params"} and 1 <= options["user_params"]["mood"] <= 3
+    assert checked_params(options["user_params"], {**PARAMETERS, **own}) == options["user_params"]
+    alone = DomainRandomizer(DomainRandomizationConfig(persona_variation=0.5))(np.random.default_rng(0))
+    assert {name: options["user_params"][name] for name in PARAMETERS} == alone["user_params"]
+    assert DomainRandomizer(DomainRandomizationConfig(0.0), own).ranges["mood"] == (2, 2)
+
+
+def test_tools_are_left_alone_unless_they_are_to_vary():
+    assert set(DomainRandomizer()(np.random.default_rng(0))) == {"user_params"}
+    config = DomainRandomizationConfig(ranges={"tool_failure": (0.1, 0.1)})
+    assert DomainRandomizer(config)(np.random.default_rng(0))["tool_params"] == {"tool_failure": 0.1, "tool_latency": 0}
+
+
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
@@ -131,4 +150,4 @@ def test_episodes_have_the_customers_that_were_drawn_and_attempts_at_one_seed_th
 )
 def test_what_can_not_be_drawn_from_is_refused(wrong, told):
     with pytest.raises(ValueError, match=told):
-        DomainRandomizationConfig(**wrong)
+        DomainRandomizer(DomainRandomizationConfig(**wrong))

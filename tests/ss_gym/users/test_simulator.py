@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
+from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
@@ -22,6 +23,7 @@ from ss_gym.agents.backends import Backend, load_backend
 from ss_gym.types import Completion
 from ss_gym.users import llm
 from ss_gym.users.llm import LLMUser
+from ss_gym.users.parameters import Parameter
 from ss_gym.users.persona import Persona, as_changes
 from ss_gym.users.rendezvous import Rendezvous
 from ss_gym.users.scripted import ScriptedUser
@@ -212,6 +214,48 @@ def test_too_few_replies_are_an_error_of_the_user() -> None:
     with pytest.raises(RuntimeError, match="2 requests got 1 replies"):
         meeting.run(lambda row: meeting.respond_batch([request]), [0, 1])
     meeting.close()
+
+
+class Moody:
+    """Tells what was set of its own parameter."""
+
+    parameters: ClassVar[dict[str, Parameter]] = {"mood": Parameter(0, 1, "share", "of the messages in a temper")}
+
+    def respond_batch(self, requests: Sequence[UserRequest]) -> list[str]:
+        return [f"My mood is {request.params}." for request in requests]
+
+
+def test_a_simulator_declares_parameters_of_its_own_and_is_told_them() -> None:
+    env, options = gymnasium.make(REFUND, user=Moody()), {"user_params": {"mood": 0.25, "patience": 3}}
+    env.reset(seed=1, options=options)
+    assert env.step("Hello?")[0] == "My mood is {'mood': 0.25}." and env.unwrapped.persona.patience == 3
+    assert deepcopy(env).step("And now?")[0] == "My mood is {'mood': 0.25}."
+    env.reset(seed=1)
+    assert env.step("Hello?")[0] == "My mood is {}."
+    envs = gymnasium.make_vec(REFUND, num_envs=2, user=Moody())
+    envs.reset(seed=0, options=options)
+    assert list(envs.step(["Hello?"] * 2)[0]) == ["My mood is {'mood': 0.25}."] * 2
+    envs.close()
+    for user, told in (
+        (Moody(), r"mood must be from 0 to 1 \(share\), got 2"),
+        ("scripted", "there is no parameter 'mood'"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            gymnasium.make(REFUND, user=user).reset(options={"user_params": {"mood": 2}})
+
+
+@pytest.mark.parametrize(
+    ("declared", "error", "told"),
+    [
+        ({"noise": Parameter(0, 1, "", "")}, ValueError, "every customer has a parameter 'noise'"),
+        ({"mood": Parameter(1, 1, "", "")}, ValueError, "mood needs a least value below its greatest"),
+        ({"mood": (0, 1)}, TypeError, "Sour.parameters must be Parameter by name"),
+    ],
+)
+def test_parameters_that_can_not_be_are_refused(declared: Any, error: type[Exception], told: str) -> None:
+    sour = type("Sour", (Moody,), {"parameters": declared})()
+    with pytest.raises(error, match=told):
+        gymnasium.make(REFUND, user=sour)
 
 
 def test_a_person_reads_the_briefing_once_and_types_the_answers() -> None:
