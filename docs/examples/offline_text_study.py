@@ -38,7 +38,7 @@ from study_cells import add_cell, markdown_table, read_cells
 from ss_baselines.agents.scripted import ScriptedAgent
 from ss_baselines.agents.wavering import PRESETS, Rates, WaveringScript
 from ss_baselines.evaluate import evaluate
-from ss_baselines.statistics import proportion
+from ss_baselines.statistics import paired_difference, proportion
 from ss_gym.datasets import ConversationDataset
 from ss_trainers import ConversationTrainer, OfflineTraining, TextTraining
 from ss_trainers.offline.registry import make_config
@@ -170,7 +170,8 @@ def read() -> dict[str, Cell]:
 
 # --- tables -----------------------------------------------------------------------------------------
 
-HEADINGS = ("agent", "runs", "success", "pairs right", "return")
+HEADINGS = ("agent", "runs", "success", "pairs right", "return", "against filtered bc")
+CONTROL = "filtered bc"
 
 
 def digits(cell: Cell) -> list[int]:
@@ -186,12 +187,24 @@ def rows_of(cells: Mapping[str, Cell], family: str) -> list[tuple[str, ...]]:
         agents = mixture["agents"].values()
         success = sum(agent["share"] * fmean(digits(agent)) for agent in agents)
         earned = sum(agent["share"] * fmean(agent["return"]) for agent in agents)
-        rows.append(("the log's agents", "", f"{success:.3f}", "", f"{earned:.2f}"))
+        rows.append(("the log's agents", "", f"{success:.3f}", "", f"{earned:.2f}", ""))
     for arm in ARMS:
         runs = [cells[key] for seed in range(SEEDS) if (key := f"{family}/{arm}/{seed}") in cells]
         if runs:
-            rows.append((arm, str(len(runs)), *figures(runs)))
+            rows.append((arm, str(len(runs)), *figures(runs), against_control(cells, family, arm)))
     return rows
+
+
+def against_control(cells: Mapping[str, Cell], family: str, arm: str) -> str:
+    """How much more successes an arm has than the control, with the seeds that both have."""
+    keys = [(f"{family}/{arm}/{seed}", f"{family}/{CONTROL}/{seed}") for seed in range(SEEDS)]
+    both = [(digits(cells[one]), digits(cells[other])) for one, other in keys if one in cells and other in cells]
+    if arm == CONTROL or not both:
+        return ""
+    first, second = ([digit for run in side for digit in run] for side in zip(*both, strict=True))
+    pairs = [str(place // 2) for run, _ in both for place in range(len(run))]
+    difference = paired_difference(first, second, pairs)
+    return f"{difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]"
 
 
 def figures(runs: Sequence[Cell]) -> tuple[str, ...]:
