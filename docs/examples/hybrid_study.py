@@ -37,7 +37,7 @@ from rich.table import Table
 from study_cells import add_cell, markdown_table, read_cells
 
 from ss_gym.agents import AgentConfig, MultiTurnAgent
-from ss_trainers import OfflineGRPOConfig, OfflineGRPOTrainer, OfflineTraining, TextTraining, TrainingConfig
+from ss_trainers import GRPOConfig, OfflineGRPOConfig, OfflineGRPOTrainer, OfflineTraining, TextTraining, TrainingConfig
 from ss_trainers.trainers import GRPOTrainer
 
 FAMILY, SEEDS = "refund", 3
@@ -53,6 +53,8 @@ ONLINE: dict[str, Any] = {
     "eval_episodes": 200,
     "eval_options": {"split": "dev"},
 }
+# As in the demonstration, whose agent does best with it: every attempt weighs the same, however long it is.
+LOSS = {"aggregation": "sequence_mean"}
 # Shares of successes at which the steps until then are compared.
 LEVELS = (0.6, 0.65, 0.7, 0.75)
 RESULTS = Path(__file__).parents[1] / "results" / "hybrid.json"
@@ -77,7 +79,7 @@ def run(arm: str, seed: int) -> Cell:
 
     ratio = ARMS[arm]
     if ratio is None:
-        trainer = GRPOTrainer(environment, "tiny", None, training, console=CONSOLE)
+        trainer = GRPOTrainer(environment, "tiny", GRPOConfig(**LOSS), training, console=CONSOLE)
         first = trainer.evaluate().metrics["success"]
         trainer.train([note])
         trainer.close()
@@ -86,7 +88,9 @@ def run(arm: str, seed: int) -> Cell:
         if kept.exists():
             shutil.copytree(kept, folder / "offline", ignore=shutil.ignore_patterns("critic-*", "checkpoint"))
         name, settings, text = OFFLINE["filtered bc"]
-        config = OfflineGRPOConfig(offline_algorithm=name, offline_settings=settings, online_ratio=ratio, seed=seed)
+        config = OfflineGRPOConfig(
+            offline_algorithm=name, offline_settings=settings, online_ratio=ratio, settings=LOSS, seed=seed
+        )
         offline = OfflineTraining(report_every=50)
         made = OfflineGRPOTrainer(
             config, training, offline=offline, text=TextTraining(**{**TEXT, **text}), console=CONSOLE

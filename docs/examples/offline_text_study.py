@@ -75,6 +75,8 @@ ARMS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     # Its policy goes on from the clone of the successes with all kinds of conversations.
     "iql on filtered bc": ("iql", {**CRITIC, "num_epochs": 25}, {"critic_conversations": 4800, **SUCCESSES}),
 }
+# Conversations of Retail are twice as long: half as many are learnt from.
+SHARES_LEARNT = {"refund": 1.0, "retail": 0.5}
 # What an arm has otherwise of the engine.
 ENGINE: dict[str, dict[str, Any]] = {"ilql": {"batch_size": 64}}
 LOG = "log"
@@ -104,24 +106,31 @@ def log_of(family: str) -> ConversationDataset:
     return ConversationDataset.from_jsonl(file)
 
 
+def text_of(family: str, arm: str) -> dict[str, Any]:
+    """The settings of an arm's language model."""
+    text = {**TEXT, **ARMS[arm][2]}
+    counts = {name: int(SHARES_LEARNT[family] * text[name]) for name in ("max_updates", "critic_conversations")}
+    return {**text, **counts}
+
+
 def run(family: str, arm: str, seed: int) -> Cell:
     """One arm with one seed."""
     if arm == LOG:
         return measured_mixture(family)
     begun, folder = time.process_time(), OUTPUTS / "offline_text_study" / family / str(seed)
-    name, settings, text = ARMS[arm]
+    (name, settings, _), text = ARMS[arm], text_of(family, arm)
     if text.get("clone") == "successes":
         folder = folder / "filtered"
     trainer = ConversationTrainer(
         make_config(name, settings),
         OfflineTraining(seed=seed, output_dir=str(folder), report_every=50, **ENGINE.get(arm, {})),
-        TextTraining(**{**TEXT, **text}),
+        TextTraining(**text),
         CONSOLE,
     ).train(log_of(family))
     trained = time.process_time()
     played = outcomes(trainer.agent(), family)
     return {
-        "settings": {"config": settings, "text": {**TEXT, **text}, "engine": ENGINE.get(arm, {})},
+        "settings": {"config": settings, "text": text, "engine": ENGINE.get(arm, {})},
         **played,
         # Without the stages that were there already: it tells what this run took, not what the algorithm takes.
         "training_cpu_seconds": round(trained - begun),
