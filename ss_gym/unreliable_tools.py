@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from ss_gym.back_end import ServiceTools
 from ss_gym.json_text import encode
 from ss_gym.streams import Stream
-from ss_gym.tools import Tool
+from ss_gym.tools import Tool, ToolError
 from ss_gym.types import ToolCall, ToolResult
 from ss_gym.users.parameters import Parameter
 
@@ -29,7 +29,9 @@ class UnreliableTools:
 
     Such a call's result has ``fault``. What goes wrong follows from the stream and from how many calls were made
     before, whatever these were: attempts at one scenario meet the same outages. How long a call takes is drawn from an
-    exponential distribution. Calls that no tool could take, and those that end the conversation, get through.
+    exponential distribution. A call that changes something and got no answer is carried out once: the same call again
+    does nothing more, and gives what came of it. Calls that no tool could take, and those that end the conversation,
+    get through.
 
     Args:
         toolkit: the tools as they are.
@@ -41,6 +43,8 @@ class UnreliableTools:
         self._toolkit, self._stream = toolkit, stream
         self._failure, latency = params.get("tool_failure", 0.0), params.get("tool_latency", 0.0)
         self._late = math.exp(-PATIENCE_SECONDS / latency) if latency else 0.0
+        # What came of calls that got no answer.
+        self._unanswered: dict[str, ToolResult] = {}
 
     @property
     def tools(self) -> Mapping[str, Tool]:
@@ -56,12 +60,33 @@ class UnreliableTools:
         """Runs one call, or does not."""
         fails, late = self._stream.chance(self._failure), self._stream.chance(self._late)
         tool = self.tools.get(call.name)
-        if call.error or tool is None or tool.kind == "end":
+        if tool is None or tool.kind == "end" or not _takes(tool, call):
             return self._toolkit.call(call)
         if fails:
             return ToolResult(call, _error(OUTAGE), False, True)
-        result = self._toolkit.call(call)
+        result = self._carried_out(tool, call, late)
         return ToolResult(call, _error(NO_ANSWER), False, True) if late else result
+
+    def _carried_out(self, tool: Tool, call: ToolCall, late: bool) -> ToolResult:
+        if tool.kind == "read" and tool.role != "verify":
+            return self._toolkit.call(call)
+        key = encode([call.name, sorted(call.arguments.items())])
+        before = self._unanswered.pop(key, None)
+        result = self._toolkit.call(call) if before is None else before._replace(call=call)
+        if late:
+            self._unanswered[key] = result
+        return result
+
+
+def _takes(tool: Tool, call: ToolCall) -> bool:
+    """Whether the tool could be called like that."""
+    if call.error:
+        return False
+    try:
+        tool.read(call.arguments)
+    except ToolError:
+        return False
+    return True
 
 
 def _error(text: str) -> str:

@@ -112,7 +112,7 @@ class Desk:
     def call(self, *calls: str) -> Moves[list[dict[str, Any]]]:
         """Calls tools in one action; gives their results, an error as ``{"error": ...}``.
 
-        What an outage kept from an answer is called again a few times. What is refused then was done the first time.
+        What an outage kept from an answer is called again a few times: tools do nothing twice.
         """
         messages = yield self._with_notes("".join(calls))
         results = _results(messages)
@@ -122,9 +122,6 @@ class Desk:
                 break
             messages = yield "".join(calls[place] for place in left)
             for place, result in zip(left, _results(messages), strict=False):
-                error, unanswered = result.get("error"), results[place]["error"] == NO_ANSWER
-                if unanswered and error is not None:
-                    result = results[place] if error in (OUTAGE, NO_ANSWER) else {}
                 results[place] = result
         return results
 

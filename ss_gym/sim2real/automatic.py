@@ -24,7 +24,7 @@ class AutomaticRandomizationConfig:
     Attributes:
         probe_probability: of pinning one parameter to one end of its range, in an episode.
         outcomes: episodes at an end, after which it is decided whether that end moves. The authors take 240; there are
-            28 ends, so that each moves once in some 56 times as many episodes.
+            29 ends, so that each moves once in some 58 times as many episodes.
         widen_at: share of successes from which on an end moves outwards.
         narrow_at: share of successes up to which it moves inwards.
         step: how far an end moves, as a share of all that there is of the parameter.
@@ -128,9 +128,10 @@ class AutomaticRandomizer(DomainRandomizer):
             options: what the episode was reset with, as the randomizer gave it.
             success: whether it succeeded.
         """
-        told = {**(options.get("user_params") or {}), **(options.get("tool_params") or {})}
-        probe = self._probes.get(self._key(told))
-        if probe is not None and self._moves[probe[:2]] == probe[2]:
+        probe = self._probes.get(self._key(options.get("user_params") or {}))
+        if probe is None or (probe[0] in TOOL_PARAMETERS and "tool_params" not in options):
+            return  # nothing was pinned, or what was pinned was left out
+        if self._moves[probe[:2]] == probe[2]:
             self._outcomes[probe[:2]].append(bool(success))
 
     def update(self) -> None:
@@ -173,8 +174,8 @@ class AutomaticRandomizer(DomainRandomizer):
         return sum(self.nominal[name]) / 2
 
     def _key(self, params: Mapping[str, Any]) -> tuple[Any, ...]:
-        """An episode's options, in whatever order the parameters come."""
-        return tuple(params.get(name) for name in self.parameters)
+        """A customer, in whatever order the parameters come; no two have drawn all the same."""
+        return tuple(params.get(name) for name in self._of_customers)
 
 
 class Curriculum:

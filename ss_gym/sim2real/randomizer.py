@@ -14,6 +14,7 @@ from ss_gym.scenarios import Scenario
 from ss_gym.spelling import nearest
 from ss_gym.unreliable_tools import TOOL_PARAMETERS
 from ss_gym.users.parameters import PARAMETERS, Parameter
+from ss_gym.users.simulator import checked_own
 
 Bounds = tuple[float, float]
 
@@ -112,14 +113,16 @@ class DomainRandomizer:
         ranges: the low and the high end of each parameter; they may be moved.
 
     Raises:
-        ValueError: for a range of a parameter that there is not, or that is none.
+        TypeError: if other parameters are none.
+        ValueError: for a range of a parameter that there is not, or that is none, and for parameters of a name that
+            is taken.
     """
 
     def __init__(
         self, config: DomainRandomizationConfig | None = None, parameters: Mapping[str, Parameter] | None = None
     ) -> None:
         self.config = config = DomainRandomizationConfig() if config is None else config
-        own, tools = dict(parameters or {}), TOOL_PARAMETERS
+        own, tools = checked_own(parameters or {}, "parameters"), TOOL_PARAMETERS
         if not config.tool_variation and not set(tools) & set(config.ranges):
             tools = {}
         self._of_customers = (*PARAMETERS, *own)

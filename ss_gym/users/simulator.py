@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from ss_gym.types import Message
+from ss_gym.unreliable_tools import TOOL_PARAMETERS
 from ss_gym.users.parameters import PARAMETERS, Parameter
 
 SCRIPTED = "scripted"
@@ -72,17 +73,32 @@ def own_parameters(user: UserSimulator | None) -> Mapping[str, Parameter]:
 
     Raises:
         TypeError: if what it declares are none.
-        ValueError: for a name that every customer has, or a range that is none.
+        ValueError: for a name that every customer or the tools have, or a range that is none.
     """
-    declared = getattr(user, "parameters", None) or {}
-    kind = type(user).__name__
-    if not isinstance(declared, Mapping) or not all(isinstance(each, Parameter) for each in declared.values()):
-        raise TypeError(f"{kind}.parameters must be Parameter by name, got {declared!r:.80}")
-    for name, (low, high, *_) in declared.items():
-        if name in PARAMETERS:
-            raise ValueError(f"{kind}.parameters: every customer has a parameter {name!r}: call yours something else")
-        if not low < high:
-            raise ValueError(f"{kind}.parameters: {name} needs a least value below its greatest, not {low} and {high}")
+    declared = getattr(user, "parameters", None)
+    # Others have an attribute of that name that means something else, such as a network's weights.
+    return checked_own(declared, f"{type(user).__name__}.parameters") if isinstance(declared, Mapping) else {}
+
+
+def checked_own(declared: Mapping[str, Parameter], whose: str) -> Mapping[str, Parameter]:
+    """Parameters beside those of every customer.
+
+    Args:
+        declared: what is declared, by name.
+        whose: how errors call it.
+
+    Raises:
+        TypeError: if these are no parameters.
+        ValueError: for a name that every customer or the tools have, or a range that is none.
+    """
+    for name, parameter in declared.items():
+        if not isinstance(parameter, Parameter):
+            raise TypeError(f"{whose} must be Parameter by name, got {declared!r:.80}")
+        if name in PARAMETERS or name in TOOL_PARAMETERS:
+            raise ValueError(f"{whose}: every environment has a parameter {name!r}: call yours something else")
+        if not parameter.low < parameter.high:
+            told = f"{parameter.low} and {parameter.high}"
+            raise ValueError(f"{whose}: {name} needs a least value below its greatest, not {told}")
     return declared
 
 

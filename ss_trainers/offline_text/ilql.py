@@ -32,8 +32,8 @@ class ILQLConfig(OfflineConfig):
         gamma: discount of a token, not of a step: of what is earned 200 tokens later, .99 leaves .13.
         expectile: tau; the nearer to 1, the nearer a state's value is to that of the best logged token.
         conservatism: alpha, the weight of the cross-entropy that holds the values of other tokens down.
-        threshold: tau; the least share of the likeliest token's probability, to the language model, with which values
-            have a say in a token; what is less likely is not said. 0 asks for none.
+        threshold: tokens that the language model finds less likely than this share of the likeliest one's probability
+            are never said; 0 allows all. It has no effect if ``beta`` is 0.
         beta: how far values are followed when the agent speaks; 0 is the language model that was cloned. A token that
             is better by 1, in rewards that ``OfflineTraining.reward_scale`` has scaled, becomes exp(beta) times as
             likely. Nothing that is learnt depends on it or on the threshold, so a run that is kept can be taken up with

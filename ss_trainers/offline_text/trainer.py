@@ -368,7 +368,8 @@ class ConversationTrainer:
         critic = make(self.config, self._setup(Spaces(columns.states.shape[1], vocabulary, True)))
         # Whole conversations, as many as have a batch's steps on average.
         size = max(1, round(self.training.batch_size * len(log) / log.steps))
-        self._learn(told, critic, examples, size, len(columns.tokens) / len(log))
+        # The form of the loss; what is kept of another can't be gone on with.
+        self._learn({**told, "pull": "others"}, critic, examples, size, len(columns.tokens) / len(log))
         batches = examples.batches(torch.arange(len(examples), device=self._device), size)
         advantages = columns.summed(torch.cat([critic.advantages(batch) for batch in batches]).cpu())
         hidden = hidden_sizes(self.config, self.training)

@@ -16,6 +16,8 @@ from ss_gym.unreliable_tools import NO_ANSWER, OUTAGE, PATIENCE_SECONDS, Unrelia
 from ss_gym.wrappers import DomainRandomization
 
 REFUND = "StateSet/Refund-v0"
+FAMILIES = [f"StateSet/{name}-v0" for name in ("Refund", "Exchange", "Cancel", "OrderStatus", "AddressChange")]
+FAMILIES += [f"StateSet/{name}-v0" for name in ("Warranty", "Subscription", "Adversarial", "Retail")]
 
 
 class Till(Toolkit):
@@ -73,7 +75,12 @@ def test_a_call_that_takes_too_long_is_carried_out_without_an_answer() -> None:
     result = tools.call(ToolCall("late", "take", {}))
     assert (result.ok, result.fault, till.taken) == (False, True, 1)
     again = next(answer for number in range(9) if not (answer := tools.call(ToolCall(str(number), "take", {}))).fault)
-    assert "it was taken before" in again.content and till.taken == 1
+    # The same call again gives what came of it, and the next one is another.
+    assert (again.ok, again.content, till.taken) == (True, '"taken"', 1)
+    once_more = next(
+        answer for number in range(9) if not (answer := tools.call(ToolCall(str(number), "take", {}))).fault
+    )
+    assert "it was taken before" in once_more.content
 
 
 def test_a_call_that_was_not_carried_out_has_done_nothing() -> None:
@@ -88,6 +95,8 @@ def test_the_end_and_what_no_tool_takes_get_through() -> None:
     assert not any(result.fault for result in calls(everything, "lock", 20))
     broken = UnreliableTools(Till(), everything, Stream(0)).call(ToolCall("0", "look", {}, error="no JSON"))
     assert "no JSON" in broken.content and not broken.fault
+    mistaken = UnreliableTools(Till(), everything, Stream(0)).call(ToolCall("0", "look", {"where": 1}))
+    assert "unexpected argument" in mistaken.content and not mistaken.fault
     assert UnreliableTools(Till(), everything, Stream(0)).verified_customer == "C1"
 
 
@@ -109,15 +118,19 @@ def play(params: dict[str, float] | None, seed: int, env: Any) -> tuple[Any, lis
 
 
 @pytest.mark.parametrize("params", [{"tool_failure": 0.3}, {"tool_latency": 5.0}])
-def test_outages_cost_nothing_whom_they_do_not_mislead(params: dict[str, float]) -> None:
-    env = gym.make(REFUND)
-    played = [play(params, seed, env) for seed in range(30)]
+@pytest.mark.parametrize("env_id", FAMILIES)
+def test_outages_cost_nothing_whom_they_do_not_mislead(env_id: str, params: dict[str, float]) -> None:
+    env = gym.make(env_id)
+    played = [play(params, seed, env) for seed in range(60)]
     assert all(info["success"] for info, *_ in played)
     kinds = {kind for kind in (OUTAGE, NO_ANSWER) for _, messages, _ in played if kind in str(messages)}
     assert kinds == {OUTAGE if "tool_failure" in params else NO_ANSWER}
-    if "tool_failure" in params:
-        assert {total for *_, total in played} == {1.0}
-    assert play(None, 3, env)[1] == play({"tool_failure": 0.0}, 3, gym.make(REFUND))[1]
+    plain = [play(None, seed, env) for seed in range(60)]
+    assert [total for *_, total in played] == pytest.approx([total for *_, total in plain])
+
+
+def test_no_outage_is_the_same_as_none() -> None:
+    assert play(None, 3, gym.make(REFUND))[1] == play({"tool_failure": 0.0}, 3, gym.make(REFUND))[1]
 
 
 def test_attempts_at_one_scenario_meet_the_same_outages() -> None:
@@ -126,7 +139,6 @@ def test_attempts_at_one_scenario_meet_the_same_outages() -> None:
 
 
 def test_what_was_done_without_an_answer_is_in_the_account() -> None:
-    """A write that got no answer counts as any other: for what was done, and for who was verified before."""
     env, found = gym.make(REFUND), 0
     for seed in range(200):
         info, messages, _ = play({"tool_latency": 5.0}, seed, env)

@@ -20,6 +20,7 @@ from ss_baselines.agents import load_agent
 from ss_baselines.evaluate import evaluate
 from ss_gym.agents import AgentConfig, Conversation, Sampling
 from ss_gym.agents.backends import Backend, load_backend
+from ss_gym.sim2real import DomainRandomizer
 from ss_gym.types import Completion
 from ss_gym.users import llm
 from ss_gym.users.llm import LLMUser
@@ -247,7 +248,8 @@ def test_a_simulator_declares_parameters_of_its_own_and_is_told_them() -> None:
 @pytest.mark.parametrize(
     ("declared", "error", "told"),
     [
-        ({"noise": Parameter(0, 1, "", "")}, ValueError, "every customer has a parameter 'noise'"),
+        ({"noise": Parameter(0, 1, "", "")}, ValueError, "every environment has a parameter 'noise'"),
+        ({"tool_failure": Parameter(0, 1, "", "")}, ValueError, "every environment has a parameter 'tool_failure'"),
         ({"mood": Parameter(1, 1, "", "")}, ValueError, "mood needs a least value below its greatest"),
         ({"mood": (0, 1)}, TypeError, "Sour.parameters must be Parameter by name"),
     ],
@@ -256,6 +258,13 @@ def test_parameters_that_can_not_be_are_refused(declared: Any, error: type[Excep
     sour = type("Sour", (Moody,), {"parameters": declared})()
     with pytest.raises(error, match=told):
         gymnasium.make(REFUND, user=sour)
+    with pytest.raises(error, match=told.removeprefix("Sour.")):
+        DomainRandomizer(parameters=declared)
+
+
+def test_an_attribute_of_that_name_may_mean_something_else() -> None:
+    network = type("Network", (Moody,), {"parameters": lambda self: iter(())})()
+    gymnasium.make(REFUND, user=network).reset(seed=0)
 
 
 def test_a_person_reads_the_briefing_once_and_types_the_answers() -> None:
