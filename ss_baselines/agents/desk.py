@@ -20,8 +20,8 @@ from ss_gym.unreliable_tools import NO_ANSWER, OUTAGE
 
 T = TypeVar("T")
 Moves = Generator[str, Sequence[Message], T]  # actions out, new messages in, T in the end
-# So often a call is made again that an outage kept from an answer.
-_MOST_ATTEMPTS = 5
+# So often a call is made again that an outage kept from an answer: an episode has room for no more.
+_MOST_ATTEMPTS = 20
 
 
 def tool_call(name: str, **arguments: Any) -> str:
@@ -112,7 +112,7 @@ class Desk:
     def call(self, *calls: str) -> Moves[list[dict[str, Any]]]:
         """Calls tools in one action; gives their results, an error as ``{"error": ...}``.
 
-        What an outage kept from an answer is called again a few times: tools do nothing twice.
+        What an outage kept from an answer is called again until it has one: tools do nothing twice.
         """
         messages = yield self._with_notes("".join(calls))
         results = _results(messages)

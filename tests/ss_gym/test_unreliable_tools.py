@@ -117,14 +117,17 @@ def play(params: dict[str, float] | None, seed: int, env: Any) -> tuple[Any, lis
     return info, list(env.unwrapped.messages), total
 
 
-@pytest.mark.parametrize("params", [{"tool_failure": 0.3}, {"tool_latency": 5.0}])
+@pytest.mark.parametrize(
+    "params", [{"tool_failure": 0.3}, {"tool_latency": 5.0}, {"tool_failure": 0.3, "tool_latency": 5.0}]
+)
 @pytest.mark.parametrize("env_id", FAMILIES)
 def test_outages_cost_nothing_whom_they_do_not_mislead(env_id: str, params: dict[str, float]) -> None:
     env = gym.make(env_id)
     played = [play(params, seed, env) for seed in range(60)]
     assert all(info["success"] for info, *_ in played)
     kinds = {kind for kind in (OUTAGE, NO_ANSWER) for _, messages, _ in played if kind in str(messages)}
-    assert kinds == {OUTAGE if "tool_failure" in params else NO_ANSWER}
+    expected = {"tool_failure": OUTAGE, "tool_latency": NO_ANSWER}
+    assert kinds == {expected[name] for name in params}
     plain = [play(None, seed, env) for seed in range(60)]
     assert [total for *_, total in played] == pytest.approx([total for *_, total in plain])
 
