@@ -31,7 +31,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import gymnasium as gym
 from offline_text_study import ARMS as OFFLINE
-from offline_text_study import FAMILIES, OUTPUTS, PROMPT, TEXT, log_of
+from offline_text_study import CONTROL, FAMILIES, OUTPUTS, PROMPT, folder_of, log_of, text_of
 from rich.console import Console
 from rich.table import Table
 from study_cells import add_cell, markdown_table, read_cells
@@ -84,17 +84,16 @@ def run(arm: str, seed: int) -> Cell:
         trainer.train([note])
         trainer.close()
     else:
-        kept = OUTPUTS / "offline_text_study" / FAMILY / str(seed) / "filtered"
+        kept = folder_of(FAMILY, CONTROL, seed)
         if kept.exists():
             shutil.copytree(kept, folder / "offline", ignore=shutil.ignore_patterns("critic-*", "checkpoint"))
-        name, settings, text = OFFLINE["filtered bc"]
+        name, settings, _ = OFFLINE[CONTROL]
         config = OfflineGRPOConfig(
             offline_algorithm=name, offline_settings=settings, online_ratio=ratio, settings=LOSS, seed=seed
         )
         offline = OfflineTraining(report_every=50)
-        made = OfflineGRPOTrainer(
-            config, training, offline=offline, text=TextTraining(**{**TEXT, **text}), console=CONSOLE
-        )
+        text = TextTraining(**text_of(FAMILY, CONTROL))
+        made = OfflineGRPOTrainer(config, training, offline=offline, text=text, console=CONSOLE)
         made.train(MultiTurnAgent(AgentConfig("tiny")), environment, offline_dataset=log_of(FAMILY), callbacks=[note])
         first = measured(str(folder / "start"), seed, environment)
     return {"curve": [[0, first], *curve], "cpu_seconds": round(time.process_time() - begun)}

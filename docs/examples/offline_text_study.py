@@ -58,7 +58,7 @@ TEXT: dict[str, Any] = {
 }
 # Enough updates, at such a rate, for what a conversation earned at its end to come back to its beginning many times.
 CRITIC: dict[str, Any] = {"gamma": 1.0, "num_epochs": 60, "learning_rate": 1e-3, "target_rate": 0.05}
-SUCCESSES = {"clone": "successes"}
+CONTROL, SUCCESSES = "filtered bc", {"clone": "successes"}
 # Of each arm, the algorithm, its settings, and what it has otherwise of the language model's.
 ARMS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "bc": ("bc", {}, {}),
@@ -69,11 +69,12 @@ ARMS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     # Its steps are tokens, some 200 in a conversation, so that values have a long way: many small updates.
     "ilql": ("ilql", {"gamma": 1.0, "num_epochs": 6, "learning_rate": 1e-3, "target_rate": 0.2}, {}),
     "decision transformer": ("decision_transformer", {"gamma": 1.0}, {}),
-    "filtered bc": ("bc", {}, SUCCESSES),
-    "bcq on filtered bc": ("bcq", CRITIC, SUCCESSES),
-    "cql on filtered bc": ("cql", {**CRITIC, "conservative_weight": 1.0}, SUCCESSES),
-    # Its policy goes on from the clone of the successes with all kinds of conversations.
-    "iql on filtered bc": ("iql", {**CRITIC, "num_epochs": 25}, {"critic_conversations": 4800, **SUCCESSES}),
+    CONTROL: ("bc", {}, SUCCESSES),
+}
+# IQL's policy goes on from the clone of the successes with all kinds of conversations.
+ARMS |= {
+    f"{name} on {CONTROL}": (name, settings, {**text, **SUCCESSES})
+    for name, settings, text in (ARMS[arm] for arm in ("bcq", "cql", "iql"))
 }
 # Conversations of Retail are twice as long: half as many are learnt from.
 SHARES_LEARNT = {"refund": 1.0, "retail": 0.5}
@@ -113,14 +114,18 @@ def text_of(family: str, arm: str) -> dict[str, Any]:
     return {**text, **counts}
 
 
+def folder_of(family: str, arm: str, seed: int) -> Path:
+    """Where an arm's stages are kept, with those of others that are cloned from the same."""
+    folder = OUTPUTS / "offline_text_study" / family / str(seed)
+    return folder / "filtered" if SUCCESSES.items() <= ARMS[arm][2].items() else folder
+
+
 def run(family: str, arm: str, seed: int) -> Cell:
     """One arm with one seed."""
     if arm == LOG:
         return measured_mixture(family)
-    begun, folder = time.process_time(), OUTPUTS / "offline_text_study" / family / str(seed)
+    begun, folder = time.process_time(), folder_of(family, arm, seed)
     (name, settings, _), text = ARMS[arm], text_of(family, arm)
-    if text.get("clone") == "successes":
-        folder = folder / "filtered"
     trainer = ConversationTrainer(
         make_config(name, settings),
         OfflineTraining(seed=seed, output_dir=str(folder), report_every=50, **ENGINE.get(arm, {})),
@@ -179,8 +184,7 @@ def read() -> dict[str, Cell]:
 
 # --- tables -----------------------------------------------------------------------------------------
 
-HEADINGS = ("agent", "runs", "success", "pairs right", "return", "against filtered bc")
-CONTROL = "filtered bc"
+HEADINGS = ("agent", "runs", "success", "pairs right", "return", f"against {CONTROL}")
 
 
 def digits(cell: Cell) -> list[int]:

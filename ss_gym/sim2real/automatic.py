@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ss_gym.sim2real.randomizer import Bounds, DomainRandomizationConfig, DomainRandomizer
+from ss_gym.sim2real.randomizer import RELIABLE, DomainRandomizationConfig, DomainRandomizer, widened
 from ss_gym.unreliable_tools import TOOL_PARAMETERS
 from ss_gym.users.parameters import Parameter
 
@@ -90,8 +90,7 @@ class AutomaticRandomizer(DomainRandomizer):
         parameters: Mapping[str, Parameter] | None = None,
     ) -> None:
         self.automatic = config = AutomaticRandomizationConfig() if config is None else config
-        reliable = {name: (float(low), float(low)) for name, (low, *_) in TOOL_PARAMETERS.items()}
-        ranges = reliable if config.tools else {}
+        ranges = RELIABLE if config.tools else {}
         super().__init__(DomainRandomizationConfig(0.0, 0.0, 0.0, ranges=ranges, seed=config.seed), parameters)
         # The ends that can move, 0 the low one and 1 the high one: not those of what nobody has less of than none.
         self._ends = tuple(
@@ -242,9 +241,4 @@ class Curriculum:
     def _widen_to(self, level: float) -> None:
         self.level = level
         for name, bounds in self._whole.items():
-            self.randomizer.ranges[name] = _between(self.randomizer.nominal[name], bounds, level)
-
-
-def _between(before: Bounds, after: Bounds, level: float) -> Bounds:
-    low, high = ((1 - level) * start + level * end for start, end in zip(before, after, strict=True))
-    return low, high
+            self.randomizer.ranges[name] = widened(self.randomizer.nominal[name], bounds, level)

@@ -38,7 +38,7 @@ NOMINAL: Mapping[str, Bounds] = {
     "chatty": (0.15, 0.15),
 }
 # Tools that always answer, as everywhere but where they are told to fail.
-_RELIABLE: Mapping[str, Bounds] = {name: (parameter.low, parameter.low) for name, parameter in TOOL_PARAMETERS.items()}
+RELIABLE: Mapping[str, Bounds] = {name: (parameter.low, parameter.low) for name, parameter in TOOL_PARAMETERS.items()}
 # What is a matter of style: how something is said, and not what is said and done.
 STYLE = frozenset({"verbosity", "noise", "email", "plain", "polite", "curt", "chatty"})
 # What people call the topics of a help desk, and the families that these are.
@@ -131,11 +131,11 @@ class DomainRandomizer:
         self.nominal: Mapping[str, Bounds] = {
             **NOMINAL,
             **{name: (middle, middle) for name, middle in middles.items()},
-            **{name: _RELIABLE[name] for name in tools},
+            **{name: RELIABLE[name] for name in tools},
         }
         self._check_ranges(config.ranges)
         self.ranges: dict[str, Bounds] = {
-            name: config.ranges.get(name, widened(self.nominal[name], parameter, self._variation(name)))
+            name: config.ranges.get(name, widened(self.nominal[name], parameter[:2], self._variation(name)))
             for name, parameter in self.parameters.items()
         }
         self._generator = np.random.default_rng(config.seed)
@@ -224,19 +224,19 @@ class DomainRandomizer:
                 )
 
 
-def widened(nominal: Bounds, parameter: Parameter, variation: float) -> Bounds:
-    """A range between where a parameter lies and all that there is of it.
+def widened(nominal: Bounds, whole: Bounds, variation: float) -> Bounds:
+    """A range on the way from one to another.
 
-    >>> widened((4, 7), PARAMETERS["patience"], 0.5)
+    >>> widened((4, 7), (1, 12), 0.5)
     (2.5, 9.5)
 
     Args:
-        nominal: where it lies when nothing varies.
-        parameter: all that there is of it.
+        nominal: where a parameter lies when nothing varies.
+        whole: where it lies when it varies as much as it may.
         variation: from 0, the nominal range, to 1, the whole one.
     """
-    (low, high), (least, most) = nominal, parameter[:2]
-    return low + variation * (least - low), high + variation * (most - high)
+    low, high = ((1 - variation) * start + variation * end for start, end in zip(nominal, whole, strict=True))
+    return low, high
 
 
 def families_of(topic: str) -> tuple[str, ...]:

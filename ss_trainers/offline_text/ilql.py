@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ss_trainers.algorithms.checks import require_between
 from ss_trainers.functional.expectiles import expectile_loss
+from ss_trainers.functional.support import supported_actions, supported_values
 from ss_trainers.functional.token_values import guided_logprobs, token_critic_loss, token_targets
 from ss_trainers.offline.learner import Learner, Setup
 from ss_trainers.offline.networks import Perceptrons, follow, target_of
@@ -142,9 +143,7 @@ class TokenHeadsLearner:
         """What the language model's logits (R, V) become in states (R, D), scaled."""
         if not self._config.beta:
             return logits  # to the last bit
-        if self._config.threshold:
-            least = logits.amax(-1, keepdim=True) + math.log(self._config.threshold)
-            logits = logits.masked_fill(logits < least, -torch.inf)
+        logits = supported_values(logits, supported_actions(logits, self._config.threshold))
         advantages = self._target(states).amin(0) - self._value(states)
         return guided_logprobs(logits, advantages, self._config.beta)
 

@@ -159,6 +159,30 @@ class TokenLog(Sequence[LoggedTokens]):
             )
         return self.part(places)
 
+    def check_rewards(self, config: str) -> None:
+        """Makes sure that good actions can be told from bad ones.
+
+        Args:
+            config: what learns from them, by name.
+
+        Raises:
+            ValueError: if rewards are missing, or all conversations earned the same.
+        """
+        if self.unrewarded:
+            some = f"{self.unrewarded} of {len(self)} conversations tell"
+            told = "the log tells" if self.unrewarded == len(self) else some
+            raise ValueError(
+                f"{told} no rewards, and {config} learns from them: log them, leave out what has none, or learn with "
+                "BCConfig, which does not"
+            )
+        returns = {float(conversation.rewards.sum()) for conversation in self}
+        if len(returns) == 1:
+            raise ValueError(
+                f"all {len(self)} conversations of the log earned {returns.pop():g}, so nothing tells good actions "
+                f"from bad ones, which {config} learns from: log successes and failures, leave out quality_threshold "
+                "if it has left only one kind, or learn with BCConfig"
+            )
+
     @property
     def told_skipped(self) -> str:
         """How many were left out, in words."""

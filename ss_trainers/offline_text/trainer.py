@@ -286,7 +286,7 @@ class ConversationTrainer:
         if log.skipped:
             _LOGGER.warning("left out of %d conversations: %s", len(dataset), log.told_skipped)
         if self._recipe != TextRecipe():
-            _check_rewards(log, type(self.config).__name__)
+            log.check_rewards(type(self.config).__name__)
         return log
 
     def _part(self, log: TokenLog) -> TokenLog:
@@ -430,20 +430,3 @@ class ConversationTrainer:
             "config": {name: value for name, value in config.items() if name not in self._recipe.free},
             "engine": {name: getattr(self.training, name) for name in engine},
         }
-
-
-def _check_rewards(log: TokenLog, config: str) -> None:
-    """Refuses a log that tells no good actions from bad ones."""
-    if log.unrewarded:
-        told = "the log tells" if log.unrewarded == len(log) else f"{log.unrewarded} of {len(log)} conversations tell"
-        raise ValueError(
-            f"{told} no rewards, and {config} learns from them: log them, leave out what has none, or learn with "
-            "BCConfig, which does not"
-        )
-    returns = {float(conversation.rewards.sum()) for conversation in log}
-    if len(returns) == 1:
-        raise ValueError(
-            f"all {len(log)} conversations of the log earned {returns.pop():g}, so nothing tells good actions from bad "
-            f"ones, which {config} learns from: log successes and failures, leave out quality_threshold if it has left "
-            "only one kind, or learn with BCConfig"
-        )

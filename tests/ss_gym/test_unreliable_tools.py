@@ -9,6 +9,7 @@ import pytest
 import ss_gym  # noqa: F401
 from ss_baselines.agents.desk import END_CONVERSATION, tool_call
 from ss_baselines.commands.agents import choose_agent
+from ss_gym.sim2real import DomainRandomizationConfig, DomainRandomizer
 from ss_gym.streams import Stream
 from ss_gym.tools import ToolError, Toolkit, tool
 from ss_gym.types import ToolCall
@@ -185,8 +186,6 @@ def test_what_no_tools_could_be_is_refused(params: Any, error: type[Exception], 
 
 
 def test_a_randomizer_draws_them_for_each_episode() -> None:
-    from ss_gym.sim2real import DomainRandomizationConfig, DomainRandomizer
-
     env = DomainRandomization(gym.make(REFUND), DomainRandomizer(DomainRandomizationConfig(tool_variation=1.0)))
     drawn = [env.reset(seed=seed)[1]["drawn_options"]["tool_params"] for seed in range(20)]
     assert len({each["tool_failure"] for each in drawn}) == 20 and {*drawn[0]} == {"tool_failure", "tool_latency"}

@@ -264,7 +264,11 @@ def test_parameters_that_can_not_be_are_refused(declared: Any, error: type[Excep
 
 def test_an_attribute_of_that_name_may_mean_something_else() -> None:
     network = type("Network", (Moody,), {"parameters": lambda self: iter(())})()
-    gymnasium.make(REFUND, user=network).reset(seed=0)
+    env = gymnasium.make(REFUND, user=network)
+    env.reset(seed=0)
+    assert env.step("Hello?")[0] == "My mood is {}."
+    with pytest.raises(ValueError, match="there is no parameter 'mood'"):
+        env.reset(options={"user_params": {"mood": 0.5}})
 
 
 def test_a_person_reads_the_briefing_once_and_types_the_answers() -> None:
