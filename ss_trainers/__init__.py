@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     from ss_trainers.offline_text.ilql import ILQLConfig as ILQLConfig
     from ss_trainers.offline_text.settings import TextTraining as TextTraining
     from ss_trainers.offline_text.trainer import ConversationTrainer as ConversationTrainer
+    from ss_trainers.populations import make_population as make_population
     from ss_trainers.reward_model import RewardModel as RewardModel
     from ss_trainers.reward_model import load_reward_model as load_reward_model
     from ss_trainers.reward_training import PreferencePair as PreferencePair
@@ -153,6 +154,7 @@ _EXPORTS = {
     "KeepBest": "ss_trainers.callbacks",
     "load_reward_model": "ss_trainers.reward_model",
     "LoraSettings": "ss_trainers.config",
+    "make_population": "ss_trainers.populations",
     "NumericPolicy": "ss_trainers.offline.policies",
     "OfflineConfig": "ss_trainers.offline.settings",
     "OfflineGRPO": "ss_trainers.algorithms.offline_grpo",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,9 +13,7 @@ from ss_gym.agents.checkpoint import CheckpointError, locate
 from ss_gym.streams import Stream
 from ss_gym.types import MultiTurnTrajectory
 from ss_trainers.config import TrainingConfig
-
-if TYPE_CHECKING:
-    from ss_gym.sim2real.population import Population
+from ss_trainers.populations import Customers, as_population, lasting_settings
 
 _STATE = "population.json"
 
@@ -26,21 +24,25 @@ class EpisodeOptions:
     Args:
         training: the engine's settings, whose ``train_options`` come before what a population draws.
         of_task: options of the iteration's task, beside those of the settings.
-        population: whom the agent meets; whoever the seed draws if None.
+        population: whom the agent meets, or its settings; whoever the seed draws if None.
+
+    Attributes:
+        settings: those of the population, as a checkpoint keeps them; None if it was made elsewhere.
 
     Raises:
-        ValueError: if a population is to be met by rollouts that run ahead.
+        ValueError: if a population is to be met by rollouts that run ahead, or its settings are wrong.
     """
 
     def __init__(
         self,
         training: TrainingConfig,
         of_task: Callable[[int], Mapping[str, Any]] = lambda iteration: {},
-        population: Population | None = None,
+        population: Customers | None = None,
     ) -> None:
         if population is not None and training.rollout_lag:
             raise ValueError("a population draws its customers when an iteration comes: set rollout_lag to 0")
-        self._training, self._of_task, self._population = training, of_task, population
+        self._training, self._of_task, self._population = training, of_task, as_population(population)
+        self.settings = lasting_settings(population) if isinstance(population, Mapping) else None
         self._given: dict[int, Mapping[str, Any]] = {}
         self._evaluated = 0
 

@@ -89,6 +89,7 @@ def run_settings(
     algorithm: PolicyOptimization,
     training: TrainingConfig,
     continual: ContinualLearning,
+    population: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """What a run is made of, as ``recalled_run`` and ``Trainer.resume`` read it."""
     return {
@@ -98,6 +99,7 @@ def run_settings(
         "config": asdict(algorithm.config),
         "training": asdict(training),
         **({"continual": asdict(continual.config)} if continual.active else {}),
+        **({} if population is None else {"population": dict(population)}),
     }
 
 

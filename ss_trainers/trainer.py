@@ -15,7 +15,6 @@ from rich.console import Console
 
 from ss_gym.agents import AgentConfig, MultiTurnAgent
 from ss_gym.agents.checkpoint import CHECKPOINT
-from ss_gym.sim2real.population import Population
 from ss_gym.types import MultiTurnTrajectory
 from ss_trainers.algorithms.policy_optimization import PolicyOptimization
 from ss_trainers.asynchronous import RolloutsAhead
@@ -34,6 +33,7 @@ from ss_trainers.episode_options import EpisodeOptions
 from ss_trainers.experience import prepared, recent, token_batch
 from ss_trainers.interruption import undisturbed
 from ss_trainers.optimization import adamw, trainable_model
+from ss_trainers.populations import Customers
 from ss_trainers.ranks import Ranks, check_launcher, is_first, launched, own_device
 from ss_trainers.reporter import Reporter
 from ss_trainers.rollout import Episode, Rollouts
@@ -66,7 +66,7 @@ class Trainer:
         console: where the progress bar is drawn; none if None.
         resume_from: a checkpoint to go on from; ``model`` is then what training began with.
         continual: the tasks that come one after the other, and what is done against forgetting; none if None.
-        population: whom the agent meets in training, such as a ``TransferPopulation``; who the seed draws if None.
+        population: whom the agent meets in training, or its settings (``make_population``); who the seed draws if None.
 
     Attributes:
         training: as above; replayed attempts are weighed (``mismatch="truncate"``).
@@ -96,7 +96,7 @@ class Trainer:
         console: Console | None = None,
         resume_from: str | Path | None = None,
         continual: ContinualConfig | None = None,
-        population: Population | None = None,
+        population: Customers | None = None,
     ) -> None:
         state = read_state(resume_from) if resume_from is not None else None
         self.training = training or TrainingConfig()
@@ -234,10 +234,9 @@ class Trainer:
         directory = Path(config.output_dir) if config.output_dir is not None else None
         total = config.iterations
         # Of the processes of a launcher, one reports.
-        shown = (directory, self._console, config.trackers) if is_first() else (None, None, ())
-        told = self._settings()
+        folder, console, trackers = (directory, self._console, config.trackers) if is_first() else (None, None, ())
         reporting = Reporter(
-            shown[0], total=total, iteration=self.iteration, console=shown[1], trackers=shown[2], settings=told
+            folder, total=total, iteration=self.iteration, console=console, trackers=trackers, settings=self._settings()
         )
         with reporting as reporter:
             try:
@@ -402,7 +401,8 @@ class Trainer:
             raise
 
     def _settings(self) -> dict[str, Any]:
-        return run_settings(self._env_settings, self._base_model, self.algorithm, self.training, self.continual)
+        made = self._env_settings, self._base_model, self.algorithm, self.training, self.continual
+        return run_settings(*made, self._options.settings)
 
     @classmethod
     def resume(
@@ -412,7 +412,7 @@ class Trainer:
         env: Environment | None = None,
         training: Mapping[str, Any] | None = None,
         console: Console | None = None,
-        population: Population | None = None,
+        population: Customers | None = None,
     ) -> Self:
         """The trainer that saved a checkpoint, as it was then.
 
@@ -423,7 +423,7 @@ class Trainer:
                 keeps the run's keywords and wrappers; a spec and a function bring their own.
             training: settings of the engine that are to change, such as ``iterations``.
             console: where the progress bar is drawn; none if None.
-            population: of runs that have one, made as it was at the beginning.
+            population: of runs that were given one, made as it was at the beginning; settings are in the checkpoint.
 
         Raises:
             CheckpointError: if the checkpoint is missing, damaged or another algorithm's, or its
@@ -442,7 +442,7 @@ class Trainer:
             console=console,
             resume_from=folder,
             continual=continual,
-            population=population,
+            population=settings.get("population") if population is None else population,
         )
 
     @classmethod

@@ -10,7 +10,6 @@ from gymnasium.envs.registration import WrapperSpec
 from rich.console import Console
 
 from ss_gym.agents.checkpoint import CheckpointError
-from ss_gym.sim2real.population import Population
 from ss_trainers.algorithms.policy_optimization import PolicyOptimization
 from ss_trainers.algorithms.registry import algorithm_class
 from ss_trainers.algorithms.settings import Recipe
@@ -18,6 +17,7 @@ from ss_trainers.backends.models import TINY
 from ss_trainers.config import TrainingConfig
 from ss_trainers.continual.settings import ContinualConfig
 from ss_trainers.environments import Environment
+from ss_trainers.populations import Customers
 from ss_trainers.trainer import Trainer
 
 
@@ -35,7 +35,7 @@ class _NamedTrainer(Trainer):
         console: where the progress bar is drawn; none if None.
         resume_from: a checkpoint to go on from.
         continual: the tasks that come one after the other; none if None.
-        population: whom the agent meets in training; who the seed draws if None.
+        population: whom the agent meets in training, or its settings (``make_population``); who the seed draws if None.
     """
 
     algorithm_name: ClassVar[str]
@@ -52,7 +52,7 @@ class _NamedTrainer(Trainer):
         console: Console | None = None,
         resume_from: str | Path | None = None,
         continual: ContinualConfig | None = None,
-        population: Population | None = None,
+        population: Customers | None = None,
     ) -> None:
         if isinstance(config, Recipe):
             config, training = config.config, training or config.training

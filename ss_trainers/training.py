@@ -27,6 +27,7 @@ from ss_trainers.checkpoint import read_settings
 from ss_trainers.config import TrainingConfig, TrainingProfile, config_from_mapping
 from ss_trainers.continual.settings import ContinualConfig
 from ss_trainers.environments import Environment, spec_of
+from ss_trainers.populations import Customers, lasting_settings
 from ss_trainers.rollout import TextEnv
 from ss_trainers.trainer import Trainer
 
@@ -44,6 +45,7 @@ async def train(
     config_overrides: Mapping[str, Any] | None = None,
     *,
     algorithm: str | None = None,
+    population: Customers | None = None,
     console: Console | None = None,
 ) -> MultiTurnAgent:
     """Trains an agent in an environment, in a thread.
@@ -63,6 +65,8 @@ async def train(
         config_overrides: settings of the engine (``TrainingConfig``), of the algorithm and of continual learning
             (``ContinualConfig``), by name.
         algorithm: by its name in ``ss_trainers.algorithms.registry``; GRPO if None.
+        population: whom the agent meets in training, or its settings (``make_population``); who the seed draws if None.
+            A run that goes on takes up its own, made from its settings; one that was made elsewhere is to be given.
         console: where the progress bar is drawn; none if None.
 
     Returns:
@@ -82,14 +86,18 @@ async def train(
     made = Given(environment, reward_fn)
     if resume_from_checkpoint is not None:
         folder = checkpoint_folder(resume_from_checkpoint) or resume_from_checkpoint
-        changes = _changes(folder, algorithm, asked)
-        return await _in_thread(lambda: Trainer.resume(folder, env=made, training=changes, console=console))
+        changes = _changes(folder, algorithm, asked, population)
+        return await _in_thread(
+            lambda: Trainer.resume(folder, env=made, training=changes, console=console, population=population)
+        )
     name = algorithm or "grpo"
     settings, tasks = _taken(asked, name), _own(asked, ContinualConfig)
     continual = config_from_mapping(ContinualConfig, tasks) if tasks else None
     training = TrainingConfig.from_profile(profile, **{**sampled_as(agent), **asked})
     model, chosen = trained_model(agent), make_algorithm(name, settings)
-    return await _in_thread(lambda: Trainer(made, model, chosen, training, console=console, continual=continual))
+    return await _in_thread(
+        lambda: Trainer(made, model, chosen, training, console=console, continual=continual, population=population)
+    )
 
 
 def _taken(asked: dict[str, Any], algorithm: str) -> dict[str, Any]:
@@ -103,13 +111,17 @@ def _own(asked: dict[str, Any], config_class: Any) -> dict[str, Any]:
     return {name: asked.pop(name) for name in list(asked) if name in own}
 
 
-def _changes(folder: str | Path, algorithm: str | None, asked: dict[str, Any]) -> dict[str, Any]:
+def _changes(
+    folder: str | Path, algorithm: str | None, asked: dict[str, Any], population: Customers | None
+) -> dict[str, Any]:
     """What changes in the engine's settings of a run that goes on.
 
     Raises:
-        ValueError: if the run has another algorithm, or other settings of it, than is asked for.
+        ValueError: if the run has another algorithm or population, or other settings of it, than is asked for.
     """
     run = read_settings(folder)
+    if isinstance(population, Mapping) and lasting_settings(population) != run.get("population"):
+        raise ValueError(f"the run in '{folder}' has the population {run.get('population')!r:.200}: leave yours out")
     if algorithm is not None and run["algorithm"] != algorithm:
         raise ValueError(f"the run in '{folder}' trains with {run['algorithm']}, not with {algorithm}")
     for name, value in _taken(asked, run["algorithm"]).items():

@@ -24,6 +24,7 @@ from ss_trainers.checkpoint import read_settings
 from ss_trainers.config import TrainingConfig, config_from_mapping, read_yaml
 from ss_trainers.continual.settings import ContinualConfig
 from ss_trainers.environments import wrappers_in
+from ss_trainers.populations import lasting_settings, make_population
 from ss_trainers.trainer import Trainer
 
 DEFAULT_WEIGHT = "default"  # the weight of the reward terms that are not named
@@ -45,6 +46,7 @@ class RunSettings:
         config: the algorithm's own settings, by name.
         training: the engine's settings, by name; see ``TrainingConfig``.
         continual: tasks that come one after the other, and what is done against forgetting; see ``ContinualConfig``.
+        population: whom the agent meets in training: a ``kind`` and its settings; see ``make_population``.
     """
 
     env: str = "StateSet/Refund-v0"
@@ -55,6 +57,7 @@ class RunSettings:
     config: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     continual: Mapping[str, Any] = field(default_factory=dict)
+    population: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +131,8 @@ def _started(options: TrainOptions, console: Console) -> Any:
     config = config_from_mapping(chosen.config_class, settings.config, source)
     training = config_from_mapping(TrainingConfig, settings.training, source)
     continual = config_from_mapping(ContinualConfig, settings.continual, source) if settings.continual else None
+    if settings.population:
+        make_population(settings.population, source)  # to refuse it before anything is loaded
     wrappers = _wrappers(settings)
     model = trained_model(settings.model)
     if options.dry_run:
@@ -155,6 +160,7 @@ def _started(options: TrainOptions, console: Console) -> Any:
             env_wrappers=wrappers,
             console=console,
             continual=continual,
+            population=settings.population or None,
         )
 
 
@@ -207,9 +213,10 @@ def _check_same(asked: Mapping[str, Any], folder: Path, source: str) -> None:
     """Makes sure that a run goes on as its config file says, which may change the engine's settings alone."""
     run = read_settings(folder)
     same = {}
-    for name in ("env_kwargs", "config", "continual"):
+    told = {**asked, "population": lasting_settings(asked.get("population", {}))}
+    for name in ("env_kwargs", "config", "continual", "population"):
         kept = run.get(name) or {}
-        same[name] = all(key in kept and kept[key] == value for key, value in asked.get(name, {}).items())
+        same[name] = all(key in kept and kept[key] == value for key, value in told.get(name, {}).items())
     if "model" in asked:
         same["model"] = lasting_location(trained_model(asked["model"])) == run["model"]
     if "reward_weights" in asked:

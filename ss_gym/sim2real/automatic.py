@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,9 @@ class AutomaticRandomizationConfig:
 
     Attributes:
         probe_probability: of pinning one parameter to one end of its range, in an episode.
-        outcomes: episodes at an end, after which it is decided whether that end moves. The authors take 240; there are
-            29 ends, so that each moves once in some 58 times as many episodes.
+        outcomes: customers at an end, after which it is decided whether that end moves. The authors take 240; there are
+            29 ends, so that each moves once in some 58 times as many customers. Several attempts at one customer tell
+            of that customer alone: their mean counts once.
         widen_at: share of successes from which on an end moves outwards.
         narrow_at: share of successes up to which it moves inwards.
         step: how far an end moves, as a share of all that there is of the parameter.
@@ -102,7 +104,8 @@ class AutomaticRandomizer(DomainRandomizer):
         # Customers at an end -> which, and how often that end had moved then.
         self._probes: OrderedDict[tuple[float, ...], tuple[str, int, int]] = OrderedDict()
         self._moves: defaultdict[tuple[str, int], int] = defaultdict(int)
-        self._outcomes: defaultdict[tuple[str, int], list[bool]] = defaultdict(list)
+        # Of each end, how the attempts at each customer went.
+        self._outcomes: defaultdict[tuple[str, int], dict[Any, list[bool]]] = defaultdict(dict)
 
     def sample(self, generator: np.random.Generator | None = None) -> dict[str, float]:
         """A value of each parameter: uniform within the ranges, but for the one that is pinned, if one is."""
@@ -127,18 +130,19 @@ class AutomaticRandomizer(DomainRandomizer):
             options: what the episode was reset with, as the randomizer gave it.
             success: whether it succeeded.
         """
-        probe = self._probes.get(self._key(options.get("user_params") or {}))
+        customer = self._key(options.get("user_params") or {})
+        probe = self._probes.get(customer)
         if probe is None or (probe[0] in TOOL_PARAMETERS and "tool_params" not in options):
             return  # nothing was pinned, or what was pinned was left out
         if self._moves[probe[:2]] == probe[2]:
-            self._outcomes[probe[:2]].append(bool(success))
+            self._outcomes[probe[:2]].setdefault(customer, []).append(bool(success))
 
     def update(self) -> None:
         """Moves the ends of which there are enough outcomes, by one step each."""
         config = self.automatic
         for (name, end), outcomes in self._outcomes.items():
             if len(outcomes) >= config.outcomes:
-                share = sum(outcomes) / len(outcomes)
+                share = fmean(fmean(attempts) for attempts in outcomes.values())
                 outcomes.clear()
                 outwards = (share >= config.widen_at) - (share <= config.narrow_at)
                 if outwards:
@@ -146,7 +150,7 @@ class AutomaticRandomizer(DomainRandomizer):
 
     def state_dict(self) -> dict[str, Any]:
         """What ``load_state_dict`` goes on from, but for episodes under way; plain numbers, lists and texts."""
-        told = [[name, end, list(outcomes)] for (name, end), outcomes in sorted(self._outcomes.items()) if outcomes]
+        told = [[*end, list(outcomes.values())] for end, outcomes in sorted(self._outcomes.items()) if outcomes]
         return {**super().state_dict(), "outcomes": told}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -157,7 +161,8 @@ class AutomaticRandomizer(DomainRandomizer):
         """
         outcomes = state["outcomes"]
         super().load_state_dict(state)
-        self._outcomes = defaultdict(list, {(name, end): [*found] for name, end, found in outcomes})
+        # Who they were is of no matter any more: customers under way are not met again.
+        self._outcomes = defaultdict(dict, {(name, end): dict(enumerate(found)) for name, end, found in outcomes})
         self._probes.clear()
         self._moves.clear()
 

@@ -93,8 +93,9 @@ class DialogueFeatures:
     """Turns dialogues into vectors, one each, of what the customer's messages are like.
 
     Which words are known is taken from some dialogues, the real ones as a rule: those that stand in two of them or
-    more; for one of these dialogues, in two of the others, or it would seem to have fewer rare words than any other.
-    A word that is not known is a rare one, or mistyped.
+    more. For one of these dialogues that means two of the others, or it would seem to have fewer rare words than any
+    other; for any other dialogue, two of all but one, on average over which is left out, so that the same is counted
+    for both. A word that is not known is a rare one, or mistyped.
 
     Args:
         known_from: the dialogues whose words are known.
@@ -106,6 +107,8 @@ class DialogueFeatures:
     def __init__(self, known_from: Sequence[Dialogue]) -> None:
         self._seen = Counter(word for dialogue in known_from for word in _vocabulary(dialogue))
         self._own = frozenset(known_from)
+        # How far a word is from being known, by how many dialogues have it; of more than two it is known.
+        self._rare = (1.0, 1.0, min(1.0, 2 / max(1, len(known_from))))
         self._acts = load_act_classifier("user")
         self.names = (*_SHARES, *(f"act {name.lower()}" for name in self._acts.acts))
 
@@ -119,13 +122,12 @@ class DialogueFeatures:
         lengths = [len(each) for each in words]
         every = [word.lower() for each in words for word in each if not word[0].isdigit()]
         last = messages[-1]
-        # Its own words are in the count.
-        own_words = dict.fromkeys(_vocabulary(dialogue), 1) if dialogue in self._own else {}
+        own = dialogue in self._own
 
         def share(holds: Sequence[bool]) -> float:
             return sum(holds) / len(holds)
 
-        own = [
+        shares = [
             float(len(messages)),
             sum(lengths) / len(messages),
             float(lengths[0]),
@@ -138,11 +140,23 @@ class DialogueFeatures:
             share([bool(_UPSET.search(message)) for message in messages]),
             float(bool(_GREETING.search(messages[0]))),
             share(["\n" in message.strip() for message in messages]),
-            sum(self._seen[word] - own_words.get(word, 0) < 2 for word in every) / max(1, len(every)),
+            sum(self._rarity(word, own) for word in every) / max(1, len(every)),
             float(bool(re.search(r"\b(bye|goodbye|that('s| is) (all|it)|have a)\b", last, re.IGNORECASE))),
         ]
         acts: list[float] = self._acts.probabilities(messages).mean(0).tolist()
-        return own + acts
+        return shares + acts
+
+    def _rarity(self, word: str, own: bool) -> float:
+        """1 for a word that is not known, 0 for one that is.
+
+        Args:
+            word: in lower case.
+            own: whether it stands in one of the dialogues whose words are known, which then does not count.
+        """
+        seen = self._seen[word]
+        if own:
+            return float(seen - 1 < 2)
+        return self._rare[seen] if seen < len(self._rare) else 0.0
 
 
 _SHARES = (

@@ -331,9 +331,35 @@ def test_reward_weights_of_a_config_file_are_what_is_trained_on_and_gone_on_with
         assert metrics["return"] == pytest.approx(100 * metrics.get("reward/tool_error", 0.0))
 
 
+def test_a_population_of_a_config_file_is_met_and_gone_on_with(tmp_path: Path) -> None:
+    file, run = tmp_path / "run.yaml", tmp_path / "run"
+    sizes = {"iterations": 1, "groups_per_iteration": 2, "group_size": 2, "max_new_tokens": 4}
+    population = {
+        "kind": "transfer",
+        "total_steps": 4,
+        "simulated": {"kind": "uniform", "style_variation": 1.0},
+        "real": {"kind": "options", "options": {"user_params": {"noise": 0.2}}},
+    }
+    file.write_text(yaml.safe_dump({"population": population, "training": sizes}), encoding="utf-8")
+    result = invoke("train", "--config", str(file), "--save", str(run))
+    assert result.exit_code == 0, result.output
+    assert read_state(run / "checkpoint").settings["population"] == population
+    file.write_text(yaml.safe_dump({"population": {**population, "total_steps": 5}}), encoding="utf-8")
+    assert_one_line_error(invoke("train", "--config", str(file), "--resume", str(run)), "population differs")
+    more = {"population": population, "training": {"iterations": 3}}
+    file.write_text(yaml.safe_dump(more), encoding="utf-8")
+    result = invoke("train", "--config", str(file), "--resume", str(run))
+    assert result.exit_code == 0, result.output
+    told = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [line["population/sim_ratio"] for line in told] == [1.0, 0.75, 0.5]
+
+
 @pytest.mark.parametrize(
     ("text", "fragments"),
     [
+        ("population:\n  kind: unifrm", ["population.kind", "did you mean 'uniform'?"]),
+        ("population:\n  kind: uniform\n  style_varation: 1", ["did you mean 'style_variation'?"]),
+        ("population:\n  kind: calibrated\n  calibration: /none.npz", ["/none.npz"]),
         ("trainig: {}", ["trainig", "did you mean 'training'?"]),
         ("training:\n  iteration: 3", ["iteration", "did you mean 'iterations'?"]),
         ("training:\n  iterations: many", ["iterations"]),

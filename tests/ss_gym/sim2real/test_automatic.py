@@ -48,6 +48,22 @@ def test_outcomes_of_an_end_that_has_moved_are_of_the_past():
     assert randomizer.ranges["patience"][1] == pytest.approx(8.1)  # and not twice as far
 
 
+def test_several_attempts_at_a_customer_tell_of_that_customer_alone():
+    randomizer, generator = AutomaticRandomizer(ALWAYS), np.random.default_rng(1)
+    customers = [probes(randomizer, generator, "patience", 7) for _ in range(4)]
+    # One who is served well as often as all others together: three of four customers are lost.
+    for options, attempts in zip(customers, ([True] * 12, [False], [False], [False]), strict=True):
+        randomizer.update()
+        assert randomizer.ranges["patience"] == (4, 7)  # not yet
+        for success in attempts:
+            randomizer.record(options, success)
+    kept = AutomaticRandomizer(ALWAYS)
+    kept.load_state_dict(json.loads(json.dumps(randomizer.state_dict())))
+    for each in (randomizer, kept):
+        each.update()
+        assert each.ranges["patience"] == pytest.approx((4, 7 - 1.1))
+
+
 def test_an_agent_that_always_succeeds_meets_everybody_and_one_that_never_does_the_middle():
     quick = AutomaticRandomizationConfig(1.0, outcomes=1, step=0.25)
     able, lost = AutomaticRandomizer(quick), AutomaticRandomizer(quick)
