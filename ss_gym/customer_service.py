@@ -58,13 +58,14 @@ class CustomerServiceEnvironment(TextEnvironment):
     Reset options: ``scenario_id`` (``"refund/dev/0042"``), or ``split`` with the seed;
     ``user_seed`` (int) varies the customer's persona, words and noise within one scenario; ``user_params`` sets
     components of the customer's φ (see ``ss_gym.users.parameters``), over what is drawn and over ``persona``, and
-    parameters that the user's simulator declares;
+    parameters that the user's simulator declares; ``persona_prompt`` (str) says how they write in words, to whoever
+    plays them from outside;
     ``tool_params`` how often tools fail and how long they take (see ``ss_gym.unreliable_tools``);
     ``opening`` (str) is the customer's first message instead of the scenario's.
     """
 
     option_names: ClassVar[frozenset[str]] = frozenset(
-        {"opening", "scenario_id", "split", "tool_params", "user_params", "user_seed"}
+        {"opening", "persona_prompt", "scenario_id", "split", "tool_params", "user_params", "user_seed"}
     )
     term_names: frozenset[str] = TERMS
 
@@ -138,6 +139,8 @@ class CustomerServiceEnvironment(TextEnvironment):
             params = checked_params(options["user_params"], {**PARAMETERS, **self._own_parameters})
             self._own_params = {name: value for name, value in params.items() if name in self._own_parameters}
             persona = with_params(persona, params, Stream(scenario.wording_seed, user_seed, "params"))
+        if "persona_prompt" in options:
+            persona = persona._replace(manner=_text("persona_prompt", options["persona_prompt"]))
         self.persona = persona
         customer = self._customer = self._speech(scenario, persona, Stream(scenario.wording_seed, user_seed, "words"))
         self._audit = customer.audit

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -17,19 +17,17 @@ from ss_gym.agents import AgentConfig, Conversation, MultiTurnAgent
 from ss_gym.sim2real.dialogues import Dialogue, DialogueFeatures, Floats, dialogues_of
 from ss_gym.sim2real.gap import GapReport, sim_real_gap
 from ss_gym.sim2real.identification import Posterior, abc_posterior, cross_entropy
+from ss_gym.sim2real.personas import PersonaPrompts, fit_shares, persona_prompt, typical_dialogues
 from ss_gym.sim2real.randomizer import NOMINAL
+from ss_gym.sim2real.summaries import foretelling, foretold_by_others, summary
 from ss_gym.streams import Stream
 from ss_gym.types import Completion, Message
 from ss_gym.users.parameters import PARAMETERS
-from ss_gym.users.simulator import SCRIPTED
+from ss_gym.users.simulator import SCRIPTED, UserSimulator, own_parameters
 from ss_gym.whole_file import whole_file
 from ss_gym.wrappers.randomization import DomainRandomization
 
 _AT_ONCE = 64
-# Features whose spread over dialogues is a statistic as well as their mean: how many messages, and how long.
-_SPREADS = 4
-# Penalty of the regression that foretells parameters, for each draw.
-_RIDGE = 0.01
 # How often the best vector is simulated to measure it.
 _REPEATS = 5
 # Conversations that a fit needs, and that are simulated with a vector at most where nothing is said.
@@ -50,7 +48,7 @@ class ConversationSimulatorConfig:
     """Who the customers are, whom they talk to, and how they are fitted.
 
     Attributes:
-        base_model: ``"scripted"``, or the model that plays them, as agents name it.
+        base_model: ``"scripted"``, the model that plays them, as agents name it, or who plays them.
         realism_level: from 0, the middle of the train split's customers, to 1, as real conversations have fitted them.
         env_id: the environment whose customers they are.
         env_kwargs: its keyword arguments.
@@ -61,13 +59,15 @@ class ConversationSimulatorConfig:
         accepted: share of the draws that the posterior is made of.
         cem_iterations: of the cross-entropy method, which looks for a single best vector; none if 0.
         cem_population: vectors in each of them.
+        personas: prompts that are made of real conversations for customers whom a model plays; none if 0.
+        persona_dialogues: that are played with each of them for a fit.
         seed: of what is drawn and played.
 
     Raises:
         ValueError: for a setting that no simulator could mean.
     """
 
-    base_model: str = SCRIPTED
+    base_model: str | UserSimulator = SCRIPTED
     realism_level: float = 1.0
     env_id: str = "StateSet/Refund-v0"
     env_kwargs: Mapping[str, Any] = field(default_factory=dict)
@@ -77,13 +77,16 @@ class ConversationSimulatorConfig:
     accepted: float = 0.3
     cem_iterations: int = 5
     cem_population: int = 20
+    personas: int = 6
+    persona_dialogues: int = 30
     seed: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what can't be simulated."""
         if not 0 <= self.realism_level <= 1:
             raise ValueError(f"realism_level must be from 0 to 1, not {self.realism_level}")
-        for name, least in (("draws", 1), ("dialogues", 2), ("cem_iterations", 0), ("cem_population", 3)):
+        leasts = {"draws": 1, "dialogues": 2, "cem_iterations": 0, "cem_population": 3}
+        for name, least in {**leasts, "personas": 0, "persona_dialogues": 2}.items():
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ValueError(f"{name} must be at least {least}, not {value}")
@@ -102,6 +105,7 @@ class Calibration:
         distance: root mean square difference of the statistics at ``best`` from the real ones, in spreads over the
             prior; sampling alone makes some.
         prior_distance: the same, on average over the prior.
+        personas: how customers write in words, where a model plays them; None otherwise.
     """
 
     names: tuple[str, ...]
@@ -109,13 +113,17 @@ class Calibration:
     best: Floats
     distance: float
     prior_distance: float
+    personas: PersonaPrompts | None = None
 
 
 class ConversationSimulator:
     """Simulates conversations with customers, and fits them to real ones.
 
-    What is fitted is the parameter vector φ of the scripted customer, of which a model that plays one is told as well.
-    It is no claim that these customers are like people in what was not measured.
+    What is fitted is the parameter vector φ of the scripted customer, with the parameters that a ``UserSimulator``
+    declares beside it. A model that plays customers is told φ in words; how it takes them is not φ's matter, so that φ
+    is fitted with the scripted customer, and the model is given prompts besides, made of real conversations, whose
+    shares are fitted with the model itself. It is no claim that these customers are like people in what was not
+    measured.
 
     >>> simulator = ConversationSimulator(ConversationSimulatorConfig(seed=1))
     >>> [conversation[0]["role"] for conversation in simulator.simulate(2)]
@@ -136,9 +144,16 @@ class ConversationSimulator:
         self.calibration: Calibration | None = None
         self._agent = agent
         self._prior_runs: dict[int, tuple[Floats, list[Dialogue]]] = {}
-        self._names = tuple(PARAMETERS)
-        self._low = np.array([PARAMETERS[name].low for name in self._names], np.float64)
-        self._high = np.array([PARAMETERS[name].high for name in self._names], np.float64)
+        player = self.config.base_model
+        own = {} if isinstance(player, str) else own_parameters(player)
+        # Whom words tell more than numbers: those who are played from outside and have none of their own.
+        self._told_in_words = player != SCRIPTED and not own
+        parameters = {**PARAMETERS, **own}
+        self._names = tuple(parameters)
+        self._low = np.array([each.low for each in parameters.values()], np.float64)
+        self._high = np.array([each.high for each in parameters.values()], np.float64)
+        middles = {name: (each.low + each.high) / 2 for name, each in own.items()}
+        self._nominal = np.array([NOMINAL.get(name) or (middles[name],) * 2 for name in parameters], np.float64)
 
     def environment(self, **kwargs: Any) -> gym.Env[Any, Any]:
         """An environment with these customers, another one each episode.
@@ -150,11 +165,15 @@ class ConversationSimulator:
 
     def __call__(self, generator: np.random.Generator) -> dict[str, Any]:
         """Reset options of one episode: so it is a sampler of ``DomainRandomization`` and of populations."""
-        return {"user_params": self.sample_params(generator)}
+        options: dict[str, Any] = {"user_params": self.sample_params(generator)}
+        personas = None if self.calibration is None else self.calibration.personas
+        if personas is not None and generator.random() < self.config.realism_level:
+            options["persona_prompt"] = personas.sample(generator)
+        return options
 
     def sample_params(self, generator: np.random.Generator) -> dict[str, float]:
         """A parameter vector: of the posterior, as far as ``realism_level`` goes; of the train split's before a fit."""
-        ends = np.array([NOMINAL[name] for name in self._names], np.float64)
+        ends = self._nominal
         if self.calibration is None:
             drawn = ends[:, 0] + (ends[:, 1] - ends[:, 0]) * generator.random(len(ends))
         else:
@@ -178,8 +197,9 @@ class ConversationSimulator:
         stream = Stream(self.config.seed if seed is None else seed, "simulated")
         options = []
         for _ in range(count):
-            drawn = self.sample_params(np.random.default_rng(stream.bits() >> 1)) if params is None else dict(params)
-            options.append((stream.below(2**31), {"split": "train", "user_params": drawn}))
+            generator = np.random.default_rng(stream.bits() >> 1)
+            drawn = self(generator) if params is None else {"user_params": dict(params)}
+            options.append((stream.below(2**31), {"split": "train", **drawn}))
         return self._played(options)
 
     async def calibrate(self, real_conversations: Sequence[Any]) -> Calibration:
@@ -188,9 +208,13 @@ class ConversationSimulator:
         Vectors are drawn from all that there is of each parameter, some conversations are simulated with each, and
         those whose statistics are most like the real ones' are kept and adjusted by regression
         (:func:`abc_posterior`). What is compared there is what a regression foretells of the parameters from the
-        statistics (Fearnhead and Prangle 2012, "Constructing Summary Statistics for Approximate Bayesian Computation"):
-        means over dialogues of what customers' messages are like (:class:`DialogueFeatures`), and the spread of the
-        first four. The cross-entropy method then looks for the single best vector where the posterior is.
+        statistics (:func:`~ss_gym.sim2real.summaries.foretelling`): means over dialogues of what customers' messages
+        are like (:class:`DialogueFeatures`), and the spread of the first four. The cross-entropy method then looks for
+        the single best vector where the posterior is.
+
+        Where a model plays the customers, ``personas`` of the real dialogues that stand for the others are put in
+        words, ``persona_dialogues`` are played with each, and the shares of customers who are like each are fitted
+        (:func:`~ss_gym.sim2real.personas.fit_shares`): that many conversations of the model, and none for φ.
 
         The posterior is of one vector for all customers: how much they differ from each other is not fitted. What is
         simulated with the prior's vectors is kept for further fits.
@@ -232,6 +256,7 @@ class ConversationSimulator:
                 distances=posterior.distances,
                 best=kept.best,
                 fit=np.array([kept.distance, kept.prior_distance]),
+                **({} if kept.personas is None else _as_arrays(kept.personas)),
             )
 
     def load(self, path: str | Path) -> None:
@@ -246,11 +271,12 @@ class ConversationSimulator:
                 names = tuple(kept["names"].tolist())
                 posterior = Posterior(kept["draws"], kept["weights"], kept["distances"])
                 best, (distance, prior_distance) = kept["best"], kept["fit"].tolist()
+                personas = _from_arrays(kept) if "prompts" in kept else None
         except (KeyError, TypeError, ValueError, EOFError, BadZipFile) as error:
             raise ValueError(f"'{path}' holds no calibration: {error!r:.200}") from error
         if names != self._names:
             raise ValueError(f"'{path}' is a calibration of the parameters {', '.join(names)}")
-        self.calibration = Calibration(names, posterior, best, distance, prior_distance)
+        self.calibration = Calibration(names, posterior, best, distance, prior_distance, personas)
 
     def _calibrated(self, real: Sequence[Any]) -> Calibration:
         dialogues = dialogues_of(real)
@@ -266,13 +292,13 @@ class ConversationSimulator:
             )
         features = DialogueFeatures(dialogues)
         generator = np.random.default_rng([config.seed, int.from_bytes(b"calibrate", "big")])
-        observed = _statistics(features(dialogues))
+        observed = summary(features(dialogues))
         drawn, played = self._simulated_prior(count)
-        found = _statistics_of(played, features, count)
+        found = _summaries(played, features, count)
         shares = (drawn - self._low) / (self._high - self._low)
-        (foretold,) = _foretelling(found, shares)(observed[None])
+        (foretold,) = foretelling(found, shares)(observed[None])
         posterior = abc_posterior(
-            drawn, _each_by_the_others(found, shares), foretold, self._low, self._high, config.accepted
+            drawn, foretold_by_others(found, shares), foretold, self._low, self._high, config.accepted
         )
         spread = np.maximum(found.std(0), 1e-9)
 
@@ -297,9 +323,29 @@ class ConversationSimulator:
             )
         # As many conversations at a time as of the prior's vectors, so that chance has the same part in both.
         own = distances(self._with_vectors(np.tile(best, (_REPEATS, 1)), features, count, generator)).mean()
-        calibration = Calibration(self._names, posterior, best, float(own), float(distances(found).mean()))
+        told = self._personas(dialogues, features, observed, posterior) if self._told_in_words else None
+        calibration = Calibration(self._names, posterior, best, float(own), float(distances(found).mean()), told)
         self.calibration = calibration
         return calibration
+
+    def _personas(
+        self, real: Sequence[Dialogue], features: DialogueFeatures, observed: Floats, posterior: Posterior
+    ) -> PersonaPrompts | None:
+        """Prompts made of real dialogues, with the shares of customers who are like each."""
+        config, rows = self.config, features(real)
+        if not config.personas:
+            return None
+        typical = [real[place] for place in typical_dialogues(rows, config.personas)]
+        prompts = tuple(dict.fromkeys(persona_prompt(dialogue, features) for dialogue in typical))
+        generator = np.random.default_rng([config.seed, int.from_bytes(b"personas", "big")])
+        options = []
+        for prompt in prompts:
+            for vector in posterior.sample(config.persona_dialogues, generator).tolist():
+                told = {"user_params": dict(zip(self._names, vector, strict=True)), "persona_prompt": prompt}
+                options.append((int(generator.integers(2**31)), {"split": "train", **told}))
+        played = features([Dialogue.of(messages) for messages in self._played(options)])
+        by_prompt = played.reshape(len(prompts), config.persona_dialogues, -1)
+        return PersonaPrompts(prompts, fit_shares(by_prompt, observed, len(real), config.accepted, generator))
 
     def _prior(self, count: int, generator: np.random.Generator) -> Floats:
         """Vectors from all that there is, (count, P); weights of tones are shares, and any of them may prevail."""
@@ -320,7 +366,7 @@ class ConversationSimulator:
         self, vectors: Floats, features: DialogueFeatures, count: int, generator: np.random.Generator
     ) -> Floats:
         """Statistics of so many conversations that are simulated with each vector, (N, S)."""
-        return _statistics_of(self._dialogues_with(vectors, count, generator), features, count)
+        return _summaries(self._dialogues_with(vectors, count, generator), features, count)
 
     def _dialogues_with(self, vectors: Floats, count: int, generator: np.random.Generator) -> list[Dialogue]:
         """Dialogues with each vector, those of a vector one after the other."""
@@ -330,15 +376,16 @@ class ConversationSimulator:
             for params in named
             for _ in range(count)
         ]
-        return [Dialogue.of(messages) for messages in self._played(options)]
+        scripted = {"user": SCRIPTED} if self._told_in_words else {}
+        return [Dialogue.of(messages) for messages in self._played(options, **scripted)]
 
-    def _played(self, options: Sequence[tuple[int, dict[str, Any]]]) -> list[tuple[Message, ...]]:
-        """The messages of an episode for each seed and reset options."""
+    def _played(self, options: Sequence[tuple[int, dict[str, Any]]], **kwargs: Any) -> list[tuple[Message, ...]]:
+        """The messages of an episode for each seed and reset options; of environments with these keyword arguments."""
         if self._agent is None:
             agent = MultiTurnAgent(AgentConfig(self.config.agent_model))
             agent.load()
             self._agent = agent
-        environments = [self._made() for _ in range(min(_AT_ONCE, len(options)))]
+        environments = [self._made(**kwargs) for _ in range(min(_AT_ONCE, len(options)))]
         try:
             waiting = iter(enumerate(options))
             done: dict[int, tuple[Message, ...]] = {}
@@ -361,7 +408,8 @@ class ConversationSimulator:
         return [done[place] for place in sorted(done)]
 
     def _made(self, **kwargs: Any) -> gym.Env[Any, Any]:
-        user = self.config.base_model if self.config.base_model == SCRIPTED else f"llm:{self.config.base_model}"
+        player = self.config.base_model
+        user = f"llm:{player}" if isinstance(player, str) and player != SCRIPTED else player
         return gym.make(
             self.config.env_id, disable_env_checker=True, **{"user": user, **self.config.env_kwargs, **kwargs}
         )
@@ -372,40 +420,21 @@ def _begun(env: gym.Env[Any, Any], place: int, given: tuple[int, dict[str, Any]]
     return env, Conversation.begin(*env.reset(seed=seed, options=options)), place
 
 
-def _foretelling(statistics: Floats, shares: Floats) -> Callable[[Floats], Floats]:
-    """What a ridge regression on statistics and their squares says of parameters, as a function of statistics."""
-    centre, spread = statistics.mean(0), np.maximum(statistics.std(0), 1e-9)
-
-    def inputs(given: Floats) -> Floats:
-        scaled = np.clip((given - centre) / spread, -4, 4)
-        return np.column_stack([np.ones(len(given)), scaled, np.square(scaled)])
-
-    columns = inputs(statistics)
-    penalty = _RIDGE * len(statistics) * np.diag([0.0, *np.ones(columns.shape[1] - 1)])
-    slopes = np.linalg.solve(columns.T @ columns + penalty, columns.T @ shares)
-    return lambda given: inputs(given) @ slopes
+def _summaries(dialogues: Sequence[Dialogue], features: DialogueFeatures, count: int) -> Floats:
+    """Statistics of so many dialogues after each other, (N, S)."""
+    return summary(features(dialogues).reshape(len(dialogues) // count, count, -1))
 
 
-def _each_by_the_others(statistics: Floats, shares: Floats, folds: int = 5) -> Floats:
-    """What is foretold of the parameters of each draw by a regression on the others, (N, P).
-
-    A regression foretells what it was fitted to better than anything else; what was observed is something else.
-    """
-    found = np.empty_like(shares)
-    homes = np.arange(len(statistics)) % folds
-    for fold in range(folds):
-        own = homes == fold
-        found[own] = _foretelling(statistics[~own], shares[~own])(statistics[own])
-    return found
+def _as_arrays(personas: PersonaPrompts) -> dict[str, Any]:
+    posterior = personas.posterior
+    return {
+        "prompts": np.array(personas.prompts),
+        "shares": posterior.draws,
+        "share_weights": posterior.weights,
+        "share_distances": posterior.distances,
+    }
 
 
-def _statistics_of(dialogues: Sequence[Dialogue], features: DialogueFeatures, count: int) -> Floats:
-    """The statistics of so many dialogues after each other, (N, S)."""
-    found = features(dialogues).reshape(len(dialogues) // count, count, -1)
-    return np.array([_statistics(each) for each in found])
-
-
-def _statistics(features: Floats) -> Floats:
-    """What is compared of some dialogues: means of their features, and the spread of the first."""
-    found: Floats = np.concatenate([features.mean(0), features[:, :_SPREADS].std(0, ddof=1)])
-    return found
+def _from_arrays(kept: Mapping[str, Any]) -> PersonaPrompts:
+    posterior = Posterior(kept["shares"], kept["share_weights"], kept["share_distances"])
+    return PersonaPrompts(tuple(kept["prompts"].tolist()), posterior)

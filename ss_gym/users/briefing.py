@@ -49,6 +49,16 @@ _MANNERS = {
     "chatty": "You like to chat.",
     "upset": "You are annoyed.",
 }
+# What is worth telling of a customer's numbers: from where on, and how it is said of so many of ten or a hundred.
+_HABITS: Mapping[str, tuple[float, float, str]] = {
+    "verbosity": (0.6, 10, "About {count} of 10 of your messages have a sentence that tells nothing."),
+    "disclosure": (0.7, 10, "In about {count} of 10 cases you tell what you know before you are asked for it."),
+    "noise": (0.01, 100, "You mistype about {count} of 100 words."),
+    "tangents": (0.1, 10, "About {count} of 10 of your messages have something that is beside the matter."),
+    "unprepared": (0.1, 10, "In about {count} of 10 cases you have to look for what you are asked for first."),
+    "demanding": (0.1, 10, "In about {count} of 10 messages you ask for something on top that no shop does."),
+    "patience": (1, 1, "After {count} replies that lead nowhere you give up."),
+}
 _IN_TURN = "You have {count} wishes. Come up with one at a time, by name; with the next once the one before is settled."
 _WITHDRAWN = (
     "When the agent asks whether to do this, you think better of it: they should leave it. Then come to the next."
@@ -71,8 +81,25 @@ def briefing(scenario: Scenario, persona: Persona) -> str:
         lines = [who, address, _IN_TURN.format(count=len(parts))]
         for number, part in enumerate(parts, 1):
             lines += [f"{number}.", *_wish(part), _WITHDRAWN if part.goal.withdraws else ""]
-    lines += [_MANNERS[persona.register], "You are in a hurry." if persona.hurried else "", _RULES]
+    lines += [_MANNERS[persona.register], *_habits(persona), persona.manner, _RULES]
     return " ".join(filter(None, lines))
+
+
+def _habits(persona: Persona) -> list[str]:
+    """What numbers and flags say of how they write and act."""
+    told = [
+        text.format(count=round(getattr(persona, name) * parts))
+        for name, (least, parts, text) in _HABITS.items()
+        if getattr(persona, name) >= least
+    ]
+    if persona.channel == "email":
+        told.append("You write letters, with a greeting.")
+    if persona.insists:
+        times = {1: "once", 2: "twice"}.get(persona.insists, f"{persona.insists} times")
+        told.append(f"A refusal you contest {times} before you accept it.")
+    if persona.hurried:
+        told.append("You are in a hurry.")
+    return told
 
 
 def _wish(scenario: Scenario) -> list[str]:

@@ -30,6 +30,7 @@ class Persona(NamedTuple):
         tangents: in [0, 1]; how often they add something that has nothing to do with the matter.
         unprepared: in [0, 1]; how often they have to look for a fact, and tell it only when asked again.
         demanding: in [0, 1]; how often they ask for something that no shop does on top.
+        manner: how they write, in words, for whoever plays them from outside; the scripted customer goes by the rest.
     """
 
     register: Register = "plain"
@@ -44,6 +45,7 @@ class Persona(NamedTuple):
     tangents: float = 0.0
     unprepared: float = 0.0
     demanding: float = 0.0
+    manner: str = ""
 
     def without_noise(self) -> Persona:
         """The same customer, typing with care."""
@@ -165,6 +167,8 @@ def _check_field(name: str, value: Any) -> None:
         good, wanted = value in _CHOICES[name], f"one of {', '.join(_CHOICES[name])}"
     elif name in _LEAST:
         good, wanted = type(value) is int and value >= _LEAST[name], f"an int from {_LEAST[name]} up"
+    elif isinstance(Persona._field_defaults[name], str):
+        good, wanted = isinstance(value, str), "a text"
     elif isinstance(Persona._field_defaults[name], bool):
         good, wanted = isinstance(value, bool), "True or False"
     else:
