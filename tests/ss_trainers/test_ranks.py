@@ -69,6 +69,16 @@ def test_a_run_of_two_processes_leaves_the_same_weights_in_both_and_one_checkpoi
     assert (ranks / "run" / "checkpoint" / "model.safetensors").exists()
 
 
+def test_tasks_and_populations_are_the_same_in_both_processes(ranks):
+    assert (ranks / "lasting_0").read_text() == (ranks / "lasting_1").read_text() != ""
+    metrics = [json.loads(line) for line in (ranks / "lasting" / "metrics.jsonl").read_text().splitlines()]
+    assert [each["task"] for each in metrics] == [0, 0, 0, 1, 1, 1]
+    assert [each["population/sim_ratio"] for each in metrics] == [1.0, 0.75, 0.5, 0.25, 0.0, 0.0]
+    # Held to the first task, with what it had played, from the second on.
+    assert all("lwf_loss" in each and each["ewc_penalty"] >= 0 for each in metrics[3:])
+    assert metrics[5]["replayed"] > 0 and "continual/forgetting" in metrics[5]
+
+
 def test_a_launcher_and_workers_are_too_much(model, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ValueError, match="set workers to 1"):

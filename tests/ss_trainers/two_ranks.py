@@ -10,11 +10,13 @@ from pathlib import Path
 
 import torch
 
-from ss_trainers import GRPO, Trainer, TrainingConfig
+from ss_gym.sim2real import SimToRealConfig, SimToRealTransfer, TransferPopulation
+from ss_trainers import GRPO, ContinualConfig, Trainer, TrainingConfig
 from ss_trainers.algorithms.registry import make_algorithm
 from ss_trainers.collate import collate
 from ss_trainers.experience import prepared
 from ss_trainers.ranks import is_first
+from tests.ss_trainers.continual.letters import register as letters
 from tests.ss_trainers.samples import trajectories
 from tests.ss_trainers.toy_env import register
 
@@ -48,8 +50,36 @@ def whole_run(model, folder):
     )
     trainer = Trainer(register(), model, GRPO(), training)
     metrics = trainer.train()
+    return digest(trainer), metrics["return"]
+
+
+def lasting_run(model, folder):
+    """A run through two tasks, with all that there is against forgetting, and with a population of customers."""
+    training = TrainingConfig(
+        iterations=6,
+        groups_per_iteration=4,
+        group_size=4,
+        max_new_tokens=4,
+        learning_rate=1e-2,
+        eval_episodes=6,
+        output_dir=str(folder),
+    )
+    continual = ContinualConfig("replay_lwf_ewc", task_schedule=("a", "b"), replay_ratio=0.5, ewc_episodes=4)
+    population = TransferPopulation(SimToRealTransfer(SimToRealConfig(total_steps=4)), of_letter("c"), of_letter("d"))
+    trainer = Trainer(letters(), model, GRPO(), training, continual=continual, population=population)
+    trainer.train()
+    return digest(trainer), trainer.continual.accuracies.rows
+
+
+def of_letter(letter):
+    """Options that the task's own come before."""
+    return lambda generator: {"task": letter}
+
+
+def digest(trainer):
+    """Of the weights."""
     weights = torch.cat([value.detach().flatten() for value in trainer._parameters])
-    return hashlib.sha256(weights.numpy().tobytes()).hexdigest(), metrics["return"]
+    return hashlib.sha256(weights.numpy().tobytes()).hexdigest()
 
 
 def rank(model, folder):
@@ -59,6 +89,8 @@ def rank(model, folder):
         torch.save(done, folder / "updates.pt")
     weights, earned = whole_run(model, folder / "run")
     (folder / f"result_{os.environ['RANK']}").write_text(f"{weights} {earned}")
+    weights, rows = lasting_run(model, folder / "lasting")
+    (folder / f"lasting_{os.environ['RANK']}").write_text(f"{weights} {rows}")
 
 
 def told(variables, model, folder):

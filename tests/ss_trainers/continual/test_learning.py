@@ -17,6 +17,7 @@ from ss_trainers import (
     ContinualConfig,
     GRPOConfig,
     GRPOTrainer,
+    LoraSettings,
     PPOTrainer,
     Trainer,
     TrainingConfig,
@@ -125,6 +126,24 @@ def test_a_run_that_was_interrupted_ends_where_the_whole_one_does(folder, tmp_pa
         second.train()
         assert torch.equal(weights(whole), weights(second)), done
         assert second.continual.accuracies == whole.continual.accuracies
+
+
+@pytest.mark.parametrize(
+    "changes", [{"lora": LoraSettings(rank=2)}, {"precision": "bfloat16"}], ids=["adapters", "bfloat16"]
+)
+def test_adapters_and_half_precision_are_held_and_resumed_alike(folder, tmp_path, changes) -> None:
+    training = replace(SMALL, **changes)
+    whole = GRPOTrainer(ENV, folder, training=training, continual=EVERYTHING)
+    lines = lines_of(whole)
+    # What was just copied costs nothing yet, to the rounding of the precision; what has moved since, does.
+    assert lines[2]["lwf_loss"] == pytest.approx(0, abs=1e-6) and lines[2]["ewc_penalty"] == pytest.approx(0, abs=1e-9)
+    assert lines[3]["lwf_loss"] > 0 and lines[3]["ewc_penalty"] > 0
+    first = GRPOTrainer(ENV, folder, training=training, continual=EVERYTHING)
+    first.train([lambda trainer, _: trainer.iteration == 3])
+    first.save(tmp_path / "checkpoint")
+    second = GRPOTrainer.resume(tmp_path / "checkpoint")
+    assert lines_of(second)[-1]["ewc_penalty"] == lines[-1]["ewc_penalty"]
+    assert torch.equal(weights(whole), weights(second))
 
 
 def test_an_iteration_that_fails_leaves_the_memory_as_it_was(folder, tmp_path, monkeypatch) -> None:
