@@ -95,6 +95,7 @@ class CustomerServiceEnvironment(TextEnvironment):
         self.prompt = prompt
         self.user = load_user(user)
         self._own_parameters = own_parameters(self.user)
+        self._parameters = {**PARAMETERS, **self._own_parameters}
         self._persona_changes = as_changes(persona)
         self._speech = load_speech(drawn)
         self._tools = tuple(tool.schema for tool in drawn.tools.values())
@@ -136,7 +137,7 @@ class CustomerServiceEnvironment(TextEnvironment):
             persona = persona._replace(**self._persona_changes)
         self._own_params: dict[str, float] = {}
         if "user_params" in options:
-            params = checked_params(options["user_params"], {**PARAMETERS, **self._own_parameters})
+            params = checked_params(options["user_params"], self._parameters)
             self._own_params = {name: value for name, value in params.items() if name in self._own_parameters}
             persona = with_params(persona, params, Stream(scenario.wording_seed, user_seed, "params"))
         if "persona_prompt" in options:

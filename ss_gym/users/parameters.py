@@ -77,6 +77,9 @@ def checked_params(
         if name not in known:
             raise ValueError(f"{option}: there is no parameter {name!r}; {nearest(str(name), known)}")
         low, high, unit, _ = known[name]
+        if type(value) is float and low <= value <= high:  # as a randomizer draws them, for every episode
+            checked[name] = value
+            continue
         try:
             number = math.nan if isinstance(value, bool | str | bytes) else float(value)
         except (TypeError, ValueError, OverflowError):
