@@ -76,7 +76,12 @@ ARMS |= {
     f"{name} on {CONTROL}": (name, settings, {**text, **SUCCESSES})
     for name, settings, text in (ARMS[arm] for arm in ("bcq", "cql", "iql"))
 }
-# Conversations of Retail are twice as long: half as many are learnt from.
+# Of Retail the tiny agent knows nothing: it is cloned from as many conversations as the log has, in larger steps. They
+# are twice as long, so that critics learn from half as many.
+OF_FAMILY: dict[str, dict[str, Any]] = {
+    "refund": {},
+    "retail": {"max_updates": 1250, "epochs": 2, "learning_rate": 2e-3},
+}
 SHARES_LEARNT = {"refund": 1.0, "retail": 0.5}
 # What an arm has otherwise of the engine.
 ENGINE: dict[str, dict[str, Any]] = {"ilql": {"batch_size": 64}}
@@ -109,9 +114,8 @@ def log_of(family: str) -> ConversationDataset:
 
 def text_of(family: str, arm: str) -> dict[str, Any]:
     """The settings of an arm's language model."""
-    text = {**TEXT, **ARMS[arm][2]}
-    counts = {name: int(SHARES_LEARNT[family] * text[name]) for name in ("max_updates", "critic_conversations")}
-    return {**text, **counts}
+    text = {**TEXT, **ARMS[arm][2], **OF_FAMILY[family]}
+    return {**text, "critic_conversations": int(SHARES_LEARNT[family] * text["critic_conversations"])}
 
 
 def folder_of(family: str, arm: str, seed: int) -> Path:
