@@ -33,7 +33,7 @@ from ss_trainers.episode_options import EpisodeOptions
 from ss_trainers.experience import prepared, recent, token_batch
 from ss_trainers.interruption import undisturbed
 from ss_trainers.optimization import adamw, trainable_model
-from ss_trainers.populations import Customers
+from ss_trainers.populations import Customers, resumed_population
 from ss_trainers.ranks import Ranks, check_launcher, is_first, launched, own_device
 from ss_trainers.reporter import Reporter
 from ss_trainers.rollout import Episode, Rollouts
@@ -428,7 +428,7 @@ class Trainer:
         Raises:
             CheckpointError: if the checkpoint is missing, damaged or another algorithm's, or its
                 environment or algorithm is not known here and ``env`` is not given.
-            ValueError: if ``training`` has an unknown or wrong setting.
+            ValueError: if ``training`` has an unknown or wrong setting, or the population is another.
         """
         settings = read_settings(folder)
         algorithm, continual, (env, env_kwargs, env_wrappers) = recalled_run(settings, folder, env)
@@ -442,7 +442,7 @@ class Trainer:
             console=console,
             resume_from=folder,
             continual=continual,
-            population=settings.get("population") if population is None else population,
+            population=resumed_population(settings.get("population"), population, folder),
         )
 
     @classmethod

@@ -27,7 +27,7 @@ from ss_trainers.checkpoint import read_settings
 from ss_trainers.config import TrainingConfig, TrainingProfile, config_from_mapping
 from ss_trainers.continual.settings import ContinualConfig
 from ss_trainers.environments import Environment, spec_of
-from ss_trainers.populations import Customers, lasting_settings
+from ss_trainers.populations import Customers
 from ss_trainers.rollout import TextEnv
 from ss_trainers.trainer import Trainer
 
@@ -86,7 +86,7 @@ async def train(
     made = Given(environment, reward_fn)
     if resume_from_checkpoint is not None:
         folder = checkpoint_folder(resume_from_checkpoint) or resume_from_checkpoint
-        changes = _changes(folder, algorithm, asked, population)
+        changes = _changes(folder, algorithm, asked)
         return await _in_thread(
             lambda: Trainer.resume(folder, env=made, training=changes, console=console, population=population)
         )
@@ -111,17 +111,13 @@ def _own(asked: dict[str, Any], config_class: Any) -> dict[str, Any]:
     return {name: asked.pop(name) for name in list(asked) if name in own}
 
 
-def _changes(
-    folder: str | Path, algorithm: str | None, asked: dict[str, Any], population: Customers | None
-) -> dict[str, Any]:
+def _changes(folder: str | Path, algorithm: str | None, asked: dict[str, Any]) -> dict[str, Any]:
     """What changes in the engine's settings of a run that goes on.
 
     Raises:
-        ValueError: if the run has another algorithm or population, or other settings of it, than is asked for.
+        ValueError: if the run has another algorithm, or other settings of it, than is asked for.
     """
     run = read_settings(folder)
-    if isinstance(population, Mapping) and lasting_settings(population) != run.get("population"):
-        raise ValueError(f"the run in '{folder}' has the population {run.get('population')!r:.200}: leave yours out")
     if algorithm is not None and run["algorithm"] != algorithm:
         raise ValueError(f"the run in '{folder}' trains with {run['algorithm']}, not with {algorithm}")
     for name, value in _taken(asked, run["algorithm"]).items():

@@ -52,23 +52,29 @@ def test_arms_meet_their_customers_and_are_told_in_a_table(
     monkeypatch.setattr(study, "TRAINING", {**study.TRAINING, **sizes, "max_new_tokens": 8})
     monkeypatch.setattr(study, "CUSTOMERS", 2)
     monkeypatch.setattr(study, "TRANSCRIPTS", 10)
-    monkeypatch.setattr(study, "POPULATIONS", {"usual": {}, "careless": {"noise": (0.12, 0.25)}})
-    monkeypatch.setattr(study, "SHIFTED", ("careless",))
-    config = study.ConversationSimulatorConfig(draws=100, accepted=0.5, cem_iterations=0)
-    monkeypatch.setattr(study, "_simulator", lambda: ConversationSimulator(config, study.ReferenceAgent()))
+    shifted = {"careless": {"noise": (0.2, 0.25)}, "careful": {"noise": (0.0, 0.0)}}
+    monkeypatch.setattr(study, "POPULATIONS", {"usual": {}, **shifted})
+    monkeypatch.setattr(study, "SHIFTED", tuple(shifted))
+    monkeypatch.setattr(study, "FIT", replace(study.FIT, draws=100, accepted=0.5))
+    for cached in (study.fitted, study._fitting):
+        cached.cache_clear()
     study.main(["--only", "before/0", "nominal/0", "automatic/0", "transfer/0"])
     cells = json.loads((tmp_path / "transfer.json").read_text(encoding="utf-8"))
-    assert [len(digits) for digits in cells["nominal/0"]["success"].values()] == [2, 2]
-    # Fitted once, and taken from the file afterwards.
-    fitted = study.fitted("careless")
+    assert [len(digits) for digits in cells["nominal/0"]["success"].values()] == [2, 2, 2]
+    # Each population has a fit of its own, which is kept.
+    careless, careful = (study.fitted(name) for name in shifted)
+    noise = [
+        dict(zip(PARAMETERS, each.calibration.posterior.mean, strict=True))["noise"] for each in (careless, careful)
+    ]
+    assert noise[0] > noise[1] + 0.03
     study.fitted.cache_clear()
-    assert (study.fitted("careless").calibration.best == fitted.calibration.best).all()
+    assert (study.fitted("careless").calibration.best == careless.calibration.best).all()
     assert study.fitted_customer(np.random.default_rng(0))["user_params"].keys() == PARAMETERS.keys()
     assert "population/width" in cells["automatic/0"]["curve"][0]
     assert [each["population/sim_ratio"] for each in cells["transfer/0"]["curve"]] == [1.0, 1.0]
     # A population is the same for all who meet it, and differs from the usual customers in what it is called after.
     first, second = (study.episodes_of("careless") for _ in range(2))
-    assert first == second and all(0.12 <= each.options["user_params"]["noise"] <= 0.25 for each in first)
+    assert first == second and all(0.2 <= each.options["user_params"]["noise"] <= 0.25 for each in first)
     capsys.readouterr()
     study.main(["--markdown"])
     lines = capsys.readouterr().out.strip().splitlines()

@@ -5,11 +5,12 @@
     python docs/examples/gap_study.py --report                             # the tables of what is there
     python docs/examples/gap_study.py --markdown                           # the tables of docs/pages/sim-to-real.md
 
-Two logs of others: Schema-Guided Dialogue (``--sgd``, of which the first 400 dialogues of the train split are taken,
-written by people who paraphrased a program's outlines), and the 69 retail transcripts of tau-bench (``--tau-bench``,
-whose customers are played by a language model). Each is split in two at random, three times: customers of Retail are
-fitted to one half, and the gap is measured on the other, with the usual customers and with the fitted ones, whom the
-reference agent serves. Results go to ``docs/results/sim_real_gap.json``; a cell takes some ten minutes on a core.
+Two logs of others: Schema-Guided Dialogue (``--sgd``), of which 400 dialogues are drawn, written by people who
+paraphrased a program's outlines, about restaurants, flights, banks, …, and no shop; and the 69 retail transcripts of
+tau-bench (``--tau-bench``), whose customers are played by a language model. Each is split in two at random, three
+times: customers of Retail are fitted to one half, and the gap is measured on the other, with the usual customers (the
+train split's own) and with the fitted ones, whom the reference agent serves. Results go to
+``docs/results/sim_real_gap.json``; a cell takes some ten minutes on a core.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ import argparse
 import asyncio
 import os
 from collections.abc import Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -46,8 +46,10 @@ Cell = dict[str, Any]
 
 
 def conversations_of(file: Path, count: int) -> list[Any]:
-    """The first conversations of a file."""
-    return list(islice(ConversationDataset.from_jsonl(file), count))
+    """So many conversations of a file, in its order."""
+    log = ConversationDataset.from_jsonl(file)
+    draw = np.random.default_rng(int.from_bytes(b"conversations", "big"))
+    return [log[place] for place in sorted(draw.permutation(len(log))[:count].tolist())]
 
 
 def run(real: Sequence[Any], split: int, simulator: ConversationSimulator) -> Cell:

@@ -9,10 +9,11 @@ The tiny agent learns refunds by GRPO with the same budget in each arm, and with
 of the train split (``nominal``), from customers whose φ is drawn evenly from wide ranges (``uniform``) or from ranges
 that widen as it succeeds (``automatic``), from customers fitted to transcripts (``calibrated``), and from the usual
 ones first and the fitted ones more and more (``transfer``). Then it meets six populations, with the scenarios and
-held-out wordings of the test shop: the usual customers and five that are unlike any in training. The transcripts are 60
-conversations of the reference agent with each of the five, in the train shop; each population has a fit of its own, and
-fitted customers are of all five in turn. ``before`` is the agent as it was. Fits are kept in ``outputs/transfer_study``
-and results in ``docs/results/transfer.json``.
+held-out wordings of the test shop: the usual customers and five that are unlike those of the train split. The
+transcripts are 60 conversations of the reference agent with customers of each of the five, in the train shop: who is
+fitted to them knows whom to expect, and who draws evenly from all that there is does not. Each population has a fit of
+its own, and fitted customers are of any of the five. ``before`` is the agent as it was. Fits are kept in
+``outputs/transfer_study`` and results in ``docs/results/transfer.json``.
 """
 
 from __future__ import annotations
@@ -80,6 +81,7 @@ TRAINING: dict[str, Any] = {
     "eval_options": {"split": "dev"},
 }
 LOSS = GRPOConfig(aggregation="sequence_mean")
+FIT = ConversationSimulatorConfig(draws=1000, cem_iterations=0)
 ROOT = Path(__file__).parents[2]
 RESULTS, OUTPUTS = ROOT / "docs" / "results" / "transfer.json", ROOT / "outputs" / "transfer_study"
 CONSOLE = Console(width=140)
@@ -111,11 +113,18 @@ def episodes_of(population: str) -> list[Episode]:
 def fitted(population: str) -> ConversationSimulator:
     """Customers fitted to transcripts of a population; the fit is kept in a file."""
     file = OUTPUTS / f"{population}.npz"
-    simulator = _simulator()
-    if file.exists():
-        simulator.load(file)
-        return simulator
-    CONSOLE.print(f"fitting customers to transcripts of {population} ones")
+    if not file.exists():
+        CONSOLE.print(f"fitting customers to transcripts of {population} ones")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        _fit(population).save(file)
+    simulator = ConversationSimulator(FIT, ReferenceAgent())
+    simulator.load(file)
+    return simulator
+
+
+def _fit(population: str) -> ConversationSimulator:
+    simulator = _fitting()
+    simulator.calibration = None
     seeds = np.random.default_rng([SHIFTED.index(population), int.from_bytes(b"transcripts", "big")])
     drawn = [customer_of(population, 10_000 + number) for number in range(TRANSCRIPTS)]
     transcripts = [
@@ -124,15 +133,13 @@ def fitted(population: str) -> ConversationSimulator:
         for conversation in simulator.simulate(1, seed=int(seeds.integers(2**31)), params=params)
     ]
     asyncio.run(simulator.calibrate(transcripts))
-    file.parent.mkdir(parents=True, exist_ok=True)
-    simulator.save(file)
     return simulator
 
 
 @cache
-def _simulator() -> ConversationSimulator:
+def _fitting() -> ConversationSimulator:
     """One for all fits, which simulates the prior once."""
-    return ConversationSimulator(ConversationSimulatorConfig(draws=1000, cem_iterations=0), ReferenceAgent())
+    return ConversationSimulator(FIT, ReferenceAgent())
 
 
 def fitted_customer(generator: np.random.Generator) -> dict[str, Any]:
@@ -208,7 +215,10 @@ def digits(cell: Cell, populations: Sequence[str]) -> list[int]:
 
 
 def rows_of(cells: Mapping[str, Cell]) -> list[tuple[str, ...]]:
-    """A row for each arm: means over seeds, with intervals over seeds, and over customers for the difference."""
+    """A row for each arm: means over seeds, with intervals over seeds.
+
+    Intervals of differences from ``nominal`` are over customers, and tell nothing of how much other seeds would differ.
+    """
     rows = []
     for arm in ARMS:
         runs = {seed: cells[key] for seed in range(SEEDS) if (key := f"{arm}/{seed}") in cells}

@@ -24,7 +24,7 @@ from ss_trainers.checkpoint import read_settings
 from ss_trainers.config import TrainingConfig, config_from_mapping, read_yaml
 from ss_trainers.continual.settings import ContinualConfig
 from ss_trainers.environments import wrappers_in
-from ss_trainers.populations import lasting_settings, make_population
+from ss_trainers.populations import make_population
 from ss_trainers.trainer import Trainer
 
 DEFAULT_WEIGHT = "default"  # the weight of the reward terms that are not named
@@ -198,7 +198,11 @@ def _resumed(options: TrainOptions, console: Console) -> Any:
         raise ValueError(_differs("env", folder, source))
     with held_back():
         trainer = Trainer.resume(
-            folder, env=env, training={**file.training, "output_dir": str(run_folder)}, console=console
+            folder,
+            env=env,
+            training={**file.training, "output_dir": str(run_folder)},
+            console=console,
+            population=values.get("population"),
         )
     _check_same(values, folder, source)
     if trainer.iteration >= trainer.training.iterations and not trainer.continual.due(trainer.iteration):
@@ -213,10 +217,9 @@ def _check_same(asked: Mapping[str, Any], folder: Path, source: str) -> None:
     """Makes sure that a run goes on as its config file says, which may change the engine's settings alone."""
     run = read_settings(folder)
     same = {}
-    told = {**asked, "population": lasting_settings(asked.get("population", {}))}
-    for name in ("env_kwargs", "config", "continual", "population"):
+    for name in ("env_kwargs", "config", "continual"):
         kept = run.get(name) or {}
-        same[name] = all(key in kept and kept[key] == value for key, value in told.get(name, {}).items())
+        same[name] = all(key in kept and kept[key] == value for key, value in asked.get(name, {}).items())
     if "model" in asked:
         same["model"] = lasting_location(trained_model(asked["model"])) == run["model"]
     if "reward_weights" in asked:

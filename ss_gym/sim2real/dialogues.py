@@ -67,6 +67,14 @@ class Dialogue:
             raise ValueError("the customer says nothing in a conversation: leave it out")
         return cls(tuple(said["user"]), tuple(said["assistant"]))
 
+    def after_opening(self) -> Dialogue:
+        """Without the customer's first message, if there is another.
+
+        >>> Dialogue(("Hi!", "Thanks."), ("Hello.",)).after_opening().customer
+        ('Thanks.',)
+        """
+        return Dialogue(self.customer[1:] or self.customer, self.agent)
+
 
 def dialogues_of(conversations: Sequence[Any]) -> list[Dialogue]:
     """The dialogues of conversations; see :meth:`Dialogue.of`.

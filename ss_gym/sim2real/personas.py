@@ -6,28 +6,33 @@ import re
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ss_gym.sim2real.dialogues import Dialogue, DialogueFeatures, Floats, words_of
 from ss_gym.sim2real.identification import Posterior, abc_posterior
 from ss_gym.sim2real.summaries import foretelling, foretold_by_others, summary
 
-# Rounds in which each dialogue goes to its nearest typical one, and the typical ones are chosen anew.
-_ROUNDS = 20
+# Dialogues that are compared with each other, starts of the search, and rounds of each.
+_COMPARED, _STARTS, _ROUNDS = 1000, 20, 30
+# Features further from the mean, in standard deviations, count as so far: a few odd dialogues would be a kind each.
+_FURTHEST = 3.0
 # Messages that a prompt quotes, and how long they may be.
 _QUOTES, _QUOTED_CHARS = 2, 160
 _EMAIL, _NUMBER = re.compile(r"\S+@\S+"), re.compile(r"\d[\d.,:/-]*\d|\d")
-# Mixtures that are drawn for a fit. They cost no conversation: dialogues that were played are mixed.
-_MIXTURES = 2000
+_TAG = re.compile(r"\[\w+\]")
+# Mixtures that are drawn for a fit, and the share of them that the posterior is made of. They cost no conversation:
+# dialogues that were played are mixed.
+_MIXTURES, _ACCEPTED = 2000, 0.3
 # Mixtures of so many dialogues at most: more of them differ by no more than those that were played tell.
 _MOST = 1000
-# What is said of customers of whose messages a share between these two is so.
-_HABITS = {
-    "with a capital first": (0.0, 0.5, "You begin them in lower case."),
-    "with a mark at the end": (0.0, 0.5, "You leave out the mark at the end."),
-    "with a question": (0.5, 1.0, "Most of them ask something."),
-    "polite": (0.3, 1.0, "You say please and thank you."),
-    "upset": (0.3, 1.0, "You sound annoyed."),
-    "of several lines": (0.5, 1.0, "They have several lines."),
+# What is said of customers of whose messages more than the least share and less than the greatest is so.
+_TOLD = {
+    "with a capital first": (-1.0, 0.3, "You begin them in lower case."),
+    "with a mark at the end": (-1.0, 0.3, "You leave out the mark at the end."),
+    "with a question": (0.7, 2.0, "Most of them ask something."),
+    "polite": (0.3, 2.0, "You say please and thank you."),
+    "upset": (0.3, 2.0, "You sound annoyed."),
+    "of several lines": (0.5, 2.0, "They have several lines."),
 }
 
 
@@ -49,59 +54,70 @@ class PersonaPrompts:
         return self.prompts[int(generator.choice(len(self.prompts), p=shares / shares.sum()))]
 
 
-def typical_dialogues(features: Floats, count: int) -> list[int]:
+def typical_dialogues(features: Floats, count: int, generator: np.random.Generator) -> list[int]:
     """Dialogues that stand for all others: medoids, each the nearest on average to those that are nearest to it.
 
-    The first is the nearest to all, each next one is the farthest from those before, and then they move (Park and Jun
-    2009, "A simple and fast algorithm for K-medoids clustering").
+    Of several searches by turns (each dialogue goes to its nearest medoid, each group chooses its medoid anew), begun
+    at random, the one is taken whose dialogues are nearest to their medoids on average.
 
-    >>> typical_dialogues(np.array([[0.0], [0.1], [0.2], [5.0], [5.1], [5.2]]), 2)
+    >>> typical_dialogues(np.array([[0.0], [0.1], [0.2], [5.0], [5.1], [5.2]]), 2, np.random.default_rng(0))
     [1, 4]
 
     Args:
-        features: (N, D).
+        features: (N, D); of more than a thousand, so many are drawn.
         count: how many; fewer if dialogues are alike.
+        generator: the source of randomness.
 
     Returns:
         their places, in order.
     """
+    places = np.sort(generator.permutation(len(features))[:_COMPARED])
     scaled = (features - features.mean(0)) / np.maximum(features.std(0), 1e-9)
-    apart = np.sqrt(np.maximum(np.square(scaled[:, None] - scaled[None]).sum(-1), 0))
-    chosen = [int(apart.sum(1).argmin())]
-    while len(chosen) < min(count, len(features)):
-        nearest = apart[:, chosen].min(1)
-        if nearest.max() == 0:
-            break
-        chosen.append(int(nearest.argmax()))
+    rows = np.clip(scaled[places], -_FURTHEST, _FURTHEST)
+    squares = np.square(rows).sum(1)
+    # By way of products: differences of all pairs would take as much memory as there are features.
+    apart = np.sqrt(np.maximum(squares[:, None] + squares - 2 * rows @ rows.T, 0))
+    starts = [generator.permutation(len(rows))[:count] for _ in range(_STARTS)]
+    best = min((_settled(apart, start) for start in starts), key=lambda chosen: float(apart[:, chosen].min(1).sum()))
+    kinds = [place for number, place in enumerate(best) if not number or apart[place, best[:number]].min() > 1e-6]
+    return sorted(places[kinds].tolist())
+
+
+def _settled(apart: Floats, chosen: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Medoids that no round moves any more, from some distances (N, N) and a start."""
     for _ in range(_ROUNDS):
         homes = apart[:, chosen].argmin(1)
-        members = [np.flatnonzero(homes == place) for place in range(len(chosen))]
-        moved = [int(each[apart[np.ix_(each, each)].sum(1).argmin()]) for each in members]
-        if moved == chosen:
+        groups = [np.flatnonzero(homes == number) for number in range(len(chosen))]
+        # A medoid whose group has gone to others that are the same stays where it is.
+        moved = np.array(
+            [
+                group[apart[np.ix_(group, group)].sum(1).argmin()] if len(group) else place
+                for group, place in zip(groups, chosen, strict=True)
+            ]
+        )
+        if np.array_equal(moved, chosen):
             break
         chosen = moved
-    return sorted(chosen)
+    return chosen
 
 
 def persona_prompt(dialogue: Dialogue, features: DialogueFeatures) -> str:
     """How the customer of a dialogue writes, in words, with some of theirs.
 
-    E-mail addresses and numbers are left out of what is quoted: they are others' facts. Names are not.
+    E-mail addresses and numbers are left out of what is quoted: they are others' facts. Names and wishes are not.
 
     Args:
         dialogue: theirs.
         features: of dialogues.
     """
     told = dict(zip(features.names, features([dialogue])[0].tolist(), strict=True))
-    lines = [f"Your messages have about {round(told['words a message'])} words."]
-    lines += [habit for name, (least, most, habit) in _HABITS.items() if least <= told[name] <= most]
+    lines = [f"Your messages have about {max(1, round(told['words a message']))} words."]
+    lines += [habit for name, (least, most, habit) in _TOLD.items() if least < told[name] < most]
     quoted = [f'"{_without_facts(message)}"' for message in _middling(dialogue.customer)]
-    return " ".join([*lines, f"You write like this: {' '.join(quoted)}"])
+    return " ".join([*lines, f"This is how you write, about whatever you want: {' '.join(quoted)}"])
 
 
-def fit_shares(
-    played: Floats, observed: Floats, count: int, accepted: float, generator: np.random.Generator
-) -> Posterior:
+def fit_shares(played: Floats, observed: Floats, count: int, generator: np.random.Generator) -> Posterior:
     """Shares of customers of each kind, given what dialogues with each are like and what was observed.
 
     By approximate Bayesian computation, as parameters are: the prior is even over all mixtures (Dirichlet's with ones),
@@ -111,7 +127,6 @@ def fit_shares(
         played: (P, M, D), features of M dialogues with each of P prompts.
         observed: (S,), the real ones' summary.
         count: real dialogues; as many are drawn for each mixture, and a thousand at most.
-        accepted: share of the mixtures that the posterior is made of.
         generator: the source of randomness.
     """
     kinds, each = played.shape[:2]
@@ -128,7 +143,7 @@ def fit_shares(
     found = np.array(statistics)
     (foretold,) = foretelling(found, shares)(observed[None])
     low, high = np.zeros(kinds), np.ones(kinds)
-    posterior = abc_posterior(shares, foretold_by_others(found, shares), foretold, low, high, accepted)
+    posterior = abc_posterior(shares, foretold_by_others(found, shares), foretold, low, high, _ACCEPTED)
     draws = posterior.draws / posterior.draws.sum(1, keepdims=True)
     return Posterior(draws, posterior.weights, posterior.distances)
 
@@ -142,5 +157,6 @@ def _middling(messages: tuple[str, ...]) -> list[str]:
 
 
 def _without_facts(message: str) -> str:
-    text = _NUMBER.sub("#", _EMAIL.sub("(address)", " ".join(message.split())))
+    plain = _TAG.sub("", message).replace('"', "'")
+    text = _NUMBER.sub("#", _EMAIL.sub("(address)", " ".join(plain.split())))
     return text if len(text) <= _QUOTED_CHARS else f"{text[:_QUOTED_CHARS].rsplit(' ', 1)[0]} …"

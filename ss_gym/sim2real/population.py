@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from ss_gym.sim2real.transfer import SimToRealTransfer
 Draw = Callable[[np.random.Generator], Mapping[str, Any]]
 
 
+@runtime_checkable
 class Population(Protocol):
     """Customers of whom some come to each iteration of training; who they are may depend on how it goes."""
 
@@ -165,6 +166,4 @@ class TransferPopulation:
 
 
 def _as_population(given: Draw | Population) -> Population:
-    if hasattr(given, "draw") and hasattr(given, "learn"):
-        return cast("Population", given)
-    return RandomizedPopulation(given)
+    return given if isinstance(given, Population) else RandomizedPopulation(given)

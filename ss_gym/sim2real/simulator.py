@@ -5,42 +5,33 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from zipfile import BadZipFile
 
 import gymnasium as gym
 import numpy as np
 
-from ss_gym.agents import AgentConfig, Conversation, MultiTurnAgent
+from ss_gym.agents import AgentConfig, MultiTurnAgent
 from ss_gym.sim2real.dialogues import Dialogue, DialogueFeatures, Floats, dialogues_of
 from ss_gym.sim2real.gap import GapReport, sim_real_gap
 from ss_gym.sim2real.identification import Posterior, abc_posterior, cross_entropy
 from ss_gym.sim2real.personas import PersonaPrompts, fit_shares, persona_prompt, typical_dialogues
+from ss_gym.sim2real.playing import Acting, conversations_with
 from ss_gym.sim2real.randomizer import NOMINAL
 from ss_gym.sim2real.summaries import foretelling, foretold_by_others, summary
 from ss_gym.streams import Stream
-from ss_gym.types import Completion, Message
+from ss_gym.types import Message
 from ss_gym.users.parameters import PARAMETERS
 from ss_gym.users.simulator import SCRIPTED, UserSimulator, own_parameters
 from ss_gym.whole_file import whole_file
 from ss_gym.wrappers.randomization import DomainRandomization
 
-_AT_ONCE = 64
 # How often the best vector is simulated to measure it.
 _REPEATS = 5
 # Conversations that a fit needs, and that are simulated with a vector at most where nothing is said.
 _FEWEST, _MOST = 10, 60
 _TONES = ("plain", "polite", "curt", "chatty", "upset")
-
-
-class Acting(Protocol):
-    """An agent that answers customers."""
-
-    def act(self, conversations: Sequence[Conversation]) -> Sequence[Completion]:
-        """The next action of each conversation, in the same order."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +40,8 @@ class ConversationSimulatorConfig:
 
     Attributes:
         base_model: ``"scripted"``, the model that plays them, as agents name it, or who plays them.
-        realism_level: from 0, the middle of the train split's customers, to 1, as real conversations have fitted them.
+        realism_level: from 0, the middle of the train split's customers, to 1, as real conversations have fitted them;
+            it is the share of customers who get a persona prompt, too, where there are any.
         env_id: the environment whose customers they are.
         env_kwargs: its keyword arguments.
         agent_model: who answers them where no agent is given.
@@ -90,6 +82,8 @@ class ConversationSimulatorConfig:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ValueError(f"{name} must be at least {least}, not {value}")
+        if "user" in self.env_kwargs:
+            raise ValueError("base_model says who the customers are: leave 'user' out of env_kwargs")
         if not 0 < self.accepted <= 1:
             raise ValueError(f"accepted must be above 0 and at most 1, not {self.accepted}")
 
@@ -103,7 +97,8 @@ class Calibration:
         posterior: draws of them.
         best: float (P,), where the cross-entropy method came to, or the posterior's mean without it.
         distance: root mean square difference of the statistics at ``best`` from the real ones, in spreads over the
-            prior; sampling alone makes some.
+            prior; sampling alone makes some. Of customers whom a model plays it is that of the scripted ones, with whom
+            φ was fitted.
         prior_distance: the same, on average over the prior.
         personas: how customers write in words, where a model plays them; None otherwise.
     """
@@ -146,6 +141,7 @@ class ConversationSimulator:
         self._prior_runs: dict[int, tuple[Floats, list[Dialogue]]] = {}
         player = self.config.base_model
         own = {} if isinstance(player, str) else own_parameters(player)
+        self._user = f"llm:{player}" if isinstance(player, str) and player != SCRIPTED else player
         # Whom words tell more than numbers: those who are played from outside and have none of their own.
         self._told_in_words = player != SCRIPTED and not own
         parameters = {**PARAMETERS, **own}
@@ -164,15 +160,23 @@ class ConversationSimulator:
         return DomainRandomization(self._made(**kwargs), self)
 
     def __call__(self, generator: np.random.Generator) -> dict[str, Any]:
-        """Reset options of one episode: so it is a sampler of ``DomainRandomization`` and of populations."""
+        """Reset options of one episode: so it is a sampler of ``DomainRandomization`` and of populations.
+
+        Before a fit there are none: customers are the split's own.
+        """
+        if self.calibration is None:
+            return {}
         options: dict[str, Any] = {"user_params": self.sample_params(generator)}
-        personas = None if self.calibration is None else self.calibration.personas
+        personas = self.calibration.personas
         if personas is not None and generator.random() < self.config.realism_level:
             options["persona_prompt"] = personas.sample(generator)
         return options
 
     def sample_params(self, generator: np.random.Generator) -> dict[str, float]:
-        """A parameter vector: of the posterior, as far as ``realism_level`` goes; of the train split's before a fit."""
+        """A parameter vector: of the posterior, as far as ``realism_level`` goes.
+
+        Before a fit it is drawn evenly from where the train split's customers lie, which is not how they are drawn.
+        """
         ends = self._nominal
         if self.calibration is None:
             drawn = ends[:, 0] + (ends[:, 1] - ends[:, 0]) * generator.random(len(ends))
@@ -275,7 +279,11 @@ class ConversationSimulator:
         except (KeyError, TypeError, ValueError, EOFError, BadZipFile) as error:
             raise ValueError(f"'{path}' holds no calibration: {error!r:.200}") from error
         if names != self._names:
-            raise ValueError(f"'{path}' is a calibration of the parameters {', '.join(names)}")
+            other = ", ".join(sorted(set(names) ^ set(self._names))) or "another order"
+            raise ValueError(
+                f"'{path}' is a calibration of customers with other parameters than these ({other}): make the "
+                "simulator with the base_model that was fitted"
+            )
         self.calibration = Calibration(names, posterior, best, distance, prior_distance, personas)
 
     def _calibrated(self, real: Sequence[Any]) -> Calibration:
@@ -323,29 +331,30 @@ class ConversationSimulator:
             )
         # As many conversations at a time as of the prior's vectors, so that chance has the same part in both.
         own = distances(self._with_vectors(np.tile(best, (_REPEATS, 1)), features, count, generator)).mean()
-        told = self._personas(dialogues, features, observed, posterior) if self._told_in_words else None
+        told = self._personas(dialogues, posterior) if self._told_in_words and config.personas else None
         calibration = Calibration(self._names, posterior, best, float(own), float(distances(found).mean()), told)
         self.calibration = calibration
         return calibration
 
-    def _personas(
-        self, real: Sequence[Dialogue], features: DialogueFeatures, observed: Floats, posterior: Posterior
-    ) -> PersonaPrompts | None:
-        """Prompts made of real dialogues, with the shares of customers who are like each."""
-        config, rows = self.config, features(real)
-        if not config.personas:
-            return None
-        typical = [real[place] for place in typical_dialogues(rows, config.personas)]
-        prompts = tuple(dict.fromkeys(persona_prompt(dialogue, features) for dialogue in typical))
+    def _personas(self, dialogues: Sequence[Dialogue], posterior: Posterior) -> PersonaPrompts:
+        """Prompts made of real dialogues, with the shares of customers who are like each.
+
+        Opening messages are the scenario's, whoever plays, and left out on both sides.
+        """
+        config, real = self.config, [dialogue.after_opening() for dialogue in dialogues]
+        features = DialogueFeatures(real)
+        rows = features(real)
         generator = np.random.default_rng([config.seed, int.from_bytes(b"personas", "big")])
+        typical = [real[place] for place in typical_dialogues(rows, config.personas, generator)]
+        prompts = tuple(dict.fromkeys(persona_prompt(dialogue, features) for dialogue in typical))
         options = []
         for prompt in prompts:
             for vector in posterior.sample(config.persona_dialogues, generator).tolist():
                 told = {"user_params": dict(zip(self._names, vector, strict=True)), "persona_prompt": prompt}
                 options.append((int(generator.integers(2**31)), {"split": "train", **told}))
-        played = features([Dialogue.of(messages) for messages in self._played(options)])
+        played = features([Dialogue.of(messages).after_opening() for messages in self._played(options)])
         by_prompt = played.reshape(len(prompts), config.persona_dialogues, -1)
-        return PersonaPrompts(prompts, fit_shares(by_prompt, observed, len(real), config.accepted, generator))
+        return PersonaPrompts(prompts, fit_shares(by_prompt, summary(rows), len(real), generator))
 
     def _prior(self, count: int, generator: np.random.Generator) -> Floats:
         """Vectors from all that there is, (count, P); weights of tones are shares, and any of them may prevail."""
@@ -376,48 +385,21 @@ class ConversationSimulator:
             for params in named
             for _ in range(count)
         ]
-        scripted = {"user": SCRIPTED} if self._told_in_words else {}
-        return [Dialogue.of(messages) for messages in self._played(options, **scripted)]
+        return [Dialogue.of(messages) for messages in self._played(options, SCRIPTED if self._told_in_words else None)]
 
-    def _played(self, options: Sequence[tuple[int, dict[str, Any]]], **kwargs: Any) -> list[tuple[Message, ...]]:
-        """The messages of an episode for each seed and reset options; of environments with these keyword arguments."""
+    def _played(
+        self, options: Sequence[tuple[int, dict[str, Any]]], user: str | UserSimulator | None = None
+    ) -> list[tuple[Message, ...]]:
+        """The messages of an episode for each seed and reset options; with other customers, if that is asked for."""
         if self._agent is None:
             agent = MultiTurnAgent(AgentConfig(self.config.agent_model))
             agent.load()
             self._agent = agent
-        environments = [self._made(**kwargs) for _ in range(min(_AT_ONCE, len(options)))]
-        try:
-            waiting = iter(enumerate(options))
-            done: dict[int, tuple[Message, ...]] = {}
-            lanes = [_begun(env, *one) for env, one in zip(environments, waiting, strict=False)]
-            while lanes:
-                completions = self._agent.act([conversation for _, conversation, _ in lanes])
-                going = []
-                for (env, conversation, place), completion in zip(lanes, completions, strict=True):
-                    observation, _, terminated, truncated, info = env.step(completion.text)
-                    conversation.record(completion, observation, info)
-                    if not (terminated or truncated):
-                        going.append((env, conversation, place))
-                        continue
-                    done[place] = tuple(conversation)
-                    going += [_begun(env, *one) for one in islice(waiting, 1)]
-                lanes = going
-        finally:
-            for env in environments:
-                env.close()
-        return [done[place] for place in sorted(done)]
+        return conversations_with(user or self._user, self._agent, lambda who: self._made(user=who), options)
 
     def _made(self, **kwargs: Any) -> gym.Env[Any, Any]:
-        player = self.config.base_model
-        user = f"llm:{player}" if isinstance(player, str) and player != SCRIPTED else player
-        return gym.make(
-            self.config.env_id, disable_env_checker=True, **{"user": user, **self.config.env_kwargs, **kwargs}
-        )
-
-
-def _begun(env: gym.Env[Any, Any], place: int, given: tuple[int, dict[str, Any]]) -> tuple[Any, Conversation, int]:
-    seed, options = given
-    return env, Conversation.begin(*env.reset(seed=seed, options=options)), place
+        kwargs = {"user": self._user, **self.config.env_kwargs, **kwargs}
+        return gym.make(self.config.env_id, disable_env_checker=True, **kwargs)
 
 
 def _summaries(dialogues: Sequence[Dialogue], features: DialogueFeatures, count: int) -> Floats:

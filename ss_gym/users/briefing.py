@@ -49,15 +49,20 @@ _MANNERS = {
     "chatty": "You like to chat.",
     "upset": "You are annoyed.",
 }
-# What is worth telling of a customer's numbers: from where on, and how it is said of so many of ten or a hundred.
+# What is worth telling of a customer's numbers: from where on, and how it is said of so many of ten or a hundred. The
+# scripted customer lengthens two messages of five where the verbosity is 1.
 _HABITS: Mapping[str, tuple[float, float, str]] = {
-    "verbosity": (0.6, 10, "About {count} of 10 of your messages have a sentence that tells nothing."),
+    "verbosity": (0.6, 4, "About {count} of 10 of your messages have a sentence that tells nothing."),
     "disclosure": (0.7, 10, "In about {count} of 10 cases you tell what you know before you are asked for it."),
     "noise": (0.01, 100, "You mistype about {count} of 100 words."),
     "tangents": (0.1, 10, "About {count} of 10 of your messages have something that is beside the matter."),
-    "unprepared": (0.1, 10, "In about {count} of 10 cases you have to look for what you are asked for first."),
-    "demanding": (0.1, 10, "In about {count} of 10 messages you ask for something on top that no shop does."),
-    "patience": (1, 1, "After {count} replies that lead nowhere you give up."),
+    "unprepared": (
+        0.1,
+        10,
+        "About {count} of 10 times you don't have at hand what you are asked for, and say so first.",
+    ),
+    "demanding": (0.1, 1, "Once you ask for something on top that no shop does."),
+    "patience": (1, 1, "Replies that lead nowhere before you give up: {count}."),
 }
 _IN_TURN = "You have {count} wishes. Come up with one at a time, by name; with the next once the one before is settled."
 _WITHDRAWN = (
@@ -93,7 +98,7 @@ def _habits(persona: Persona) -> list[str]:
         if getattr(persona, name) >= least
     ]
     if persona.channel == "email":
-        told.append("You write letters, with a greeting.")
+        told.append("You write e-mails, with a greeting and your name below.")
     if persona.insists:
         times = {1: "once", 2: "twice"}.get(persona.insists, f"{persona.insists} times")
         told.append(f"A refusal you contest {times} before you accept it.")

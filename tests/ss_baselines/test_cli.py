@@ -345,7 +345,9 @@ def test_a_population_of_a_config_file_is_met_and_gone_on_with(tmp_path: Path) -
     assert result.exit_code == 0, result.output
     assert read_state(run / "checkpoint").settings["population"] == population
     file.write_text(yaml.safe_dump({"population": {**population, "total_steps": 5}}), encoding="utf-8")
-    assert_one_line_error(invoke("train", "--config", str(file), "--resume", str(run)), "population differs")
+    assert_one_line_error(
+        invoke("train", "--config", str(file), "--resume", str(run)), "the population differs from that of"
+    )
     more = {"population": population, "training": {"iterations": 3}}
     file.write_text(yaml.safe_dump(more), encoding="utf-8")
     result = invoke("train", "--config", str(file), "--resume", str(run))

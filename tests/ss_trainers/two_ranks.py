@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from ss_gym.sim2real import SimToRealConfig, SimToRealTransfer, TransferPopulation
+from ss_gym.sim2real import RandomizedPopulation
 from ss_trainers import GRPO, ContinualConfig, Trainer, TrainingConfig
 from ss_trainers.algorithms.registry import make_algorithm
 from ss_trainers.collate import collate
@@ -54,7 +54,7 @@ def whole_run(model, folder):
 
 
 def lasting_run(model, folder):
-    """A run through two tasks, with all that there is against forgetting, and with a population of customers."""
+    """A run through two tasks, with all that there is against forgetting."""
     training = TrainingConfig(
         iterations=6,
         groups_per_iteration=4,
@@ -65,15 +65,31 @@ def lasting_run(model, folder):
         output_dir=str(folder),
     )
     continual = ContinualConfig("replay_lwf_ewc", task_schedule=("a", "b"), replay_ratio=0.5, ewc_episodes=4)
-    population = TransferPopulation(SimToRealTransfer(SimToRealConfig(total_steps=4)), of_letter("c"), of_letter("d"))
-    trainer = Trainer(letters(), model, GRPO(), training, continual=continual, population=population)
+    trainer = Trainer(letters(), model, GRPO(), training, continual=continual)
     trainer.train()
     return digest(trainer), trainer.continual.accuracies.rows
 
 
-def of_letter(letter):
-    """Options that the task's own come before."""
-    return lambda generator: {"task": letter}
+def meeting_run(model, folder):
+    """A run with customers of a population that goes from some to others."""
+    training = TrainingConfig(
+        iterations=4,
+        groups_per_iteration=4,
+        group_size=4,
+        max_new_tokens=4,
+        learning_rate=1e-2,
+        output_dir=str(folder),
+    )
+    sides = {"simulated": {"kind": "options", "options": {"task": "a"}}, "real": {"kind": f"{__name__}:any_letter"}}
+    population = {"kind": "transfer", "total_steps": 3, **sides}
+    trainer = Trainer(letters(), model, GRPO(), training, population=population)
+    trainer.train()
+    return digest(trainer)
+
+
+def any_letter():
+    """Customers who ask for one of two letters."""
+    return RandomizedPopulation(lambda generator: {"task": "bc"[int(generator.integers(2))]})
 
 
 def digest(trainer):
@@ -91,6 +107,7 @@ def rank(model, folder):
     (folder / f"result_{os.environ['RANK']}").write_text(f"{weights} {earned}")
     weights, rows = lasting_run(model, folder / "lasting")
     (folder / f"lasting_{os.environ['RANK']}").write_text(f"{weights} {rows}")
+    (folder / f"meeting_{os.environ['RANK']}").write_text(meeting_run(model, folder / "meeting"))
 
 
 def told(variables, model, folder):

@@ -21,9 +21,10 @@ class Writer:
     """Writes as the briefing says: in short, or politely."""
 
     def __init__(self):
-        self.briefings = []
+        self.briefings, self.sizes = [], []
 
     def respond_batch(self, requests):
+        self.sizes.append(len(requests))
         self.briefings += [request.briefing for request in requests]
         return [self._answer(request) for request in requests]
 
@@ -56,13 +57,24 @@ def test_dialogues_that_stand_for_others_are_the_middles_of_their_kinds() -> Non
     generator = np.random.default_rng(0)
     kinds = [generator.normal(centre, 0.1, (9, 3)) for centre in (0, 4, 9)]
     rows = np.concatenate(kinds)
-    chosen = typical_dialogues(rows, 3)
+    chosen = typical_dialogues(rows, 3, generator)
     assert [place // 9 for place in chosen] == [0, 1, 2]
     for place, own in zip(chosen, kinds, strict=True):
         mean = np.linalg.norm(own - rows[place], axis=1).mean()
         assert mean == min(np.linalg.norm(own - each, axis=1).mean() for each in own)
-    assert typical_dialogues(np.ones((5, 3)), 3) == [0]
-    assert typical_dialogues(rows[:2], 9) == [0, 1]
+    assert len(typical_dialogues(np.ones((5, 3)), 3, generator)) == 1
+    assert typical_dialogues(rows[:2], 9, generator) == [0, 1]
+
+
+def test_odd_dialogues_are_no_kinds_of_their_own() -> None:
+    generator = np.random.default_rng(1)
+    rows = generator.lognormal(0, 1.2, (300, 8))
+    chosen = typical_dialogues(rows, 6, generator)
+    scaled = np.clip((rows - rows.mean(0)) / rows.std(0), -3, 3)
+    homes = np.linalg.norm(scaled[:, None] - scaled[chosen], axis=-1).argmin(1)
+    assert len(chosen) == 6 and np.bincount(homes, minlength=6).min() >= 10
+    # Of many more no more are compared than fit into memory.
+    assert len(typical_dialogues(generator.normal(size=(20_000, 25)), 6, generator)) == 6
 
 
 def test_a_prompt_tells_how_it_is_written_and_no_facts() -> None:
@@ -74,7 +86,16 @@ def test_a_prompt_tells_how_it_is_written_and_no_facts() -> None:
     short, polite = (persona_prompt(dialogue, features) for dialogue in told)
     assert "lower case" in short and "please" not in short and "my order is # and i am at (address)" in short
     assert "say please and thank you" in polite and "lower case" not in polite and "refund $#" in polite
-    assert not any(character.isdigit() for character in short.partition("You write like this:")[2])
+    assert not any(character.isdigit() for character in short.partition("how you write")[2])
+    (even,) = (Dialogue(("Where is it?", 'no "thanks" [BYE] to that'), ()),)
+    middling = persona_prompt(even, DialogueFeatures([even]))
+    # Half of two messages is no habit; what would steer the conversation is left out.
+    assert (
+        "lower case" not in middling
+        and "ask" not in middling
+        and "[BYE]" not in middling
+        and "\"no 'thanks" in middling
+    )
 
 
 def test_shares_are_found_from_what_dialogues_of_each_kind_are_like() -> None:
@@ -83,7 +104,7 @@ def test_shares_are_found_from_what_dialogues_of_each_kind_are_like() -> None:
         centres, truth = 1.5 * generator.normal(size=(3, 8)), generator.dirichlet(np.ones(3))
         played = centres[:, None] + generator.normal(size=(3, 40, 8))
         real = centres[generator.choice(3, 80, p=truth)] + generator.normal(size=(80, 8))
-        found = fit_shares(played, summary(real), 80, 0.3, generator)
+        found = fit_shares(played, summary(real), 80, generator)
         low, high = found.interval(0.9)
         errors.append(np.abs(found.mean - truth).mean())
         held.append(((low <= truth) & (truth <= high)).mean())
@@ -97,12 +118,15 @@ def test_who_is_told_in_words_gets_prompts_in_the_shares_of_the_real_ones(tmp_pa
     config = ConversationSimulatorConfig(writer, personas=2, **SMALL)
     simulator = ConversationSimulator(config)
     real = logs(simulator, {"You say please.": 30, "You are brief.": 10})
+    writer.briefings.clear()
+    writer.sizes.clear()
     found = asyncio.run(simulator.calibrate(real)).personas
     assert len(found.prompts) == 2
     polite = next(place for place, prompt in enumerate(found.prompts) if "please" in prompt)
     assert found.posterior.mean[polite] == pytest.approx(0.75, abs=0.15)
-    # φ is the scripted customer's to tell: the model has played what prompts need alone, and reads them.
-    assert len([text for text in writer.briefings if any(prompt in text for prompt in found.prompts)]) > 0
+    # φ is the scripted customer's to tell: the model has played what prompts need alone, and many at a time.
+    told = [text for text in writer.briefings if any(prompt in text for prompt in found.prompts)]
+    assert len(told) == len(writer.briefings) > 0 and max(writer.sizes) == 24
     simulator.save(tmp_path / "customers.npz")
     again = ConversationSimulator(config)
     again.load(tmp_path / "customers.npz")
@@ -117,10 +141,11 @@ def test_who_is_told_in_words_gets_prompts_in_the_shares_of_the_real_ones(tmp_pa
     usual.load(tmp_path / "customers.npz")
     assert "persona_prompt" not in usual(np.random.default_rng(0))
     usual.calibration = None
+    assert usual(np.random.default_rng(0)) == {}
     assert asyncio.run(usual.calibrate(real)).personas is None
 
 
-def test_parameters_that_a_simulator_declares_are_fitted_with_it() -> None:
+def test_parameters_that_a_simulator_declares_are_fitted_with_it(tmp_path) -> None:
     # Agents answer them all alike, so that no more is needed to tell them apart.
     simulator = ConversationSimulator(ConversationSimulatorConfig(Insistent(), **SMALL))
     assert simulator.sample_params(np.random.default_rng(0))["times"] == 5
@@ -128,6 +153,13 @@ def test_parameters_that_a_simulator_declares_are_fitted_with_it() -> None:
     found = asyncio.run(simulator.calibrate(real))
     assert found.names == (*PARAMETERS, "times") and found.personas is None
     assert found.posterior.mean[-1] == pytest.approx(8, abs=1)
+    simulator.save(tmp_path / "own.npz")
+    with pytest.raises(
+        ValueError, match=r"other parameters than these \(times\): make the simulator with the base_model"
+    ):
+        ConversationSimulator().load(tmp_path / "own.npz")
+    with pytest.raises(ValueError, match="base_model says who the customers are"):
+        ConversationSimulatorConfig(env_kwargs={"user": Insistent()})
 
 
 def test_the_prompt_is_in_the_briefing_before_the_rules() -> None:

@@ -23,6 +23,7 @@ from ss_gym.agents.backends import Backend, load_backend
 from ss_gym.sim2real import DomainRandomizer
 from ss_gym.types import Completion
 from ss_gym.users import llm
+from ss_gym.users.briefing import briefing
 from ss_gym.users.llm import LLMUser
 from ss_gym.users.parameters import Parameter
 from ss_gym.users.persona import Persona, as_changes
@@ -31,6 +32,9 @@ from ss_gym.users.scripted import ScriptedUser
 from ss_gym.users.simulator import HumanUser, UserRequest, load_user
 
 REFUND = "StateSet/Refund-v0"
+# Nothing of what a briefing puts in words.
+NEITHER = {"noise": 0, "verbosity": 0, "disclosure": 0, "tangents": 0, "demanding": 0, "unprepared": 0, "insists": 0}
+NEITHER |= {"hurried": 0, "email": 0, "plain": 1}
 
 
 class Obliging:
@@ -132,6 +136,28 @@ def test_the_briefing_tells_what_the_customer_knows_and_none_of_what_is_due() ->
     assert "window" not in request.briefing and str(scenario.rules.return_window_days) not in request.briefing
     assert [message["role"] for message in request.messages] == ["assistant", "user"]
     assert request.messages[-1]["content"] == "Hello!"
+
+
+@pytest.mark.parametrize(
+    ("params", "told", "untold"),
+    [
+        ({"noise": 0.15}, "You mistype about 15 of 100 words.", "e-mails"),
+        ({"noise": 0.0, "verbosity": 0.2}, "", "mistype"),
+        ({"verbosity": 1.0}, "About 4 of 10 of your messages have a sentence that tells nothing.", "hurry"),
+        ({"tangents": 0.5, "hurried": 1}, "About 5 of 10 of your messages have something that is beside", "on top"),
+        ({"demanding": 0.4}, "Once you ask for something on top that no shop does.", "at hand"),
+        ({"unprepared": 0.3}, "About 3 of 10 times you don't have at hand", "beside the matter"),
+        ({"insists": 0}, "", "contest"),
+        ({"insists": 1, "patience": 1}, "A refusal you contest once before you accept it.", "on top"),
+        ({"insists": 2, "patience": 1}, "Replies that lead nowhere before you give up: 1.", "contest once"),
+        ({"disclosure": 0.9, "email": 1}, "In about 9 of 10 cases you tell what you know before", "at hand"),
+    ],
+)
+def test_the_briefing_puts_parameters_in_words(params: dict[str, float], told: str, untold: str) -> None:
+    env = gymnasium.make(REFUND)
+    env.reset(seed=1, options={"user_params": {**NEITHER, **params}})
+    words = briefing(env.unwrapped.scenario, env.unwrapped.persona)
+    assert told in words and untold not in words
 
 
 def test_a_copy_in_the_middle_of_an_episode_replays_what_came_from_outside() -> None:
