@@ -1,5 +1,5 @@
 # Each target sets up .venv by itself; on a fresh machine `make demo` is all it takes.
-.PHONY: help demo test test-vllm lint bench d3rlpy docs clean
+.PHONY: help demo test test-vllm test-interop lint bench d3rlpy docs clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -8,6 +8,8 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 VLLM_BIN := .venv-vllm/bin
 VLLM_PIP := $(VLLM_BIN)/python -m pip --quiet --disable-pip-version-check
+INTEROP_BIN := .venv-interop/bin
+INTEROP_PIP := $(INTEROP_BIN)/python -m pip --quiet --disable-pip-version-check
 D3RLPY_BIN := .venv-d3rlpy/bin
 D3RLPY_PIP := $(D3RLPY_BIN)/python -m pip --quiet --disable-pip-version-check
 
@@ -27,6 +29,7 @@ help:
 	@echo "make demo        evaluate the tiny agent, train it with GRPO, evaluate it again (outputs/refund/)"
 	@echo "make test        the tests, on JOBS=$(JOBS) processes"
 	@echo "make test-vllm   the tests of vLLM, in an environment of their own (.venv-vllm)"
+	@echo "make test-interop  the tests of the adapters, in an environment of their own (.venv-interop)"
 	@echo "make lint        ruff, mypy --strict, import-linter"
 	@echo "make bench       throughput of the environments and of the trainer"
 	@echo "make d3rlpy      what offline learning is compared with, in an environment of its own (.venv-d3rlpy)"
@@ -56,6 +59,14 @@ help:
 	@$(VLLM_PIP) install --no-deps -e .
 	@touch $@
 
+# The libraries of the adapters pin versions that the rest need not have.
+.venv-interop/.installed: pyproject.toml tests/interop/requirements.txt
+	@echo "Setting up .venv-interop; this happens once and takes a minute."
+	@test -x $(INTEROP_BIN)/python || $(PYTHON) -m venv .venv-interop
+	@$(INTEROP_PIP) install --no-deps -r tests/interop/requirements.txt
+	@$(INTEROP_PIP) install --no-deps -e .
+	@touch $@
+
 # d3rlpy pins an older Gymnasium than the package needs.
 .venv-d3rlpy/.installed: tests/benchmarks/offline/requirements.txt
 	@echo "Setting up .venv-d3rlpy; this happens once and takes a few minutes."
@@ -72,6 +83,11 @@ test: .venv/.installed
 
 test-vllm: .venv-vllm/.installed
 	$(VLLM_BIN)/python -m pytest -q tests/vllm
+
+# The adapters' own examples are among the tests: what the default run leaves out is named here.
+test-interop: .venv-interop/.installed
+	$(INTEROP_BIN)/python -m pytest -q -o addopts="--strict-markers --import-mode=importlib --doctest-modules" \
+		tests/interop ss_gym/interop
 
 lint: .venv/.installed
 	$(BIN)/ruff check .

@@ -1,9 +1,9 @@
-"""GRPO on a task of another package: reasoning-gym's letter counting, as a Gymnasium environment with text.
+"""GRPO on a task of another package: reasoning-gym's letter counting, by the adapter of ``ss_gym.interop``.
 
     pip install reasoning-gym
     python docs/examples/reasoning_gym_task.py
 
-The package brings tasks without an environment: the class below is all it takes. The tiny agent has only ever
+The package brings tasks without an environment: the adapter is one. The tiny agent has only ever
 talked to customers, and its first replies are worth next to nothing (0.002 of 1). reasoning-gym gives a part of a
 point where the right number stands among other text, the more the shorter that is: this is what it learns from.
 """
@@ -11,45 +11,16 @@ point where the right number stands among other text, the more the shorter that 
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 import gymnasium as gym
-import reasoning_gym
 from rich.console import Console
 
-from ss_gym.spaces import Utterance
 from ss_trainers import GRPOConfig, GRPOTrainer, TrainingConfig
 
 ENV_ID = "ReasoningGym/LetterCounting-v0"
 
 
-class ReasoningTask(gym.Env[str, str]):
-    """A question, and what the answer is worth.
-
-    Args:
-        task: its name in reasoning-gym.
-    """
-
-    observation_space = action_space = Utterance(10_000)
-
-    def __init__(self, task: str) -> None:
-        self._task = task
-
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
-        """Asks the question of a seed."""
-        super().reset(seed=seed)
-        number = int(self.np_random.integers(2**31))
-        self._data = reasoning_gym.create_dataset(self._task, size=1, seed=number)
-        self._entry = self._data[0]
-        return self._entry["question"], {}
-
-    def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
-        """Scores the answer."""
-        score = float(self._data.score_answer(action.strip(), self._entry))
-        return "", score, True, False, {"success": score == 1.0}
-
-
-gym.register(ENV_ID, entry_point=ReasoningTask, kwargs={"task": "letter_counting"})
+gym.register(ENV_ID, entry_point="ss_gym.interop.reasoning_gym:ReasoningTask", kwargs={"task": "letter_counting"})
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""GRPO on a game of another package: textarena's GuessTheNumber, as a Gymnasium environment with text.
+"""GRPO on a game of another package: textarena's GuessTheNumber, by the adapter of ``ss_gym.interop``.
 
     pip install textarena
     python docs/examples/textarena_game.py
@@ -11,62 +11,27 @@ and few of its first replies hold a number that may be guessed: this is what it 
 from __future__ import annotations
 
 import argparse
-import random
 import re
-from typing import Any
 
 import gymnasium as gym
-import textarena
 from rich.console import Console
 
-from ss_gym.spaces import Utterance
 from ss_trainers import GRPOConfig, GRPOTrainer, TrainingConfig
 
 ENV_ID = "TextArena/GuessTheNumber-v0"
 
 
-class OnePlayerGame(gym.Env[str, str]):
-    """A game of textarena for one player, whose moves are numbers.
-
-    The game takes a move in square brackets, which the tiny agent has never written: the first number of a reply
-    is the move here.
-
-    Args:
-        game: its id in textarena, without wrappers that repeat the whole game in every observation.
-    """
-
-    observation_space = action_space = Utterance(10_000)
-
-    def __init__(self, game: str) -> None:
-        self._game = textarena.make(game)
-
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
-        """Begins the game of a seed."""
-        super().reset(seed=seed)
-        # Games draw from the process's generator, and begin by seeding it: it is put back as it was.
-        kept = random.getstate()
-        try:
-            self._game.reset(num_players=1, seed=int(self.np_random.integers(2**31)))
-        finally:
-            random.setstate(kept)
-        return self._said(), {}
-
-    def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
-        """Takes a move; the game pays when it is over."""
-        number = re.search(r"\d+", action)
-        over, _ = self._game.step(f"[{number.group()}]" if number else action)
-        if not over:
-            return self._said(), 0.0, False, False, {}
-        (reward,) = self._game.close()[0].values()
-        return self._said(), float(reward), True, False, {"success": reward == 1}
-
-    def _said(self) -> str:
-        """What the game has said since the last move, without the move itself."""
-        _, messages = self._game.get_observation()
-        return "\n".join(text for sender, text, _ in messages if sender == textarena.GAME_ID)
+def first_number(reply: str) -> str:
+    """A move, in square brackets, as the game takes it; the tiny agent has never written any."""
+    number = re.search(r"\d+", reply)
+    return f"[{number.group()}]" if number else reply
 
 
-gym.register(ENV_ID, entry_point=OnePlayerGame, kwargs={"game": "GuessTheNumber-v0-raw"})
+gym.register(
+    ENV_ID,
+    entry_point="ss_gym.interop.textarena:TextArenaGame",
+    kwargs={"game": "GuessTheNumber-v0-raw", "move": first_number},
+)
 
 
 def main() -> None:
