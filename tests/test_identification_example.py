@@ -37,3 +37,12 @@ def test_cells_are_run_once_and_told_in_a_table(
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2 + 16 + 1 and lines[-1].startswith("| mean | ")
     assert lines[0].count("|") == lines[-1].count("|")
+
+
+def test_the_table_of_the_page_is_that_of_the_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    import identification_study as study
+
+    cells, page = study.read(), (EXAMPLES.parent / "pages" / "sim-to-real.md").read_text(encoding="utf-8")
+    assert len(cells) == study.HIDDEN
+    assert study.markdown_table(study.headings(), study.rows_of(cells)) in page
