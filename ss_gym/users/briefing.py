@@ -62,7 +62,6 @@ _HABITS: Mapping[str, tuple[float, float, str]] = {
         "About {count} of 10 times you don't have at hand what you are asked for, and say so first.",
     ),
     "demanding": (0.1, 1, "Once you ask for something on top that no shop does."),
-    "patience": (1, 1, "Replies that lead nowhere before you give up: {count}."),
 }
 _IN_TURN = "You have {count} wishes. Come up with one at a time, by name; with the next once the one before is settled."
 _WITHDRAWN = (
@@ -102,6 +101,8 @@ def _habits(persona: Persona) -> list[str]:
     if persona.insists:
         times = {1: "once", 2: "twice"}.get(persona.insists, f"{persona.insists} times")
         told.append(f"A refusal you contest {times} before you accept it.")
+    nowhere = "reply that leads" if persona.patience == 1 else "replies that lead"
+    told.append(f"You give up after {persona.patience} {nowhere} nowhere.")
     if persona.hurried:
         told.append("You are in a hurry.")
     return told

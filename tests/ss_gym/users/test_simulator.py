@@ -149,7 +149,7 @@ def test_the_briefing_tells_what_the_customer_knows_and_none_of_what_is_due() ->
         ({"unprepared": 0.3}, "About 3 of 10 times you don't have at hand", "beside the matter"),
         ({"insists": 0}, "", "contest"),
         ({"insists": 1, "patience": 1}, "A refusal you contest once before you accept it.", "on top"),
-        ({"insists": 2, "patience": 1}, "Replies that lead nowhere before you give up: 1.", "contest once"),
+        ({"insists": 2, "patience": 1}, "You give up after 1 reply that leads nowhere.", "contest once"),
         ({"disclosure": 0.9, "email": 1}, "In about 9 of 10 cases you tell what you know before", "at hand"),
     ],
 )
