@@ -14,7 +14,6 @@ agent meets the same customers of each desk's dev shop. Results go to ``docs/res
 
 from __future__ import annotations
 
-import argparse
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -26,9 +25,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from rich.console import Console
-from rich.table import Table
-from study_cells import add_cell, markdown_table, read_cells
+from study_cells import CONSOLE, read_cells, run_study
 
 from ss_baselines.statistics import half_width
 from ss_trainers import BehaviorCloningConfig, BehaviorCloningTrainer, ContinualConfig, TrainingConfig
@@ -57,7 +54,6 @@ CONTINUAL: dict[str, Any] = {
     "ewc_lambda": 1.0,
 }
 RESULTS = Path(__file__).parents[1] / "results" / "continual.json"
-CONSOLE = Console(width=120)
 Cell = dict[str, Any]
 
 
@@ -134,24 +130,8 @@ def _figures(run: Cell) -> dict[str, float]:
 
 def main(words: Sequence[str] | None = None) -> None:
     """Runs what is asked for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", choices=CELLS, metavar="CELL", help="run these, whether they are there")
-    parser.add_argument("--report", action="store_true", help="run nothing: the table")
-    parser.add_argument("--markdown", action="store_true", help="run nothing: the table for a page")
-    options = parser.parse_args(words)
-    if not (options.report or options.markdown):
-        for cell in options.only or [cell for cell in CELLS if cell not in read()]:
-            CONSOLE.print(cell)
-            strategy, seed = cell.split("/")
-            done = run(strategy, int(seed))
-            add_cell(RESULTS, cell, done)
-    if options.markdown:
-        print(markdown_table(HEADINGS, rows_of(read())))
-        return
-    table = Table(*HEADINGS, title="successes of 100 customers of each desk's dev shop")
-    for row in rows_of(read()):
-        table.add_row(*row)
-    CONSOLE.print(table)
+    title = "successes of 100 customers of each desk's dev shop"
+    run_study(words, __doc__, RESULTS, CELLS, run, HEADINGS, rows_of, title)
 
 
 if __name__ == "__main__":

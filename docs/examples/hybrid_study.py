@@ -15,7 +15,6 @@ customers of the dev shop at temperature 1, every fifth iteration. The stages of
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import time
@@ -32,9 +31,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import gymnasium as gym
 from offline_text_study import ARMS as OFFLINE
 from offline_text_study import CONTROL, FAMILIES, OUTPUTS, PROMPT, folder_of, log_of, text_of
-from rich.console import Console
-from rich.table import Table
-from study_cells import add_cell, markdown_table, read_cells
+from study_cells import CONSOLE, read_cells, run_study
 
 from ss_gym.agents import AgentConfig, MultiTurnAgent
 from ss_trainers import GRPOConfig, OfflineGRPOConfig, OfflineGRPOTrainer, OfflineTraining, TextTraining, TrainingConfig
@@ -58,7 +55,6 @@ LOSS = {"aggregation": "sequence_mean"}
 # Shares of successes at which the steps until then are compared.
 LEVELS = (0.6, 0.65, 0.7, 0.75)
 RESULTS = Path(__file__).parents[1] / "results" / "hybrid.json"
-CONSOLE = Console(width=120)
 Cell = dict[str, Any]
 
 
@@ -138,31 +134,10 @@ def rows_of(cells: Mapping[str, Cell]) -> list[tuple[str, ...]]:
     return rows
 
 
-def markdown(cells: Mapping[str, Cell]) -> str:
-    """The table for a page."""
-    return markdown_table(HEADINGS, rows_of(cells))
-
-
 def main(words: Sequence[str] | None = None) -> None:
     """Runs what is asked for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", choices=CELLS, metavar="CELL", help="run these, whether they are there")
-    parser.add_argument("--report", action="store_true", help="run nothing: the table")
-    parser.add_argument("--markdown", action="store_true", help="run nothing: the table for a page")
-    options = parser.parse_args(words)
-    if options.markdown:
-        print(markdown(read()))
-        return
-    if not options.report:
-        for cell in options.only or [cell for cell in CELLS if cell not in read()]:
-            CONSOLE.print(cell)
-            arm, seed = cell.split("/")
-            done = run(arm, int(seed))
-            add_cell(RESULTS, cell, done)
-    table = Table(*HEADINGS, title="successes of 200 customers of the dev shop, over environment steps")
-    for row in rows_of(read()):
-        table.add_row(*row)
-    CONSOLE.print(table)
+    title = "successes of 200 customers of the dev shop, over environment steps"
+    run_study(words, __doc__, RESULTS, CELLS, run, HEADINGS, rows_of, title)
 
 
 if __name__ == "__main__":

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+from rich.table import Table
+
 from ss_baselines.commands.folders import write_whole
+
+CONSOLE = Console(width=140)
+Rows = Callable[[Mapping[str, Any]], Sequence[Sequence[str]]]
 
 
 def read_cells(file: Path) -> dict[str, Any]:
@@ -24,3 +31,46 @@ def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> st
     """A table for a page."""
     lines = [headings, ("---",) * len(headings), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def run_study(
+    words: Sequence[str] | None,
+    about: str | None,
+    results: Path,
+    cells: Sequence[str],
+    run: Callable[[str, int], Any],
+    headings: Sequence[str],
+    rows_of: Rows,
+    title: str,
+) -> None:
+    """What the command line asks for of a study that has a cell for each arm and seed, ``"arm/seed"``.
+
+    Args:
+        words: of the command line; the process's own if None.
+        about: the study, in words.
+        results: its file.
+        cells: all of them.
+        run: makes a cell of an arm and a seed.
+        headings: of the table.
+        rows_of: the table's rows, of the cells that are there.
+        title: of the table.
+    """
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=cells, metavar="CELL", help="run these, whether they are there")
+    parser.add_argument("--report", action="store_true", help="run nothing: the table")
+    parser.add_argument("--markdown", action="store_true", help="run nothing: the table for a page")
+    options = parser.parse_args(words)
+    if not (options.report or options.markdown):
+        for cell in options.only or [cell for cell in cells if cell not in read_cells(results)]:
+            CONSOLE.print(cell)
+            arm, seed = cell.split("/")
+            done = run(arm, int(seed))
+            add_cell(results, cell, done)
+    rows = rows_of(read_cells(results))
+    if options.markdown:
+        print(markdown_table(headings, rows))
+        return
+    table = Table(*headings, title=title)
+    for row in rows:
+        table.add_row(*row)
+    CONSOLE.print(table)

@@ -18,7 +18,6 @@ its own, and fitted customers are of any of the five. ``before`` is the agent as
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import os
 import time
@@ -33,9 +32,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
-from study_cells import add_cell, markdown_table, read_cells
+from study_cells import CONSOLE, read_cells, run_study
 
 from ss_baselines.agents.reference import ReferenceAgent
 from ss_baselines.statistics import half_width, paired_difference
@@ -84,7 +81,6 @@ LOSS = GRPOConfig(aggregation="sequence_mean")
 FIT = ConversationSimulatorConfig(draws=1000, cem_iterations=0)
 ROOT = Path(__file__).parents[2]
 RESULTS, OUTPUTS = ROOT / "docs" / "results" / "transfer.json", ROOT / "outputs" / "transfer_study"
-CONSOLE = Console(width=140)
 Cell = dict[str, Any]
 
 
@@ -252,24 +248,8 @@ def against_nominal(cells: Mapping[str, Cell], arm: str, runs: Mapping[int, Cell
 
 def main(words: Sequence[str] | None = None) -> None:
     """Runs what is asked for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", choices=CELLS, metavar="CELL", help="run these, whether they are there")
-    parser.add_argument("--report", action="store_true", help="run nothing: the table")
-    parser.add_argument("--markdown", action="store_true", help="run nothing: the table for a page")
-    options = parser.parse_args(words)
-    if not (options.report or options.markdown):
-        for cell in options.only or [cell for cell in CELLS if cell not in read()]:
-            CONSOLE.print(cell)
-            arm, seed = cell.split("/")
-            done = run(arm, int(seed))
-            add_cell(RESULTS, cell, done)
-    if options.markdown:
-        print(markdown_table(headings(), rows_of(read())))
-        return
-    table = Table(*headings(), title=f"successes of {CUSTOMERS} customers of the test shop, in each population")
-    for row in rows_of(read()):
-        table.add_row(*row)
-    CONSOLE.print(table)
+    title = f"successes of {CUSTOMERS} customers of the test shop, in each population"
+    run_study(words, __doc__, RESULTS, CELLS, run, headings(), rows_of, title)
 
 
 if __name__ == "__main__":

@@ -10,11 +10,8 @@ from gem.wrappers.observation_wrapper import ObservationWrapper  # noqa: E402
 
 from ss_gym.interop.gem import GEMEnvironment, register  # noqa: E402
 
-
-@pytest.fixture(scope="module", autouse=True)
-def registered():
-    for env_id in (REFUND, RETAIL):
-        register(env_id)
+for known in (REFUND, RETAIL):
+    register(known)
 
 
 @pytest.mark.parametrize("env_id", [REFUND, RETAIL])

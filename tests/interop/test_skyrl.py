@@ -10,11 +10,8 @@ from skyrl_gym.metrics import aggregate_for_environment  # noqa: E402
 
 from ss_gym.interop.skyrl import SkyRLEnvironment, register  # noqa: E402
 
-
-@pytest.fixture(scope="module", autouse=True)
-def registered():
-    for env_id in (REFUND, RETAIL):
-        register(env_id)
+for known in (REFUND, RETAIL):
+    register(known)
 
 
 @pytest.mark.parametrize("env_id", [REFUND, RETAIL])

@@ -20,6 +20,8 @@ from tests.ss_trainers.continual.letters import register as letters
 from tests.ss_trainers.samples import trajectories
 from tests.ss_trainers.toy_env import register
 
+SMALL = TrainingConfig(groups_per_iteration=4, group_size=4, max_new_tokens=4, learning_rate=1e-2)
+
 
 def updates(model):
     """Ten updates on batches that do not depend on the weights, with a critic and two minibatches each."""
@@ -38,16 +40,8 @@ def updates(model):
 
 def whole_run(model, folder):
     """A run with evaluations and checkpoints; what this process has in the end."""
-    training = TrainingConfig(
-        iterations=2,
-        groups_per_iteration=3,
-        group_size=3,
-        max_new_tokens=4,
-        learning_rate=1e-2,
-        eval_every=1,
-        eval_episodes=5,
-        output_dir=str(folder),
-    )
+    odd = {"groups_per_iteration": 3, "group_size": 3}  # more than one process can share evenly
+    training = replace(SMALL, **odd, iterations=2, eval_every=1, eval_episodes=5, output_dir=str(folder))
     trainer = Trainer(register(), model, GRPO(), training)
     metrics = trainer.train()
     return digest(trainer), metrics["return"]
@@ -55,15 +49,7 @@ def whole_run(model, folder):
 
 def lasting_run(model, folder):
     """A run through two tasks, with all that there is against forgetting."""
-    training = TrainingConfig(
-        iterations=6,
-        groups_per_iteration=4,
-        group_size=4,
-        max_new_tokens=4,
-        learning_rate=1e-2,
-        eval_episodes=6,
-        output_dir=str(folder),
-    )
+    training = replace(SMALL, iterations=6, eval_episodes=6, output_dir=str(folder))
     continual = ContinualConfig("replay_lwf_ewc", task_schedule=("a", "b"), replay_ratio=0.5, ewc_episodes=4)
     trainer = Trainer(letters(), model, GRPO(), training, continual=continual)
     trainer.train()
@@ -72,14 +58,7 @@ def lasting_run(model, folder):
 
 def meeting_run(model, folder):
     """A run with customers of a population that goes from some to others."""
-    training = TrainingConfig(
-        iterations=4,
-        groups_per_iteration=4,
-        group_size=4,
-        max_new_tokens=4,
-        learning_rate=1e-2,
-        output_dir=str(folder),
-    )
+    training = replace(SMALL, iterations=4, output_dir=str(folder))
     sides = {"simulated": {"kind": "options", "options": {"task": "a"}}, "real": {"kind": f"{__name__}:any_letter"}}
     population = {"kind": "transfer", "total_steps": 3, **sides}
     trainer = Trainer(letters(), model, GRPO(), training, population=population)
