@@ -79,3 +79,11 @@ def test_arms_meet_their_customers_and_are_told_in_a_table(
     study.main(["--markdown"])
     lines = capsys.readouterr().out.strip().splitlines()
     assert [line.split(" ")[1] for line in lines[2:]] == ["before", "nominal", "automatic", "transfer"]
+
+
+def test_the_table_of_the_page_is_that_of_the_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    import gap_study as study
+
+    page = (EXAMPLES.parent / "pages" / "sim-to-real.md").read_text(encoding="utf-8")
+    assert study.markdown_table(study.HEADINGS, study.rows_of(study.read(), "tau_bench")) in page
