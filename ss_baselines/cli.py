@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from ss_baselines.commands import completion
+from ss_baselines.commands import completion, ranking
 from ss_baselines.commands.failures import one_line
 from ss_baselines.commands.options import (
     AgentOption,
@@ -240,6 +240,10 @@ def rollout(
             resume=resume,
         )
     )
+
+
+for _command in (ranking.submit, ranking.verify, ranking.leaderboard):
+    app.command(epilog=epilog(_command.__name__))(_command)
 
 
 @app.command(cls=_OptionalBoolean, epilog=epilog("train"))

@@ -37,6 +37,7 @@ class Plan:
         attempts: episodes of each, one after the other.
         batch: most that are played at once.
         seed: of the sampling noise of models.
+        user_seeds: whether each attempt is given its number as ``user_seed``, so that the customer has other words.
     """
 
     env_id: str
@@ -46,6 +47,7 @@ class Plan:
     attempts: int = 1
     batch: int = 64
     seed: int = 0
+    user_seeds: bool = False
 
     def __len__(self) -> int:
         """How many episodes there are."""
@@ -133,7 +135,8 @@ def start_of(plan: Plan, env: gym.Env[Any, Any], number: int) -> Start:
     base, which = env.unwrapped, number // plan.attempts
     family = getattr(base, "family", None)
     if isinstance(family, str):
-        return Start(options={"scenario_id": scenario_id(family, plan.split, which)})
+        trial = {"user_seed": number % plan.attempts} if plan.user_seeds else {}
+        return Start(options={"scenario_id": scenario_id(family, plan.split, which), **trial})
     # Others' may have splits, or say what is wrong.
     known = getattr(base, "option_names", {"split"})
     return Start(which, {"split": plan.split} if "split" in known else {})

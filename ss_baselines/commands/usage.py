@@ -27,6 +27,13 @@ EXAMPLES = {
         "stateset-agents rollout --agent tiny --attempts 8 --out tiny.jsonl",
         "stateset-agents rollout --agent tiny --attempts 8 --out tiny.jsonl --resume",
     ),
+    "submit": (
+        "stateset-agents submit --agent rule_bot --out submissions/rule_bot",
+        "stateset-agents submit --agent outputs/refund --name Ours --out ours",
+        "stateset-agents submit --episodes mine.jsonl --name Mine --out mine",
+    ),
+    "verify": ("stateset-agents verify submissions/rule_bot --workers 2",),
+    "leaderboard": ("stateset-agents leaderboard submissions --out site/leaderboard",),
     "train": (
         "stateset-agents train --save outputs/refund",
         "stateset-agents train --algorithm gspo --dry-run > refund.yaml",

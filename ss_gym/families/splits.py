@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -80,8 +80,9 @@ def split_size(family: str, split: str) -> int:
     return TRAIN_SIZE if split == "train" else 2 * len(frozen_pairs(family, split))
 
 
+@lru_cache(maxsize=16)
 def load_scenario(family: str, split: str, index: int) -> Scenario:
-    """The scenario ``index`` of a split.
+    """The scenario ``index`` of a split; attempts at the same one follow each other, and draw it once.
 
     Raises:
         ValueError: there is no such scenario; or a frozen one is no longer what it was, in which case

@@ -21,7 +21,16 @@ Break = Callable[[str, str, str], None]
 
 
 def _forget() -> None:
-    for kept in (folder_of, read_text, read_yaml, sections, load_family, splits.frozen_pairs, splits._check_digest):
+    for kept in (
+        folder_of,
+        read_text,
+        read_yaml,
+        sections,
+        load_family,
+        load_scenario,
+        splits.frozen_pairs,
+        splits._check_digest,
+    ):
         kept.cache_clear()
 
 

@@ -1,0 +1,92 @@
+"""``stateset-agents verify`` and ``leaderboard``: submissions played again, and the page of those that hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ss_baselines.commands.folders import check_folder
+from ss_baselines.leaderboard.markdown import board_table
+from ss_baselines.leaderboard.page import write_page
+from ss_baselines.leaderboard.standing import ALL, board, standing
+from ss_baselines.leaderboard.submission import MANIFEST, SubmissionError, read_manifest
+from ss_baselines.leaderboard.verification import Verified, verify
+
+
+def run_verify(folders: Sequence[Path], workers: int) -> None:
+    """Plays submissions again, and says of each that it holds.
+
+    Raises:
+        SubmissionError: for the first that does not.
+    """
+    console = Console()
+    for found in _verified(folders, workers):
+        every = standing(found.scores).passes[0]
+        console.print(
+            f"{found.manifest.agent.name}: verified, {len(found.scores):,} episodes, {found.steps:,} steps at "
+            f"{found.steps / max(found.seconds, 1e-9):,.0f} a second of a processor; pass^1 {every.value:.3f} "
+            f"[{every.low:.3f}, {every.high:.3f}]",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def run_leaderboard(folders: Sequence[Path], out: Path, workers: int, transcripts: int) -> None:
+    """Plays submissions again, and writes the page, the table and the rows.
+
+    Args:
+        folders: submissions, or folders of them.
+        out: where ``index.html``, ``agents/``, ``leaderboard.md`` and ``leaderboard.json`` go.
+        workers: processes.
+        transcripts: conversations of each environment on an agent's page.
+
+    Raises:
+        SubmissionError: if one does not hold; nothing is written then.
+        ValueError: if there is none, or the folder can't be written.
+    """
+    check_folder(out)
+    found = submissions_in(folders)
+    verified = list(_verified(found, workers))
+    entries = board(verified)
+    write_page(
+        out, entries, dict(zip((each.manifest.agent.name for each in verified), found, strict=True)), transcripts
+    )
+    Console().print(board_table(entries, ALL))
+    Console(stderr=True).print(f"written: {out / 'index.html'}", markup=False, soft_wrap=True)
+
+
+def submissions_in(folders: Sequence[Path]) -> list[Path]:
+    """The submissions that folders are, or hold, by name.
+
+    Raises:
+        ValueError: if there are none.
+    """
+    found: list[Path] = []
+    for folder in folders:
+        if (folder / MANIFEST).is_file():
+            found.append(folder)
+        else:
+            found += sorted(path.parent for path in folder.glob(f"*/{MANIFEST}"))
+    if not found:
+        raise ValueError(f"no submission in {', '.join(map(str, folders))}: one is a folder with a {MANIFEST}")
+    return found
+
+
+def _verified(folders: Sequence[Path], workers: int) -> list[Verified]:
+    """All of them, or none."""
+    console, verified = Console(stderr=True), []
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+        for folder in folders:
+            try:
+                manifest = read_manifest(folder)
+                task = progress.add_task(manifest.agent.name, total=len(manifest.protocol))
+                verified.append(verify(folder, workers, partial(progress.advance, task)))
+            except SubmissionError as error:
+                raise SubmissionError(f"'{folder}' is refused: {error}") from error
+    return verified

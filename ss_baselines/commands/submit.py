@@ -1,0 +1,268 @@
+"""``stateset-agents submit``: an agent plays a protocol, or has played it, and a submission is made of that."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, cast
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ss_baselines.agents import AGENTS, Agent
+from ss_baselines.commands.agents import accustomed_prompt, choose_agent
+from ss_baselines.commands.folders import check_folder
+from ss_baselines.commands.partial_run import PartialRun
+from ss_baselines.leaderboard.baselines import SCRIPTED, tiny_card
+from ss_baselines.leaderboard.packing import pack
+from ss_baselines.leaderboard.protocol import Protocol
+from ss_baselines.leaderboard.submission import KINDS, AgentCard, Kind, Manifest, RunCard
+from ss_baselines.trajectories import Plan, recorded
+from ss_gym import __version__
+from ss_gym.agents import MultiTurnAgent
+from ss_gym.agents.backends import SavingBackend
+from ss_gym.agents.checkpoint import checkpoint_folder, read_manifest
+from ss_gym.spelling import nearest
+from ss_gym.wrappers import RecordedTrajectory, read_trajectories
+from ss_trainers.interruption import undisturbed
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitOptions:
+    """What is handed in.
+
+    Attributes:
+        out: the submission's folder.
+        protocol: what is played.
+        agent: who plays it, as of ``EvaluateOptions``; empty where files of episodes are given.
+        files: of episodes that were played elsewhere.
+        name: on the page; the agent's own if empty.
+        kind: as of ``AgentCard``; what is known of the agent if empty.
+        description: in a sentence, likewise.
+        url: where to read more.
+        trained_on_env: whether it learnt from these environments; None for what is known.
+        temperature: of sampling, for models; None keeps what the checkpoint says, or 1.
+        prompt: ``full`` or ``compact``; empty for what the model was trained with.
+        batch: conversations at once.
+        seed: of sampling, for models.
+        cost: of the run in US dollars; None if it is not known.
+        resume: whether to go on with a run that was stopped.
+    """
+
+    out: Path
+    protocol: Protocol
+    agent: str = ""
+    files: tuple[Path, ...] = ()
+    name: str = ""
+    kind: Kind | None = None
+    description: str = ""
+    url: str = ""
+    trained_on_env: bool | None = None
+    temperature: float | None = None
+    prompt: str = ""
+    batch: int = 64
+    seed: int = 0
+    cost: float | None = None
+    resume: bool = False
+
+    @property
+    def recordings(self) -> Path:
+        """Where the episodes are until the submission is complete."""
+        return self.out.with_name(f"{self.out.name}.episodes")
+
+
+def chosen_kind(name: str) -> Kind | None:
+    """The kind of an agent as it was typed; None for what is known.
+
+    Raises:
+        ValueError: if there is no such kind.
+    """
+    if name and name not in KINDS:
+        raise ValueError(f"no kind of agent is called '{name}'; {nearest(name, KINDS)}")
+    return cast(Kind, name) if name else None
+
+
+def run_submit(options: SubmitOptions) -> Manifest:
+    """Makes the submission.
+
+    Raises:
+        ValueError: if the agent or files are not there, the folder can't be made or is there already, or the run to go
+            on with had other settings; before anything is played.
+        SubmissionError: if the files' episodes are not those of the protocol.
+    """
+    if bool(options.agent) == bool(options.files):
+        raise ValueError(
+            "give either an agent that plays, --agent, or files of episodes that it has played, --episodes"
+        )
+    if options.out.exists() and (not options.out.is_dir() or any(options.out.iterdir())):
+        raise ValueError(f"'{options.out}' is there already: choose another folder, or delete it")
+    check_folder(options.out)
+    console = Console(stderr=True)
+    if options.files:
+        episodes: Iterator[RecordedTrajectory] = (each for file in options.files for each in read_trajectories(file))
+        card, run = _told(options, AgentCard(options.name)), RunCard(cost_usd=options.cost)
+    else:
+        agent = choose_agent(options.agent, options.temperature, options.seed)
+        card = _told(options, _known(options, agent))
+        run = _play(options, agent, console)
+        episodes = (
+            each for env_id in options.protocol.environments for each in read_trajectories(_file(options, env_id))
+        )
+    if not card.name:
+        raise ValueError("the agent needs a name: --name")
+    with _progress(console) as progress:
+        task = progress.add_task("played again", total=len(options.protocol))
+        made = pack(options.out, card, options.protocol, episodes, run, partial(progress.advance, task))
+    for env_id in options.protocol.environments:
+        _file(options, env_id).unlink(missing_ok=True)
+    if options.recordings.is_dir() and not any(options.recordings.iterdir()):
+        options.recordings.rmdir()
+    console.print(f"written: {options.out}; stateset-agents verify plays it again", markup=False, soft_wrap=True)
+    return made
+
+
+def _play(options: SubmitOptions, agent: Agent, console: Console) -> RunCard:
+    """Records the episodes that are not there yet."""
+    protocol, start, tokens = options.protocol, time.perf_counter(), [0, 0]
+    with _progress(console) as progress:
+        task = progress.add_task("episodes", total=len(protocol))
+        for env_id in protocol.environments:
+            if not _file(options, env_id).exists():
+                _record(options, agent, env_id, partial(progress.advance, task))
+            else:
+                progress.advance(task, 2 * protocol.pairs * protocol.trials)
+    for env_id in protocol.environments:
+        for episode in read_trajectories(_file(options, env_id)):
+            if episode.tokens is not None:
+                tokens[0] += len(episode.tokens.prompt_ids) + sum(map(len, episode.tokens.message_ids))
+                tokens[1] += sum(map(len, episode.tokens.logprobs))
+    usage = getattr(agent.backend if isinstance(agent, MultiTurnAgent) else None, "usage", None)
+    if usage is not None:
+        tokens = [usage.prompt_tokens, usage.completion_tokens]
+    counted = any(tokens)
+    return RunCard(
+        command=_command(options),
+        # A run that was gone on with was timed in part only.
+        seconds=None if options.resume else round(time.perf_counter() - start, 1),
+        prompt_tokens=tokens[0] if counted else None,
+        completion_tokens=tokens[1] if counted else None,
+        cost_usd=options.cost,
+    )
+
+
+def _record(options: SubmitOptions, agent: Agent, env_id: str, progress: Callable[[int], None]) -> None:
+    protocol = options.protocol
+    prompt = options.prompt or accustomed_prompt(options.agent) or ("compact" if options.agent in AGENTS else "full")
+    plan = Plan(
+        env_id=env_id,
+        env_kwargs={"prompt": prompt},
+        split=protocol.split,
+        scenarios=2 * protocol.pairs,
+        attempts=protocol.trials,
+        batch=options.batch,
+        seed=options.seed,
+        user_seeds=True,
+    )
+    run, done = PartialRun(_file(options, env_id), _settings(options, plan)), 0
+    if run.partial.exists() and options.resume:
+        done = sum(1 for _ in run.taken_up())
+        progress(done)
+    else:
+        run.check_new()
+    with run, closing(recorded(agent, plan, done)) as episodes:
+        for episode in episodes:
+            with undisturbed():
+                run.append(episode)
+            progress(1)
+    run.finish()
+
+
+def _settings(options: SubmitOptions, plan: Plan) -> Mapping[str, Any]:
+    """All that the episodes depend on."""
+    return {
+        "version": __version__,
+        "env": plan.env_id,
+        "env_kwargs": plan.env_kwargs,
+        "agent": options.agent,
+        "split": plan.split,
+        "scenarios": plan.scenarios,
+        "trials": plan.attempts,
+        "temperature": options.temperature,
+        "batch": plan.batch,
+        "seed": plan.seed,
+    }
+
+
+def _file(options: SubmitOptions, env_id: str) -> Path:
+    return options.recordings / f"{env_id.replace('/', '-')}.jsonl"
+
+
+def _known(options: SubmitOptions, agent: Agent) -> AgentCard:
+    """What can be told of an agent that plays here."""
+    if options.agent in SCRIPTED:
+        return SCRIPTED[options.agent]
+    decoding = (
+        {"temperature": agent.config.temperature, "seed": options.seed} if isinstance(agent, MultiTurnAgent) else None
+    )
+    bare = tiny_card() if options.agent == "tiny" else AgentCard(options.agent, "model", model=options.agent)
+    folder = checkpoint_folder(options.agent)
+    trained = bare.trained_on_env
+    if folder is not None and read_manifest(folder).provenance.get("training"):
+        trained = True
+    prompt = options.prompt or accustomed_prompt(options.agent) or "full"
+    return replace(bare, decoding=decoding, prompt=prompt, trained_on_env=trained, model_hash=_weights(agent))
+
+
+def _told(options: SubmitOptions, card: AgentCard) -> AgentCard:
+    """The same with what was said on the command line."""
+    told = {name: getattr(options, name) for name in ("name", "kind", "description", "url", "trained_on_env")}
+    return replace(card, **{name: value for name, value in told.items() if value not in ("", None)})
+
+
+def _weights(agent: Agent) -> str:
+    """A hash of a model's files; empty if it keeps none here."""
+    backend = agent.backend if isinstance(agent, MultiTurnAgent) else None
+    if not isinstance(backend, SavingBackend):
+        return ""
+    digest = hashlib.sha256()
+    with TemporaryDirectory() as folder:
+        backend.save(Path(folder))
+        for path in sorted(Path(folder).rglob("*.safetensors")):
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _command(options: SubmitOptions) -> str:
+    """The command that makes the same submission."""
+    protocol, words = (
+        options.protocol,
+        ["stateset-agents", "submit", "--agent", options.agent, "--out", options.out.name],
+    )
+    usual = Protocol()
+    if protocol.environments != usual.environments:
+        words += [word for env_id in protocol.environments for word in ("--env", env_id)]
+    for option, value, other in (
+        ("--pairs", protocol.pairs, usual.pairs),
+        ("--trials", protocol.trials, usual.trials),
+        ("--split", protocol.split, usual.split),
+        ("--temperature", options.temperature, None),
+        ("--prompt", options.prompt, ""),
+        ("--batch", options.batch, 64),
+        ("--seed", options.seed, 0),
+    ):
+        if value != other:
+            words += [option, str(value)]
+    return shlex.join(words)
+
+
+def _progress(console: Console) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console)

@@ -1,0 +1,140 @@
+"""Makes a submission of recorded episodes: every action is played again, and the scores are what comes of that."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Iterable, Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from ss_baselines.leaderboard.fingerprints import task_hash, user_hash
+from ss_baselines.leaderboard.protocol import EpisodeKey, Protocol
+from ss_baselines.leaderboard.replay import Replay, Replayer
+from ss_baselines.leaderboard.submission import SCHEMA, AgentCard, Manifest, RunCard, SubmissionError, write_submission
+from ss_gym import __version__
+from ss_gym.wrappers import RecordedTrajectory, read_trajectories
+
+_PACKAGES = ("gymnasium", "numpy", "torch", "transformers")
+
+
+def pack(
+    folder: str | Path,
+    agent: AgentCard,
+    protocol: Protocol,
+    episodes: Iterable[RecordedTrajectory],
+    run: RunCard | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Manifest:
+    """Makes a submission of recorded episodes, whoever played them, with whatever library.
+
+    Args:
+        folder: the submission's; must not be there yet, or be empty.
+        agent: who played.
+        protocol: what there is to play.
+        episodes: one for each of the protocol's, in any order, as ``RecordTrajectories`` and ``stateset-agents
+            rollout`` write them: ``reset`` was given ``scenario_id`` and, as ``user_seed``, the number of the trial.
+        run: how it was played; versions and hardware are filled in.
+        progress: is told how many episodes more are done.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        SubmissionError: if episodes are missing, are there twice, or are no whole episodes of the protocol.
+        FileExistsError: if something is in the folder.
+    """
+    actions = _actions(protocol, episodes)
+    run = run or RunCard()
+    told = {name: getattr(run, name) for name in run.__dataclass_fields__}
+    told |= {"hardware": run.hardware or hardware(), "versions": run.versions or versions()}
+    manifest = Manifest(
+        schema_version=SCHEMA,
+        package_version=__version__,
+        protocol=protocol,
+        tasks={env_id: task_hash(env_id) for env_id in protocol.environments},
+        users={env_id: user_hash(env_id) for env_id in protocol.environments},
+        agent=agent,
+        run=RunCard(**told),
+        files={},
+    )
+    return write_submission(folder, manifest, _replays(protocol, actions, progress))
+
+
+def pack_files(
+    folder: str | Path, agent: AgentCard, protocol: Protocol, files: Iterable[str | Path], run: RunCard | None = None
+) -> Manifest:
+    """Makes a submission of files of episodes.
+
+    Args:
+        folder: the submission's.
+        agent: who played.
+        protocol: what there is to play.
+        files: as ``RecordTrajectories`` and ``stateset-agents rollout`` write them.
+        run: how it was played.
+
+    Raises:
+        SubmissionError: as for ``pack``.
+        ValueError: if a file holds something else.
+    """
+    return pack(folder, agent, protocol, (episode for file in files for episode in read_trajectories(file)), run)
+
+
+def _actions(protocol: Protocol, episodes: Iterable[RecordedTrajectory]) -> dict[EpisodeKey, tuple[str, ...]]:
+    """The actions of each of the protocol's episodes."""
+    wanted = set(protocol)
+    found: dict[EpisodeKey, tuple[str, ...]] = {}
+    for episode in episodes:
+        key = _key(episode)
+        if key not in wanted:
+            raise SubmissionError(f"{key} of {key.env_id or 'no environment'} is no episode of the protocol")
+        if key in found:
+            raise SubmissionError(f"{key} of {key.env_id} is there twice")
+        if not all(isinstance(action, str) for action in episode.actions):
+            raise SubmissionError(f"{key} of {key.env_id} has actions that are no text")
+        found[key] = tuple(episode.actions)
+    missing = next((key for key in protocol if key not in found), None)
+    if missing is not None:
+        count = len(protocol) - len(found)
+        raise SubmissionError(
+            f"{count} of {len(protocol)} episodes are missing, the first of them {missing} of {missing.env_id}"
+        )
+    return found
+
+
+def _key(episode: RecordedTrajectory) -> EpisodeKey:
+    """Which episode was played; what else was asked of ``reset`` would make it another."""
+    others = set(episode.options) - {"scenario_id", "user_seed", "split"}
+    if others:
+        raise SubmissionError(f"{episode.scenario_id} was played with the reset option {sorted(others)[0]!r}")
+    return EpisodeKey(episode.env_id, episode.scenario_id, int(episode.options.get("user_seed", 0)))
+
+
+def _replays(
+    protocol: Protocol, actions: dict[EpisodeKey, tuple[str, ...]], progress: Callable[[int], None] | None
+) -> Iterator[tuple[Replay, tuple[str, ...]]]:
+    for env_id in protocol.environments:
+        replayer = Replayer(env_id)
+        try:
+            for key in protocol.episodes(env_id):
+                yield replayer.play(key, actions[key]), actions[key]
+                if progress is not None:
+                    progress(1)
+        finally:
+            replayer.close()
+
+
+def versions() -> dict[str, str]:
+    """Of the packages that a run depends on, as far as they are installed."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def hardware() -> str:
+    """The machine in a few words."""
+    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors"
