@@ -2,7 +2,9 @@
 
 import gc
 import os
-from collections.abc import Generator
+import shutil
+from collections.abc import Generator, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -23,6 +25,9 @@ settings.load_profile("shared machine")
 # A package of its own, which is installed before it is tested: see test_external.py.
 collect_ignore = ["external"]
 
+_BROWSER = "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking "
+_BROWSER += "disable-component-update disable-sync window-size=1280,1000"
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
@@ -33,3 +38,17 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A real one, for tests that are marked ``needs_browser``."""
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium")
+    for flag in _BROWSER.split():
+        options.add_argument(f"--{flag}")
+    driver = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
+    yield driver
+    driver.quit()

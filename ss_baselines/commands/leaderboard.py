@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ss_baselines.commands.bars import Bars
 from ss_baselines.commands.folders import check_folder
 from ss_baselines.leaderboard.markdown import board_table
 from ss_baselines.leaderboard.page import write_page
@@ -79,14 +78,13 @@ def submissions_in(folders: Sequence[Path]) -> list[Path]:
 
 def _verified(folders: Sequence[Path], workers: int) -> list[Verified]:
     """All of them, or none."""
-    console, verified = Console(stderr=True), []
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as progress:
+    verified: list[Verified] = []
+    with Bars(Console(stderr=True)) as bars:
         for folder in folders:
             try:
                 manifest = read_manifest(folder)
-                task = progress.add_task(manifest.agent.name, total=len(manifest.protocol))
-                verified.append(verify(folder, workers, partial(progress.advance, task)))
+                advance = bars.bar(manifest.agent.name, len(manifest.protocol))
+                verified.append(verify(folder, workers, advance))
             except SubmissionError as error:
                 raise SubmissionError(f"'{folder}' is refused: {error}") from error
     return verified

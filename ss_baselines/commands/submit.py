@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shlex
+import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, cast
+from typing import cast
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ss_baselines.agents import AGENTS, Agent
 from ss_baselines.commands.agents import accustomed_prompt, choose_agent
-from ss_baselines.commands.folders import check_folder
+from ss_baselines.commands.bars import Bars
+from ss_baselines.commands.folders import check_folder, write_whole
 from ss_baselines.commands.partial_run import PartialRun
 from ss_baselines.leaderboard.baselines import SCRIPTED, tiny_card
 from ss_baselines.leaderboard.packing import pack
@@ -111,19 +112,18 @@ def run_submit(options: SubmitOptions) -> Manifest:
     else:
         agent = choose_agent(options.agent, options.temperature, options.seed)
         card = _told(options, _known(options, agent))
+        _begin(options, card)
         run = _play(options, agent, console)
         episodes = (
             each for env_id in options.protocol.environments for each in read_trajectories(_file(options, env_id))
         )
     if not card.name:
         raise ValueError("the agent needs a name: --name")
-    with _progress(console) as progress:
-        task = progress.add_task("played again", total=len(options.protocol))
-        made = pack(options.out, card, options.protocol, episodes, run, partial(progress.advance, task))
-    for env_id in options.protocol.environments:
-        _file(options, env_id).unlink(missing_ok=True)
-    if options.recordings.is_dir() and not any(options.recordings.iterdir()):
-        options.recordings.rmdir()
+    with Bars(console) as bars:
+        advance = bars.bar("played again", len(options.protocol))
+        made = pack(options.out, card, options.protocol, episodes, run, advance)
+    if options.agent:
+        shutil.rmtree(options.recordings)  # the submission has every action, and is complete
     console.print(f"written: {options.out}; stateset-agents verify plays it again", markup=False, soft_wrap=True)
     return made
 
@@ -131,13 +131,13 @@ def run_submit(options: SubmitOptions) -> Manifest:
 def _play(options: SubmitOptions, agent: Agent, console: Console) -> RunCard:
     """Records the episodes that are not there yet."""
     protocol, start, tokens = options.protocol, time.perf_counter(), [0, 0]
-    with _progress(console) as progress:
-        task = progress.add_task("episodes", total=len(protocol))
+    with Bars(console) as bars:
+        advance = bars.bar("episodes", len(protocol))
         for env_id in protocol.environments:
-            if not _file(options, env_id).exists():
-                _record(options, agent, env_id, partial(progress.advance, task))
+            if _file(options, env_id).exists():
+                advance(2 * protocol.pairs * protocol.trials)
             else:
-                progress.advance(task, 2 * protocol.pairs * protocol.trials)
+                _record(options, agent, env_id, advance)
     for env_id in protocol.environments:
         for episode in read_trajectories(_file(options, env_id)):
             if episode.tokens is not None:
@@ -170,12 +170,9 @@ def _record(options: SubmitOptions, agent: Agent, env_id: str, progress: Callabl
         seed=options.seed,
         user_seeds=True,
     )
-    run, done = PartialRun(_file(options, env_id), _settings(options, plan)), 0
-    if run.partial.exists() and options.resume:
-        done = sum(1 for _ in run.taken_up())
-        progress(done)
-    else:
-        run.check_new()
+    run = PartialRun(_file(options, env_id), {"env": env_id, "env_kwargs": plan.env_kwargs})
+    done = sum(1 for _ in run.taken_up()) if run.partial.exists() else 0
+    progress(done)
     with run, closing(recorded(agent, plan, done)) as episodes:
         for episode in episodes:
             with undisturbed():
@@ -184,20 +181,36 @@ def _record(options: SubmitOptions, agent: Agent, env_id: str, progress: Callabl
     run.finish()
 
 
-def _settings(options: SubmitOptions, plan: Plan) -> Mapping[str, Any]:
-    """All that the episodes depend on."""
-    return {
+def _begin(options: SubmitOptions, card: AgentCard) -> None:
+    """Keeps what the episodes depend on beside them, so that a run is gone on with by the same.
+
+    Raises:
+        ValueError: if a run is there that is not to be gone on with, or had other settings.
+    """
+    settings = {
         "version": __version__,
-        "env": plan.env_id,
-        "env_kwargs": plan.env_kwargs,
         "agent": options.agent,
-        "split": plan.split,
-        "scenarios": plan.scenarios,
-        "trials": plan.attempts,
+        "weights": card.model_hash,
+        "protocol": options.protocol.to_json(),
         "temperature": options.temperature,
-        "batch": plan.batch,
-        "seed": plan.seed,
+        "prompt": card.prompt,
+        "batch": options.batch,
+        "seed": options.seed,
     }
+    file = options.recordings / "settings.json"
+    if not options.resume:
+        if options.recordings.exists():
+            raise ValueError(f"'{options.recordings}' is of a run that was stopped: go on with --resume, or delete it")
+        write_whole(file, json.dumps(settings, indent=1) + "\n")
+        return
+    try:
+        before = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"there is no run to go on with in '{options.recordings}': leave out --resume") from error
+    for name, asked in settings.items():
+        if before.get(name) != asked:
+            told = f"{before.get(name)!r:.80}, not {asked!r:.80}"
+            raise ValueError(f"{name} differs from that of the run that was stopped, {told}: ask for the same")
 
 
 def _file(options: SubmitOptions, env_id: str) -> Path:
@@ -261,8 +274,3 @@ def _command(options: SubmitOptions) -> str:
         if value != other:
             words += [option, str(value)]
     return shlex.join(words)
-
-
-def _progress(console: Console) -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console)

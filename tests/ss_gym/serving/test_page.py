@@ -1,35 +1,15 @@
 """The page of the servers in a real browser."""
 
-import shutil
-
 import gymnasium
-import pytest
 
 import ss_gym  # noqa: F401  (registers the environments)
 from ss_gym.serving.access import ApiKeys
 from ss_gym.serving.environment_server import environment_server
 from ss_gym.serving.server import served
+from tests.browser import needs_browser
 from tests.ss_gym.serving.test_chat_service import KEY, Slow, fetched, service
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("chromium") is None or shutil.which("chromedriver") is None,
-    reason="needs chromium and chromedriver (on Debian: apt install chromium chromium-driver)",
-)
-_FLAGS = "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking "
-_FLAGS += "disable-component-update disable-sync window-size=1280,1000"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium")
-    for flag in _FLAGS.split():
-        options.add_argument(f"--{flag}")
-    driver = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
-    yield driver
-    driver.quit()
+pytestmark = needs_browser
 
 
 class Page:
