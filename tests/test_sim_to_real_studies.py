@@ -86,4 +86,5 @@ def test_the_table_of_the_page_is_that_of_the_results(monkeypatch: pytest.Monkey
     import gap_study as study
 
     page = (EXAMPLES.parent / "pages" / "sim-to-real.md").read_text(encoding="utf-8")
-    assert study.markdown_table(study.HEADINGS, study.rows_of(study.read(), "tau_bench")) in page
+    for log in study.LOGS:
+        assert study.markdown_table(study.HEADINGS, study.rows_of(study.read(), log)) in page

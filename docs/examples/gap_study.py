@@ -104,13 +104,23 @@ def read() -> dict[str, Cell]:
 HEADINGS = ("measure", "real against real", "before", "after", "told apart before", "told apart after")
 
 
+def spread(values: Sequence[float]) -> str:
+    """The least and the greatest; once where they are alike.
+
+    >>> spread([0.008, 0.2, 0.05]), spread([0.008, 0.008])
+    ('0.008 to 0.200', '0.008')
+    """
+    ends = [f"{end:.3f}" for end in (min(values), max(values))]
+    return " to ".join(dict.fromkeys(ends))
+
+
 def rows_of(cells: Mapping[str, Cell], log: str) -> list[tuple[str, ...]]:
-    """A row for each measure: means over the splits, and in how many of them the two are told apart."""
+    """A row for each measure: means over the splits, in how many of them the two are told apart, and by which p."""
     runs = [cells[key] for split in range(SPLITS) if (key := f"{log}/{split}") in cells]
     rows = []
     for measure in runs[0]["gaps"]["before"]:
         found = {name: [run["gaps"][name][measure] for run in runs] for name in ("before", "after")}
-        apart = [sum(each["adjusted_p"] < ALPHA for each in found[name]) for name in found]
+        chances = [[each["adjusted_p"] for each in found[name]] for name in found]
         rows.append(
             (
                 measure,
@@ -118,7 +128,7 @@ def rows_of(cells: Mapping[str, Cell], log: str) -> list[tuple[str, ...]]:
                     *(fmean(each[end] for each in found["before"]) for end in ("floor", "floor_upper"))
                 ),
                 *(f"{fmean(each['value'] for each in found[name]):.3f}" for name in found),
-                *(f"{count} of {len(runs)}" for count in apart),
+                *(f"{sum(p < ALPHA for p in side)} of {len(runs)}, p {spread(side)}" for side in chances),
             )
         )
     return rows
