@@ -76,7 +76,7 @@ ARMS |= {
     f"{name} on {CONTROL}": (name, settings, {**text, **SUCCESSES})
     for name, settings, text in (ARMS[arm] for arm in ("bcq", "cql", "iql"))
 }
-# Where the control has not learnt enough to begin with: three times more through the successes, from its clone.
+# Where the control has not learnt enough to begin with: twice more through the successes, from its clone.
 LONGER = f"{CONTROL}, longer"
 ARMS |= {
     LONGER: ("bc", {}, SUCCESSES),
@@ -90,7 +90,7 @@ OF_FAMILY: dict[str, dict[str, Any]] = {
     "retail": {"max_updates": 1250, "epochs": 2, "learning_rate": 2e-3},
 }
 SHARES_LEARNT = {"refund": 1.0, "retail": 0.5}
-_LONGER = {"max_updates": 1700, "epochs": 3, "learning_rate": 1.5e-3}
+_LONGER = {"max_updates": 1133, "epochs": 2, "learning_rate": 1.5e-3}
 # What an arm has otherwise of the engine.
 ENGINE: dict[str, dict[str, Any]] = {"ilql": {"batch_size": 64}}
 LOG = "log"
