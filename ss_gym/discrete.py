@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, SupportsFloat
 
 import gymnasium as gym
@@ -67,10 +68,7 @@ class DiscreteConversation(gym.Wrapper[Vector, Any, str, str]):
         number, texts = choice_of(action, len(self._menu)), self._texts
         if not texts:
             raise ResetNeeded("Cannot call env.step() before calling env.reset()")
-        text, available = texts[number], [text for text in texts if text is not None]
-        if text is None:
-            text = available[number % len(available)] if available else ""
-        _, reward, terminated, truncated, info = self.env.step(text)
+        _, reward, terminated, truncated, info = self.env.step(text_of_choice(texts, number))
         observation, info = self._seen(info)
         return observation, reward, terminated, truncated, info
 
@@ -85,6 +83,23 @@ class DiscreteConversation(gym.Wrapper[Vector, Any, str, str]):
         self._texts = self._menu.choices(self._state)
         mask = self.action_masks()
         return self._features(self._state, mask), {**info, "action_mask": mask.astype(np.int8)}
+
+
+def text_of_choice(texts: Sequence[str | None], number: int) -> str:
+    """What a choice says; one that is not available stands for one that is, dealt out in turn.
+
+    Args:
+        texts: of all choices as they are now, None for those that are not available.
+        number: of the choice.
+
+    >>> text_of_choice(["Hello!", None, "Goodbye!"], 1)
+    'Goodbye!'
+    """
+    text = texts[number]
+    if text is not None:
+        return text
+    available = [other for other in texts if other is not None]
+    return available[number % len(available)] if available else ""
 
 
 def make_discrete(family: str = "refund", shaping: float = 0.99, **kwargs: Any) -> DiscreteConversation:

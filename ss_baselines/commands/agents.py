@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from ss_baselines.agents import AGENTS, Agent, load_agent
+from ss_baselines.agents.sb3 import SCHEME, load_sb3
 from ss_baselines.commands.library_logs import held_back
 from ss_gym.agents import AgentConfig, MultiTurnAgent
 from ss_gym.agents.backends import split_model_name
@@ -23,7 +24,7 @@ _LOCAL_SCHEMES = ("tiny", "hf")
 
 
 def choose_agent(name: str, temperature: float | None, seed: int) -> Agent:
-    """A scripted agent by name, or a model.
+    """A scripted agent by name, a model, or a policy over a menu (``sb3://``).
 
     Raises:
         ValueError: if the name is neither.
@@ -33,6 +34,8 @@ def choose_agent(name: str, temperature: float | None, seed: int) -> Agent:
     """
     if name in AGENTS:
         return load_agent(name)
+    if name.startswith(SCHEME):
+        return load_sb3(name)
     check_model_name(name, tuple(AGENTS))
     return load_model(name, temperature, seed)
 

@@ -46,6 +46,10 @@ def submit(
         typer.Option("--trained-on-env/--not-trained-on-env", help="Whether it learnt from these environments."),
     ] = None,
     cost: Annotated[float | None, typer.Option(metavar="USD", min=0.0, help="What the run cost.")] = None,
+    prices: Annotated[
+        tuple[float, float] | None,
+        typer.Option(metavar="IN OUT", help="Or what a million tokens cost, read and written."),
+    ] = None,
     temperature: TemperatureOption = None,
     prompt: PromptOption = "",
     batch: BatchOption = 64,
@@ -72,6 +76,7 @@ def submit(
             batch=batch,
             seed=seed,
             cost=cost,
+            prices=prices,
             resume=resume,
         )
     )

@@ -16,7 +16,7 @@ from typing import cast
 
 from rich.console import Console
 
-from ss_baselines.agents import AGENTS, Agent
+from ss_baselines.agents import Agent
 from ss_baselines.commands.agents import accustomed_prompt, choose_agent
 from ss_baselines.commands.bars import Bars
 from ss_baselines.commands.folders import check_folder, write_whole
@@ -53,7 +53,8 @@ class SubmitOptions:
         prompt: ``full`` or ``compact``; empty for what the model was trained with.
         batch: conversations at once.
         seed: of sampling, for models.
-        cost: of the run in US dollars; None if it is not known.
+        cost: of the run in US dollars; None if it is not known, or follows from prices.
+        prices: US dollars of a million tokens, of those that are read and of those that are written.
         resume: whether to go on with a run that was stopped.
     """
 
@@ -71,6 +72,7 @@ class SubmitOptions:
     batch: int = 64
     seed: int = 0
     cost: float | None = None
+    prices: tuple[float, float] | None = None
     resume: bool = False
 
     @property
@@ -146,20 +148,26 @@ def _play(options: SubmitOptions, agent: Agent, console: Console) -> RunCard:
     usage = getattr(agent.backend if isinstance(agent, MultiTurnAgent) else None, "usage", None)
     if usage is not None:
         tokens = [usage.prompt_tokens, usage.completion_tokens]
-    counted = any(tokens)
+    counted, cost = any(tokens), options.cost
+    if cost is None and counted and options.prices is not None:
+        cost = sum(count * price for count, price in zip(tokens, options.prices, strict=True)) / 1e6
     return RunCard(
         command=_command(options),
         # A run that was gone on with was timed in part only.
         seconds=None if options.resume else round(time.perf_counter() - start, 1),
         prompt_tokens=tokens[0] if counted else None,
         completion_tokens=tokens[1] if counted else None,
-        cost_usd=options.cost,
+        cost_usd=cost,
     )
 
 
 def _record(options: SubmitOptions, agent: Agent, env_id: str, progress: Callable[[int], None]) -> None:
     protocol = options.protocol
-    prompt = options.prompt or accustomed_prompt(options.agent) or ("compact" if options.agent in AGENTS else "full")
+    prompt = (
+        options.prompt
+        or accustomed_prompt(options.agent)
+        or ("full" if isinstance(agent, MultiTurnAgent) else "compact")
+    )
     plan = Plan(
         env_id=env_id,
         env_kwargs={"prompt": prompt},

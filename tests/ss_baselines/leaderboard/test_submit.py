@@ -54,6 +54,15 @@ def test_a_model_tells_what_it_is_and_how_it_was_sampled(tmp_path: Path) -> None
     assert told.run.completion_tokens and told.run.prompt_tokens and told.run.prompt_tokens > told.run.completion_tokens
 
 
+def test_what_tokens_cost_is_worked_out(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="needs torch")
+    words = ("--env", REFUND, "--pairs", "1", "--trials", "1", "--prices", "3", "15", "--out", str(tmp_path / "tiny"))
+    assert invoke("submit", "--agent", "tiny", *words).exit_code == 0
+    run = read_manifest(tmp_path / "tiny").run
+    assert run.prompt_tokens and run.completion_tokens
+    assert run.cost_usd == (3 * run.prompt_tokens + 15 * run.completion_tokens) / 1e6
+
+
 def test_a_run_that_was_stopped_goes_on_to_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     press(monkeypatch, ScriptedAgent, "act", 12)
     stopped = submit(tmp_path / "sub", "--batch", "2")
