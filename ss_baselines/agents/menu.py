@@ -36,20 +36,22 @@ class MenuAgent(ScriptedAgent):
     the same.
 
     Args:
-        begin: makes the policy of a conversation.
+        begin: makes the policy of a conversation with a customer of a family, such as ``"refund"``.
     """
 
-    def __init__(self, begin: Callable[[], Chooser]) -> None:
-        super().__init__(lambda prompt: _MenuScript(prompt, begin()))
+    def __init__(self, begin: Callable[[str], Chooser]) -> None:
+        super().__init__(lambda prompt: _MenuScript(prompt, begin))
 
 
 class _MenuScript:
     """One conversation."""
 
-    def __init__(self, system_prompt: str, chooser: Chooser) -> None:
-        self._state, self._chooser = DialogueState(), chooser
+    def __init__(self, system_prompt: str, begin: Callable[[str], Chooser]) -> None:
+        self._state = DialogueState()
         self._state.append({"role": "system", "content": system_prompt})
-        self._menu, self._features = _reading(self._state.case.family)
+        family = self._state.case.family
+        self._menu, self._features = _reading(family)
+        self._chooser = begin(family)
 
     def step(self, messages: Sequence[Message]) -> str:
         for message in messages:

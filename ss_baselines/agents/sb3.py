@@ -1,10 +1,10 @@
-"""Models of Stable-Baselines3 as agents: ``sb3://ALGORITHM/FILE``."""
+"""Models of Stable-Baselines3 as agents: ``sb3://ALGORITHM/FOLDER``, with a model for each family."""
 
 from __future__ import annotations
 
-from functools import partial
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from ss_baselines.agents.menu import MenuAgent, MostLikely
 from ss_gym.spelling import nearest
@@ -12,29 +12,51 @@ from ss_gym.spelling import nearest
 SCHEME = "sb3://"
 ALGORITHMS = {
     "ppo": "stable_baselines3:PPO",
-    "a2c": "stable_baselines3:A2C",
     "dqn": "stable_baselines3:DQN",
     "recurrent_ppo": "sb3_contrib:RecurrentPPO",
     "maskable_ppo": "sb3_contrib:MaskablePPO",
 }
 
 
-def load_sb3(name: str) -> MenuAgent:
-    """A model that was trained on a Discrete id, as an agent of the family's text environment.
-
-    Args:
-        name: ``sb3://ppo/outputs/refund.zip``.
+def algorithm_class(algorithm: str) -> Any:
+    """The class of an algorithm.
 
     Raises:
-        ValueError: if it names no algorithm.
-        FileNotFoundError: if there is no such file.
+        ValueError: if it is not known.
+        ImportError: if its library is not installed.
+    """
+    if algorithm not in ALGORITHMS:
+        raise ValueError(f"no algorithm '{algorithm}' of Stable-Baselines3; {nearest(algorithm, ALGORITHMS)}")
+    module, _, attribute = ALGORITHMS[algorithm].partition(":")
+    return getattr(import_module(module), attribute)
+
+
+def load_sb3(name: str) -> MenuAgent:
+    """Models that were trained on Discrete ids, as an agent of the families' text environments.
+
+    Args:
+        name: ``sb3://ppo/FOLDER``; the folder has ``refund.zip`` and so on, or is such a file, for any family.
+
+    Raises:
+        ValueError: if it names no algorithm; in an episode, if there is no model for its family.
+        FileNotFoundError: if there is no such folder or file.
         ImportError: if the library is not installed.
     """
-    algorithm, _, path = name.removeprefix(SCHEME).partition("/")
-    if algorithm not in ALGORITHMS or not path:
-        raise ValueError(f"'{name}' must be {SCHEME}ALGORITHM/FILE; {nearest(algorithm, ALGORITHMS)}")
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"no model '{path}': there is no such file")
-    module, _, attribute = ALGORITHMS[algorithm].partition(":")
-    model = getattr(import_module(module), attribute).load(path, device="cpu")
-    return MenuAgent(partial(MostLikely, model, algorithm == "maskable_ppo"))
+    algorithm, _, location = name.removeprefix(SCHEME).partition("/")
+    path = Path(location)
+    if not location:
+        raise ValueError(f"'{name}' must be {SCHEME}ALGORITHM/FOLDER, with an algorithm of {', '.join(ALGORITHMS)}")
+    kind = algorithm_class(algorithm) if algorithm not in ALGORITHMS or path.exists() else None
+    if kind is None:
+        raise FileNotFoundError(f"no model '{location}': there is no such folder or file")
+    models: dict[str, Any] = {}
+
+    def begin(family: str) -> MostLikely:
+        if family not in models:
+            file = path / f"{family}.zip" if path.is_dir() else path
+            if not file.is_file():
+                raise ValueError(f"'{location}' has no model for the family {family}: {file.name} is not there")
+            models[family] = kind.load(file, device="cpu")
+        return MostLikely(models[family], algorithm == "maskable_ppo")
+
+    return MenuAgent(begin)

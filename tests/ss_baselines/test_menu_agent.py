@@ -28,7 +28,9 @@ class Sums:
 
 @pytest.mark.parametrize("family", ["Refund", "Warranty"])
 def test_episodes_are_those_of_the_discrete_id(family: str) -> None:
-    played = evaluate(MenuAgent(Sums), f"StateSet/{family}-v0", "dev", episodes=12, env_kwargs={"prompt": "compact"})
+    played = evaluate(
+        MenuAgent(lambda family: Sums()), f"StateSet/{family}-v0", "dev", episodes=12, env_kwargs={"prompt": "compact"}
+    )
     env = gym.make(f"StateSet/{family}Discrete-v0", shaping=0)
     for record in played.episodes:
         observation, info = env.reset(options={"scenario_id": record.scenario_id})
