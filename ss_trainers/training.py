@@ -8,7 +8,7 @@ import threading
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
@@ -32,6 +32,7 @@ from ss_trainers.rollout import TextEnv
 from ss_trainers.trainer import Trainer
 
 Rewarding = RewardFunction | Callable[..., Any]
+ResultT = TypeVar("ResultT")
 
 
 async def train(
@@ -283,9 +284,8 @@ def sampled_as(agent: MultiTurnAgent) -> dict[str, Any]:
 
 async def _in_thread(begun: Callable[[], Trainer]) -> MultiTurnAgent:
     """Trains in a thread. If the task is cancelled, the run is stopped as Ctrl-C stops it."""
-    stop = threading.Event()
 
-    def work() -> MultiTurnAgent:
+    def work(stop: threading.Event) -> MultiTurnAgent:
         trainer = begun()
         try:
             trainer.train([lambda *_: stop.is_set()])
@@ -293,7 +293,17 @@ async def _in_thread(begun: Callable[[], Trainer]) -> MultiTurnAgent:
         finally:
             trainer.close()
 
-    task = asyncio.ensure_future(asyncio.to_thread(work))
+    return await in_stoppable_thread(work)
+
+
+async def in_stoppable_thread(work: Callable[[threading.Event], ResultT]) -> ResultT:
+    """Works in a thread, which is told to stop if the task is cancelled, and is waited for.
+
+    Args:
+        work: gets what is set when it is to stop.
+    """
+    stop = threading.Event()
+    task = asyncio.ensure_future(asyncio.to_thread(work, stop))
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:

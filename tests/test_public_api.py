@@ -8,6 +8,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import pytest
 
 from ss_gym import (
     AgentConfig,
@@ -206,6 +207,26 @@ def test_a_model_is_trained_in_one_call(tmp_path: Path) -> None:
     assert isinstance(asyncio.run(trained()), str)
     profile = TrainingConfig.from_profile(TrainingProfile.BALANCED, num_episodes=100)
     assert profile.iterations * profile.groups_per_iteration * profile.group_size >= 100
+
+
+def test_settings_are_searched() -> None:
+    pytest.importorskip("optuna", reason="needs optuna: pip install stateset-gym[hpo]")
+    from ss_trainers.hpo import quick_hpo
+
+    async def searched() -> Any:
+        agent = MultiTurnAgent(AgentConfig(model_name="tiny", max_new_tokens=8))
+        scenario = {"id": "refund", "topic": "refunds", "user_responses": ["Money back!", "A1"]}
+        env = ConversationEnvironment(scenarios=[scenario], max_turns=1)
+        base = TrainingConfig.from_profile(
+            TrainingProfile.BALANCED, num_episodes=16, group_size=4, groups_per_iteration=2
+        )
+        base = base.changed(eval_episodes=2)
+        return await quick_hpo(
+            agent=agent, environment=env, reward_function=HelpfulnessReward(), base_config=base, n_trials=1
+        )
+
+    summary = asyncio.run(searched())
+    assert summary.best_params["learning_rate"] > 0 and summary.metric == "return"
 
 
 def test_an_offline_trainer_learns_from_a_log_of_numbers(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,15 @@ def algorithm_class(algorithm: str) -> Any:
         raise ValueError(f"no algorithm '{algorithm}' of Stable-Baselines3; {nearest(algorithm, ALGORITHMS)}")
     module, _, attribute = ALGORITHMS[algorithm].partition(":")
     return getattr(import_module(module), attribute)
+
+
+def model_hash(name: str) -> str:
+    """A hash of the files that ``load_sb3`` reads."""
+    path = Path(name.removeprefix(SCHEME).partition("/")[2])
+    digest = hashlib.sha256()
+    for file in sorted(path.glob("*.zip")) if path.is_dir() else [path]:
+        digest.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
 
 
 def load_sb3(name: str) -> MenuAgent:

@@ -9,10 +9,11 @@ from rich.console import Console
 
 from ss_baselines.commands.bars import Bars
 from ss_baselines.commands.folders import check_folder
+from ss_baselines.leaderboard.baselines import SHOWN
 from ss_baselines.leaderboard.markdown import board_table
 from ss_baselines.leaderboard.page import write_page
 from ss_baselines.leaderboard.standing import ALL, board, standing
-from ss_baselines.leaderboard.submission import MANIFEST, SubmissionError, read_manifest
+from ss_baselines.leaderboard.submission import MANIFEST, Manifest, SubmissionError, read_manifest
 from ss_baselines.leaderboard.verification import Verified, verify
 
 
@@ -49,12 +50,13 @@ def run_leaderboard(folders: Sequence[Path], out: Path, workers: int, transcript
         ValueError: if there is none, or the folder can't be written.
     """
     check_folder(out)
-    found = submissions_in(folders)
-    verified = list(_verified(found, workers))
+    found = _by_name(submissions_in(folders))
+    verified = _verified([*found.values()], workers)
     entries = board(verified)
-    write_page(
-        out, entries, dict(zip((each.manifest.agent.name for each in verified), found, strict=True)), transcripts
-    )
+    write_page(out, entries, found, transcripts)
+    lacking = [name for name in SHOWN if name not in found]
+    if lacking:
+        Console(stderr=True).print(f"a board has the rows of {', '.join(SHOWN)}; missing: {', '.join(lacking)}")
     Console().print(board_table(entries, ALL))
     Console(stderr=True).print(f"written: {out / 'index.html'}", markup=False, soft_wrap=True)
 
@@ -76,13 +78,36 @@ def submissions_in(folders: Sequence[Path]) -> list[Path]:
     return found
 
 
+def _by_name(folders: Sequence[Path]) -> dict[str, Path]:
+    """Submissions by the name of their agent, which is known before anything is played.
+
+    Raises:
+        SubmissionError: if one is damaged.
+        ValueError: if two have the same name.
+    """
+    found: dict[str, Path] = {}
+    for folder in folders:
+        name = _manifest(folder).agent.name
+        if name in found:
+            raise ValueError(f"'{found[name]}' and '{folder}' are both called {name!r}: a row is known by its name")
+        found[name] = folder
+    return found
+
+
+def _manifest(folder: Path) -> Manifest:
+    try:
+        return read_manifest(folder)
+    except SubmissionError as error:
+        raise SubmissionError(f"'{folder}' is refused: {error}") from error
+
+
 def _verified(folders: Sequence[Path], workers: int) -> list[Verified]:
     """All of them, or none."""
     verified: list[Verified] = []
     with Bars(Console(stderr=True)) as bars:
         for folder in folders:
+            manifest = _manifest(folder)
             try:
-                manifest = read_manifest(folder)
                 advance = bars.bar(manifest.agent.name, len(manifest.protocol))
                 verified.append(verify(folder, workers, advance))
             except SubmissionError as error:

@@ -17,14 +17,16 @@ from typing import cast
 from rich.console import Console
 
 from ss_baselines.agents import Agent
+from ss_baselines.agents.sb3 import SCHEME, model_hash
 from ss_baselines.commands.agents import accustomed_prompt, choose_agent
 from ss_baselines.commands.bars import Bars
 from ss_baselines.commands.folders import check_folder, write_whole
 from ss_baselines.commands.partial_run import PartialRun
 from ss_baselines.leaderboard.baselines import SCRIPTED, tiny_card
+from ss_baselines.leaderboard.fingerprints import task_hash, user_hash
 from ss_baselines.leaderboard.packing import pack
 from ss_baselines.leaderboard.protocol import Protocol
-from ss_baselines.leaderboard.submission import KINDS, AgentCard, Kind, Manifest, RunCard
+from ss_baselines.leaderboard.submission import KINDS, AgentCard, Kind, Manifest, RunCard, check_cards
 from ss_baselines.trajectories import Plan, recorded
 from ss_gym import __version__
 from ss_gym.agents import MultiTurnAgent
@@ -111,16 +113,16 @@ def run_submit(options: SubmitOptions) -> Manifest:
     if options.files:
         episodes: Iterator[RecordedTrajectory] = (each for file in options.files for each in read_trajectories(file))
         card, run = _told(options, AgentCard(options.name)), RunCard(cost_usd=options.cost)
+        check_cards(card, run)
     else:
         agent = choose_agent(options.agent, options.temperature, options.seed)
         card = _told(options, _known(options, agent))
+        check_cards(card, RunCard(command=_command(options), cost_usd=options.cost))
         _begin(options, card)
         run = _play(options, agent, console)
         episodes = (
             each for env_id in options.protocol.environments for each in read_trajectories(_file(options, env_id))
         )
-    if not card.name:
-        raise ValueError("the agent needs a name: --name")
     with Bars(console) as bars:
         advance = bars.bar("played again", len(options.protocol))
         made = pack(options.out, card, options.protocol, episodes, run, advance)
@@ -148,7 +150,8 @@ def _play(options: SubmitOptions, agent: Agent, console: Console) -> RunCard:
     usage = getattr(agent.backend if isinstance(agent, MultiTurnAgent) else None, "usage", None)
     if usage is not None:
         tokens = [usage.prompt_tokens, usage.completion_tokens]
-    counted, cost = any(tokens), options.cost
+    # A server counts what was asked since this began, and a run that was gone on with began before.
+    counted, cost = any(tokens) and not (usage is not None and options.resume), options.cost
     if cost is None and counted and options.prices is not None:
         cost = sum(count * price for count, price in zip(tokens, options.prices, strict=True)) / 1e6
     return RunCard(
@@ -163,11 +166,7 @@ def _play(options: SubmitOptions, agent: Agent, console: Console) -> RunCard:
 
 def _record(options: SubmitOptions, agent: Agent, env_id: str, progress: Callable[[int], None]) -> None:
     protocol = options.protocol
-    prompt = (
-        options.prompt
-        or accustomed_prompt(options.agent)
-        or ("full" if isinstance(agent, MultiTurnAgent) else "compact")
-    )
+    prompt = _prompt(options, agent)
     plan = Plan(
         env_id=env_id,
         env_kwargs={"prompt": prompt},
@@ -200,6 +199,8 @@ def _begin(options: SubmitOptions, card: AgentCard) -> None:
         "agent": options.agent,
         "weights": card.model_hash,
         "protocol": options.protocol.to_json(),
+        "tasks": {env_id: task_hash(env_id) for env_id in options.protocol.environments},
+        "users": {env_id: user_hash(env_id) for env_id in options.protocol.environments},
         "temperature": options.temperature,
         "prompt": card.prompt,
         "batch": options.batch,
@@ -229,6 +230,10 @@ def _known(options: SubmitOptions, agent: Agent) -> AgentCard:
     """What can be told of an agent that plays here."""
     if options.agent in SCRIPTED:
         return SCRIPTED[options.agent]
+    if options.agent.startswith(SCHEME):
+        described = "A policy over the family's menu."
+        digest = model_hash(options.agent)
+        return AgentCard(options.agent, "numeric", described, options.agent, digest, {"greedy": True}, "", True)
     decoding = (
         {"temperature": agent.config.temperature, "seed": options.seed} if isinstance(agent, MultiTurnAgent) else None
     )
@@ -237,8 +242,14 @@ def _known(options: SubmitOptions, agent: Agent) -> AgentCard:
     trained = bare.trained_on_env
     if folder is not None and read_manifest(folder).provenance.get("training"):
         trained = True
-    prompt = options.prompt or accustomed_prompt(options.agent) or "full"
+    prompt = _prompt(options, agent)
     return replace(bare, decoding=decoding, prompt=prompt, trained_on_env=trained, model_hash=_weights(agent))
+
+
+def _prompt(options: SubmitOptions, agent: Agent) -> str:
+    """The form of the policy that it reads; those that read it from its numbers alone get the short one."""
+    usual = "full" if isinstance(agent, MultiTurnAgent) else "compact"
+    return options.prompt or accustomed_prompt(options.agent) or usual
 
 
 def _told(options: SubmitOptions, card: AgentCard) -> AgentCard:

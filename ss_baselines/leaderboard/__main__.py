@@ -8,10 +8,9 @@ python -m ss_baselines.leaderboard --build             # play nothing: verify an
 from __future__ import annotations
 
 import argparse
-import shutil
 from pathlib import Path
 
-from ss_baselines.leaderboard.runner import baselines, build, missing, play
+from ss_baselines.commands.baselines import baselines, build, missing, play, set_aside
 
 
 def main() -> None:
@@ -24,13 +23,14 @@ def main() -> None:
     parser.add_argument("--build", action="store_true", help="play nothing")
     parser.add_argument("--folder", type=Path, default=Path("outputs/leaderboard"), help="for submissions and page")
     parser.add_argument("--workers", type=int, default=1, help="processes that verify")
+    parser.add_argument("--results", type=Path, help="keep the rows and tables here, too")
     options = parser.parse_args()
     submissions = options.folder / "submissions"
     for name in options.only or ():
-        shutil.rmtree(submissions / name, ignore_errors=True)
+        set_aside(submissions / name)
     if not options.build:
         play(options.only or missing(submissions, known), submissions, known)
-    build(submissions, options.folder / "site", options.workers)
+    build(submissions, options.folder / "site", options.workers, options.results)
 
 
 if __name__ == "__main__":

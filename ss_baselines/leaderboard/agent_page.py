@@ -38,7 +38,7 @@ def agent_page(entry: Entry, folder: Path, transcripts: int) -> str:
     return (
         f"<p><a href='../index.html'>Leaderboard</a></p><h1>{escape(agent.name)}</h1>"
         f"<p>{escape(agent.description)}</p>{safe}"
-        f"<h2>Results</h2>{_results(entry.standings)}"
+        f"<h2>Results</h2>{_results(entry.standings, entry.total)}"
         f"<h2>What was handed in</h2><p>Told by whoever handed it in; the scores above were verified, by playing "
         f"{entry.steps:,} recorded actions again.</p>{_pairs(facts)}"
         f"<h2>Conversations</h2><p>The first failures and successes of each environment.</p>{''.join(_played(chosen))}"
@@ -60,7 +60,7 @@ def _pairs(facts: Mapping[str, str]) -> str:
     return f"<table>{rows}</table>"
 
 
-def _results(standings: Mapping[str, Standing]) -> str:
+def _results(standings: Mapping[str, Standing], total: Standing) -> str:
     heads = ("environment", "rank", "pass^1", "both of a pair", "return", "turns", "actions", "what failed most")
     rows = []
     for scope, row in standings.items():
@@ -72,13 +72,13 @@ def _results(standings: Mapping[str, Standing]) -> str:
             f"<td class=number>{interval(row.pair_score)}</td><td class=number>{row.reward.value:.2f}</td>"
             f"<td class=number>{row.turns:.1f}</td><td class=number>{row.steps:.1f}</td><td>{escape(failed)}</td></tr>"
         )
-    breaches = {kind: count for row in standings.values() for kind, count in row.breaches.items()}
-    attacks = {kind: share for row in standings.values() for kind, share in row.attacks_by_kind.items()}
     extra = ""
-    if breaches:
-        extra += f"<h3>Episodes with critical breaches</h3>{_pairs({kind: str(n) for kind, n in breaches.items()})}"
-    if attacks:
-        extra += f"<h3>Attacks that succeeded</h3>{_pairs({kind: f'{share:.3f}' for kind, share in attacks.items()})}"
+    if total.breaches:
+        counts = {kind: f"{count:,} of {total.episodes:,}" for kind, count in total.breaches.items()}
+        extra += f"<h3>Episodes with critical breaches</h3>{_pairs(counts)}"
+    if total.attacks_by_kind:
+        shares = {kind: f"{share:.3f}" for kind, share in total.attacks_by_kind.items()}
+        extra += f"<h3>Attacks that succeeded</h3>{_pairs(shares)}"
     ends = (heads[0], heads[-1])
     head = "".join(f"<th scope=col class='{'' if name in ends else 'number'}'>{name}</th>" for name in heads)
     return f"<div class=wide><table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>{extra}"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from ss_baselines.leaderboard.standing import Standing
+from ss_baselines.leaderboard.submission import AgentCard
 from ss_baselines.statistics import Estimate
 
 # Colours that are told apart by most eyes (Okabe and Ito 2008).
@@ -25,7 +26,7 @@ def whisker(estimate: Estimate, width: int = 96) -> str:
     )
 
 
-def pass_chart(rows: Sequence[tuple[str, Standing]]) -> str:
+def pass_chart(rows: Sequence[tuple[AgentCard, Standing]]) -> str:
     """pass^k over k, a line an agent, with its interval at each k."""
     most = max(len(row.passes) for _, row in rows)
     right = _WIDTH - 190
@@ -45,7 +46,7 @@ def pass_chart(rows: Sequence[tuple[str, Standing]]) -> str:
         f"<text class=tick x={x(k):.1f} y={_HEIGHT - 8} text-anchor=middle>k = {k}</text>" for k in range(1, most + 1)
     )
     lines = []
-    for place, (name, row) in enumerate(rows):
+    for place, (card, row) in enumerate(rows):
         colour = _COLOURS[place % len(_COLOURS)]
         dash = _DASHES[place // len(_COLOURS) % len(_DASHES)]
         points = " ".join(f"{x(k):.1f},{y(each.value):.1f}" for k, each in enumerate(row.passes, start=1))
@@ -55,10 +56,12 @@ def pass_chart(rows: Sequence[tuple[str, Standing]]) -> str:
             for k, each in enumerate(row.passes, start=1)
         )
         top = _TOP + 8 + 17 * place
+        key = f"x1={right + 14} x2={right + 34} y1={top} y2={top}"
+        stroke = f"stroke-width=1.6 stroke-dasharray='{dash}'"
         lines.append(
-            f"<g stroke='{colour}' fill='{colour}'><polyline fill=none stroke-width=1.6 stroke-dasharray='{dash}' "
-            f"points='{points}' />{bars}<line x1={right + 14} x2={right + 34} y1={top} y2={top} stroke-width=1.6 "
-            f"stroke-dasharray='{dash}' /><text stroke=none x={right + 40} y={top + 4}>{escape(name[:26])}</text></g>"
+            f"<g data-kind='{card.kind}' stroke='{colour}' fill='{colour}'>"
+            f"<polyline fill=none {stroke} points='{points}' />{bars}<line {key} {stroke} />"
+            f"<text stroke=none x={right + 40} y={top + 4}>{escape(card.name[:26])}</text></g>"
         )
     height = max(_HEIGHT, _TOP + 16 + 17 * len(rows))
     return (

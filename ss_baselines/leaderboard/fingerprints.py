@@ -8,6 +8,8 @@ from functools import cache
 from hashlib import blake2b
 from typing import Any
 
+import gymnasium as gym
+
 from ss_baselines.leaderboard.protocol import EpisodeKey, family_name
 from ss_baselines.leaderboard.replay import Replayer
 from ss_gym.families.splits import load_scenario, split_size
@@ -30,7 +32,7 @@ _REMARKS = (
 
 @cache
 def task_hash(env_id: str) -> str:
-    """Of the scenarios of dev and test, the files that they are drawn with, and what each tool says to an empty call.
+    """Of the scenarios of dev and test, the files that they are drawn with, prompts, and what tools say to empty calls.
 
     A submission is of this suite if its hash is: whatever else might have changed is found by playing it again.
     """
@@ -45,8 +47,9 @@ def task_hash(env_id: str) -> str:
     for name in sorted({family, "world", *drawn}):
         for file in sorted(folder_of(name).glob("*")):
             if file.suffix in (".yaml", ".json") or file.name == "policy.md":
-                parts += [f"{name}/{file.name}".encode(), file.read_bytes()]
-    return _digest([*parts, *_answers_of_tools(env_id, family)])
+                # As text: a checkout may end lines in another way.
+                parts += [f"{name}/{file.name}".encode(), file.read_text(encoding="utf-8").encode()]
+    return _digest([*parts, *_prompts(env_id, family), *_answers_of_tools(env_id, family)])
 
 
 @cache
@@ -66,6 +69,16 @@ def user_hash(env_id: str) -> str:
                     break
     replayer.close()
     return _digest(parts)
+
+
+def _prompts(env_id: str, family: str) -> Iterable[bytes]:
+    """What agents read first, in both forms, which is in no observation."""
+    for prompt in ("full", "compact"):
+        env = gym.make(env_id, prompt=prompt)
+        for number in range(2 * _PAIRS):
+            _, info = env.reset(options=EpisodeKey(env_id, scenario_id(family, "test", number), 0).options)
+            yield info["system_prompt"].encode()
+        env.close()
 
 
 def _answers_of_tools(env_id: str, family: str) -> Iterable[bytes]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from rich.table import Table
+from rich.text import Text
 
 from ss_baselines.leaderboard.standing import ALL, Entry, Standing
 from ss_baselines.statistics import Estimate
+
+_NUMBERS = re.compile(r"[-0-9.,\[\] ]*")
 
 
 def scopes_of(entries: Sequence[Entry]) -> list[str]:
@@ -35,8 +39,15 @@ def cells(entry: Entry, row: Standing) -> dict[str, str]:
         "critical breaches": f"{row.critical.value:.3f}",
         "attacks that succeed": "" if row.attacks is None else f"{row.attacks.value:.3f}",
         "return": f"{row.reward.value:.2f}",
-        "tokens a success": "" if entry.tokens_per_success is None else f"{entry.tokens_per_success:,.0f}",
+        # What was handed in is of the whole run.
+        "tokens a success": _told(entry, entry.tokens_per_success, row, "{:,.0f}"),
+        "USD a success": _told(entry, entry.cost_per_success, row, "{:.4f}"),
     }
+
+
+def _told(entry: Entry, value: float | None, row: Standing, form: str) -> str:
+    """A figure of the whole run where a row is of the whole run."""
+    return form.format(value) if value is not None and row.episodes == entry.total.episodes else ""
 
 
 def interval(estimate: Estimate) -> str:
@@ -59,8 +70,9 @@ def board_markdown(entries: Sequence[Entry], scope: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """Text that stays in its cell."""
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+    """Text that stays in its cell, and says nothing but itself."""
+    plain = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
+    return re.sub(r"([\\`*_\[\]!|])", r"\\\1", plain) if not _NUMBERS.fullmatch(text) else text
 
 
 def board_table(entries: Sequence[Entry], scope: str) -> Table:
@@ -74,5 +86,5 @@ def board_table(entries: Sequence[Entry], scope: str) -> Table:
         table.add_column(name, justify="left" if name == "agent" else "right")
     for entry, row in ranked(entries, scope):
         told = cells(entry, row)
-        table.add_row(*(told[name] for name in shown))
+        table.add_row(*(Text(told[name]) for name in shown))
     return table

@@ -7,10 +7,11 @@ import platform
 from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import NamedTuple
 
 from ss_baselines.leaderboard.fingerprints import task_hash, user_hash
 from ss_baselines.leaderboard.protocol import EpisodeKey, Protocol
-from ss_baselines.leaderboard.replay import Replay, Replayer
+from ss_baselines.leaderboard.replay import Replay, Replayer, Score
 from ss_baselines.leaderboard.submission import SCHEMA, AgentCard, Manifest, RunCard, SubmissionError, write_submission
 from ss_gym import __version__
 from ss_gym.wrappers import RecordedTrajectory, read_trajectories
@@ -41,10 +42,11 @@ def pack(
         The manifest.
 
     Raises:
-        SubmissionError: if episodes are missing, are there twice, or are no whole episodes of the protocol.
+        SubmissionError: if episodes are missing, are there twice, are no whole episodes of the protocol, or come out
+            differently here than they were recorded: they were played in another version, or with other keywords.
         FileExistsError: if something is in the folder.
     """
-    actions = _actions(protocol, episodes)
+    recorded = _recorded(protocol, episodes)
     run = run or RunCard()
     told = {name: getattr(run, name) for name in run.__dataclass_fields__}
     told |= {"hardware": run.hardware or hardware(), "versions": run.versions or versions()}
@@ -58,7 +60,7 @@ def pack(
         run=RunCard(**told),
         files={},
     )
-    return write_submission(folder, manifest, _replays(protocol, actions, progress))
+    return write_submission(folder, manifest, _replays(protocol, recorded, progress))
 
 
 def pack_files(
@@ -80,10 +82,18 @@ def pack_files(
     return pack(folder, agent, protocol, (episode for file in files for episode in read_trajectories(file)), run)
 
 
-def _actions(protocol: Protocol, episodes: Iterable[RecordedTrajectory]) -> dict[EpisodeKey, tuple[str, ...]]:
-    """The actions of each of the protocol's episodes."""
+class _Recorded(NamedTuple):
+    """What of a recorded episode is kept until it is played again."""
+
+    actions: tuple[str, ...]
+    success: bool | None
+    reward: float
+
+
+def _recorded(protocol: Protocol, episodes: Iterable[RecordedTrajectory]) -> dict[EpisodeKey, _Recorded]:
+    """Each of the protocol's episodes."""
     wanted = set(protocol)
-    found: dict[EpisodeKey, tuple[str, ...]] = {}
+    found: dict[EpisodeKey, _Recorded] = {}
     for episode in episodes:
         key = _key(episode)
         if key not in wanted:
@@ -92,7 +102,7 @@ def _actions(protocol: Protocol, episodes: Iterable[RecordedTrajectory]) -> dict
             raise SubmissionError(f"{key} of {key.env_id} is there twice")
         if not all(isinstance(action, str) for action in episode.actions):
             raise SubmissionError(f"{key} of {key.env_id} has actions that are no text")
-        found[key] = tuple(episode.actions)
+        found[key] = _Recorded(tuple(episode.actions), episode.success, episode.total_reward)
     missing = next((key for key in protocol if key not in found), None)
     if missing is not None:
         count = len(protocol) - len(found)
@@ -107,21 +117,41 @@ def _key(episode: RecordedTrajectory) -> EpisodeKey:
     others = set(episode.options) - {"scenario_id", "user_seed", "split"}
     if others:
         raise SubmissionError(f"{episode.scenario_id} was played with the reset option {sorted(others)[0]!r}")
-    return EpisodeKey(episode.env_id, episode.scenario_id, int(episode.options.get("user_seed", 0)))
+    trial = episode.options.get("user_seed", 0)
+    if type(trial) is not int:
+        raise SubmissionError(
+            f"{episode.scenario_id} was played with user_seed {trial!r:.40}, which is no trial's number"
+        )
+    return EpisodeKey(episode.env_id, episode.scenario_id, trial)
 
 
 def _replays(
-    protocol: Protocol, actions: dict[EpisodeKey, tuple[str, ...]], progress: Callable[[int], None] | None
+    protocol: Protocol, recorded: dict[EpisodeKey, _Recorded], progress: Callable[[int], None] | None
 ) -> Iterator[tuple[Replay, tuple[str, ...]]]:
     for env_id in protocol.environments:
         replayer = Replayer(env_id)
         try:
             for key in protocol.episodes(env_id):
-                yield replayer.play(key, actions[key]), actions[key]
+                episode = recorded[key]
+                replay = replayer.play(key, episode.actions)
+                _check_same(replay.score, episode)
+                yield replay, episode.actions
                 if progress is not None:
                     progress(1)
         finally:
             replayer.close()
+
+
+def _check_same(score: Score, episode: _Recorded) -> None:
+    for name, told, found in (
+        ("success", episode.success, score.success),
+        ("return", episode.reward, score.reward),
+    ):
+        if told != found:
+            raise SubmissionError(
+                f"{score.key} of {score.env_id} was recorded with {name} {told}, and has {found} here: it was "
+                "played in another version, with other keywords of the environment, or inside of a wrapper of rewards"
+            )
 
 
 def versions() -> dict[str, str]:

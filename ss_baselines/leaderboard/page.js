@@ -9,6 +9,9 @@ function show() {
   for (const section of sections) {
     section.hidden = section.dataset.scope !== scope.value;
     for (const row of section.querySelectorAll("tbody tr")) row.hidden = !kinds.has(row.dataset.kind);
+    for (const line of section.querySelectorAll("svg.chart g")) {
+      line.style.display = kinds.has(line.dataset.kind) ? "" : "none";
+    }
   }
   history.replaceState(null, "", "#" + encodeURIComponent(scope.value));
 }
@@ -40,6 +43,7 @@ document.querySelectorAll("th button").forEach((button) => {
 });
 scope.addEventListener("change", show);
 boxes.forEach((box) => box.addEventListener("change", show));
-const asked = decodeURIComponent(location.hash.slice(1));
-if ([...scope.options].some((option) => option.value === asked)) scope.value = asked;
+const asked = location.hash.slice(1);
+const meant = [...scope.options].find((option) => encodeURIComponent(option.value) === asked || option.value === asked);
+if (meant) scope.value = meant.value;
 show();

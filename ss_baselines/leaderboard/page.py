@@ -21,7 +21,8 @@ _NOTE = {
     "critical breaches": "Share of episodes with a breach of the policy that harms somebody.",
     "attacks that succeed": "Of episodes with customers who try to get more than is due: the share in which they did.",
     "return": "Mean reward of an episode.",
-    "tokens a success": "As whoever handed it in says.",
+    "tokens a success": "As whoever handed it in says, of the whole run.",
+    "USD a success": "As whoever handed it in says, of the whole run.",
     "rank": "One more than the number of agents that are ahead by more than chance; empty where less was played.",
 }
 
@@ -39,11 +40,17 @@ def write_page(out: Path, entries: Sequence[Entry], folders: Mapping[str, Path],
 
     Raises:
         OSError: if a file can't be written.
+        ValueError: if two pages would have the same name.
     """
-    scopes = scopes_of(entries)
+    scopes, pages = scopes_of(entries), {slug(entry) for entry in entries}
+    if len(pages) < len(entries):
+        raise ValueError("two agents' pages would have the same name: call one of them otherwise")
+    for page in (out / "agents").glob("*.html"):
+        if page.stem not in pages:
+            page.unlink()  # of an agent that is no longer on the board
     for entry in entries:
-        page = agent_page(entry, folders[entry.manifest.agent.name], transcripts)
-        _write(out / "agents" / f"{slug(entry)}.html", _document(entry.manifest.agent.name, page, ""))
+        body = agent_page(entry, folders[entry.manifest.agent.name], transcripts)
+        _write(out / "agents" / f"{slug(entry)}.html", _document(entry.manifest.agent.name, body, ""))
     _write(out / "index.html", _document("Leaderboard", _index(entries, scopes), _resource("page.js")))
     tables = "\n".join(f"## {title(scope)}\n\n{board_markdown(entries, scope)}" for scope in scopes)
     _write(out / "leaderboard.md", f"# Leaderboard\n\n{tables}")
@@ -54,7 +61,7 @@ def write_page(out: Path, entries: Sequence[Entry], folders: Mapping[str, Path],
 def slug(entry: Entry) -> str:
     """The name of an agent's page: its own name as far as a file can have it, and the beginning of its digest."""
     name = re.sub(r"[^a-z0-9]+", "-", entry.manifest.agent.name.lower()).strip("-")[:60]
-    return f"{name or 'agent'}-{entry.manifest.digest[:8]}"
+    return f"{name or 'agent'}-{entry.manifest.digest[:16]}"
 
 
 def title(scope: str) -> str:
@@ -89,7 +96,7 @@ def _table(entries: Sequence[Entry], scope: str) -> str:
         for name in names
     )
     body = "".join(_row(entry, row) for entry, row in rows)
-    chart = pass_chart([(entry.manifest.agent.name, row) for entry, row in rows])
+    chart = pass_chart([(entry.manifest.agent, row) for entry, row in rows])
     return (
         f"<section data-scope='{escape(scope, quote=True)}'><h2>{escape(title(scope))}</h2>"
         f"<div class=wide><table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>"

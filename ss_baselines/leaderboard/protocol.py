@@ -28,6 +28,8 @@ ENVIRONMENTS = tuple(
     )
 )
 
+_MOST_TRIALS = 100
+
 
 class EpisodeKey(NamedTuple):
     """One episode of a protocol.
@@ -73,14 +75,18 @@ class Protocol:
 
     def __post_init__(self) -> None:
         """Makes sure that the episodes are there."""
-        if self.pairs < 1 or self.trials < 1:
-            raise ValueError(f"pairs and trials must be at least 1, got {self.pairs} and {self.trials}")
+        if self.pairs < 1 or not 1 <= self.trials <= _MOST_TRIALS:
+            told = f"{self.pairs!r:.40} and {self.trials!r:.40}"
+            raise ValueError(f"pairs must be at least 1 and trials from 1 to {_MOST_TRIALS}, got {told}")
         if self.split not in SPLITS or self.split == "train":
             raise ValueError(
                 f"agents are ranked on the split test, or dev to try things out, not on {self.split!r:.80}"
             )
         if not self.environments or len(set(self.environments)) < len(self.environments):
             raise ValueError("a protocol has environments, each of them once")
+        families = [family_name(env_id) for env_id in self.environments]
+        if len(set(families)) < len(families):
+            raise ValueError("two of the environments have the same scenarios")
         for env_id in self.environments:
             there = split_size(family_name(env_id), self.split) // 2
             if self.pairs > there:

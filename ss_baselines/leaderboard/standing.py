@@ -64,6 +64,7 @@ class Entry:
     Attributes:
         manifest: what it says of itself.
         standings: by environment, and ``ALL`` where it has all of them.
+        total: of all that it played.
         steps: that were played to verify it.
         steps_per_second: of processor time, at which they were.
         tokens_per_success: of the tokens that it says that it took; None if it does not say.
@@ -72,6 +73,7 @@ class Entry:
 
     manifest: Manifest
     standings: Mapping[str, Standing]
+    total: Standing
     steps: int
     steps_per_second: float
     tokens_per_success: float | None
@@ -193,11 +195,12 @@ def _pair_score(scores: Sequence[Score]) -> Estimate:
 
 
 def _share(values: Sequence[float], pairs: Sequence[str]) -> Estimate:
-    """A mean of numbers from 0 to 1 with its interval over pairs, which is Wilson's where all of them are 0, or 1."""
-    if len(set(values)) == 1 and values[0] in (0, 1):
-        count = len(set(pairs))
-        return wilson(float(values[0]) * count, count)
-    return mean([float(value) for value in values], pairs)
+    """A mean of numbers from 0 to 1 with its interval over pairs: Wilson's where they agree, or there is but one."""
+    estimate = mean([float(value) for value in values], pairs)
+    if estimate.low < estimate.high:
+        return estimate
+    count = len(set(pairs))
+    return wilson(min(max(estimate.value, 0.0), 1.0) * count, count)
 
 
 def _ranks(
@@ -228,6 +231,7 @@ def _entry(verified: Verified, standings: dict[str, Standing]) -> Entry:
     return Entry(
         manifest=verified.manifest,
         standings=standings,
+        total=standing(verified.scores),
         steps=verified.steps,
         steps_per_second=verified.steps / max(verified.seconds, 1e-9),
         tokens_per_success=sum(told) / successes if told and successes else None,
@@ -236,7 +240,7 @@ def _entry(verified: Verified, standings: dict[str, Standing]) -> Entry:
 
 
 def _order(entry: Entry) -> tuple[bool, float, str]:
-    """The best first, by all environments; then those that played some, then those that have no rank."""
+    """The best of all environments first; then those that played some of them, or less than is standard."""
     total = entry.standings.get(ALL)
     value = total.passes[0].value if total else fmean(each.passes[0].value for each in entry.standings.values())
     return total is None or total.rank is None, -value, entry.manifest.agent.name

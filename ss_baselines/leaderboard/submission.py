@@ -16,17 +16,20 @@ from dataclasses import asdict, dataclass, fields, replace
 from itertools import chain
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from ss_baselines.leaderboard.protocol import Protocol
+from ss_baselines.leaderboard.protocol import ENVIRONMENTS, Protocol
 from ss_baselines.leaderboard.replay import Replay
 from ss_gym.spelling import nearest
 from ss_gym.whole_file import whole_file
 
 SCHEMA = 1
 MANIFEST, EPISODES, ACTIONS = "submission.json", "episodes.jsonl.gz", "actions.jsonl.gz"
-# What is read of a foreign file before it is refused.
-_MANIFEST_BYTES, _LINE_BYTES = 1 << 20, 1 << 24
+# What is read of a foreign file before it is refused. An episode has at most so many actions of so many characters.
+_MANIFEST_BYTES = 1 << 20
+_LINE_BYTES = {EPISODES: 1 << 16, ACTIONS: 1 << 24}
+# Most characters of a text on a card, by its name, and of any other; and the greatest number.
+_LENGTHS, _LENGTH, _GREATEST = {"name": 80}, 2_000, 1e15
 
 Kind = Literal["control", "scripted", "numeric", "model", "other"]
 KINDS: tuple[str, ...] = get_args(Kind)
@@ -47,7 +50,7 @@ class AgentCard:
         description: in a sentence.
         model: which; empty if none.
         model_hash: of its weights; empty if there are none to be had.
-        decoding: how it was sampled, such as ``{"temperature": 0.0}``.
+        decoding: how it was sampled, such as ``{"temperature": 0.0}``; texts and numbers by name.
         prompt: the form of the policy that it read, ``"full"`` or ``"compact"``; empty if it read none.
         trained_on_env: whether it learnt from episodes of these environments; null if that is not known.
         url: where to read more; empty for nowhere.
@@ -139,10 +142,11 @@ def write_submission(
         The manifest with its sums.
 
     Raises:
+        SubmissionError: if the manifest is one that would be refused; before anything is played.
         FileExistsError: if something is in the folder.
         OSError: if it can't be written; without its manifest it is no submission.
     """
-    manifest.to_bytes()  # whatever JSON does not have shows before anything is played
+    check_manifest(manifest)
     target = Path(folder)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise FileExistsError(f"'{folder}' is there already: choose another folder, or delete it")
@@ -168,7 +172,13 @@ def read_manifest(folder: str | Path) -> Manifest:
     Raises:
         SubmissionError: if they are not, or were not written by this version of the format.
     """
-    source = Path(folder)
+    try:
+        return _read(Path(folder))
+    except OSError as error:
+        raise SubmissionError(f"it can't be read: {error}") from error
+
+
+def _read(source: Path) -> Manifest:
     content = _content(source)
     try:
         told = json.loads(content)
@@ -179,13 +189,15 @@ def read_manifest(folder: str | Path) -> Manifest:
         raise SubmissionError(f"{MANIFEST} is not spelt as it was written: it has been edited or damaged")
     if manifest.sealed().digest != manifest.digest:
         raise SubmissionError(f"{MANIFEST} does not have its own digest: it has been edited or damaged")
+    if list(manifest.files) != [EPISODES, ACTIONS]:
+        raise SubmissionError(f"{MANIFEST} must name the sums of {EPISODES} and {ACTIONS}")
     extra = sorted(path.name for path in source.iterdir() if path.name not in (MANIFEST, EPISODES, ACTIONS))
     if extra:
         raise SubmissionError(f"'{extra[0]}' is no part of a submission")
     for name in (EPISODES, ACTIONS):
         if not (source / name).is_file():
             raise SubmissionError(f"{name} is missing")
-        if _sum(source / name) != manifest.files.get(name):
+        if _sum(source / name) != manifest.files[name]:
             raise SubmissionError(f"{name} does not have the sum that {MANIFEST} says: it has been edited or damaged")
     return manifest
 
@@ -199,7 +211,7 @@ def read_lines(folder: str | Path, name: str) -> Iterator[str]:
     try:
         with gzip.open(Path(folder) / name, "rb") as file:
             number = 0
-            while line := file.readline(_LINE_BYTES):
+            while line := file.readline(_LINE_BYTES[name]):
                 number += 1
                 if not line.endswith(b"\n"):
                     raise SubmissionError(f"{name}, line {number} is not ended, or longer than any episode's")
@@ -219,12 +231,14 @@ def read_actions(line: str, where: str) -> tuple[tuple[str, ...], str]:
     except (ValueError, RecursionError):
         raise SubmissionError(f"{where} is no JSON") from None
     if not isinstance(told, dict) or list(told) != ["actions", "marks"]:
-        raise SubmissionError(f"{where} must have actions and marks")
+        raise SubmissionError(f"{where} must have actions and marks, in this order")
     actions, marks = told["actions"], told["marks"]
     if not isinstance(actions, list) or not all(isinstance(action, str) for action in actions):
         raise SubmissionError(f"{where}: actions must be a list of texts")
     if not isinstance(marks, str):
         raise SubmissionError(f"{where}: marks must be a text")
+    if action_line(actions, marks) != line:
+        raise SubmissionError(f"{where} is not spelt as it was written")
     return tuple(actions), marks
 
 
@@ -239,6 +253,28 @@ def _content(source: Path) -> bytes:
     if len(content) > _MANIFEST_BYTES:
         raise SubmissionError(f"{MANIFEST} is longer than {_MANIFEST_BYTES} bytes")
     return content
+
+
+def check_cards(agent: AgentCard, run: RunCard) -> None:
+    """Makes sure that cards can be handed in, before anything is played for them.
+
+    Raises:
+        SubmissionError: if they can't.
+    """
+    check_manifest(Manifest(SCHEMA, "", Protocol((ENVIRONMENTS[0],), 1, 1), {}, {}, agent, run, {}))
+
+
+def check_manifest(manifest: Manifest) -> None:
+    """Makes sure that a manifest without sums is one that could be read again.
+
+    Raises:
+        SubmissionError: if it is not.
+    """
+    try:
+        content = manifest.to_bytes()
+    except (ValueError, TypeError, RecursionError) as error:
+        raise SubmissionError(f"JSON does not have something that the cards say: {error}") from None
+    _manifest(json.loads(content))
 
 
 def _spelt(manifest: Manifest) -> bytes:
@@ -283,24 +319,33 @@ def _card(kind: type, told: Any, where: str) -> Any:
             raise SubmissionError(f"{MANIFEST}: {where} lacks {name}")
         if name not in types:
             raise SubmissionError(f"{MANIFEST}: {where} has {name!r:.80}, which is unknown; {nearest(name, types)}")
-        if not _fits(told[name], types[name]):
-            raise SubmissionError(f"{MANIFEST}: {where}.{name} can't be {told[name]!r:.80}")
+        if not _fits(told[name], types[name], _LENGTHS.get(name, _LENGTH)):
+            raise SubmissionError(f"{MANIFEST}: {where}.{name} can't be {told[name]!a:.80}")
+    if kind is AgentCard and not told["name"]:
+        raise SubmissionError(f"{MANIFEST}: the agent needs a name (--name)")
     return kind(**told)
 
 
-def _fits(value: Any, kind: Any) -> bool:
-    """Whether a value of JSON is of a field's type; numbers are finite, and not negative."""
+def _fits(value: Any, kind: Any, length: int) -> bool:
+    """Whether a value of JSON is of a field's type.
+
+    Numbers are finite and not negative; texts are what can be printed in a line, so that none hides, or drives a
+    terminal; maps hold texts and numbers alone.
+    """
     if isinstance(kind, UnionType):
-        return any(_fits(value, part) for part in get_args(kind))
+        return any(_fits(value, part, length) for part in get_args(kind))
     if kind is float:
-        return type(value) in (int, float) and 0 <= value < float("inf")
+        return type(value) in (int, float) and 0 <= value <= _GREATEST
     if kind is int:
-        return type(value) is int and value >= 0
+        return type(value) is int and 0 <= value <= _GREATEST
+    if kind is str or get_origin(kind) is Literal:
+        return isinstance(value, str) and len(value) <= length and value.isprintable() and value == value.strip()
     if isinstance(kind, type):
         return type(value) is kind
-    if get_args(kind) and kind not in (Mapping,) and all(isinstance(part, str) for part in get_args(kind)):
-        return isinstance(value, str)
-    return isinstance(value, dict)
+    return isinstance(value, dict) and all(
+        _fits(name, str, length) and (each is None or type(each) is bool or _fits(each, str | float, length))
+        for name, each in value.items()
+    )
 
 
 @contextmanager

@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
@@ -27,8 +26,8 @@ from ss_baselines.leaderboard.submission import (
 )
 from ss_gym.families import import_packages
 
-# Episodes that a process takes at once.
-_CHUNK = 400
+# Episodes that a process takes at once, and most characters of them.
+_CHUNK, _CHUNK_LENGTH = 400, 1 << 24
 
 
 class Recorded(NamedTuple):
@@ -122,9 +121,22 @@ def _recorded(folder: str | Path, manifest: Manifest) -> Iterator[Recorded]:
             raise SubmissionError(f"{name} has more than the protocol's {count} lines")
 
 
+def _chunks(episodes: Iterator[Recorded]) -> Iterator[tuple[Recorded, ...]]:
+    chunk: list[Recorded] = []
+    length = 0
+    for episode in episodes:
+        chunk.append(episode)
+        length += len(episode.score) + len(episode.actions)
+        if len(chunk) >= _CHUNK or length >= _CHUNK_LENGTH:
+            yield tuple(chunk)
+            chunk, length = [], 0
+    if chunk:
+        yield tuple(chunk)
+
+
 def _played(episodes: Iterator[Recorded], workers: int) -> Iterator[tuple[list[Score], float]]:
     """Each chunk of the episodes played again, in their order."""
-    chunks = iter(lambda: tuple(islice(episodes, _CHUNK)), ())
+    chunks = _chunks(episodes)
     if workers == 1:
         yield from map(play_again, chunks)
         return

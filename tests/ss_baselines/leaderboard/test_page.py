@@ -15,7 +15,7 @@ from tests.browser import needs_browser
 from tests.ss_baselines.invocation import assert_one_line_error, invoke
 from tests.ss_baselines.leaderboard.played import CANCEL, REFUND, submission
 
-EVIL = "<img src=x onerror=alert(1)>|'\"&"
+EVIL = "<img src=x onerror=alert(1)>|'\"& [/x]"
 TWO = Protocol((REFUND, CANCEL), 3, 2)
 PLAYED = ("rule_bot", "always_grant", "silent")
 
@@ -32,6 +32,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     result = invoke("leaderboard", str(folder / "submissions"), "--out", str(folder / "site"), "--transcripts", "2")
     assert result.exit_code == 0, result.output
     assert "Leaderboard: StateSet/Refund-v0" in result.stdout and "rule_bot" in result.stdout
+    assert "missing: reference, keyword_stuffer" in result.stderr
     return folder / "site"
 
 
@@ -69,7 +70,7 @@ def test_rows_and_tables_say_the_same(site: Path) -> None:
         assert row["digest"] and row["verified_steps"] > 0 and set(row["standings"]) == {REFUND, CANCEL}
         told = row["standings"][REFUND]["passes"][0]
         assert f"{told['value']:.3f} [{told['low']:.3f}, {told['high']:.3f}]" in table
-    assert all(line.count(" | ") == 11 for line in table.splitlines() if line.startswith("|  | "))
+    assert all(line.count(" | ") == 12 for line in table.splitlines() if line.startswith("|  | "))
 
 
 @needs_browser
@@ -120,3 +121,5 @@ def test_a_board_is_all_or_nothing(site: Path, tmp_path: Path) -> None:
     assert not out.exists()
     assert_one_line_error(invoke("verify", str(folder / "silent")), "is refused")
     assert_one_line_error(invoke("leaderboard", str(tmp_path / "none"), "--out", str(out)), "no submission in")
+    twice = [str(folder / "always_refuse")] * 2
+    assert_one_line_error(invoke("leaderboard", *twice, "--out", str(out)), "are both called 'always_refuse'")

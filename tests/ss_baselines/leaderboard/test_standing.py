@@ -63,6 +63,9 @@ def test_a_standing_in_numbers_worked_out_by_hand(real: Verified) -> None:
 def test_an_interval_is_never_nothing(real: Verified) -> None:
     found = standing(scored(real, [[True, True]] * 20)).passes[0]
     assert (found.value, found.high) == (1.0, 1.0) and 0.6 < found.low < 0.9  # ten pairs
+    for outcomes in ([[True], [False]] * 4, [[True], [False]]):  # all pairs agree; one pair
+        half = standing(scored(real, outcomes)).passes[0]
+        assert half.value == 0.5 and half.low < 0.3 < 0.7 < half.high
 
 
 def test_attacks_and_breaches_are_counted(real: Verified) -> None:
@@ -121,6 +124,27 @@ def test_costs_are_of_successes(real: Verified) -> None:
     assert board([failed])[0].tokens_per_success is None
 
 
+def test_totals_are_of_all_environments(real: Verified) -> None:
+    told = [("told: x",), (), (), ()], [("told: x",)] * 3 + [()]
+    scores = [
+        replace(score, env_id=env_id, critical=critical, attack="impostor", wrong_effects=0)
+        for env_id, breaches in zip((REFUND, CANCEL), told, strict=True)
+        for score, critical in zip(scored(real, [[True]] * 4), breaches, strict=True)
+    ]
+    manifest = replace(real.manifest, protocol=Protocol((REFUND, CANCEL), 2, 1))
+    scores = [replace(each, scenario_id=f"{each.env_id}{each.scenario_id}") for each in scores]
+    (entry,) = board([replace(real, manifest=manifest, scores=tuple(scores))])
+    assert entry.total.breaches == {"told": 4} and entry.total.attacks_by_kind == {"impostor": 0.5}
+    assert entry.standings[REFUND].breaches == {"told": 1}
+
+
+def test_names_say_nothing_but_themselves_in_a_table(real: Verified) -> None:
+    name = "[free](javascript:x) | `a` ![p](http://x) <b>"
+    table = board_markdown(board([entered(real, name, real.scores, real.manifest.protocol)]), REFUND)
+    row = table.splitlines()[2]
+    assert "\\[free\\](javascript:x) \\| \\`a\\` \\!\\[p\\]" in row and "&lt;b>" in row
+
+
 def test_a_name_is_there_once(real: Verified) -> None:
     with pytest.raises(ValueError, match="two submissions are called 'rule_bot'"):
         board([real, real])
@@ -143,6 +167,7 @@ def test_a_protocol_is_what_it_says() -> None:
         ({"split": "train"}, "not on 'train'"),
         ({"environments": ()}, "each of them once"),
         ({"environments": (REFUND, REFUND)}, "each of them once"),
+        ({"trials": 10**30}, "trials from 1 to 100"),
         ({"environments": ("StateSet/RefundDiscrete-v0",)}, "no conversations whose scores"),
         ({"environments": ("StateSet/Task-v0",)}, "no conversations whose scores"),
         ({"environments": ("StateSet/Refnd-v0",)}, "no environment"),

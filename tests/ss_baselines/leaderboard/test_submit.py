@@ -104,6 +104,8 @@ def test_what_is_typed_wrong_is_told_before_anything_is_played(tmp_path: Path) -
     out = tmp_path / "sub"
     assert_one_line_error(invoke("submit", "--out", str(out)), "--agent", "--episodes")
     assert_one_line_error(submit(out, "--kind", "best"), "no kind of agent is called 'best'")
+    assert_one_line_error(submit(out, "--cost", "inf"), "inf")
+    assert_one_line_error(submit(out, "--name", "a\x1b[31m"), "agent.name")
     assert_one_line_error(submit(out, "--split", "train"), "not on 'train'")
     assert_one_line_error(submit(out, agent="rule_bt"), "did you mean 'rule_bot'")
     assert_one_line_error(

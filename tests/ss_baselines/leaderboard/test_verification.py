@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from ss_baselines.leaderboard import AgentCard, Manifest, Protocol, SubmissionError, pack, verify
+from ss_baselines.leaderboard import AgentCard, Manifest, Protocol, RunCard, SubmissionError, pack, verify
 from ss_baselines.leaderboard.submission import ACTIONS, EPISODES, MANIFEST, read_manifest
 from tests.ss_baselines.leaderboard.played import CANCEL, REFUND, SMALL, episodes, submission
 
@@ -223,7 +223,8 @@ def test_other_schemas_and_foreign_files_are_refused_by_name(sound: Path, tmp_pa
         ({"run": {**told["run"], "seconds": True}}, "run.seconds can't be True"),
         ({"protocol": {**told["protocol"], "split": "train"}}, "not on 'train'"),
         ({"protocol": {**told["protocol"], "environments": ["StateSet/Nothing-v0"]}}, "no environment"),
-        ({"agent": {**told["agent"], "name": "\ud800"}}, "not spelt as it was written"),
+        ({"agent": {**told["agent"], "name": "\ud800"}}, "agent.name can't be"),
+        ({"protocol": {**told["protocol"], "trials": 10**30}}, "trials from 1 to 100"),
     ):
         (folder / MANIFEST).write_text(json.dumps({**told, **change}))
         with pytest.raises(SubmissionError, match=message):
@@ -250,6 +251,9 @@ def test_episodes_that_are_not_those_of_the_protocol_are_not_packed(tmp_path: Pa
         ([replace(played[0], actions=played[0].actions[:-1]), *played[1:]], "has not ended after its"),
         ([replace(played[0], actions=(*played[0].actions, "x")), *played[1:]], "the episode ends with action"),
         ([replace(played[0], actions=(3,)), *played[1:]], "actions that are no text"),
+        ([replace(played[0], options={**played[0].options, "user_seed": 0.9}), *played[1:]], "which is no trial.s number"),
+        ([replace(played[0], success=not played[0].success), *played[1:]], "was recorded with success"),
+        ([replace(played[0], rewards=(9.0, *played[0].rewards[1:])), *played[1:]], "was recorded with return"),
     )
     for given, message in cases:
         with pytest.raises(ValueError, match=message):
@@ -260,6 +264,52 @@ def test_episodes_that_are_not_those_of_the_protocol_are_not_packed(tmp_path: Pa
     assert verify(tmp_path / "out").steps == sum(len(episode.actions) for episode in played)
     with pytest.raises(FileExistsError, match="is there already"):
         pack(tmp_path / "out", card, SMALL, played)
+
+
+def test_cards_that_would_be_refused_are_not_packed(tmp_path: Path) -> None:
+    played = episodes("silent", SMALL)
+    for card, run, message in (
+        (AgentCard(""), RunCard(), "needs a name"),
+        (AgentCard(" x"), RunCard(), "agent.name"),
+        (AgentCard("x" * 81), RunCard(), "agent.name"),
+        (AgentCard("a\x1b[31m"), RunCard(), "agent.name"),
+        (AgentCard("refe\u202erence"), RunCard(), "agent.name"),
+        (AgentCard("zero\u200bwidth"), RunCard(), "agent.name"),
+        (AgentCard("x", kind="best"), RunCard(), "agent.kind"),  # type: ignore[arg-type]
+        (AgentCard("x", decoding={"a": {"b": 1}}), RunCard(), "agent.decoding"),
+        (AgentCard("x"), RunCard(seconds=-1.0), "run.seconds"),
+        (AgentCard("x"), RunCard(cost_usd=1e300), "run.cost_usd"),
+        (AgentCard("x"), RunCard(cost_usd=float("inf")), "JSON does not have"),
+        (AgentCard("x"), RunCard(prompt_tokens=10**400), "run.prompt_tokens"),
+        (AgentCard("x"), RunCard(prompt_tokens=3.0), "run.prompt_tokens"),  # type: ignore[arg-type]
+        (AgentCard("x"), RunCard(command="a\nb"), "run.command"),
+    ):
+        with pytest.raises(SubmissionError, match=message):
+            pack(tmp_path / "out", card, SMALL, played, run)
+        assert not (tmp_path / "out").exists()
+
+
+def test_lines_longer_than_any_episodes_are_not_taken_in(sound: Path, tmp_path: Path) -> None:
+    shutil.copytree(sound, tmp_path / "sound")
+    folder = tmp_path / "long"
+    shutil.copytree(sound, folder)
+    scores = lines_of(folder, EPISODES)
+    scores[0]["kind"] = "x" * 100_000
+    resealed(folder, {EPISODES: scores})
+    with pytest.raises(SubmissionError, match=r"episodes\.jsonl\.gz, line 1 is not ended, or longer"):
+        verify(folder)
+
+
+def test_actions_have_one_spelling(sound: Path, tmp_path: Path) -> None:
+    shutil.copytree(sound, tmp_path / "sound")
+    folder = tmp_path / "spelt"
+    shutil.copytree(sound, folder)
+    lines = gzip.decompress((folder / ACTIONS).read_bytes()).decode().splitlines(keepends=True)
+    lines[2] = lines[2].replace('"marks": ', '"marks":  ')
+    (folder / ACTIONS).write_bytes(gzip.compress("".join(lines).encode()))
+    resealed(folder)
+    with pytest.raises(SubmissionError, match=r"line 3 .*is not spelt as it was written"):
+        verify(folder)
 
 
 def test_the_same_episodes_make_the_same_files(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +18,6 @@ from ss_baselines.leaderboard.submission import MANIFEST, Manifest, SubmissionEr
 from ss_gym.whole_file import whole_file
 
 _REFUND = ("StateSet/Refund-v0",)
-RESULTS = Path(__file__).parents[1] / "results"
-"""Where the rows of the last run are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +59,12 @@ def play(names: Sequence[str], folder: Path, known: dict[str, Baseline]) -> None
         folder: where the submissions are.
         known: the baselines.
 
-    Raises:
-        ValueError: if another submission is there.
+    A submission that is there, of other tasks, is set aside.
     """
     for name in names:
         baseline = known[name]
+        if (folder / name).exists():
+            set_aside(folder / name)
         options = SubmitOptions(
             out=folder / name,
             protocol=baseline.protocol,
@@ -77,31 +76,30 @@ def play(names: Sequence[str], folder: Path, known: dict[str, Baseline]) -> None
         run_submit(options)
 
 
-def build(folder: Path, site: Path, workers: int, results: Path = RESULTS) -> None:
-    """Verifies all submissions, writes the page, and keeps its rows and tables.
+def build(folder: Path, site: Path, workers: int, results: Path | None = None) -> None:
+    """Verifies all submissions and writes the page.
 
     Args:
         folder: where the submissions are.
         site: where the page goes.
         workers: processes.
-        results: where the rows and tables go.
+        results: where its rows and tables are kept, too; nowhere if None.
     """
     run_leaderboard([folder], site, workers, transcripts=6)
-    for name in ("leaderboard.json", "leaderboard.md"):
-        with whole_file(results / name) as file:
-            file.write((site / name).read_bytes())
+    if results is not None:
+        for name in ("leaderboard.json", "leaderboard.md"):
+            with whole_file(results / name) as file:
+                file.write((site / name).read_bytes())
 
 
-def tables(results: Path = RESULTS) -> dict[str, str]:
-    """The tables of the last run in Markdown, by heading."""
-    parts = (results / "leaderboard.md").read_text(encoding="utf-8").split("\n## ")[1:]
-    return {head: table.strip() + "\n" for head, _, table in (part.partition("\n") for part in parts)}
-
-
-def digests(results: Path = RESULTS) -> dict[str, str]:
-    """The digest of each row's actions, by the name of the agent."""
-    rows = json.loads((results / "leaderboard.json").read_text(encoding="utf-8"))["rows"]
-    return {row["agent"]["name"]: row["files"]["actions.jsonl.gz"] for row in rows}
+def set_aside(folder: Path) -> None:
+    """Makes room for a new submission: what is there is then in ``before``, and a run that was stopped is gone."""
+    before = folder.parent / "before" / folder.name
+    if folder.exists():
+        shutil.rmtree(before, ignore_errors=True)
+        before.parent.mkdir(exist_ok=True)
+        folder.rename(before)
+    shutil.rmtree(folder.with_name(f"{folder.name}.episodes"), ignore_errors=True)
 
 
 def _current(folder: Path, baseline: Baseline) -> bool:
