@@ -251,7 +251,7 @@ def test_episodes_that_are_not_those_of_the_protocol_are_not_packed(tmp_path: Pa
         ([replace(played[0], actions=played[0].actions[:-1]), *played[1:]], "has not ended after its"),
         ([replace(played[0], actions=(*played[0].actions, "x")), *played[1:]], "the episode ends with action"),
         ([replace(played[0], actions=(3,)), *played[1:]], "actions that are no text"),
-        ([replace(played[0], options={**played[0].options, "user_seed": 0.9}), *played[1:]], "which is no trial.s number"),
+        ([replace(played[0], options={**played[0].options, "user_seed": 0.9}), *played[1:]], "which is no trial"),
         ([replace(played[0], success=not played[0].success), *played[1:]], "was recorded with success"),
         ([replace(played[0], rewards=(9.0, *played[0].rewards[1:])), *played[1:]], "was recorded with return"),
     )
