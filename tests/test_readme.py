@@ -127,14 +127,16 @@ def _table_rows(text: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
-@pytest.mark.parametrize("name", ["customers", "multi-agent", "discrete", "sim-to-real"])
+@pytest.mark.parametrize("name", ["customers", "multi-agent", "discrete", "sim-to-real", "benchmark", "hpo"])
 def test_the_code_of_a_page_runs_as_it_stands(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if name == "hpo":
+        pytest.importorskip("optuna", reason="needs optuna: pip install stateset-gym[hpo]")
     monkeypatch.chdir(tmp_path)
     page = (ROOT / "docs" / "pages" / f"{name}.md").read_text(encoding="utf-8")
     names: dict[str, Any] = {}
     for number, block in enumerate(re.findall(r"```python\n(.*?)```", page, re.DOTALL)):
         exec(compile(block, f"{name}, block {number}", "exec", dont_inherit=True), names)
-    assert names["observation"] is not None
+    assert names["summary" if name == "hpo" else "observation"] is not None
 
 
 def test_every_link_to_a_file_leads_somewhere() -> None:

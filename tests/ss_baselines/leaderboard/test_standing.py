@@ -179,6 +179,4 @@ def test_a_protocol_is_what_it_says() -> None:
 def test_hashes_are_of_each_environment_and_stay_the_same() -> None:
     hashes = {name(env_id) for name in (task_hash, user_hash) for env_id in (REFUND, CANCEL)}
     assert len(hashes) == 4 and all(len(each) == 32 for each in hashes)
-    task_hash.cache_clear()
-    user_hash.cache_clear()
-    assert {name(env_id) for name in (task_hash, user_hash) for env_id in (REFUND, CANCEL)} == hashes
+    assert task_hash.__wrapped__(CANCEL) in hashes and user_hash.__wrapped__(CANCEL) in hashes
