@@ -8,8 +8,6 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 VLLM_BIN := .venv-vllm/bin
 VLLM_PIP := $(VLLM_BIN)/python -m pip --quiet --disable-pip-version-check
-INTEROP_BIN := .venv-interop/bin
-INTEROP_PIP := $(INTEROP_BIN)/python -m pip --quiet --disable-pip-version-check
 D3RLPY_BIN := .venv-d3rlpy/bin
 D3RLPY_PIP := $(D3RLPY_BIN)/python -m pip --quiet --disable-pip-version-check
 
@@ -29,7 +27,7 @@ help:
 	@echo "make demo        evaluate the tiny agent, train it with GRPO, evaluate it again (outputs/refund/)"
 	@echo "make test        the tests, on JOBS=$(JOBS) processes"
 	@echo "make test-vllm   the tests of vLLM, in an environment of their own (.venv-vllm)"
-	@echo "make test-interop  the tests of the adapters, in an environment of their own (.venv-interop)"
+	@echo "make test-interop  the tests of the adapters, in environments of their own (.venv-interop and others)"
 	@echo "make lint        ruff, mypy --strict, import-linter"
 	@echo "make bench       throughput of the environments and of the trainer"
 	@echo "make d3rlpy      what offline learning is compared with, in an environment of its own (.venv-d3rlpy)"
@@ -59,13 +57,25 @@ help:
 	@$(VLLM_PIP) install --no-deps -e .
 	@touch $@
 
-# The libraries of the adapters pin versions that the rest need not have.
+# The libraries of the adapters pin versions that the rest need not have. $(call interop,ENVIRONMENT,REQUIREMENTS) sets up
+# one that has them; nothing is compiled before it is imported, since little of it is.
+define interop
+	@echo "Setting up $(1); this happens once and takes a minute or two."
+	@test -x $(1)/bin/python || $(PYTHON) -m venv $(1)
+	@$(1)/bin/python -m pip --quiet --disable-pip-version-check install --no-compile "$(TORCH)" 2>/dev/null || \
+		$(1)/bin/python -m pip --quiet install --no-compile --extra-index-url $(TORCH_INDEX) "$(TORCH)"
+	@$(1)/bin/python -m pip --quiet --disable-pip-version-check install --no-compile --no-deps -r $(2) -e .
+	@touch $(1)/.installed
+endef
+
 .venv-interop/.installed: pyproject.toml tests/interop/requirements.txt
-	@echo "Setting up .venv-interop; this happens once and takes a minute."
-	@test -x $(INTEROP_BIN)/python || $(PYTHON) -m venv .venv-interop
-	@$(INTEROP_PIP) install --no-deps -r tests/interop/requirements.txt
-	@$(INTEROP_PIP) install --no-deps -e .
-	@touch $@
+	$(call interop,.venv-interop,tests/interop/requirements.txt)
+
+.venv-verl/.installed: pyproject.toml tests/interop/verl/requirements.txt
+	$(call interop,.venv-verl,tests/interop/verl/requirements.txt)
+
+.venv-older/.installed: pyproject.toml tests/interop/older/requirements.txt
+	$(call interop,.venv-older,tests/interop/older/requirements.txt)
 
 # d3rlpy pins an older Gymnasium than the package needs.
 .venv-d3rlpy/.installed: tests/benchmarks/offline/requirements.txt
@@ -84,10 +94,16 @@ test: .venv/.installed
 test-vllm: .venv-vllm/.installed
 	$(VLLM_BIN)/python -m pytest -q tests/vllm
 
-# The adapters' own examples are among the tests: what the default run leaves out is named here.
-test-interop: .venv-interop/.installed
-	$(INTEROP_BIN)/python -m pytest -q -o addopts="--strict-markers --import-mode=importlib --doctest-modules" \
-		tests/interop ss_gym/interop
+# The adapters' own examples are among the tests: what the default run leaves out is named here. Each environment runs
+# those of the modules whose libraries it has, and skips the tests of the others.
+INTEROP_TEST := -m pytest -q -o addopts="--strict-markers --import-mode=importlib --doctest-modules" tests/interop
+VERL_MODULES := ss_gym/interop/verifiers.py ss_gym/interop/verl.py
+OLDER_MODULES := ss_gym/interop/rllib.py ss_gym/interop/verifiers_multi_turn.py ss_gym/interop/verl.py
+
+test-interop: .venv-interop/.installed .venv-verl/.installed .venv-older/.installed
+	.venv-interop/bin/python $(INTEROP_TEST) ss_gym/interop $(addprefix --ignore=,$(sort $(VERL_MODULES) $(OLDER_MODULES)))
+	.venv-verl/bin/python $(INTEROP_TEST) $(VERL_MODULES)
+	.venv-older/bin/python $(INTEROP_TEST) $(OLDER_MODULES)
 
 lint: .venv/.installed
 	$(BIN)/ruff check .
