@@ -1,5 +1,5 @@
 # Each target sets up .venv by itself; on a fresh machine `make demo` is all it takes.
-.PHONY: help demo test test-vllm test-interop lint bench d3rlpy docs clean
+.PHONY: help demo test test-vllm test-interop leaderboard lint bench d3rlpy docs clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -8,6 +8,8 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 VLLM_BIN := .venv-vllm/bin
 VLLM_PIP := $(VLLM_BIN)/python -m pip --quiet --disable-pip-version-check
+TRL_BIN := .venv-trl/bin
+TRL_PIP := $(TRL_BIN)/python -m pip --quiet --disable-pip-version-check
 D3RLPY_BIN := .venv-d3rlpy/bin
 D3RLPY_PIP := $(D3RLPY_BIN)/python -m pip --quiet --disable-pip-version-check
 
@@ -31,6 +33,7 @@ help:
 	@echo "make lint        ruff, mypy --strict, import-linter"
 	@echo "make bench       throughput of the environments and of the trainer"
 	@echo "make d3rlpy      what offline learning is compared with, in an environment of its own (.venv-d3rlpy)"
+	@echo "make leaderboard play the baselines that are missing, verify all, build the page (outputs/leaderboard/site/)"
 	@echo "make docs        the documentation, as HTML in site/"
 	@echo "make clean       remove what the tools and tests left (not .venv, not outputs/)"
 
@@ -77,6 +80,15 @@ endef
 .venv-older/.installed: pyproject.toml tests/interop/older/requirements.txt
 	$(call interop,.venv-older,tests/interop/older/requirements.txt)
 
+# TRL is tested beside our trainers, with the versions that those have.
+.venv-trl/.installed: pyproject.toml tests/interop/trl/requirements.txt
+	@echo "Setting up .venv-trl; this happens once and takes two minutes."
+	@test -x $(TRL_BIN)/python || $(PYTHON) -m venv .venv-trl
+	@$(TRL_PIP) install "$(TORCH)" 2>/dev/null || $(TRL_PIP) install --extra-index-url $(TORCH_INDEX) "$(TORCH)"
+	@$(TRL_PIP) install --no-deps -r tests/interop/trl/requirements.txt
+	@$(TRL_PIP) install --no-deps -e .
+	@touch $@
+
 # d3rlpy pins an older Gymnasium than the package needs.
 .venv-d3rlpy/.installed: tests/benchmarks/offline/requirements.txt
 	@echo "Setting up .venv-d3rlpy; this happens once and takes a few minutes."
@@ -100,10 +112,13 @@ INTEROP_TEST := -m pytest -q -o addopts="--strict-markers --import-mode=importli
 VERL_MODULES := ss_gym/interop/verifiers.py ss_gym/interop/verl.py
 OLDER_MODULES := ss_gym/interop/rllib.py ss_gym/interop/verifiers_multi_turn.py ss_gym/interop/verl.py
 
-test-interop: .venv-interop/.installed .venv-verl/.installed .venv-older/.installed
+test-interop: .venv-interop/.installed .venv-verl/.installed .venv-older/.installed .venv-trl/.installed
 	.venv-interop/bin/python $(INTEROP_TEST) ss_gym/interop $(addprefix --ignore=,$(sort $(VERL_MODULES) $(OLDER_MODULES)))
 	.venv-verl/bin/python $(INTEROP_TEST) $(VERL_MODULES)
 	.venv-older/bin/python $(INTEROP_TEST) $(OLDER_MODULES)
+
+leaderboard: .venv/.installed
+	$(BIN)/python -m ss_baselines.leaderboard --workers $(JOBS) --results ss_baselines/results
 
 lint: .venv/.installed
 	$(BIN)/ruff check .
