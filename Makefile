@@ -8,8 +8,6 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 VLLM_BIN := .venv-vllm/bin
 VLLM_PIP := $(VLLM_BIN)/python -m pip --quiet --disable-pip-version-check
-TRL_BIN := .venv-trl/bin
-TRL_PIP := $(TRL_BIN)/python -m pip --quiet --disable-pip-version-check
 D3RLPY_BIN := .venv-d3rlpy/bin
 D3RLPY_PIP := $(D3RLPY_BIN)/python -m pip --quiet --disable-pip-version-check
 
@@ -82,12 +80,7 @@ endef
 
 # TRL is tested beside our trainers, with the versions that those have.
 .venv-trl/.installed: pyproject.toml tests/interop/trl/requirements.txt
-	@echo "Setting up .venv-trl; this happens once and takes two minutes."
-	@test -x $(TRL_BIN)/python || $(PYTHON) -m venv .venv-trl
-	@$(TRL_PIP) install "$(TORCH)" 2>/dev/null || $(TRL_PIP) install --extra-index-url $(TORCH_INDEX) "$(TORCH)"
-	@$(TRL_PIP) install --no-deps -r tests/interop/trl/requirements.txt
-	@$(TRL_PIP) install --no-deps -e .
-	@touch $@
+	$(call interop,.venv-trl,tests/interop/trl/requirements.txt)
 
 # d3rlpy pins an older Gymnasium than the package needs.
 .venv-d3rlpy/.installed: tests/benchmarks/offline/requirements.txt
@@ -116,6 +109,7 @@ test-interop: .venv-interop/.installed .venv-verl/.installed .venv-older/.instal
 	.venv-interop/bin/python $(INTEROP_TEST) ss_gym/interop $(addprefix --ignore=,$(sort $(VERL_MODULES) $(OLDER_MODULES)))
 	.venv-verl/bin/python $(INTEROP_TEST) $(VERL_MODULES)
 	.venv-older/bin/python $(INTEROP_TEST) $(OLDER_MODULES)
+	.venv-trl/bin/python $(INTEROP_TEST)/test_trl.py ss_gym/interop/trl.py ss_gym/interop/signatures.py
 
 leaderboard: .venv/.installed
 	$(BIN)/python -m ss_baselines.leaderboard --workers $(JOBS) --results ss_baselines/results
