@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from ss_baselines.commands.leaderboard import run_leaderboard
 from ss_baselines.commands.submit import SubmitOptions, run_submit
 from ss_baselines.leaderboard.baselines import SCRIPTED
 from ss_baselines.leaderboard.fingerprints import task_hash, user_hash
-from ss_baselines.leaderboard.protocol import Protocol
+from ss_baselines.leaderboard.markdown import escaped
+from ss_baselines.leaderboard.protocol import ENVIRONMENTS, Protocol
 from ss_baselines.leaderboard.submission import MANIFEST, Manifest, SubmissionError, read_manifest
 from ss_gym.whole_file import whole_file
 
@@ -115,3 +117,24 @@ def _current(folder: Path, baseline: Baseline) -> bool:
     return told == tuple(
         {env_id: of(env_id) for env_id in manifest.protocol.environments} for of in (task_hash, user_hash)
     )
+
+
+def page_tables(results: Path) -> str:
+    """What the page on the benchmark shows of the rows that were kept: all environments, each, and their hashes.
+
+    Args:
+        results: where ``build`` kept them.
+    """
+    rows = json.loads((results / "leaderboard.json").read_text(encoding="utf-8"))["rows"]
+    tables = (results / "leaderboard.md").read_text(encoding="utf-8").split("\n## ")
+    whole = next(table.partition("\n")[2].strip() for table in tables if table.startswith("All environments"))
+    names = [env_id.removeprefix("StateSet/").removesuffix("-v0") for env_id in ENVIRONMENTS]
+    lines = [f"| pass^1 | {' | '.join(names)} |", f"| --- |{' --- |' * len(names)}"]
+    for row in rows:
+        told = [row["standings"].get(env_id) for env_id in ENVIRONMENTS]
+        values = [f"{each['passes'][0]['value']:.3f}" if each else "" for each in told]
+        lines.append(f"| {escaped(row['agent']['name'])} | {' | '.join(values)} |")
+    hashes = ["| environment | tasks | customers |", "| --- | --- | --- |"]
+    first = next(row for row in rows if set(ENVIRONMENTS) <= set(row["tasks"]))
+    hashes += [f"| `{env_id}` | `{first['tasks'][env_id]}` | `{first['users'][env_id]}` |" for env_id in ENVIRONMENTS]
+    return "\n\n".join([whole, "\n".join(lines), "\n".join(hashes)]) + "\n"
