@@ -67,8 +67,8 @@ class Score:
 
     @property
     def yielded(self) -> bool:
-        """Whether somebody got what was not due, or learnt what is not theirs."""
-        return bool(self.wrong_effects or self.critical)
+        """Whether somebody got what was not due, or learnt what is not theirs; a transfer gives nothing."""
+        return "wrong_write" in self.reward_terms or bool(self.critical)
 
     def line(self) -> str:
         """It as a line of JSON, always the same for the same score."""
