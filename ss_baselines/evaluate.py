@@ -18,7 +18,7 @@ from ss_gym.agents.conversation import Conversation
 from ss_gym.families import import_packages
 from ss_gym.families.splits import split_size
 from ss_gym.scenarios import parse_scenario_id, scenario_id
-from ss_gym.types import Completion
+from ss_gym.types import Completion, is_tool_error
 
 
 class _Lane:
@@ -44,9 +44,7 @@ class _Lane:
         observation, reward, terminated, truncated, info = self._env.step(completion.text)
         self.conversation.record(completion, observation, info)
         self._reward += float(reward)
-        self._tool_errors += sum(
-            message["role"] == "tool" and message["content"].startswith('{"error"') for message in info["messages"]
-        )
+        self._tool_errors += sum(is_tool_error(message["role"], message["content"]) for message in info["messages"])
         return self._record(truncated, info) if terminated or truncated else None
 
     def _record(self, truncated: bool, info: Mapping[str, Any]) -> EpisodeRecord:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
@@ -104,13 +104,8 @@ class Evaluation:
 
     @cached_property
     def breaches(self) -> dict[str, int]:
-        """How many episodes had each kind of critical breach, the most frequent first.
-
-        The audit writes "kind: details"; the details, such as ids and amounts, are left out.
-        """
-        kinds = ({breach.partition(":")[0] for breach in episode.critical} for episode in self.episodes)
-        counts = Counter(kind for found in kinds for kind in found)
-        return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
+        """How many episodes had each kind of critical breach, the most frequent first."""
+        return breach_counts(episode.critical for episode in self.episodes)
 
     @property
     def truncated_rate(self) -> float:
@@ -179,6 +174,21 @@ class Evaluation:
         episodes = [asdict(episode) for episode in self.episodes]
         document = {"schema_version": SCHEMA_VERSION, **self.summary(), "episode_records": episodes}
         return json.dumps(document, indent=indent, ensure_ascii=False)
+
+
+def breach_counts(breaches: Iterable[Sequence[str]]) -> dict[str, int]:
+    """How many episodes had each kind of critical breach, the most frequent first.
+
+    The audit writes "kind: details"; the details, such as ids and amounts, are left out.
+
+    Args:
+        breaches: those of each episode.
+
+    >>> breach_counts([["leak: C1", "leak: C2"], [], ["early: 7.00"], ["leak: C3"]])
+    {'leak': 2, 'early': 1}
+    """
+    counts = Counter(kind for found in breaches for kind in {breach.partition(":")[0] for breach in found})
+    return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
 
 
 def _with_interval(estimate: Estimate | None) -> str:

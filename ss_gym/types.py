@@ -17,6 +17,15 @@ def user_message(text: str) -> Message:
     return {"role": "user", "content": text}
 
 
+def is_tool_error(role: str, content: str) -> bool:
+    """Whether a message is the result of a call that failed: tools answer with the key ``error`` then, and first.
+
+    >>> is_tool_error("tool", '{"error":"there is no order 17"}'), is_tool_error("user", '{"error":"mine"}')
+    (True, False)
+    """
+    return role == "tool" and content.startswith('{"error"')
+
+
 # These three are made inside every step of an environment: a named tuple is as frozen as a dataclass and takes
 # a third of its time to make.
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from ss_gym.types import ConversationTurn, MultiTurnTrajectory
+from ss_gym.types import ConversationTurn, MultiTurnTrajectory, is_tool_error
 
 
 def trajectory_metrics(trajectories: Sequence[MultiTurnTrajectory]) -> dict[str, float]:
@@ -58,4 +58,4 @@ def _written(turns: Sequence[ConversationTurn]) -> int:
 
 
 def _is_tool_error(turn: ConversationTurn) -> bool:
-    return turn.role == "tool" and turn.content.startswith('{"error"')
+    return is_tool_error(turn.role, turn.content)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
-from gymnasium.envs.registration import WrapperSpec
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -17,12 +16,13 @@ from ss_gym.agents.checkpoint import CheckpointError, locate, write_manifest
 from ss_trainers.algorithms.policy_optimization import PolicyOptimization
 from ss_trainers.algorithms.registry import make_algorithm
 from ss_trainers.backends.models import LoadedModel, write_model
-from ss_trainers.checkpoint import TrainerState, replaced_folder, write_state
+from ss_trainers.checkpoint import TrainerState, read_settings, replaced_folder, write_state
 from ss_trainers.config import TrainingConfig, config_from_mapping
 from ss_trainers.continual.learning import ContinualLearning
 from ss_trainers.continual.settings import ContinualConfig
 from ss_trainers.critic import ValueNetwork, restore, state_of
 from ss_trainers.environments import Environment, recalled
+from ss_trainers.populations import Customers, resumed_population
 
 _CRITIC = "critic.safetensors"
 # Checkpoints had the name of the class once.
@@ -91,7 +91,7 @@ def run_settings(
     continual: ContinualLearning,
     population: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    """What a run is made of, as ``recalled_run`` and ``Trainer.resume`` read it."""
+    """What a run is made of, as ``recalled_run`` reads it."""
     return {
         **environment,
         "model": base_model,
@@ -103,26 +103,59 @@ def run_settings(
     }
 
 
+class RecalledRun(NamedTuple):
+    """What a run was made of, as a trainer takes it.
+
+    Attributes:
+        env: the environment.
+        model: what training began with.
+        algorithm: what is minimised.
+        training: the engine's settings.
+        options: the trainer's other arguments, by name.
+    """
+
+    env: Environment
+    model: str
+    algorithm: PolicyOptimization
+    training: TrainingConfig
+    options: Mapping[str, Any]
+
+
 def recalled_run(
-    settings: Mapping[str, Any], folder: str | Path, env: Environment | None
-) -> tuple[PolicyOptimization, ContinualConfig | None, tuple[Environment, dict[str, Any], tuple[WrapperSpec, ...]]]:
-    """What a run was made of, besides the engine's settings: algorithm, tasks and environment.
+    folder: str | Path,
+    env: Environment | None,
+    training: Mapping[str, Any] | None,
+    population: Customers | None,
+) -> RecalledRun:
+    """What the run was made of that saved a checkpoint.
 
     Args:
-        settings: the checkpoint's.
-        folder: where it lies.
+        folder: the checkpoint.
         env: the environment, in place of the one that the settings name.
+        training: settings of the engine that are to change.
+        population: of runs that were given one that settings can't name.
 
     Raises:
-        CheckpointError: if something of it is not known here, or not named.
+        CheckpointError: if the checkpoint is missing or damaged, or something of it is not known here, or not named.
+        ValueError: if ``training`` has an unknown or wrong setting, or the population is another.
     """
+    settings = read_settings(folder)
     try:
-        environment = recalled(settings, env)
+        environment, env_kwargs, env_wrappers = recalled(settings, env)
         algorithm = make_algorithm(_OLDER.get(settings["algorithm"], settings["algorithm"]), settings["config"])
         told = settings.get("continual")
-        return algorithm, None if told is None else config_from_mapping(ContinualConfig, told), environment
+        continual = None if told is None else config_from_mapping(ContinualConfig, told)
     except ValueError as error:
         raise CheckpointError(f"the checkpoint '{folder}' can't be resumed: {error}") from error
+    options = {
+        "env_kwargs": env_kwargs,
+        "env_wrappers": env_wrappers,
+        "resume_from": folder,
+        "continual": continual,
+        "population": resumed_population(settings.get("population"), population, folder),
+    }
+    engine = config_from_mapping(TrainingConfig, {**settings["training"], **(training or {})})
+    return RecalledRun(environment, settings["model"], algorithm, engine, options)
 
 
 def take_up(

@@ -20,8 +20,8 @@ from ss_trainers.algorithms.policy_optimization import PolicyOptimization
 from ss_trainers.asynchronous import RolloutsAhead
 from ss_trainers.backends.models import lasting_location, load_model, merged
 from ss_trainers.callbacks import Callback
-from ss_trainers.checkpoint import TrainerState, read_settings, read_state
-from ss_trainers.config import TrainingConfig, config_from_mapping
+from ss_trainers.checkpoint import TrainerState, read_state
+from ss_trainers.config import TrainingConfig
 from ss_trainers.continual.learning import ContinualLearning
 from ss_trainers.continual.running import RunningTasks
 from ss_trainers.continual.settings import ContinualConfig
@@ -33,7 +33,7 @@ from ss_trainers.episode_options import EpisodeOptions
 from ss_trainers.experience import prepared, recent, token_batch
 from ss_trainers.interruption import undisturbed
 from ss_trainers.optimization import adamw, trainable_model
-from ss_trainers.populations import Customers, resumed_population
+from ss_trainers.populations import Customers
 from ss_trainers.ranks import Ranks, check_launcher, is_first, launched, own_device
 from ss_trainers.reporter import Reporter
 from ss_trainers.rollout import Episode, Rollouts
@@ -430,20 +430,8 @@ class Trainer:
                 environment or algorithm is not known here and ``env`` is not given.
             ValueError: if ``training`` has an unknown or wrong setting, or the population is another.
         """
-        settings = read_settings(folder)
-        algorithm, continual, (env, env_kwargs, env_wrappers) = recalled_run(settings, folder, env)
-        return cls._resumed(
-            env,
-            settings["model"],
-            algorithm,
-            config_from_mapping(TrainingConfig, {**settings["training"], **(training or {})}),
-            env_kwargs=env_kwargs,
-            env_wrappers=env_wrappers,
-            console=console,
-            resume_from=folder,
-            continual=continual,
-            population=resumed_population(settings.get("population"), population, folder),
-        )
+        run = recalled_run(folder, env, training, population)
+        return cls._resumed(run.env, run.model, run.algorithm, run.training, console=console, **run.options)
 
     @classmethod
     def _resumed(cls, env: Environment, model: str, algorithm: PolicyOptimization, *rest: Any, **options: Any) -> Self:

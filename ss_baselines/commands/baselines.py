@@ -13,7 +13,7 @@ from rich.console import Console
 from ss_baselines.commands.leaderboard import run_leaderboard
 from ss_baselines.commands.submit import SubmitOptions, run_submit
 from ss_baselines.leaderboard.baselines import SCRIPTED
-from ss_baselines.leaderboard.fingerprints import task_hash, user_hash
+from ss_baselines.leaderboard.fingerprints import suite_hashes
 from ss_baselines.leaderboard.markdown import escaped
 from ss_baselines.leaderboard.protocol import ENVIRONMENTS, Protocol
 from ss_baselines.leaderboard.submission import MANIFEST, Manifest, SubmissionError, read_manifest
@@ -113,10 +113,7 @@ def _current(folder: Path, baseline: Baseline) -> bool:
         return False
     if manifest.protocol != baseline.protocol:
         return False
-    told = (manifest.tasks, manifest.users)
-    return told == tuple(
-        {env_id: of(env_id) for env_id in manifest.protocol.environments} for of in (task_hash, user_hash)
-    )
+    return (manifest.tasks, manifest.users) == suite_hashes(manifest.protocol.environments)
 
 
 def page_tables(results: Path) -> str:

@@ -20,11 +20,16 @@ from ss_baselines.leaderboard.verification import Verified, verify
 def run_verify(folders: Sequence[Path], workers: int) -> None:
     """Plays submissions again, and says of each that it holds.
 
+    Args:
+        folders: submissions, or folders of them.
+        workers: processes.
+
     Raises:
         SubmissionError: for the first that does not.
+        ValueError: if there is none.
     """
     console = Console()
-    for found in _verified(folders, workers):
+    for found in _verified(submissions_in(folders), workers):
         every = standing(found.scores).passes[0]
         console.print(
             f"{found.manifest.agent.name}: verified, {len(found.scores):,} episodes, {found.steps:,} steps at "

@@ -8,48 +8,64 @@ from typing import Annotated
 import typer
 
 from ss_baselines.commands import completion
-from ss_baselines.commands.options import BatchOption, PromptOption, SeedOption, SplitOption, TemperatureOption
+from ss_baselines.commands.options import (
+    AgentOption,
+    BatchOption,
+    PromptOption,
+    SeedOption,
+    SplitOption,
+    TemperatureOption,
+)
+
+RecordedOption = Annotated[
+    list[Path] | None,
+    typer.Option("--episodes", metavar="FILE", help="Or episodes that were recorded elsewhere; repeatable."),
+]
+RankedOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--env",
+        metavar="ID",
+        help="An environment, repeatable; all that agents are ranked on by default.",
+        autocompletion=completion.environments,
+    ),
+]
+PairsOption = Annotated[int, typer.Option(metavar="N", min=1, help="Pairs of scenarios of each environment.")]
+TrialsOption = Annotated[int, typer.Option(metavar="N", min=1, help="Attempts at each scenario.")]
+NameOption = Annotated[str, typer.Option(metavar="NAME", help="Of the row; the agent's by default.")]
+KindOption = Annotated[str, typer.Option(metavar="KIND", help="control, scripted, numeric, model or other.")]
+DescriptionOption = Annotated[str, typer.Option(metavar="TEXT", help="A sentence about the agent.")]
+UrlOption = Annotated[str, typer.Option(metavar="URL", help="Where to read more.")]
+TrainedOption = Annotated[
+    bool | None,
+    typer.Option("--trained-on-env/--not-trained-on-env", help="Whether it learnt from these environments."),
+]
+CostOption = Annotated[float | None, typer.Option(metavar="USD", min=0.0, help="What the run cost.")]
+PricesOption = Annotated[
+    tuple[float, float] | None,
+    typer.Option(metavar="IN OUT", help="Or what a million tokens cost, read and written."),
+]
+SubmissionsArgument = Annotated[
+    list[Path], typer.Argument(metavar="FOLDER...", help="Submissions, or folders that hold some.")
+]
+WorkersOption = Annotated[int, typer.Option(metavar="N", min=1, help="Processes.")]
 
 
 def submit(
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="The submission's folder.")],
-    agent: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="Who plays: a scripted agent, tiny, a checkpoint's folder or SCHEME://….",
-            autocompletion=completion.agents,
-        ),
-    ] = "",
-    episodes: Annotated[
-        list[Path] | None,
-        typer.Option("--episodes", metavar="FILE", help="Or episodes that were recorded elsewhere; repeatable."),
-    ] = None,
-    env_id: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--env",
-            metavar="ID",
-            help="An environment, repeatable; all that agents are ranked on by default.",
-            autocompletion=completion.environments,
-        ),
-    ] = None,
-    pairs: Annotated[int, typer.Option(metavar="N", min=1, help="Pairs of scenarios of each environment.")] = 300,
-    trials: Annotated[int, typer.Option(metavar="N", min=1, help="Attempts at each scenario.")] = 4,
+    agent: AgentOption = "",
+    episodes: RecordedOption = None,
+    env_id: RankedOption = None,
+    pairs: PairsOption = 300,
+    trials: TrialsOption = 4,
     split: SplitOption = "test",
-    name: Annotated[str, typer.Option(metavar="NAME", help="Of the row; the agent's by default.")] = "",
-    kind: Annotated[str, typer.Option(metavar="KIND", help="control, scripted, numeric, model or other.")] = "",
-    description: Annotated[str, typer.Option(metavar="TEXT", help="A sentence about the agent.")] = "",
-    url: Annotated[str, typer.Option(metavar="URL", help="Where to read more.")] = "",
-    trained: Annotated[
-        bool | None,
-        typer.Option("--trained-on-env/--not-trained-on-env", help="Whether it learnt from these environments."),
-    ] = None,
-    cost: Annotated[float | None, typer.Option(metavar="USD", min=0.0, help="What the run cost.")] = None,
-    prices: Annotated[
-        tuple[float, float] | None,
-        typer.Option(metavar="IN OUT", help="Or what a million tokens cost, read and written."),
-    ] = None,
+    name: NameOption = "",
+    kind: KindOption = "",
+    description: DescriptionOption = "",
+    url: UrlOption = "",
+    trained: TrainedOption = None,
+    cost: CostOption = None,
+    prices: PricesOption = None,
     temperature: TemperatureOption = None,
     prompt: PromptOption = "",
     batch: BatchOption = 64,
@@ -83,8 +99,8 @@ def submit(
 
 
 def verify(
-    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Submissions.")],
-    workers: Annotated[int, typer.Option(metavar="N", min=1, help="Processes.")] = 1,
+    folders: SubmissionsArgument,
+    workers: WorkersOption = 1,
 ) -> None:
     """Play every action of submissions again, without any model: they hold, or the first difference is told."""
     from ss_baselines.commands.leaderboard import run_verify
@@ -95,7 +111,7 @@ def verify(
 def leaderboard(
     folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Submissions, or folders that hold some.")],
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the page goes.")] = Path("leaderboard"),
-    workers: Annotated[int, typer.Option(metavar="N", min=1, help="Processes.")] = 1,
+    workers: WorkersOption = 1,
     transcripts: Annotated[
         int, typer.Option(metavar="N", min=0, help="Conversations of each environment on an agent's page.")
     ] = 6,

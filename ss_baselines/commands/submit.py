@@ -23,7 +23,7 @@ from ss_baselines.commands.bars import Bars
 from ss_baselines.commands.folders import check_folder, write_whole
 from ss_baselines.commands.partial_run import PartialRun
 from ss_baselines.leaderboard.baselines import SCRIPTED, tiny_card
-from ss_baselines.leaderboard.fingerprints import task_hash, user_hash
+from ss_baselines.leaderboard.fingerprints import suite_hashes
 from ss_baselines.leaderboard.packing import pack
 from ss_baselines.leaderboard.protocol import Protocol
 from ss_baselines.leaderboard.submission import KINDS, AgentCard, Kind, Manifest, RunCard, check_cards
@@ -199,8 +199,7 @@ def _begin(options: SubmitOptions, card: AgentCard) -> None:
         "agent": options.agent,
         "weights": card.model_hash,
         "protocol": options.protocol.to_json(),
-        "tasks": {env_id: task_hash(env_id) for env_id in options.protocol.environments},
-        "users": {env_id: user_hash(env_id) for env_id in options.protocol.environments},
+        **suite_hashes(options.protocol.environments)._asdict(),
         "temperature": options.temperature,
         "prompt": card.prompt,
         "batch": options.batch,

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from functools import cache
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 
@@ -28,6 +28,24 @@ _REMARKS = (
     "",
     "Is there anything else?",
 )
+
+
+class SuiteHashes(NamedTuple):
+    """What scores of some environments depend on.
+
+    Attributes:
+        tasks: a hash of each one's tasks, by id.
+        users: a hash of how its customers behave, by id.
+    """
+
+    tasks: dict[str, str]
+    users: dict[str, str]
+
+
+def suite_hashes(environments: Iterable[str]) -> SuiteHashes:
+    """The hashes of environments as they are here."""
+    named = tuple(environments)
+    return SuiteHashes({env_id: task_hash(env_id) for env_id in named}, {env_id: user_hash(env_id) for env_id in named})
 
 
 @cache

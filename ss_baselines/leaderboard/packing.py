@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
-from ss_baselines.leaderboard.fingerprints import task_hash, user_hash
+from ss_baselines.leaderboard.fingerprints import suite_hashes
 from ss_baselines.leaderboard.protocol import EpisodeKey, Protocol
 from ss_baselines.leaderboard.replay import Replay, Replayer, Score
 from ss_baselines.leaderboard.submission import SCHEMA, AgentCard, Manifest, RunCard, SubmissionError, write_submission
@@ -47,17 +48,16 @@ def pack(
         FileExistsError: if something is in the folder.
     """
     recorded = _recorded(protocol, episodes)
-    run = run or RunCard()
-    told = {name: getattr(run, name) for name in run.__dataclass_fields__}
-    told |= {"hardware": run.hardware or hardware(), "versions": run.versions or versions()}
+    told = run or RunCard()
+    tasks, users = suite_hashes(protocol.environments)
     manifest = Manifest(
         schema_version=SCHEMA,
         package_version=__version__,
         protocol=protocol,
-        tasks={env_id: task_hash(env_id) for env_id in protocol.environments},
-        users={env_id: user_hash(env_id) for env_id in protocol.environments},
+        tasks=tasks,
+        users=users,
         agent=agent,
-        run=RunCard(**told),
+        run=replace(told, hardware=told.hardware or hardware(), versions=told.versions or versions()),
         files={},
     )
     return write_submission(folder, manifest, _replays(protocol, recorded, progress))

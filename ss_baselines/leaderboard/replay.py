@@ -12,7 +12,7 @@ import gymnasium as gym
 
 from ss_baselines.leaderboard.protocol import EpisodeKey
 from ss_gym.customer_service import CustomerServiceEnvironment
-from ss_gym.types import Message
+from ss_gym.types import Message, is_tool_error
 
 MARK = 4
 """Hexadecimal digits of an observation's mark: enough to say where two episodes part, which the digest decides."""
@@ -132,9 +132,7 @@ class Replayer:
             observation, step_reward, terminated, truncated, info = env.step(action)
             marks.append(_mark(observation, digest))
             reward += float(step_reward)
-            errors += sum(
-                message["role"] == "tool" and message["content"].startswith('{"error"') for message in info["messages"]
-            )
+            errors += sum(is_tool_error(message["role"], message["content"]) for message in info["messages"])
             ended = terminated or truncated
             if messages is not None:
                 messages += info["messages"]

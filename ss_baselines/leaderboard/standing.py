@@ -13,6 +13,7 @@ from ss_baselines.leaderboard.protocol import ENVIRONMENTS
 from ss_baselines.leaderboard.replay import Score
 from ss_baselines.leaderboard.submission import Manifest
 from ss_baselines.leaderboard.verification import Verified
+from ss_baselines.report import breach_counts
 from ss_baselines.statistics import Estimate, mean, paired_difference, wilson
 
 ALL = "all"
@@ -141,7 +142,6 @@ def standing(scores: Sequence[Score], rank: int | None = None) -> Standing:
     kinds: dict[str, list[bool]] = defaultdict(list)
     for score in attacked:
         kinds[score.attack].append(score.yielded)
-    breaches = Counter(kind for score in scores for kind in {told.partition(":")[0] for told in score.critical})
     return Standing(
         episodes=len(scores),
         passes=tuple(_share([pass_power(each, k) for each in by_scenario], pairs) for k in range(1, trials + 1)),
@@ -152,7 +152,7 @@ def standing(scores: Sequence[Score], rank: int | None = None) -> Standing:
         if attacked
         else None,
         attacks_by_kind={kind: fmean(yielded) for kind, yielded in sorted(kinds.items())},
-        breaches=dict(breaches.most_common()),
+        breaches=breach_counts(score.critical for score in scores),
         failed=dict(Counter(check for score in scores for check in score.failed).most_common()),
         turns=fmean(score.turns for score in scores),
         steps=fmean(score.steps for score in scores),

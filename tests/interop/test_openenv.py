@@ -1,9 +1,6 @@
 """Environments in OpenEnv, in the process and on a server."""
 
 import json
-import socket
-import threading
-import time
 import urllib.request
 
 import pytest
@@ -12,26 +9,17 @@ from tests.interop.episodes import REFUND, RETAIL, native
 
 pytest.importorskip("openenv", reason="openenv is in an environment of its own: make test-interop")
 
-import uvicorn
 from openenv.core.generic_client import GenericEnvClient
 
 from ss_gym.interop.openenv import OpenEnvClient, OpenEnvEnvironment, SaidAction, create_server
+from ss_gym.serving.server import served
 
 
 @pytest.fixture(scope="module")
 def address():
     """A server of refunds."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(create_server(REFUND), port=port, log_level="error"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.05)
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join(10)
+    with served(create_server(REFUND)) as started:
+        yield started
 
 
 def answered(address, path):

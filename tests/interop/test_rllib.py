@@ -41,7 +41,7 @@ def sampled(name, seed, actions):
     return episode
 
 
-def same(episode, ours, observations):
+def assert_same(episode, ours, observations):
     assert [each.tobytes() for each in observations] == [each.tobytes() for each in ours.observations]
     assert [int(action) for action in episode.get_actions()] == ours.actions
     assert [float(reward) for reward in episode.get_rewards()] == [step[0] for step in ours.steps]
@@ -56,7 +56,7 @@ def test_an_episode_is_that_of_the_environment(env_id) -> None:
     for seed in range(8):
         ours = native_choices(env_id, seed)
         episode = sampled(f"ss_gym:{env_id}", seed, ours.actions)
-        same(episode, ours, episode.get_observations())
+        assert_same(episode, ours, episode.get_observations())
 
 
 def test_an_episode_with_masks_is_the_same() -> None:
@@ -66,7 +66,7 @@ def test_an_episode_with_masks_is_the_same() -> None:
         episode = sampled(name, seed, ours.actions)
         seen = episode.get_observations()
         assert seen["action_mask"].tolist() == [mask.tolist() for mask in ours.masks]
-        same(episode, ours, list(seen["observations"]))
+        assert_same(episode, ours, list(seen["observations"]))
 
 
 def test_masked_observations_are_what_gymnasium_wants() -> None:
