@@ -88,7 +88,7 @@ def run(arm: str, seed: int) -> Cell:
             offline_algorithm=name, offline_settings=settings, online_ratio=ratio, settings=LOSS, seed=seed
         )
         offline = OfflineTraining(report_every=50)
-        text = TextTraining(**text_of(FAMILY, CONTROL, seed))
+        text = TextTraining(**text_of(FAMILY, CONTROL))
         made = OfflineGRPOTrainer(config, training, offline=offline, text=text, console=CONSOLE)
         made.train(MultiTurnAgent(AgentConfig("tiny")), environment, offline_dataset=log_of(FAMILY), callbacks=[note])
         first = measured(str(folder / "start"), seed, environment)

@@ -78,11 +78,11 @@ ARMS |= {
 }
 # Where the control has not learnt enough to begin with: twice more through the successes, from its clone.
 LONGER = f"{CONTROL}, longer"
-ARMS |= {
-    LONGER: ("bc", {}, SUCCESSES),
-    f"bcq on {LONGER}": ("bcq", CRITIC, SUCCESSES),
-}
-_ONLY = ("retail", 0)
+MORE: dict[str, Any] = {**SUCCESSES, "max_updates": 1133, "epochs": 2, "learning_rate": 1.5e-3}
+ARMS |= {LONGER: ("bc", {}, MORE), f"bcq on {LONGER}": ("bcq", CRITIC, MORE)}
+# Arms that begin with another's agent instead of the tiny one, and the one place where they are run.
+BEGUN_WITH = {LONGER: CONTROL, f"bcq on {LONGER}": CONTROL}
+ONLY = ("retail", 0)
 # Of Retail the tiny agent knows nothing: it is cloned from as many conversations as the log has, in larger steps. They
 # are twice as long, so that critics learn from half as many.
 OF_FAMILY: dict[str, dict[str, Any]] = {
@@ -90,7 +90,6 @@ OF_FAMILY: dict[str, dict[str, Any]] = {
     "retail": {"max_updates": 1250, "epochs": 2, "learning_rate": 2e-3},
 }
 SHARES_LEARNT = {"refund": 1.0, "retail": 0.5}
-_LONGER = {"max_updates": 1133, "epochs": 2, "learning_rate": 1.5e-3}
 # What an arm has otherwise of the engine.
 ENGINE: dict[str, dict[str, Any]] = {"ilql": {"batch_size": 64}}
 LOG = "log"
@@ -98,7 +97,7 @@ CELLS = [
     f"{family}/{arm}/{seed}"
     for family, seed in itertools.product(FAMILIES, range(SEEDS))
     for arm in (LOG, *ARMS)
-    if (arm != LOG or seed == 0) and (LONGER not in arm or (family, seed) == _ONLY)
+    if (arm != LOG or seed == 0) and (arm not in BEGUN_WITH or (family, seed) == ONLY)
 ]
 ROOT = Path(__file__).parents[2]
 RESULTS, OUTPUTS = ROOT / "docs" / "results" / "offline_text.json", ROOT / "outputs"
@@ -120,60 +119,56 @@ def log_of(family: str) -> ConversationDataset:
     return ConversationDataset.from_jsonl(file)
 
 
-def text_of(family: str, arm: str, seed: int) -> dict[str, Any]:
+def text_of(family: str, arm: str) -> dict[str, Any]:
     """The settings of an arm's language model."""
-    text = {**TEXT, **ARMS[arm][2], **OF_FAMILY[family]}
-    if LONGER in arm:
-        text |= {"model": str(begun_from(family, seed)), **_LONGER}
+    text = {**TEXT, **OF_FAMILY[family], **ARMS[arm][2]}
     return {**text, "critic_conversations": int(SHARES_LEARNT[family] * text["critic_conversations"])}
 
 
 def folder_of(family: str, arm: str, seed: int) -> Path:
     """Where an arm's stages are kept, with those of others that are cloned from the same."""
-    folder = OUTPUTS / "offline_text_study" / family / str(seed)
-    if LONGER in arm:
-        return folder / "longer"
-    return folder / "filtered" if SUCCESSES.items() <= ARMS[arm][2].items() else folder
+    cloned = "filtered" if SUCCESSES.items() <= ARMS[arm][2].items() else ""
+    return OUTPUTS / "offline_text_study" / family / str(seed) / ("longer" if arm in BEGUN_WITH else cloned)
 
 
 def run(family: str, arm: str, seed: int) -> Cell:
     """One arm with one seed."""
     if arm == LOG:
         return measured_mixture(family)
-    begun, folder = time.process_time(), folder_of(family, arm, seed)
-    if LONGER in arm and not begun_from(family, seed).exists():
-        trained_in(folder_of(family, CONTROL, seed), family, CONTROL, seed).agent().save(begun_from(family, seed))
-    trainer = trained_in(folder, family, arm, seed)
-    settings, text = ARMS[arm][1], text_of(family, arm, seed)
-    trained = time.process_time()
+    begun = time.process_time()
+    trainer = trained(family, arm, seed)
+    learnt = time.process_time()
     played = outcomes(trainer.agent(), family)
+    told = {"config": ARMS[arm][1], "text": text_of(family, arm), "engine": ENGINE.get(arm, {})}
     return {
-        "settings": {
-            "config": settings,
-            "text": {**text, "model": CONTROL} if LONGER in arm else text,
-            "engine": ENGINE.get(arm, {}),
-        },
+        "settings": {**told, "begun_with": BEGUN_WITH[arm]} if arm in BEGUN_WITH else told,
         **played,
         # Without the stages that were there already: it tells what this run took, not what the algorithm takes.
-        "training_cpu_seconds": round(trained - begun),
-        "evaluation_cpu_seconds": round(time.process_time() - trained),
+        "training_cpu_seconds": round(learnt - begun),
+        "evaluation_cpu_seconds": round(time.process_time() - learnt),
     }
 
 
-def begun_from(family: str, seed: int) -> Path:
-    """The control's checkpoint, which longer arms begin with."""
-    return folder_of(family, CONTROL, seed) / "control"
-
-
-def trained_in(folder: Path, family: str, arm: str, seed: int) -> ConversationTrainer:
-    """An arm's trainer once it has learnt; stages that are in the folder are taken from there."""
-    name, settings, _ = ARMS[arm]
+def trained(family: str, arm: str, seed: int) -> ConversationTrainer:
+    """An arm's trainer once it has learnt; stages that are in its folder are taken from there."""
+    (name, settings, _), folder = ARMS[arm], folder_of(family, arm, seed)
     return ConversationTrainer(
         make_config(name, settings),
         OfflineTraining(seed=seed, output_dir=str(folder), report_every=50, **ENGINE.get(arm, {})),
-        TextTraining(**text_of(family, arm, seed)),
+        TextTraining(model=begun_with(family, arm, seed), **text_of(family, arm)),
         CONSOLE,
     ).train(log_of(family))
+
+
+def begun_with(family: str, arm: str, seed: int) -> str:
+    """What an arm begins with: the tiny agent, or the checkpoint of another arm, which is made if it is not there."""
+    other = BEGUN_WITH.get(arm)
+    if other is None:
+        return "tiny"
+    kept = folder_of(family, other, seed) / "control"
+    if not kept.exists():
+        trained(family, other, seed).agent().save(kept)
+    return str(kept)
 
 
 def outcomes(agent: Any, family: str, episodes: int = HELD_OUT) -> Cell:
