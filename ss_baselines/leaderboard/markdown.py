@@ -83,7 +83,8 @@ def board_table(entries: Sequence[Entry], scope: str) -> Table:
     # What fits into a terminal; the page has the rest.
     shown = ("rank", "agent", "pass^1", "both of a pair", "critical breaches", "return")
     for name in shown:
-        table.add_column(name, justify="left" if name == "agent" else "right")
+        whole = name in ("agent", "pass^1")
+        table.add_column(name, justify="left" if name == "agent" else "right", no_wrap=whole)
     for entry, row in ranked(entries, scope):
         told = cells(entry, row)
         table.add_row(*(Text(told[name]) for name in shown))
