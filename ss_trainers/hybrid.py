@@ -27,6 +27,7 @@ from ss_trainers.offline.registry import make_config
 from ss_trainers.offline.settings import OfflineConfig, OfflineTraining
 from ss_trainers.offline_text.settings import TextTraining
 from ss_trainers.offline_text.trainer import ConversationTrainer
+from ss_trainers.populations import Customers, lasting_settings
 from ss_trainers.rollout import TextEnv
 from ss_trainers.trainer import Trainer
 from ss_trainers.training import Given, Rewarding, sampled_as, trained_model
@@ -95,6 +96,7 @@ class OfflineGRPOTrainer:
         *,
         offline_dataset: ConversationDataset,
         callbacks: Sequence[Callback] = (),
+        population: Customers | None = None,
     ) -> MultiTurnAgent:
         """Trains an agent; the one that was given stays as it is.
 
@@ -104,6 +106,7 @@ class OfflineGRPOTrainer:
             reward_fn: rewards what was said, in place of the environment's own reward; the log keeps its own.
             offline_dataset: the log.
             callbacks: as of :meth:`ss_trainers.trainer.Trainer.train`.
+            population: whom the agent meets online, or its settings, as of :class:`ss_trainers.trainer.Trainer`.
 
         Returns:
             the trained agent.
@@ -116,7 +119,7 @@ class OfflineGRPOTrainer:
         """
         folder, training = self._folder(), self._training(agent)
         parts = self._offline_parts(trained_model(agent), training, folder)
-        record, told = folder / _RECORD, self._told(*parts, training, _named(environment, reward_fn))
+        record, told = folder / _RECORD, self._told(*parts, training, _named(environment, reward_fn, population))
         kept = None if training.output_dir is None else checkpoint_folder(folder / CHECKPOINT)
         if kept is not None:
             # Before the offline part, which may be long, and again with what comes of it.
@@ -135,7 +138,9 @@ class OfflineGRPOTrainer:
             self.config, before.experience() if self.config.online_ratio < 1 else None, training.iterations
         )
         given, start = Given(environment, reward_fn), str(folder / _START)
-        trainer = Trainer(given, start, algorithm, training, console=self._console, resume_from=kept)
+        trainer = Trainer(
+            given, start, algorithm, training, console=self._console, resume_from=kept, population=population
+        )
         trainer.train(callbacks)
         made = trainer.agent()
         trainer.close()
@@ -200,11 +205,15 @@ def _without(settings: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any
     return {name: value for name, value in settings.items() if name not in names}
 
 
-def _named(environment: TextEnv | Environment, reward: Rewarding | None) -> dict[str, Any]:
-    """What is played, as far as it can be named; functions by their names alone."""
+def _named(
+    environment: TextEnv | Environment, reward: Rewarding | None, population: Customers | None
+) -> dict[str, Any]:
+    """What is played, and with whom, as far as it can be named; functions by their names alone."""
     told = naming(Given(environment, None), {}, ())
     if told["env"] is None:
         told["env"] = environment.id if isinstance(environment, EnvSpec) else _kind(environment)
+    if population is not None:
+        told["population"] = lasting_settings(population) if isinstance(population, Mapping) else _kind(population)
     return {**told, "reward": None if reward is None else _kind(reward)}
 
 

@@ -90,6 +90,11 @@ class TokenBatch:
         return self.behavior_logprobs if self.old_logprobs is None else self.old_logprobs
 
     @property
+    def fresh_mask(self) -> Tensor:
+        """Bool (B, T); the action tokens of what was played for this batch. What was logged is in no group."""
+        return self.action_mask & (self.group_ids >= 0)[:, None]
+
+    @property
     def turn_mask(self) -> Tensor:
         """Bool (B, K); which turns a row has."""
         turns = torch.arange(self.turn_rewards.shape[1], device=self.turn_ids.device)
@@ -133,6 +138,7 @@ class BatchCounts:
         rows: all rows.
         values: tokens whose value the critic is trained to foresee.
         successful_tokens: action tokens of rows in which the task was done.
+        fresh_tokens: action tokens of rows that were played for this batch, which may be none.
     """
 
     tokens: float
@@ -140,10 +146,11 @@ class BatchCounts:
     rows: float
     values: float = 1.0
     successful_tokens: float = 1.0
+    fresh_tokens: float = 0.0
 
     @classmethod
     def of(cls, batch: TokenBatch) -> BatchCounts:
-        """Counts of a whole batch, each at least 1 so that an empty batch has loss 0."""
+        """Counts of a whole batch; those that a loss is divided by are at least 1, so that of an empty batch is 0."""
         mask, successes = batch.action_mask, batch.successes
 
         def count(where: Tensor | None) -> float:
@@ -155,6 +162,7 @@ class BatchCounts:
             rows=max(1.0, float(len(batch))),
             values=count(batch.value_mask),
             successful_tokens=count(None if successes is None else mask & successes[:, None]),
+            fresh_tokens=float(batch.fresh_mask.sum()),
         )
 
 

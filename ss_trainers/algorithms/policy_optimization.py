@@ -193,11 +193,17 @@ class PolicyOptimization:
         figures = {
             "clip_low": mean(low.to(ratio.dtype)),
             "clip_high": mean(high.to(ratio.dtype)),
-            # Minus the log-probability of what was sampled: an estimate of the entropy.
-            "entropy": mean(-logprobs),
             "ratio_mean": mean(ratio),
-            "logprob_difference": mean((logprobs - batch.behavior_logprobs).abs()),
         }
+        if counts.fresh_tokens:
+            # What was logged is no sample of the policy, and its probability was another's.
+            sampled = batch.fresh_mask
+            distance = (logprobs - batch.behavior_logprobs).abs()
+            figures |= {
+                # Minus the log-probability of what was sampled: an estimate of the entropy.
+                "entropy": aggregation.token_mean(-logprobs, sampled, counts.fresh_tokens).item(),
+                "logprob_difference": aggregation.token_mean(distance, sampled, counts.fresh_tokens).item(),
+            }
         actions = ratio[mask]
         if len(actions):
             figures |= {"ratio_max": actions.max().item(), "ratio_min": actions.min().item()}

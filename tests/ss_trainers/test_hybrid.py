@@ -22,6 +22,8 @@ from ss_trainers import (
     TrainingConfig,
     train,
 )
+from tests.ss_trainers.continual.letters import Letters
+from tests.ss_trainers.continual.letters import register as letters
 from tests.ss_trainers.tiny_model import save_tiny
 from tests.ss_trainers.toy_env import register
 
@@ -119,12 +121,12 @@ def done(folder, tmp_path_factory):
     return out
 
 
-def again(folder, out, *, training=ONLINE, text=TEXT, env=None, reward=None, prompt=None, dataset=None, seed=0):
+def again(folder, out, *, training=ONLINE, text=TEXT, env=None, reward=None, prompt=None, dataset=None, seed=0, **more):
     """The same run, or almost."""
     config = OfflineGRPOConfig("bc", {"hidden_dim": 8, "num_epochs": 2}, 2, seed=seed)
     trainer = OfflineGRPOTrainer(config, replace(training, output_dir=str(out)), offline=OFFLINE, text=text)
     agent = MultiTurnAgent(AgentConfig(folder, system_prompt=prompt))
-    return trainer.train(agent, env or register(), reward, offline_dataset=dataset or log())
+    return trainer.train(agent, env or register(), reward, offline_dataset=dataset or log(), **more)
 
 
 @pytest.mark.parametrize(
@@ -138,6 +140,7 @@ def again(folder, out, *, training=ONLINE, text=TEXT, env=None, reward=None, pro
         ({"env": lambda: gym.make(register())}, r"environment\.env was 'Toy/SayTheLetter-v0' and is '.*lambda"),
         ({"env": gym.make(register(), tells_success=False)}, r"env_kwargs was {} and is {'tells_success': False}"),
         ({"reward": lambda *_: 1.0}, r"environment\.reward was None and is '.*lambda"),
+        ({"population": {"kind": "uniform"}}, r"environment\.population was None and is {'kind': 'uniform'}"),
     ],
 )
 def test_what_differs_from_the_run_that_is_kept_is_told(changes, told, folder, done) -> None:
@@ -145,6 +148,19 @@ def test_what_differs_from_the_run_that_is_kept_is_told(changes, told, folder, d
     with pytest.raises(ValueError, match=told):
         again(folder, done, **changes)
     assert files_of(done) == before
+
+
+def test_online_it_meets_a_population_whose_state_is_kept(folder, tmp_path) -> None:
+    met = Letters()
+    again(folder, tmp_path, env=letters(), population=met)
+    # What was logged is none of its customers' doing.
+    assert [len(outcomes) for _, outcomes in met.outcomes] == [8, 8]
+    assert [line["population/told"] for line in lines(tmp_path)] == [8, 8] and lines(tmp_path)[0][
+        "logged_episodes"
+    ] == 8
+    longer, goes_on = replace(ONLINE, iterations=3), Letters()
+    again(folder, tmp_path, training=longer, env=letters(), population=goes_on)
+    assert [step for step, _ in goes_on.outcomes[2:]] == [2] and goes_on.outcomes[:2] == [None] * 2
 
 
 def test_another_log_is_told_even_if_nothing_is_kept_of_the_offline_part(folder, done, tmp_path) -> None:

@@ -8,7 +8,7 @@ import torch
 from ss_gym.agents.checkpoint import CheckpointError
 from ss_gym.sim2real import RandomizedPopulation, SimToRealConfig, SimToRealTransfer, TransferPopulation
 from ss_trainers import GRPOTrainer, TrainingConfig
-from tests.ss_trainers.continual.letters import register
+from tests.ss_trainers.continual.letters import Letters, register
 from tests.ss_trainers.tiny_model import save_tiny
 
 ENV = register()
@@ -26,30 +26,6 @@ SMALL = TrainingConfig(
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return str(save_tiny(tmp_path_factory.mktemp("model")))
-
-
-class Letters:
-    """Asks for letters by chance; notes what it is told."""
-
-    def __init__(self):
-        self.outcomes, self.evaluations, self.drawn = [], [], []
-
-    def draw(self, step, count, generator):
-        self.drawn.append([{"task": "ab"[int(generator.integers(2))]} for _ in range(count)])
-        return self.drawn[-1]
-
-    def learn(self, step, outcomes):
-        self.outcomes.append((step, list(outcomes)))
-        return {"population/told": float(len(outcomes))}
-
-    def evaluated(self, step, success, episodes):
-        self.evaluations.append((step, episodes))
-
-    def state_dict(self):
-        return {"told": len(self.outcomes)}
-
-    def load_state_dict(self, state):
-        self.outcomes = [None] * state["told"]
 
 
 def weights(trainer):

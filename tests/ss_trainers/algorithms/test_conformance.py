@@ -211,6 +211,20 @@ def test_metrics_of_parts_merge_into_those_of_the_whole(case) -> None:
     assert {"policy_loss", "entropy", "clip_low", "clip_high", "ratio_mean", "ratio_min", "ratio_max"} <= set(whole)
 
 
+def test_figures_of_the_policys_own_samples_leave_out_what_was_logged() -> None:
+    batch = batch_of(2, rows=9)
+    logged = torch.arange(9) % 3 == 0
+    mixed = replace(batch, group_ids=torch.where(logged, -1 - torch.arange(9), batch.group_ids))
+    metrics = merge_metrics(ours("grpo", {}, mixed, 2, 4)[2])
+    logprobs, _ = current(batch, 2)
+    said = batch.action_mask & ~logged[:, None]
+    assert metrics["entropy"] == pytest.approx(-logprobs[said].mean().item())
+    distance = (logprobs - batch.behavior_logprobs)[said].abs().mean().item()
+    assert metrics["logprob_difference"] == pytest.approx(distance)
+    alone = merge_metrics(ours("grpo", {}, mixed.select(logged.nonzero()[:, 0]), 2, 1)[2])
+    assert not {"entropy", "logprob_difference"} & set(alone) and "ratio_mean" in alone
+
+
 # Its weights are not 1 on the policy's own samples.
 @pytest.mark.parametrize("case", [case for case in CASES if "gepo" not in case])
 def test_on_the_policys_own_samples_all_ratios_are_one(case) -> None:

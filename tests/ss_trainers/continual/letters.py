@@ -33,6 +33,30 @@ class OneLetter(gym.Env):
         return f"say {self._letter}", reward, self._step == 2, False, info
 
 
+class Letters:
+    """A population that asks for letters by chance, and notes what it is told."""
+
+    def __init__(self):
+        self.outcomes, self.evaluations, self.drawn = [], [], []
+
+    def draw(self, step, count, generator):
+        self.drawn.append([{"task": "ab"[int(generator.integers(2))]} for _ in range(count)])
+        return self.drawn[-1]
+
+    def learn(self, step, outcomes):
+        self.outcomes.append((step, list(outcomes)))
+        return {"population/told": float(len(outcomes))}
+
+    def evaluated(self, step, success, episodes):
+        self.evaluations.append((step, episodes))
+
+    def state_dict(self):
+        return {"told": len(self.outcomes)}
+
+    def load_state_dict(self, state):
+        self.outcomes = [None] * state["told"]
+
+
 def register():
     if "Toy/OneLetter-v0" not in gym.registry:
         gym.register("Toy/OneLetter-v0", entry_point=OneLetter)
