@@ -38,6 +38,7 @@ from rich.table import Table
 from study_cells import add_cell, read_cells
 
 from ss_baselines.statistics import half_width
+from ss_baselines.trained import ALGORITHMS as BASELINES
 from ss_gym.scenarios import scenario_id
 from ss_trainers import Episode, Trainer, TrainingConfig
 from ss_trainers.algorithms.registry import ALGORITHMS, make_algorithm
@@ -48,17 +49,10 @@ from matplotlib import pyplot
 FAMILIES, PROMPT = {"refund": "StateSet/Refund-v0", "retail": "StateSet/Retail-v0"}, {"prompt": "compact"}
 BUDGET, EPISODES, SEEDS = 18_000, 400, 3
 GROUPS, ATTEMPTS = 12, 8
-# What an algorithm is run with beside its defaults: GRPO as in the demonstration, critics with a start of their own.
-SETTINGS: dict[str, dict[str, Any]] = {
-    "grpo": {"aggregation": "sequence_mean"},
-    "ppo": {"level": "turn", "gae_lambda": 1.0, "critic_iterations": 3},
-    "rlaif": {
-        "judge": "ss_baselines.judges:AuditJudge",
-        "comparisons": 4,
-        "settings": {"aggregation": "sequence_mean"},
-    },
-    "shuffled": {"algorithm": "grpo", "settings": {"aggregation": "sequence_mean"}},
-    "vapo": {"length_alpha": 1.0, "critic_iterations": 3},
+# What an algorithm is run with beside its defaults.
+SETTINGS: dict[str, Mapping[str, Any]] = {
+    **BASELINES,
+    "shuffled": {"algorithm": "grpo", "settings": BASELINES["grpo"]},
 }
 NAMES = [name for name in ALGORITHMS if name not in ("critique_revision", "offline_grpo")]
 CELLS = [f"{name}/{seed}" for seed in range(SEEDS) for name in NAMES]
@@ -102,7 +96,7 @@ def run(name: str, seed: int, family: str = "refund") -> Cell:
     before, begun = evaluated(trainer, family, seed), time.process_time()
     trainer.train([budget])
     return {
-        "settings": SETTINGS.get(name, {}),
+        "settings": dict(SETTINGS.get(name, {})),
         "before": before,
         "cpu_seconds": round(time.process_time() - begun),
         "after": evaluated(trainer, family, seed),

@@ -11,7 +11,8 @@ learns from it with three seeds, beginning with the tiny agent, and is then meas
 are in no log. ``log`` is the mixture itself with these customers. ``bc`` clones the log, ``filtered bc`` its successes.
 The others are the five offline algorithms and ILQL, each from the same clone of the log; and those that can, from the
 clone of its successes, with a critic of the whole log. What they share, the cloned model and what it reads, is made
-once for a family and a seed, in ``outputs/offline_text_study``. Results go to ``docs/results/offline_text.json``.
+once for a family and a seed, in ``outputs/offline_text_study``, and each arm's agent is kept there, in ``agents``.
+Results go to ``docs/results/offline_text.json``.
 """
 
 from __future__ import annotations
@@ -137,8 +138,9 @@ def run(family: str, arm: str, seed: int) -> Cell:
         return measured_mixture(family)
     begun = time.process_time()
     trainer = trained(family, arm, seed)
-    learnt = time.process_time()
-    played = outcomes(trainer.agent(), family)
+    learnt, agent = time.process_time(), trainer.agent()
+    agent.save(OUTPUTS / "offline_text_study" / family / str(seed) / "agents" / arm)
+    played = outcomes(agent, family)
     told = {"config": ARMS[arm][1], "text": text_of(family, arm), "engine": ENGINE.get(arm, {})}
     return {
         "settings": {**told, "begun_with": BEGUN_WITH[arm]} if arm in BEGUN_WITH else told,

@@ -6,9 +6,10 @@
     python docs/examples/transfer_study.py --markdown            # the table of docs/pages/sim-to-real.md
 
 The tiny agent learns refunds by GRPO with the same budget in each arm, and with three seeds: from the usual customers
-of the train split (``nominal``), from customers whose φ is drawn evenly from wide ranges (``uniform``) or from ranges
-that widen as it succeeds (``automatic``), from customers fitted to transcripts (``calibrated``), and from the usual
-ones first and the fitted ones more and more (``transfer``). Then it meets six populations, with the scenarios and
+of the train split (``nominal``), from customers whose φ is drawn evenly from ranges that are wider by three tenths of
+the way to all that there is (``uniform``; ``uniform, all there is`` with one seed) or that widen as it succeeds
+(``automatic``), from customers fitted to transcripts (``calibrated``), and from the usual ones first and the fitted
+ones more and more (``transfer``). Then it meets six populations, with the scenarios and
 held-out wordings of the test shop: the usual customers and five that are unlike those of the train split. The
 transcripts are 60 conversations of the reference agent with customers of each of the five, in the train shop: who is
 fitted to them knows whom to expect, and who draws evenly from all that there is does not. Each population has a fit of
@@ -64,9 +65,11 @@ POPULATIONS: dict[str, Ranges] = {
     "reserved": {"disclosure": (0.0, 0.1), "email": (1, 1), "polite": (1, 1)},
 }
 SHIFTED = tuple(name for name, ranges in POPULATIONS.items() if ranges)
-ARMS = ("before", "nominal", "uniform", "automatic", "calibrated", "transfer")
+ARMS = ("before", "nominal", "uniform", "uniform, all there is", "automatic", "calibrated", "transfer")
+WIDTHS = {"uniform": 0.3, "uniform, all there is": 1.0}
+ONCE = ("before", "uniform, all there is")
 SEEDS, CUSTOMERS, TRANSCRIPTS = 3, 200, 60
-CELLS = [f"{arm}/{seed}" for seed in range(SEEDS) for arm in ARMS if arm != "before" or seed == 0]
+CELLS = [f"{arm}/{seed}" for seed in range(SEEDS) for arm in ARMS if seed == 0 or arm not in ONCE]
 TRAINING: dict[str, Any] = {
     "iterations": 50,
     "groups_per_iteration": 12,
@@ -145,8 +148,8 @@ def fitted_customer(generator: np.random.Generator) -> dict[str, Any]:
 
 def population_of(arm: str) -> Population | None:
     """Whom an arm learns from."""
-    if arm == "uniform":
-        return RandomizedPopulation(DomainRandomizer(DomainRandomizationConfig(1.0, 0.0, 1.0)))
+    if arm in WIDTHS:
+        return RandomizedPopulation(DomainRandomizer(DomainRandomizationConfig(WIDTHS[arm], 0.0, WIDTHS[arm])))
     if arm == "automatic":
         # Half of 600 customers are at one of 29 ends: few outcomes, and long steps. The agent begins with a success in
         # three attempts, so that what is much for it is less than what is much for others.

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+import shlex
+from dataclasses import replace
 from pathlib import Path
 
-from ss_baselines.commands.baselines import Baseline, baselines, build, missing, page_tables, play, set_aside
+import pytest
+
+from ss_baselines.commands.baselines import Baseline, baselines, build, missing, page_tables, play, prepared, set_aside
 from ss_baselines.leaderboard import Protocol
 from ss_baselines.leaderboard.baselines import SCRIPTED, SHOWN
 from ss_baselines.leaderboard.fingerprints import task_hash, user_hash
+from ss_baselines.sb3 import SETTINGS
+from ss_baselines.trained import ALGORITHMS
 from tests.ss_baselines.leaderboard.played import CANCEL, REFUND
 
 RESULTS = Path(__file__).parents[3] / "ss_baselines" / "results"
+EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"
 # Most success and most pairs, by agent.
 GATES = {
     **dict.fromkeys(("silent", "instant_closer", "keyword_stuffer", "data_dumper"), (0.0, 0.0)),
@@ -45,10 +52,45 @@ def test_what_is_missing_is_played_and_all_is_built(tmp_path: Path) -> None:
     assert not list((site / "agents").glob("silent*"))
 
 
-def test_every_scripted_agent_is_a_baseline() -> None:
+def test_every_scripted_agent_is_a_baseline_and_only_one_takes_hours() -> None:
     known = baselines()
-    assert {*SCRIPTED, "tiny"} == {*known} and {*SHOWN} <= {*SCRIPTED}
-    assert all(baseline.protocol.standard for baseline in known.values())
+    assert {*SCRIPTED, "tiny", "tiny_gspo", "tiny_offline_bcq", "sb3_ppo"} <= {*known} and {*SHOWN} <= {*SCRIPTED}
+    assert {name for name, baseline in known.items() if not baseline.protocol.standard} == {"smollm2"}
+    assert {name for name, baseline in known.items() if baseline.on_request} == {"smollm2"}
+
+
+def test_commands_of_what_is_trained_leave_it_where_it_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    import offline_text_study
+
+    trained = {name: baseline for name, baseline in baselines().items() if baseline.made_by}
+    for name, baseline in trained.items():
+        python, *words = shlex.split(baseline.made_by)
+        assert python == "python" and baseline.folder in baseline.agent, name
+        if words[0] == "-m":
+            made = {"ss_baselines.trained": ALGORITHMS, "ss_baselines.sb3": SETTINGS}[words[1]]
+            algorithm = words[words.index("--algorithm") + 1]
+            assert algorithm in made and Path(baseline.folder).name == algorithm, name
+        else:
+            assert EXAMPLES.joinpath(Path(words[0]).name).is_file() and words[2] in offline_text_study.CELLS, name
+
+
+def test_what_can_not_play_yet_is_told_and_trained_if_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "trained"
+    made_by = f"python -c \"import os; os.mkdir('{folder}')\""
+    known = {
+        "silent": SMALL["silent"],
+        "later": replace(SMALL["silent"], folder=str(folder), made_by=made_by),
+        "foreign": replace(SMALL["silent"], library="no_such_library"),
+    }
+    assert prepared([*known], known, train=False) == ["silent"]
+    told = capsys.readouterr().err
+    assert f"later is trained first: {made_by}" in told and "foreign needs no_such_library" in told
+    assert prepared([*known], known, train=True) == ["silent", "later"] and folder.is_dir()
+    asked = {"silent": replace(SMALL["silent"], on_request=True)}
+    assert missing(tmp_path, asked) == []
 
 
 def test_the_page_tells_what_was_kept_and_it_is_of_this_suite() -> None:
