@@ -1,6 +1,7 @@
 """The calls that users rely on, as they write them."""
 
 import asyncio
+import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,7 +24,7 @@ from ss_gym import (
     parse_action,
     reward_function,
 )
-from ss_gym.datasets import ConversationDataset
+from ss_gym.datasets import ConversationDataset, ConversationDatasetConfig
 from ss_gym.datasets.messages import logged
 from ss_gym.rewards import create_customer_service_reward
 from ss_trainers import (
@@ -260,11 +261,21 @@ def refund_log() -> ConversationDataset:
     return ConversationDataset.from_trajectories([good, bad])
 
 
-def test_an_offline_trainer_makes_an_agent_of_a_log_of_conversations() -> None:
+def test_an_offline_trainer_makes_an_agent_of_a_log_of_conversations(tmp_path: Path) -> None:
+    # Of graded rewards, of which the best are kept: among equal ones there would be nothing to choose.
+    graded = [
+        {"messages": list(one.messages), "rewards": [0.0, reward]}
+        for one in refund_log()
+        for reward in (0.1, 0.75, 1.0)
+    ]
+    file = tmp_path / "conversations.jsonl"
+    file.write_text("".join(json.dumps(line) + "\n" for line in graded), encoding="utf-8")
+    dataset = ConversationDataset.from_jsonl(file, ConversationDatasetConfig(quality_threshold=0.7))
+    assert 0 < len(dataset) < len(graded)
     trainer = BCQTrainer(
-        BCQConfig(hidden_dim=32, latent_dim=64, num_epochs=2), text=TextTraining(max_new_tokens=8, candidates=2)
+        BCQConfig(hidden_dim=256, latent_dim=64, num_epochs=100), text=TextTraining(max_new_tokens=8, candidates=2)
     )
-    trainer.train(refund_log())
+    trainer.train(dataset)
     agent = trainer.policy()
     assert isinstance(agent, MultiTurnAgent)
     assert isinstance(asyncio.run(agent.generate_response([{"role": "user", "content": "Hi!"}])), str)

@@ -11,8 +11,10 @@ log's agents and the new one get right; about ten minutes on a core. More episod
 """
 
 import argparse
+import math
 import os
 from pathlib import Path
+from statistics import fmean
 
 # Before torch is loaded: spinning threads slow each other down on shared cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -60,8 +62,9 @@ def main() -> None:
         said = message["content"] or ", ".join(call["function"]["name"] for call in message["tool_calls"])
         console.print(f"{message['role']}: {said[:100]}", markup=False)
     share = sum(episode.success for episode in played.episodes) / len(played.episodes)
-    logged = float(log.successes.mean())
-    print(f"success: {logged:.2f} in the log, {share:.2f} of {options.customers} new customers by {options.algorithm}")
+    known = [success for success in log.successes if not math.isnan(success)]
+    logged = f"{fmean(known):.2f} in the log" if known else "the log does not tell"
+    print(f"success: {logged}, {share:.2f} of {options.customers} new customers by {options.algorithm}")
 
 
 if __name__ == "__main__":

@@ -136,13 +136,20 @@ class OfflineGRPO(Wrapping):
 
     def prepare(self, batch: TokenBatch) -> TokenBatch:
         """The batch with the objective's advantages, and with those of the log for what was logged."""
-        prepared = self._inner.prepare(batch)
-        if self._experience is None or not bool((batch.group_ids < 0).any()):
+        prepared, logged = self._inner.prepare(batch), batch.group_ids < 0
+        if self._experience is None or not bool(logged.any()):
             return prepared
-        assert prepared.advantages is not None
-        own = self._experience.of_tokens(batch.group_ids, batch.turn_ids).to(prepared.advantages)
-        logged = (batch.group_ids < 0)[:, None]
-        return replace(prepared, advantages=torch.where(logged, own, prepared.advantages))
+        advantages = prepared.advantages
+        assert advantages is not None
+        if self._inner.mixes_groups and not bool(logged.all()):
+            # What it compares across groups must not be compared with what others did.
+            fresh = (~logged).nonzero()[:, 0]
+            alone = self._inner.prepare(batch.select(fresh)).advantages
+            assert alone is not None
+            advantages = torch.zeros_like(advantages)
+            advantages[fresh, : alone.shape[1]] = alone
+        own = self._experience.of_tokens(batch.group_ids, batch.turn_ids).to(advantages)
+        return replace(prepared, advantages=torch.where(logged[:, None], own, advantages))
 
     def observe(self, metrics: Mapping[str, float]) -> None:
         """Counts iterations."""

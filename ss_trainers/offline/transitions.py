@@ -337,7 +337,9 @@ def _check_actions(log: Transitions) -> None:
             raise TransitionError(f"actions with bounds must be float32 (N, A), not {described(log.actions)}")
         _check_box(log)
     if (log.actions == log.actions[0]).all():
-        raise TransitionError(f"all {len(log)} steps have the same action {log.actions[0]}: there is nothing to choose")
+        raise TransitionError(
+            f"all {len(log)} steps have the same action {log.actions[0]!s:.80}: there is nothing to choose"
+        )
 
 
 def _check_box(log: Transitions) -> None:

@@ -15,6 +15,7 @@ import torch
 
 from ss_gym.agents import AgentConfig, Conversation, Sampling
 from ss_gym.agents.backends import read_options
+from ss_gym.agents.checkpoint import checkpoint_folder
 from ss_gym.agents.dialects import as_action, dialect_of
 from ss_gym.types import Completion
 from ss_trainers import causal_lm
@@ -185,13 +186,14 @@ def load_backend(location: str, config: AgentConfig) -> RerankingBackend | Huggi
     """What answers for an agent that was saved, with a critic that chooses what it says or guides how it says it.
 
     Args:
-        location: the folder.
+        location: the folder, or that of the run which made it.
         config: the agent's.
 
     Raises:
         CheckpointError: if it is missing or damaged.
         ValueError: if there is no such device, or an adapter is asked for.
     """
+    location = str(checkpoint_folder(location) or location)
     if config.adapter is not None:
         raise ValueError(
             f"the agent in '{location}' has a critic that reads the hidden states of its own model, which an adapter "

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ss_gym.agents import Conversation, UnanswerableError
 from ss_gym.datasets import LoggedConversation
+from ss_gym.datasets.messages import action_text
 from ss_gym.types import Completion, ConversationTurn, MultiTurnTrajectory
 from ss_trainers.chat import ChatFormat, EncodedConversation
 
@@ -166,7 +167,7 @@ class TokenLog(Sequence[LoggedTokens]):
             config: what learns from them, by name.
 
         Raises:
-            ValueError: if rewards are missing, or all conversations earned the same.
+            ValueError: if rewards are missing, all conversations earned the same, or all actions are the same.
         """
         if self.unrewarded:
             some = f"{self.unrewarded} of {len(self)} conversations tell"
@@ -181,6 +182,13 @@ class TokenLog(Sequence[LoggedTokens]):
                 f"all {len(self)} conversations of the log earned {returns.pop():g}, so nothing tells good actions "
                 f"from bad ones, which {config} learns from: log successes and failures, leave out quality_threshold "
                 "if it has left only one kind, or learn with BCConfig"
+            )
+        said = (each.message_ids(place) for each in self for place in each.actions.tolist())
+        first = next(said)
+        if all(each == first for each in said):
+            raise ValueError(
+                f"all {self.steps} actions of the log are the same, so there is nothing to choose, which {config} "
+                "learns to do: log agents that differ"
             )
 
     @property
@@ -213,7 +221,11 @@ def _encoded(logged: LoggedConversation, chat: ChatFormat) -> LoggedTokens | Non
     places = logged.episode.own_places
     if not places:
         return None
-    written = {place: Completion(str(action)) for place, action in zip(places, logged.actions, strict=True)}
+    # What was chosen from a menu is a number in the log, and words in its messages.
+    written = {
+        place: Completion(action if isinstance(action, str) else action_text(logged.messages[place]))
+        for place, action in zip(places, logged.actions, strict=True)
+    }
     head = Conversation(logged.messages[: places[-1]], logged.episode.tools)
     for place in places[:-1]:
         ids = chat.completion_ids(written[place].text)
@@ -228,7 +240,7 @@ def _encoded(logged: LoggedConversation, chat: ChatFormat) -> LoggedTokens | Non
     if logged.episode.tokens is not None:
         # At the end of these the agent's turn begins, also that of a greeting; the prompt's place is -1.
         opened = {place - first - 1 for place, said in enumerate(logged.messages) if said["role"] == "assistant"}
-        _check_recorded(logged, [prompt_ids, *message_ids[: own[0]]], opened, chat.turn_prefix)
+        _check_recorded(logged, [prompt_ids, *message_ids[:-1]], own, opened, chat)
         message_ids = [
             (*ids, *(chat.turn_prefix if place in opened else ()))
             for place, ids in enumerate(logged.episode.tokens.message_ids[: len(message_ids)])
@@ -252,15 +264,35 @@ def _encoded(logged: LoggedConversation, chat: ChatFormat) -> LoggedTokens | Non
 
 
 def _check_recorded(
-    logged: LoggedConversation, opening: Sequence[Sequence[int]], opened: Container[int], prefix: Sequence[int]
+    logged: LoggedConversation,
+    expected: Sequence[Sequence[int]],
+    own: Sequence[int],
+    opened: Container[int],
+    chat: ChatFormat,
 ) -> None:
-    """Refuses ids that are not those of this tokenizer and chat template, up to where the agent begins."""
+    """Refuses ids that are not those of this tokenizer and chat template, as far as that can be told.
+
+    What the agent said is as it was sampled, and what follows a reply that was cut off begins otherwise. The rest must
+    be what the text is encoded to, and all must be ids of the tokenizer.
+
+    Args:
+        logged: with ids.
+        expected: of the prompt and of all messages before the agent's last.
+        own: which messages are the agent's.
+        opened: messages at whose end the agent's turn begins.
+        chat: how the model's tokenizer writes conversations.
+    """
     recorded = logged.episode.tokens
     assert recorded is not None
-    # Whoever played had no such token before its turns.
-    cut = len(prefix)
-    expected = [tuple(ids[: len(ids) - cut * (place in opened)]) for place, ids in enumerate(opening, -1)]
-    if [tuple(recorded.prompt_ids), *map(tuple, recorded.message_ids[: len(expected) - 1])] != expected:
+    rows = [recorded.prompt_ids, *recorded.message_ids[: len(expected)]]
+    size, cut = len(chat.tokenizer), len(chat.turn_prefix)
+    same = all(0 <= token < size for ids in rows for token in ids)
+    for place, (ids, told) in enumerate(zip(rows, expected, strict=False), -1):
+        after_cut = place - 1 in own and (rows[place] or (-1,))[-1] not in chat.stop_ids
+        if place not in own and not after_cut:
+            # Whoever played had no such prefix before its turns.
+            same = same and tuple(ids) == tuple(told[: len(told) - cut * (place in opened)])
+    if not same:
         raise ValueError(
             f"{logged.source}, line {logged.line}: the token ids of '{logged.id}' were recorded with another tokenizer "
             "or chat template than the model's: train the model that played it, or leave the ids out "

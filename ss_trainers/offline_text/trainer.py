@@ -230,8 +230,10 @@ class ConversationTrainer:
             loaded = self._weighed(learnt.about, learnt.part, learnt.behavior, weights)
         if self._buckets is not None:
             asked = self._buckets.token_of(self._target)
-            template = ChatFormat(loaded.tokenizer).template
-            loaded.tokenizer.chat_template = template + "{%- if add_generation_prompt %}" + asked + "{%- endif %}"
+            tokenizer = copy.deepcopy(loaded.tokenizer)  # the agent has the same, and asks by itself
+            template = ChatFormat(tokenizer).template
+            tokenizer.chat_template = template + "{%- if add_generation_prompt %}" + asked + "{%- endif %}"
+            loaded = replace(loaded, tokenizer=tokenizer)
         return loaded
 
     def experience(self) -> LoggedExperience:

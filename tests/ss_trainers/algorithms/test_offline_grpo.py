@@ -78,11 +78,17 @@ def test_a_run_that_is_resumed_goes_on_with_its_share() -> None:
     assert resumed.online_share == algorithm.online_share == pytest.approx(0.75)
 
 
-def test_logged_actions_have_the_logs_advantages_and_fresh_ones_those_of_grpo() -> None:
+@pytest.mark.parametrize("objective", ["grpo", "gspo", "gepo", "rloo", "cispo", "reinforce_plus_plus"])
+def test_logged_actions_have_the_logs_advantages_and_fresh_ones_those_of_the_objective_alone(objective: str) -> None:
     log, fresh = experience(4), played()
-    batch = collate([*fresh, log.trajectories[2], log.trajectories[0]])
-    prepared = OfflineGRPO(OfflineGRPOConfig(), log, iterations=3).prepare(batch)
-    alone = GRPO().prepare(collate(fresh))
+    # Others earned far more: nothing of that may show in what is fresh.
+    rich = [
+        replace(each, turns=tuple(replace(turn, reward=turn.reward + 7) for turn in each.turns))
+        for each in log.trajectories
+    ]
+    batch = collate([*fresh, rich[2], rich[0]])
+    prepared = OfflineGRPO(OfflineGRPOConfig(objective=objective), log, iterations=3).prepare(batch)
+    alone = make_algorithm(objective, {}).prepare(collate(fresh))
     assert prepared.advantages is not None and alone.advantages is not None
     # The prompts of all have less in common than those of some, so the rows begin elsewhere.
     ours, theirs = (each.advantages[: len(fresh)][each.action_mask[: len(fresh)]] for each in (prepared, alone))

@@ -257,6 +257,15 @@ def test_an_agent_asks_for_the_return_of_the_config(text, tmp_path):
     assert low == {"turn_prefix": control_token(0)} and high != low
 
 
+def test_an_actor_that_asks_for_a_return_leaves_the_agent_as_it_is(text):
+    trainer = trained(make("DecisionTransformer"), text)._speaking
+    before = said(trainer.agent())
+    first, second = trainer.actor(), trainer.actor()
+    assert first.tokenizer.chat_template == second.tokenizer.chat_template
+    assert first.tokenizer.chat_template.count("<|return-") == 1
+    assert said(trainer.agent()) == before
+
+
 def test_another_model_of_the_same_name_is_another_run(text, tmp_path):
     folder = save_tiny(tmp_path / "model")
     named = replace(text, model=str(folder))

@@ -329,6 +329,9 @@ def test_advantages_of_steps_and_what_is_trained_further(text, out):
 
 def test_a_saved_agent_says_the_same(text, out, saved, tmp_path):
     agent = run(text, out).agent()
+    run_itself = MultiTurnAgent(replace(read_manifest(out / CHECKPOINT).agent, model_name=f"offline://{out}"))
+    run_itself.load()
+    assert spoken_by(run_itself) == spoken_by(agent)
     for folder in (saved, out / CHECKPOINT):
         again = MultiTurnAgent(read_manifest(folder).agent)
         again.load()

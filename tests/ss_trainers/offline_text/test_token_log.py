@@ -153,6 +153,64 @@ def test_ids_of_another_tokenizer_are_refused_with_their_file_and_line(tmp_path)
     assert len(TokenLog.of(opened, CHAT)) == 6
 
 
+@pytest.mark.parametrize("wrong", [1, 10**6, -5])
+@pytest.mark.parametrize("place", [0, 2, 3, -1])
+def test_ids_that_the_text_or_the_tokenizer_does_not_have_are_refused_wherever_they_are(place, wrong):
+    conversation = sampled(with_a_tool(), CHAT)
+    recorded = conversation.episode.tokens
+    messages = [*recorded.message_ids]
+    if place < 0:
+        changed = replace(recorded, prompt_ids=(*recorded.prompt_ids[:-1], wrong))
+    else:
+        messages[place] = (wrong, *messages[place][1:])
+        changed = replace(recorded, message_ids=tuple(messages))
+    # Message 3 is the agent's own: what it sampled may be any of the tokenizer's ids.
+    if (place, wrong) == (3, 1):
+        assert len(TokenLog.of([with_episode(conversation, tokens=changed)], CHAT)) == 1
+        return
+    with pytest.raises(ValueError, match="were recorded with another tokenizer"):
+        TokenLog.of([with_episode(conversation, tokens=changed)], CHAT)
+
+
+def test_what_follows_a_reply_that_was_cut_off_may_begin_otherwise():
+    conversation = sampled(talk("Hi", "Yes?", "And?", "No", rewards=1.0), CHAT)
+    recorded = conversation.episode.tokens
+    ask, reply, then, last = recorded.message_ids
+    cut = replace(recorded, message_ids=(ask, reply[:-1], (CHAT.end_id, *then), last))
+    cut = replace(cut, logprobs=(recorded.logprobs[0][:-1], recorded.logprobs[1]))
+    (encoded,) = TokenLog.of([with_episode(conversation, tokens=cut)], CHAT)
+    assert encoded.message_ids(2) == (CHAT.end_id, *then)
+    closed = replace(cut, message_ids=(ask, reply, (CHAT.end_id, *then), last), logprobs=recorded.logprobs)
+    with pytest.raises(ValueError, match="were recorded with another tokenizer"):
+        TokenLog.of([with_episode(conversation, tokens=closed)], CHAT)
+
+
+def test_what_was_chosen_from_a_menu_is_learnt_as_the_words_that_were_said(tmp_path):
+    env = RecordTrajectories(gym.make("StateSet/RefundDiscrete-v0"), tmp_path / "menu.jsonl")
+    env.reset(seed=0)
+    ended, chosen = False, np.random.default_rng(0)
+    while not ended:
+        _, _, terminated, truncated, _ = env.step(int(chosen.integers(env.action_space.n)))
+        ended = terminated or truncated
+    env.close()
+    (conversation,) = ConversationDataset.from_jsonl(tmp_path / "menu.jsonl")
+    chat = ChatFormat(TOKENIZERS["shipped"])
+    (encoded,) = TokenLog.of([conversation], chat)
+    said = [chat.tokenizer.decode(encoded.message_ids(place)) for place in encoded.actions.tolist()]
+    own = [conversation.messages[place] for place in conversation.episode.own_places]
+    assert said == [f"{action_text(message)}<|end|>" for message in own]
+    assert all(isinstance(action, int) for action in conversation.actions) and len(set(said)) > 1
+    # Words and numbers may stand in one log.
+    assert len(TokenLog.of([conversation, talk("Hi", "Yes?", rewards=1.0)], chat)) == 2
+
+
+def test_a_log_with_one_action_teaches_no_choice():
+    log = TokenLog.of([talk("Hi", "No", "Why?", "No", rewards=[0.0, float(number)]) for number in range(3)], CHAT)
+    with pytest.raises(ValueError, match="all 6 actions of the log are the same, so there is nothing to choose"):
+        log.check_rewards("BCQConfig")
+    TokenLog.of([talk("Hi", "No", rewards=0.0), talk("Hi", "Yes", rewards=1.0)], CHAT).check_rewards("BCQConfig")
+
+
 def test_conversations_that_can_not_be_learnt_from_are_left_out_and_counted():
     silent = with_episode(talk("Hi", "Yes?"), actions=(), rewards=(), reward_terms=())
     twice = with_episode(
