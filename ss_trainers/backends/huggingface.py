@@ -80,6 +80,7 @@ class HuggingFaceBackend(TokenBackend[Session]):
 
     Attributes:
         loaded: the model and its tokenizer.
+        guidance: as above.
     """
 
     def __init__(
@@ -103,14 +104,14 @@ class HuggingFaceBackend(TokenBackend[Session]):
             rng=rng,
             dtype=chosen,
         )
-        generator.guide = self._guidance = guidance
+        generator.guide = self.guidance = guidance
         chat = ChatFormat(self.loaded.tokenizer, _ids_of(self.loaded, options.turn_prefix))
         super().__init__(chat, generator, ends, rng, Sampling.of(config), options.dialect)
 
     def save(self, folder: Path) -> Mapping[str, Any]:
         """See ``SavingBackend``."""
-        if self._guidance is not None:
-            self._guidance.write(folder)
+        if self.guidance is not None:
+            self.guidance.write(folder)
         return write_model(self.loaded, folder, self.trained)
 
     @torch.inference_mode()
@@ -128,7 +129,7 @@ class HuggingFaceBackend(TokenBackend[Session]):
             ids = torch.tensor([encoded_ids(self.chat, conversation, most)], device=model.device)
             hidden = causal_lm.decoder_of(model)(input_ids=ids).last_hidden_state[:, -1]
             logits = causal_lm.logits_of(model, hidden)
-            guided = logits if self._guidance is None else self._guidance(hidden, logits)
+            guided = logits if self.guidance is None else self.guidance(hidden, logits)
             logprobs = guided[0].float().log_softmax(-1)
             rows.append([float(logprobs[token]) for token in first])
         return rows

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from ss_gym.agents import Conversation, UnanswerableError
 from ss_gym.datasets import LoggedConversation
 from ss_gym.datasets.messages import action_text
 from ss_gym.types import Completion, ConversationTurn, MultiTurnTrajectory
+from ss_gym.wrappers.trajectories import RecordedTokens
 from ss_trainers.chat import ChatFormat, EncodedConversation
 
 Ids = NDArray[np.int32]
@@ -102,7 +103,13 @@ class TokenLog(Sequence[LoggedTokens]):
         self.skipped, self.unrewarded = dict(skipped or {}), unrewarded
 
     @classmethod
-    def of(cls, log: Iterable[LoggedConversation], chat: ChatFormat, max_context: int | None = None) -> TokenLog:
+    def of(
+        cls,
+        log: Iterable[LoggedConversation],
+        chat: ChatFormat,
+        max_context: int | None = None,
+        encode_foreign: bool = False,
+    ) -> TokenLog:
         """Encodes a log: what an agent has sampled by the ids that were recorded, all else as text.
 
         Left out, and counted in ``skipped``, is a conversation in which the agent does nothing, one that the model's
@@ -112,6 +119,7 @@ class TokenLog(Sequence[LoggedTokens]):
             log: such as a ``ConversationDataset``.
             chat: how the model's tokenizer writes conversations.
             max_context: the most tokens of a conversation.
+            encode_foreign: where ids were recorded with another tokenizer, encode the text, and tell no probabilities.
 
         Raises:
             ValueError: if ids were recorded with another tokenizer or chat template, or nothing is left.
@@ -119,7 +127,7 @@ class TokenLog(Sequence[LoggedTokens]):
         kept, skipped, unrewarded = list[LoggedTokens](), Counter[str](), 0
         for conversation in log:
             try:
-                tokens = _encoded(conversation, chat)
+                tokens = _encoded(conversation, chat, encode_foreign)
             except UnanswerableError:
                 skipped["the chat template or the context had no place for a message"] += 1
                 continue
@@ -216,7 +224,7 @@ def _told(skipped: Mapping[str, int]) -> str:
     return ", ".join(f"{number} where {reason}" for reason, number in skipped.items())
 
 
-def _encoded(logged: LoggedConversation, chat: ChatFormat) -> LoggedTokens | None:
+def _encoded(logged: LoggedConversation, chat: ChatFormat, encode_foreign: bool = False) -> LoggedTokens | None:
     """A conversation as tokens; None if the agent does nothing in it."""
     places = logged.episode.own_places
     if not places:
@@ -240,14 +248,21 @@ def _encoded(logged: LoggedConversation, chat: ChatFormat) -> LoggedTokens | Non
     if logged.episode.tokens is not None:
         # At the end of these the agent's turn begins, also that of a greeting; the prompt's place is -1.
         opened = {place - first - 1 for place, said in enumerate(logged.messages) if said["role"] == "assistant"}
-        _check_recorded(logged, [prompt_ids, *message_ids[:-1]], own, opened, chat)
-        message_ids = [
-            (*ids, *(chat.turn_prefix if place in opened else ()))
-            for place, ids in enumerate(logged.episode.tokens.message_ids[: len(message_ids)])
-        ]
-        if not all(message_ids[place] for place in own):
-            raise UnanswerableError("the agent had no room left to answer")
-        logprobs = _logprobs(message_ids, own, logged.episode.tokens.logprobs)
+        recorded = _without_prefix(logged.episode.tokens, opened, chat.turn_prefix)
+        if _is_recorded_so(recorded, [prompt_ids, *message_ids[:-1]], own, opened, chat):
+            message_ids = [
+                (*ids, *(chat.turn_prefix if place in opened else ()))
+                for place, ids in enumerate(recorded.message_ids[: len(message_ids)])
+            ]
+            if not all(message_ids[place] for place in own):
+                raise UnanswerableError("the agent had no room left to answer")
+            logprobs = _logprobs(message_ids, own, recorded.logprobs)
+        elif not encode_foreign:
+            raise ValueError(
+                f"{logged.source}, line {logged.line}: the token ids of '{logged.id}' were recorded with another "
+                "tokenizer or chat template than the model's: train the model that played it, or leave the ids out "
+                "(dataclasses.replace(episode, tokens=None)) so that the text is encoded anew"
+            )
     lengths = [len(ids) for ids in message_ids]
     return LoggedTokens(
         np.array(prompt_ids, np.int32),
@@ -263,41 +278,46 @@ def _encoded(logged: LoggedConversation, chat: ChatFormat) -> LoggedTokens | Non
     )
 
 
-def _check_recorded(
-    logged: LoggedConversation,
+def _without_prefix(recorded: RecordedTokens, opened: Container[int], prefix: Sequence[int]) -> RecordedTokens:
+    """Ids without what stands before the agent's turns, which is there if such an agent played and else is not."""
+    if not prefix:
+        return recorded
+    prompt_ids, *message_ids = [
+        tuple(ids[: -len(prefix)]) if place in opened and tuple(ids[-len(prefix) :]) == tuple(prefix) else tuple(ids)
+        for place, ids in enumerate([recorded.prompt_ids, *recorded.message_ids], -1)
+    ]
+    return replace(recorded, prompt_ids=prompt_ids, message_ids=tuple(message_ids))
+
+
+def _is_recorded_so(
+    recorded: RecordedTokens,
     expected: Sequence[Sequence[int]],
     own: Sequence[int],
     opened: Container[int],
     chat: ChatFormat,
-) -> None:
-    """Refuses ids that are not those of this tokenizer and chat template, as far as that can be told.
+) -> bool:
+    """Whether ids are those of this tokenizer and chat template, as far as that can be told.
 
     What the agent said is as it was sampled, and what follows a reply that was cut off begins otherwise. The rest must
     be what the text is encoded to, and all must be ids of the tokenizer.
 
     Args:
-        logged: with ids.
-        expected: of the prompt and of all messages before the agent's last.
+        recorded: of a conversation, without the prefix of the agent's turns.
+        expected: of its prompt and of all messages before the agent's last.
         own: which messages are the agent's.
         opened: messages at whose end the agent's turn begins.
         chat: how the model's tokenizer writes conversations.
     """
-    recorded = logged.episode.tokens
-    assert recorded is not None
     rows = [recorded.prompt_ids, *recorded.message_ids[: len(expected)]]
     size, cut = len(chat.tokenizer), len(chat.turn_prefix)
-    same = all(0 <= token < size for ids in rows for token in ids)
+    if not all(0 <= token < size for ids in rows for token in ids):
+        return False
     for place, (ids, told) in enumerate(zip(rows, expected, strict=False), -1):
-        after_cut = place - 1 in own and (rows[place] or (-1,))[-1] not in chat.stop_ids
-        if place not in own and not after_cut:
-            # Whoever played had no such prefix before its turns.
-            same = same and tuple(ids) == tuple(told[: len(told) - cut * (place in opened)])
-    if not same:
-        raise ValueError(
-            f"{logged.source}, line {logged.line}: the token ids of '{logged.id}' were recorded with another tokenizer "
-            "or chat template than the model's: train the model that played it, or leave the ids out "
-            "(dataclasses.replace(episode, tokens=None)) so that the text is encoded anew"
-        )
+        same = tuple(ids) == tuple(told[: len(told) - cut * (place in opened)])
+        follows_cut = place - 1 in own and (rows[place] or (-1,))[-1] not in chat.stop_ids
+        if not (same or place in own or follows_cut):
+            return False
+    return True
 
 
 def _logprobs(
