@@ -70,7 +70,8 @@ def _chat(values: Any, place: Place, messages: list[Any] | None) -> LoggedConver
     metadata, truncated = record.get("metadata"), record.get("truncated") is True
     return logged(
         messages,
-        rewards=record.get("rewards") if record.get("rewards") is not None else record.get("reward"),
+        rewards=record.get("rewards"),
+        reward=record.get("reward"),
         success=_success(record),
         episode={
             "env_id": text_field(record, "env_id"),

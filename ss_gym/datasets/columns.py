@@ -38,7 +38,7 @@ class Columns:
     """One entry for each of N conversations, in the order of the log.
 
     Attributes:
-        file: uint16 (N,); see ``Span``, so for the next three.
+        file: uint32 (N,); see ``Span``, so for the next three.
         offset: uint64 (N,).
         length: uint32 (N,).
         line: uint32 (N,).
@@ -59,7 +59,7 @@ class Columns:
         tools: their names.
     """
 
-    file: NDArray[np.uint16]
+    file: NDArray[np.uint32]
     offset: NDArray[np.uint64]
     length: NDArray[np.uint32]
     line: NDArray[np.uint32]
@@ -92,11 +92,10 @@ class Columns:
         return np.asarray(self.flags & flag != 0)
 
 
-_CODES = {np.uint8: "B", np.uint16: "H", np.uint32: "I", np.uint64: "Q", np.float64: "d"}
+_CODES = {np.uint8: "B", np.uint32: "I", np.uint64: "Q", np.float64: "d"}
 _TYPES: dict[str, Any] = {
-    "file": np.uint16,
     **dict.fromkeys(("offset", "scenario", "pair", "customer", "text", "content"), np.uint64),
-    **dict.fromkeys(("length", "line", "turns", "steps", "words", "tokens", "calls", "called"), np.uint32),
+    **dict.fromkeys(("file", "length", "line", "turns", "steps", "words", "tokens", "calls", "called"), np.uint32),
     **dict.fromkeys(("total", "score"), np.float64),
     "flags": np.uint8,
 }

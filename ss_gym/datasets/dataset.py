@@ -20,7 +20,7 @@ from ss_gym.datasets.fingerprints import key_of, mixed
 from ss_gym.datasets.groups import TIES, Tie, group_keys, part_of
 from ss_gym.datasets.hub import rows_of
 from ss_gym.datasets.index import LogIndex, LogReader
-from ss_gym.datasets.minari import MinariEpisodes
+from ss_gym.datasets.minari import MinariEpisodes, minari_dataset
 from ss_gym.datasets.native import conversation_of, encoded, episode_of
 from ss_gym.datasets.records import Place, RecordError
 from ss_gym.datasets.report import write_report
@@ -29,7 +29,6 @@ from ss_gym.datasets.sources import JsonFiles, Layout, Rows, Source
 from ss_gym.datasets.statistics import DatasetStatistics, statistics_of
 from ss_gym.types import MultiTurnTrajectory
 from ss_gym.whole_file import whole_file
-from ss_gym.wrappers.minari import to_minari
 from ss_gym.wrappers.trajectories import RecordedTrajectory
 
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
@@ -320,8 +319,12 @@ class ConversationDataset:
         return Path(path)
 
     def to_minari(self, dataset_id: str, env: Any = None, **settings: Any) -> Any:
-        """Makes a local Minari dataset; see ``ss_gym.wrappers.to_minari``, which it is made by, in memory."""
-        return to_minari((one.episode for one in self._index.read(map(int, self._rows))), dataset_id, env, **settings)
+        """Makes a local Minari dataset; see ``ss_gym.wrappers.to_minari``, which it is made by, in memory.
+
+        Its episodes keep what a split and a trainer must know: scenario, customer, id, score, and whether there are
+        rewards. ``from_minari`` reads that.
+        """
+        return minari_dataset(self._index.read(map(int, self._rows)), dataset_id, env, **settings)
 
     def trajectories(self) -> Iterator[MultiTurnTrajectory]:
         """The conversations as trainers take them, one by one; those with token ids go through ``collate``."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import chain
 from json import JSONDecodeError, JSONDecoder
 from typing import IO, Any, NamedTuple
 
+from ss_gym.datasets.formats import is_conversation
 from ss_gym.datasets.records import RecordError
 
 # Fields of a document under which such lists stand.
@@ -38,7 +39,7 @@ def pieces_of(file: IO[bytes], header: dict[str, Any], longest: int, block: int 
     """The conversations of a document: its items if it is a list, or those of the list that it holds.
 
     A document without such a list is one conversation. What is broken ends it, since nobody can tell where the next
-    value begins.
+    value begins. A second list with conversations is an error, and is passed over; other lists, such as tasks, are not.
 
     Args:
         file: at its beginning.
@@ -86,30 +87,66 @@ def _items(text: _Text) -> Iterator[Piece]:
 def _list_of(text: _Text, header: dict[str, Any]) -> Iterator[Piece]:
     """The items of the list that an object holds that was opened; else the object itself."""
     whole: dict[str, Any] = {}
-    found = False
+    found = ""
     more = not text.take("}")
     while more:
         key = text.value().value
         if not isinstance(key, str):
             raise RecordError("invalid JSON", f"the name of a field should stand where {key!r:.40} does")
         text.expect(":")
-        if not found and key in LISTS and text.take("["):
+        if found:  # what comes after the list was not known when its items were read
+            yield from _passed_over(text, found, key)
+        elif key in LISTS and text.take("["):
             items = _items(text)
             first = next(items, None)
-            if first is not None and _is_message(first.value):
-                whole[key] = [first.value, *[item.value for item in items]]
+            if first is None or _is_message(first.value):
+                whole[key] = [] if first is None else [first.value, *[item.value for item in items]]
             else:
-                found = True
+                found = key
+                yield from _others_before(whole, first, key)
                 header.update({name: value for name, value in whole.items() if not isinstance(value, list)})
                 whole.clear()
-                yield from (() if first is None else chain((first,), items))
+                yield from chain((first,), items)
         else:
-            value = text.value().value
-            if not found:  # what comes after the list was not known when its items were read
-                whole[key] = value
+            whole[key] = text.value().value
         more = text.goes_on("}")
-    if not found:
+    if not found and not _is_empty(whole):
         yield Piece(0, text.offset, 1, whole)
+
+
+def _passed_over(text: _Text, found: str, key: str) -> Iterator[Piece]:
+    """Passes over a value that comes after the list of conversations; an error if it is another."""
+    if not text.take("["):
+        text.value()
+        return
+    told = False
+    for item in _items(text):
+        if not told and _tells_conversation(key, item.value):
+            told = True
+            yield Piece(item.offset, 0, item.line, _two_names(found, key))
+
+
+def _others_before(whole: Mapping[str, Any], first: Piece, found: str) -> Iterator[Piece]:
+    """An error for each list with conversations that came before the one that is read."""
+    for key, value in whole.items():
+        if isinstance(value, list) and any(_tells_conversation(key, item) for item in value):
+            yield Piece(first.offset, 0, first.line, _two_names(found, key))
+
+
+def _tells_conversation(key: str, item: Any) -> bool:
+    """Whether an item of a list under this name is a conversation, or a message of one."""
+    return is_conversation(item) or is_conversation({key: [item]})
+
+
+def _two_names(found: str, key: str) -> RecordError:
+    problem = f"the document holds conversations under {found!r} and under {key!r}, of which only {found!r} is read"
+    return RecordError("conversations under two names", f"{problem}: give each a file of its own")
+
+
+def _is_empty(whole: Mapping[str, Any]) -> bool:
+    """Whether a document holds a list of conversations in which there are none, and nothing else to read."""
+    others = {key: value for key, value in whole.items() if key not in LISTS or value != []}
+    return len(others) < len(whole) and not is_conversation(others)
 
 
 def _is_message(value: Any) -> bool:

@@ -64,6 +64,14 @@ FORMATS: Mapping[str, LogFormat] = {
 }
 
 
+def is_conversation(value: Any) -> bool:
+    """Whether a JSON value is a conversation in a form that is known: one that has messages, or a list of them."""
+    if isinstance(value, list):
+        return _has_messages("role")({"messages": value})
+    others = [one.matches for one in FORMATS.values() if one.name != "openai"]  # which takes any list for messages
+    return isinstance(value, Mapping) and any(matches(value) for matches in (_has_messages("role"), *others))
+
+
 def format_named(name: str) -> LogFormat:
     """The format of a name.
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from ss_gym.datasets.conversation import LoggedConversation
 from ss_gym.datasets.records import RecordError
+from ss_gym.datasets.rewards import rewards_of
 from ss_gym.json_text import encode
 from ss_gym.rewards.function import is_finite
 from ss_gym.types import Message
@@ -148,6 +149,7 @@ def logged(
     messages: Sequence[Any],
     *,
     rewards: Any = None,
+    reward: Any = None,
     success: bool | None = None,
     episode: Mapping[str, Any] | None = None,
     **fields: Any,
@@ -158,8 +160,9 @@ def logged(
 
     Args:
         messages: as the log has them; see ``chat_message``.
-        rewards: one an action, or a number for the last one; None where the log tells none, in which case success,
-            if that is told, is worth 1.
+        rewards: one an action, or a number for the last one; None where the log does not tell them so.
+        reward: a number for the last action; that of all of them where they are told one by one, too. Where neither
+            these nor the messages tell a reward, success, if that is told, is worth 1. See ``rewards_of``.
         success: whether the task was done.
         episode: what else the log tells of the episode: fields of ``RecordedTrajectory``.
         **fields: of ``LoggedConversation``.
@@ -171,7 +174,9 @@ def logged(
         raise RecordError("empty conversation", "the conversation has no messages")
     said = with_answers_named([chat_message(given, number) for number, given in enumerate(messages, 1)])
     own = _own_places(said)
-    paid = _rewards(messages, own, rewards, success)
+    paid = rewards_of(messages, own, rewards, reward)
+    if paid is None and success is not None:
+        paid = (*(0.0,) * (len(own) - 1), float(success))
     recorded = RecordedTrajectory(
         **{**_UNTOLD, **(episode or {})},
         scenario_id=str(fields.get("scenario", "")),
@@ -193,26 +198,6 @@ def _own_places(messages: Sequence[Message]) -> list[int]:
     if not own:
         raise RecordError("no reply", "the agent replies to nothing in the conversation, so there is nothing to learn")
     return own
-
-
-def _rewards(messages: Sequence[Any], own: list[int], rewards: Any, success: bool | None) -> tuple[float, ...] | None:
-    """A reward for each action; None where none is told."""
-    if rewards is None:
-        told = [messages[place].get("reward") for place in own]
-        if any(reward is not None for reward in told):
-            rewards = [0.0 if reward is None else reward for reward in told]
-        elif success is None:
-            return None
-        else:
-            rewards = float(success)
-    if not isinstance(rewards, list | tuple):
-        rewards = [*[0.0] * (len(own) - 1), rewards]
-    if len(rewards) != len(own):
-        raise RecordError("rewards of another number", f"there are {len(rewards)} rewards for {len(own)} actions")
-    for reward in rewards:
-        if not is_finite(reward):
-            raise RecordError("reward not finite", f"a reward must be a finite number, got {reward!r:.40}")
-    return tuple(map(float, rewards))
 
 
 def _logprobs(messages: Sequence[Any], own: list[int]) -> tuple[float, ...] | None:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
+import numpy as np
+
 from ss_gym.datasets.conversation import LoggedConversation
 from ss_gym.datasets.messages import ROUNDING, action_text, check_logprob, text_field
 from ss_gym.datasets.records import Place, RecordError
@@ -102,8 +104,7 @@ def _check(episode: RecordedTrajectory) -> None:
         _ = episode.own_places
     except ValueError as error:
         raise RecordError("broken episode", str(error)) from None
-    if not all(map(isfinite, episode.rewards)):
-        raise RecordError("reward not finite", f"the rewards must be finite numbers, got {episode.rewards!r:.80}")
+    _check_rewards(episode)
     for logprobs in episode.tokens.logprobs if episode.tokens is not None else ():
         # The quick way first: a log may have millions of tokens.
         if not all(map(isfinite, logprobs)) or max(logprobs, default=0) > ROUNDING:
@@ -111,10 +112,23 @@ def _check(episode: RecordedTrajectory) -> None:
                 check_logprob(logprob)
 
 
+def _check_rewards(episode: RecordedTrajectory) -> None:
+    if not all(map(isfinite, episode.rewards)):
+        raise RecordError("reward not finite", f"the rewards must be finite numbers, got {episode.rewards!r:.80}")
+    for step, terms in enumerate(episode.reward_terms, 1):
+        for name, term in terms.items():
+            # By True or False an environment may tell that something happened, and that can be written and added up.
+            if not isinstance(term, bool | np.bool_) and not is_finite(term):
+                problem = f"reward_terms of step {step} must be finite numbers, got {term!r:.40} for {name!r:.40}"
+                raise RecordError("reward not finite", problem)
+
+
 def _scenario_of(episode: RecordedTrajectory) -> str:
     """The task of an episode: its scenario, else what it was drawn from; empty if that is not known."""
-    if episode.scenario_id or episode.seed is None:
-        return episode.scenario_id
+    asked = episode.options.get("scenario_id")  # which comes before the seed, see TextEnvironment.reset
+    named = episode.scenario_id or (asked if isinstance(asked, str) else "")
+    if named or episode.seed is None:
+        return named
     options = {name: value for name, value in episode.options.items() if name != "user_seed"}
     return f"{episode.env_id} seed {episode.seed} {json.dumps(options, sort_keys=True) if options else ''}".strip()
 
@@ -130,15 +144,25 @@ def encoded(conversation: LoggedConversation) -> bytes:
     """
     line = encode_line(conversation.episode)
     besides = {
+        **kept_besides(conversation),
+        "action_logprobs": conversation.action_logprobs,
+        "metadata": conversation.metadata,
+    }
+    return line[:-2] + f',"{_BESIDES}":'.encode() + json.dumps(besides, allow_nan=False).encode() + b"}\n"
+
+
+def kept_besides(conversation: LoggedConversation) -> dict[str, Any]:
+    """What a conversation has besides its episode that is short, as ``conversation_of`` takes it.
+
+    The rest grows with the conversation: log-probabilities and metadata.
+    """
+    return {
         "id": conversation.id,
         "scenario": conversation.scenario,
         "customer": conversation.customer,
         "score": conversation.score,
         "rewarded": conversation.rewarded,
-        "action_logprobs": conversation.action_logprobs,
-        "metadata": conversation.metadata,
     }
-    return line[:-2] + f',"{_BESIDES}":'.encode() + json.dumps(besides, allow_nan=False).encode() + b"}\n"
 
 
 def episode_of(trajectory: MultiTurnTrajectory) -> RecordedTrajectory:

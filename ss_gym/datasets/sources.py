@@ -206,16 +206,20 @@ class Rows:
 
 def _lines(file: IO[bytes]) -> Iterator[tuple[int, int, int, Any]]:
     """The values of a file with one a line, and where they are; blank lines are passed over."""
-    offset = number = 0
+    begin = number = 0
     while line := file.readline(LONGEST + 1):
         number += 1
+        end = begin + len(line)
         if len(line) > LONGEST:
-            problem = f"the line is longer than {LONGEST // 2**20} MB; is this one document, for from_json?"
-            yield offset, 0, number, RecordError("line too long", problem)
-            return
-        if not line.isspace():
-            yield offset, len(line), number, _value(line, number)
-        offset += len(line)
+            advice = "; is this one document, for from_json?" if number == 1 else ""
+            problem = f"the line is longer than {LONGEST // 2**20} MB{advice}"
+            yield begin, 0, number, RecordError("line too long", problem)
+            while line and not line.endswith(b"\n"):  # reads on to its end, and keeps nothing of it
+                line = file.readline(_BUFFER)
+                end += len(line)
+        elif not line.isspace():
+            yield begin, len(line), number, _value(line, number)
+        begin = end
 
 
 def _value(line: bytes, number: int) -> Any:

@@ -24,7 +24,12 @@ def to_minari(
 
     Observations are those of an environment of this package: the contents of the messages that were
     new, one below the other. ``success`` is in the infos of each step, True only on the last one of an
-    episode that succeeded. Minari marks an episode that was left unfinished as truncated.
+    episode that succeeded; an episode that does not tell it has no such infos. Minari marks an episode that
+    was left unfinished as truncated. ``scenario_id`` is in the metadata of the episode, where its seed and
+    its options are, too.
+
+    An episode can't tell that nobody was paid, nor whose it is: a log that does, with conversations that have
+    no rewards or with customers, goes to Minari by ``ConversationDataset.to_minari``.
 
     To collect from an environment with other observations, such as features, put
     ``minari.DataCollector`` around it; it needs ``minari[create]``.
@@ -57,7 +62,9 @@ def to_minari(
         env = ids[0]
     made = gym.make(env) if isinstance(env, str | EnvSpec) else env
     buffers = [_buffer(episode, number) for number, episode in enumerate(episodes)]
-    return minari.create_dataset_from_buffers(dataset_id=dataset_id, buffer=buffers, env=made, **settings)
+    dataset = minari.create_dataset_from_buffers(dataset_id=dataset_id, buffer=buffers, env=made, **settings)
+    dataset.storage.update_episode_metadata([_metadata(episode) for episode in episodes])
+    return dataset
 
 
 def _buffer(episode: RecordedTrajectory, number: int) -> Any:
@@ -76,8 +83,14 @@ def _buffer(episode: RecordedTrajectory, number: int) -> Any:
         rewards=list(episode.rewards),
         terminations=[False] * (steps - 1) + [episode.terminated],
         truncations=[False] * (steps - 1) + [not episode.terminated],
-        infos={"success": [False] * steps + [bool(episode.success)]},
+        # What is not told is left out: False would be taken for a failure.
+        infos={} if episode.success is None else {"success": [False] * steps + [bool(episode.success)]},
     )
+
+
+def _metadata(episode: RecordedTrajectory) -> dict[str, str]:
+    """What Minari keeps of an episode besides seed and options."""
+    return {"scenario_id": episode.scenario_id} if episode.scenario_id else {}
 
 
 def _observations(episode: RecordedTrajectory) -> list[str]:

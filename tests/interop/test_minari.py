@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from ss_gym.datasets import ConversationDataset
+from ss_gym.datasets.messages import logged
 from ss_gym.wrappers import RecordTrajectories, to_minari
 from tests.interop.episodes import EXCHANGE_MENU, REFUND, REFUND_MENU, RETAIL, native, native_choices
 
@@ -46,6 +47,25 @@ def test_an_episode_is_that_of_the_environment(env_id, data_format, tmp_path) ->
         assert [again.step(action)[:4] for action in ours.actions] == ours.steps
     for sample, ours in zip(ConversationDataset.from_minari("stateset/interop/test-v0"), expected, strict=True):
         assert list(sample.actions) == ours.actions and sample.success == ours.success
+
+
+@pytest.mark.parametrize("data_format", ["hdf5", "arrow"])
+def test_what_a_log_does_not_tell_and_what_ties_it_come_back_from_each_storage(data_format) -> None:
+    if data_format == "arrow":
+        pytest.importorskip("pyarrow", reason="Minari's arrow needs pyarrow")
+    said = [{"role": "user", "content": "Hi!"}, {"role": "assistant", "content": "Yes?"}]
+    told = ({"customer": "ann"}, {"success": True, "scenario": "refund/train/0004"}, {"rewards": 0.5})
+    log = [logged(said, **fields) for fields in told]
+    dataset = ConversationDataset.from_trajectories(log)
+    dataset.to_minari("stateset/interop/told-v0", REFUND, data_format=data_format)
+    again = ConversationDataset.from_minari("stateset/interop/told-v0")
+    assert [(one.success, one.rewarded, one.rewards) for one in again] == [
+        (None, False, (0.0,)),
+        (True, True, (1.0,)),
+        (None, True, (0.5,)),
+    ]
+    assert [(one.customer, one.scenario) for one in again] == [("ann", ""), ("", "refund/train/0004"), ("", "")]
+    assert len(list(minari.load_dataset("stateset/interop/told-v0").sample_episodes(3))) == 3
 
 
 @pytest.mark.parametrize("env_id", [REFUND_MENU, EXCHANGE_MENU])

@@ -4,7 +4,7 @@ from dataclasses import fields
 
 import pytest
 
-from ss_gym.datasets.columns import LOGPROBS, REWARDED, SUCCESS, TOKENS, Span
+from ss_gym.datasets.columns import LOGPROBS, REWARDED, SUCCESS, TOKENS, GrowingColumns, Span
 from ss_gym.datasets.fingerprints import key_of, plain_words
 from ss_gym.datasets.messages import logged
 from ss_gym.datasets.native import conversation_of
@@ -19,6 +19,15 @@ def test_a_conversation_takes_about_a_hundred_bytes() -> None:
     assert all(len(column) == 50 for column in held) and columns.span(7) == Span(0, 7, 0, 8)
     with pytest.raises(ValueError, match="read-only"):
         columns.total[0] = 1.0
+
+
+def test_a_log_may_have_more_files_than_two_bytes_can_count() -> None:
+    growing = GrowingColumns()
+    files = (0, 65_535, 65_536, 100_000)
+    for file in files:
+        growing.append(Span(file, 7, 5, 1), logged(said("Hi!", "Yes?")))
+    columns = growing.done()
+    assert columns.file.tolist() == list(files) and columns.span(2) == Span(65_536, 7, 5, 1)
 
 
 def test_facts_are_those_of_the_conversation() -> None:

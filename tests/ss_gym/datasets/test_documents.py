@@ -65,6 +65,62 @@ def test_a_document_may_be_one_conversation(document: Any) -> None:
     assert piece.value == document and json.loads(raw[piece.offset : piece.offset + piece.length]) == document
 
 
+TALK = {"messages": [{"role": "user", "content": "Hi!"}, {"role": "assistant", "content": "Yes?"}]}
+SHARED = {"conversations": [{"from": "human", "value": "Hi!"}, {"from": "gpt", "value": "Yes?"}]}
+
+
+@pytest.mark.parametrize("block", [3, 1000])
+@pytest.mark.parametrize(
+    ("document", "named"),
+    [
+        ({"tasks": [{"id": 1}], "data": [TALK], "runs": [TALK, TALK]}, ["runs"]),
+        ({"data": [TALK], "records": [SHARED], "tasks": [1], "runs": [TALK]}, ["records", "runs"]),
+        ({"data": [TALK], "runs": [{"id": 1}, TALK]}, ["runs"]),
+        ({"data": [TALK], "train": [{"traj": [], "reward": 1.0}]}, ["train"]),
+        ({"train": [TALK], "data": [TALK]}, ["train"]),
+        ({"data": [TALK], "runs": [TALK["messages"]]}, ["runs"]),
+        ({"data": [TALK], **TALK}, ["messages"]),
+        ({**TALK, "data": [TALK]}, ["messages"]),
+    ],
+)
+def test_conversations_under_two_names_are_an_error_and_those_of_the_first_are_read(
+    document: Any, named: list[str], block: int
+) -> None:
+    found, _ = pieces(json.dumps(document), block)
+    errors = [str(piece.value) for piece in found if isinstance(piece.value, RecordError)]
+    assert [piece.value for piece in found if not isinstance(piece.value, RecordError)] == document["data"]
+    assert len(errors) == len(named)
+    for error, name in zip(errors, named, strict=True):
+        assert f"holds conversations under 'data' and under '{name}', of which only 'data' is read" in error
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"tasks": [{"id": 1, "user_scenario": {"messages": []}}]},
+        {"runs": []},
+        {"marks": [{"id": 1, "conversations": [17, 18]}, 3, None, "Hi!", []]},
+        {"info": {"runs": [TALK]}},
+    ],
+)
+def test_lists_of_other_things_may_stand_beside_the_conversations(others: Any) -> None:
+    for document in ({"simulations": [TALK], **others}, {**others, "simulations": [TALK]}):
+        assert [piece.value for piece in pieces(json.dumps(document))[0]] == [TALK]
+    # What stands under a name of such lists is none of them by its name alone.
+    assert [piece.value for piece in pieces(json.dumps({"runs": [TALK], "records": [{"id": 1}]}))[0]] == [TALK]
+
+
+def test_a_list_without_conversations_does_not_hide_those_that_follow() -> None:
+    assert [piece.value for piece in pieces(json.dumps({"data": [], "runs": [TALK]}))[0]] == [TALK]
+    assert [piece.value for piece in pieces(json.dumps({"runs": [], **TALK}))[0]] == [{"runs": [], **TALK}]
+    assert pieces(json.dumps({"tasks": [{"id": 1}], "runs": []}))[0] == []
+
+
+def test_a_list_that_is_passed_over_is_not_held_in_memory() -> None:
+    text = json.dumps({"runs": [TALK], "tasks": [{"id": number} for number in range(1_000)]})
+    assert [piece.value for piece in pieces(text, block=64, longest=500)[0]] == [TALK]
+
+
 def test_a_mark_before_the_first_character_is_passed_over() -> None:
     assert [piece.value for piece in pieces("\ufeff[1, 2]")[0]] == [1, 2]
 

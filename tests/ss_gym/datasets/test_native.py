@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -109,6 +110,14 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
         ({"actions": (), "rewards": (), "reward_terms": (), "tokens": None}, "no reply", "the agent does nothing"),
         ({"messages": ({"role": "bot", "content": ""},)}, "unknown role", "message 1 has the role 'bot'"),
         ({"rewards": (0.0, float("inf"))}, "reward not finite", "the rewards must be finite numbers"),
+        *[
+            (
+                {"reward_terms": ({}, {"tone": term})},
+                "reward not finite",
+                f"reward_terms of step 2 .* got {said}.* 'tone'",
+            )
+            for term, said in ((float("nan"), "nan"), (float("-inf"), "-inf"), (None, "None"), ("1", "'1'"))
+        ],
         (
             {"messages": tuple(said("Hi!", "Yes?")), "tokens": None},
             "broken episode",
@@ -189,6 +198,28 @@ def test_a_line_with_broken_tool_calls_is_named_or_skipped_and_counted(
     assert len(kept) == 1 and kept.statistics().skips[reason].times == 1
 
 
+@pytest.mark.parametrize("term", [float("nan"), float("inf")])
+def test_a_line_with_a_reward_term_that_is_not_finite_is_named_or_skipped_and_counted(
+    term: float, tmp_path: Path
+) -> None:
+    records = [json.loads(encoded(conversation_of(episode(number), PLACE))) for number in (1, 2)]
+    records[1]["reward_terms"][0]["tone"] = term
+    path = lines(tmp_path / "log.jsonl", records)
+    with pytest.raises(ValueError, match=r"log\.jsonl, line 2: reward_terms of step 1 must be finite numbers"):
+        ConversationDataset.from_jsonl(path)
+    kept = ConversationDataset.from_jsonl(path, ConversationDatasetConfig(on_error="skip"))
+    assert kept.statistics().skips["reward not finite"].times == 1
+    assert len(ConversationDataset.from_jsonl(kept.to_jsonl(tmp_path / "kept.jsonl"))) == 1
+
+
+def test_a_reward_term_may_tell_that_something_happened(tmp_path: Path) -> None:
+    dataset = ConversationDataset.from_trajectories(
+        [episode(1, reward_terms=({}, {"helped": True, "kind": np.bool_(True)}))]
+    )
+    assert dataset[0].trajectory().reward_terms == {"helped": 1.0, "kind": 1.0}
+    assert len(ConversationDataset.from_jsonl(dataset.to_jsonl(tmp_path / "log.jsonl"))) == 1
+
+
 def test_null_is_no_name_of_a_customer_a_scenario_or_a_conversation(tmp_path: Path) -> None:
     told = {"id": None, "customer": None, "scenario": None, "score": None, "metadata": None, "action_logprobs": None}
     records = [json.loads(encoded(conversation_of(episode(number), PLACE))) for number in (1, 2)]
@@ -208,6 +239,10 @@ def test_episodes_of_environments_without_scenarios_are_known_by_their_seeds() -
     another = conversation_of(episode(scenario_id="", seed=7, options={"split": "dev"}), PLACE)
     assert one.scenario == other.scenario == "StateSet/Refund-v0 seed 7" != another.scenario
     assert conversation_of(episode(scenario_id="", seed=None), PLACE).scenario == ""
+    # A scenario that was asked for is the task whatever the seed was.
+    asked = {"scenario_id": "mondays/7", "user_seed": 1}
+    for seed in (7, 8, None):
+        assert conversation_of(episode(scenario_id="", seed=seed, options=asked), PLACE).scenario == "mondays/7"
 
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)

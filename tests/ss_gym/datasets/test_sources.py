@@ -5,13 +5,14 @@ import gzip
 import json
 import os
 import pickle
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ss_gym.datasets import ConversationDataset, ConversationDatasetConfig, read_conversations, sources
-from tests.ss_gym.datasets.logs import chat, lines
+from tests.ss_gym.datasets.logs import chat, lines, said
 
 SKIP = ConversationDatasetConfig(on_error="skip")
 GOOD = [chat("Hi!", f"Number {number}, é", id=f"c{number}") for number in range(5)]
@@ -61,6 +62,16 @@ def test_blank_lines_and_a_missing_last_break_are_no_errors(path: Path) -> None:
         (json.dumps(chat(success="yes")).encode(), "success neither true nor false", "line 3: 'success' must be true"),
         (json.dumps(chat(score="high")).encode(), "score not finite", "line 3: 'score' must be a finite number"),
         (json.dumps(chat(tools="[")).encode(), "broken tools", "line 3: 'tools' is a text that is no JSON"),
+        (
+            json.dumps({"messages": [{**said("Hi!")[0], "reward": 1}, *said("Hi!", "Yes?")]}).encode(),
+            "reward on no action",
+            "line 3: message 1 of the user has a reward, 1, and is no action of the agent: move it",
+        ),
+        (
+            json.dumps(chat(reward=1, rewards=[0.5])).encode(),
+            "rewards that contradict each other",
+            "line 3: 'reward' is 1, and 'rewards' add up to 0.5: leave out what is not meant",
+        ),
     ],
 )
 def test_a_broken_line_is_named_or_skipped_and_counted(path: Path, line: bytes, reason: str, says: str) -> None:
@@ -92,6 +103,55 @@ def test_a_document_that_is_read_as_lines_gets_advice(tmp_path: Path, monkeypatc
     monkeypatch.setattr(sources, "LONGEST", 100)
     with pytest.raises(ValueError, match=r"line 1: the line is longer than .* is this one document, for from_json\?"):
         ConversationDataset.from_jsonl(path)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("end", [b"\n", b""])
+def test_a_line_that_is_too_long_is_counted_and_what_follows_is_read(
+    path: Path, monkeypatch: pytest.MonkeyPatch, packed: bool, end: bytes
+) -> None:
+    monkeypatch.setattr(sources, "LONGEST", 500)
+    monkeypatch.setattr(sources, "_BUFFER", 64)
+    good = path.read_bytes().splitlines()
+    long = b'{"messages": "' + b"x" * 1_000 + b'"}'
+    # 500 bytes with the break are not too long; 501 are, and have their break where the reading stopped.
+    just, over = (json.dumps(GOOD[0]).encode().ljust(size) for size in (499, 500))
+    text = b"\n".join([good[1], long, just, over, *good[2:], long]) + end
+    path.write_bytes(gzip.compress(text) if packed else text)
+    with pytest.raises(ValueError, match=r"log.jsonl, line 2: the line is longer than 0 MB; on_error='skip'"):
+        ConversationDataset.from_jsonl(path)
+    dataset = ConversationDataset.from_jsonl(path, SKIP)
+    assert ids(dataset) == ["c1", "c0", "c2", "c3", "c4"] and [one.line for one in dataset] == [1, 3, 5, 6, 7]
+    skips = dataset.statistics().skips
+    assert list(skips) == ["line too long"] and skips["line too long"].times == 3
+    assert list(read_conversations(path, on_error="skip")) == list(dataset)
+
+
+def test_a_line_that_is_too_long_is_not_held_in_memory(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "LONGEST", 1_000)
+    good = path.read_bytes()
+    path.write_bytes(good + b"x" * 30 * 2**20 + b"\n" + good)
+    tracemalloc.start()
+    try:
+        dataset = ConversationDataset.from_jsonl(path, SKIP)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(dataset) == 10 and dataset[9].line == 11 and most < 8 * 2**20
+
+
+def test_conversations_under_two_names_of_a_document_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "log.json"
+    path.write_text(json.dumps({"tasks": [{"id": 1}], "data": GOOD[:2], "runs": GOOD[2:]}, indent=1))
+    with pytest.raises(
+        ValueError,
+        match=r"log.json, line \d+: the document holds conversations under 'data' and under 'runs', of which",
+    ):
+        ConversationDataset.from_json(path)
+    dataset = ConversationDataset.from_json(path, SKIP)
+    assert ids(dataset) == ["c0", "c1"] and dataset.statistics().skips["conversations under two names"].times == 1
+    path.write_text(json.dumps({"tasks": [{"id": 1}], "data": GOOD, "runs": [], "costs": [{"id": "c0"}]}))
+    assert ids(ConversationDataset.from_json(path)) == ["c0", "c1", "c2", "c3", "c4"]
 
 
 def test_a_document_that_was_cut_short_gives_what_is_whole(tmp_path: Path) -> None:
