@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import re
+import shutil
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
 
+from ss_gym import AgentConfig, MultiTurnAgent
 from ss_gym.datasets import ConversationDataset
 from ss_trainers.off_policy.report import DeploymentReport
 from ss_trainers.off_policy.verdicts import Decision
+from ss_trainers.rollout import Episode, rollout
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES, PAGE = ROOT / "docs" / "examples", ROOT / "docs" / "pages" / "off-policy-evaluation.md"
@@ -145,16 +150,45 @@ def test_the_tables_of_the_page_are_those_of_the_results(whole: ModuleType) -> N
     assert whole.markdown(cells) in PAGE.read_text(encoding="utf-8")
 
 
+@pytest.fixture(scope="module")
+def spoken(folder: Path) -> Path:
+    """A log of the tiny agent."""
+    agent = MultiTurnAgent(AgentConfig("tiny"))
+    agent.load()
+    envs = [gym.make("StateSet/Refund-v0", prompt="compact") for _ in range(12)]
+    played = rollout(agent.backend, envs, [Episode(seed, {}, seed) for seed in range(12)])
+    return Path(ConversationDataset.from_trajectories(played.trajectories).to_jsonl(folder / "tiny.jsonl"))
+
+
+def test_agents_are_evaluated_by_what_another_said(
+    spoken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    import agents_off_policy
+
+    words = ["--log", str(spoken), "--agent", "tiny", "tiny@0.8", "--play", "2", "--report", str(tmp_path / "r.html")]
+    monkeypatch.setattr(sys, "argv", ["agents_off_policy", *words])
+    agents_off_policy.main()
+    printed = capsys.readouterr().out
+    # The agent itself weighs all its episodes alike.
+    assert re.search(
+        r"^tiny: WIS 0\.\d+ \[.*12 effective episodes, mean weight 1\.00; .* of 2 customers", printed, re.M
+    )
+    assert "tiny@0.8: not known" in printed and "<svg" in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
 def test_the_code_of_the_page_runs_as_it_stands(
-    study: ModuleType, dataset: ConversationDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    study: ModuleType, dataset: ConversationDataset, spoken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     dataset.to_jsonl("refund.jsonl")
+    shutil.copyfile(spoken, "tiny.jsonl")
     names: dict[str, Any] = {}
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     for number, block in enumerate(blocks):
         exec(compile(block, f"block {number}", "exec", dont_inherit=True), names)
     report, evaluation = names["report"], names["evaluation"]
+    assert 1 < names["estimated"].effective_samples < 12
     assert isinstance(report, DeploymentReport) and set(report.verdicts) == {"careful"}
     assert all(estimate.value is not None for estimate in evaluation.estimates.values())
     assert evaluation.estimates["wis"].low < 0.914 < evaluation.estimates["wis"].high
