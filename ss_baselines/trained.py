@@ -3,7 +3,8 @@
     python -m ss_baselines.trained --algorithm gspo      # into outputs/trained/gspo; goes on where it was stopped
     stateset-agents submit --agent outputs/trained/gspo --env StateSet/Refund-v0 --temperature 0 --out gspo
 
-All have the engine of ``make demo``, so that ``grpo`` is its agent: 60 iterations of 12 customers by 8 attempts. What
+All have the engine's settings of ``make demo``: 60 iterations of 12 customers by 8 attempts, or as often again for an
+algorithm that draws until its batch is full. What
 learns from a log is trained by ``docs/examples/offline_text_study.py``.
 """
 

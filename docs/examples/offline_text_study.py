@@ -3,6 +3,7 @@
     python docs/examples/offline_text_study.py                          # the cells that are missing
     python docs/examples/offline_text_study.py --only refund/iql/0      # one cell again
     python docs/examples/offline_text_study.py --family refund          # those of one family
+    python docs/examples/offline_text_study.py --agent refund/iql/0     # its agent alone, without measuring it
     python docs/examples/offline_text_study.py --report                 # the table of what is there
     python docs/examples/offline_text_study.py --markdown               # the tables of docs/pages/offline-text.md
 
@@ -40,6 +41,7 @@ from ss_baselines.agents.scripted import ScriptedAgent
 from ss_baselines.agents.wavering import PRESETS, Rates, WaveringScript
 from ss_baselines.evaluate import evaluate
 from ss_baselines.statistics import paired_difference, proportion
+from ss_gym import MultiTurnAgent
 from ss_gym.datasets import ConversationDataset
 from ss_trainers import ConversationTrainer, OfflineTraining, TextTraining
 from ss_trainers.offline.registry import make_config
@@ -138,9 +140,8 @@ def run(family: str, arm: str, seed: int) -> Cell:
         return measured_mixture(family)
     begun = time.process_time()
     trainer = trained(family, arm, seed)
-    learnt, agent = time.process_time(), trainer.agent()
-    agent.save(OUTPUTS / "offline_text_study" / family / str(seed) / "agents" / arm)
-    played = outcomes(agent, family)
+    learnt = time.process_time()
+    played = outcomes(kept(trainer, family, arm, seed), family)
     told = {"config": ARMS[arm][1], "text": text_of(family, arm), "engine": ENGINE.get(arm, {})}
     return {
         "settings": {**told, "begun_with": BEGUN_WITH[arm]} if arm in BEGUN_WITH else told,
@@ -149,6 +150,13 @@ def run(family: str, arm: str, seed: int) -> Cell:
         "training_cpu_seconds": round(learnt - begun),
         "evaluation_cpu_seconds": round(time.process_time() - learnt),
     }
+
+
+def kept(trainer: ConversationTrainer, family: str, arm: str, seed: int) -> MultiTurnAgent:
+    """An arm's agent, which is saved beside those of the others."""
+    agent = trainer.agent()
+    agent.save(OUTPUTS / "offline_text_study" / family / str(seed) / "agents" / arm)
+    return agent
 
 
 def trained(family: str, arm: str, seed: int) -> ConversationTrainer:
@@ -284,6 +292,8 @@ def main(words: Sequence[str] | None = None) -> None:
     """Runs what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=CELLS, metavar="CELL", help="run these, whether they are there")
+    agents = [cell for cell in CELLS if LOG not in cell.split("/")]
+    parser.add_argument("--agent", nargs="+", choices=agents, metavar="CELL", help="train and keep these agents alone")
     parser.add_argument("--family", choices=[*FAMILIES], help="run those of one family")
     parser.add_argument("--report", action="store_true", help="run nothing: the table")
     parser.add_argument("--markdown", action="store_true", help="run nothing: the tables for a page")
@@ -292,7 +302,10 @@ def main(words: Sequence[str] | None = None) -> None:
         for family in FAMILIES:
             print(markdown(read(), family), end="\n\n")
         return
-    if not options.report:
+    for cell in options.agent or ():
+        family, arm, seed = cell.split("/")
+        kept(trained(family, arm, int(seed)), family, arm, int(seed))
+    if not (options.report or options.agent):
         wanted = [cell for cell in CELLS if options.family in (None, cell.split("/")[0])]
         for cell in options.only or [cell for cell in wanted if cell not in read()]:
             CONSOLE.print(cell)

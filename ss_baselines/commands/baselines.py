@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+import gymnasium as gym
 from rich.console import Console
 
 from ss_baselines.agents.sb3 import SCHEME
@@ -23,6 +24,9 @@ from ss_baselines.leaderboard.markdown import escaped
 from ss_baselines.leaderboard.protocol import ENVIRONMENTS, Protocol
 from ss_baselines.leaderboard.submission import MANIFEST, Manifest, SubmissionError, read_manifest
 from ss_baselines.sb3 import FAMILIES
+from ss_baselines.trained import ENGINE
+from ss_gym.agents.checkpoint import checkpoint_folder
+from ss_gym.agents.checkpoint import read_manifest as read_checkpoint
 from ss_gym.whole_file import whole_file
 
 _REFUND = ("StateSet/Refund-v0",)
@@ -61,6 +65,8 @@ class Baseline:
         description: in a sentence, likewise.
         made_by: the command that trains it, where it is not shipped.
         folder: where that leaves it.
+        files: what must be there for it to be whole.
+        iterations: that a run in the folder must have done.
         library: without which it can't play, if any.
         prompt: the form of the policy, for models that don't tell what they were trained with.
         on_request: played only if it is named: it takes hours.
@@ -73,14 +79,22 @@ class Baseline:
     description: str = ""
     made_by: str = ""
     folder: str = ""
+    files: tuple[str, ...] = ()
+    iterations: int = 0
     library: str = ""
     prompt: str = ""
     on_request: bool = False
 
     @property
     def is_there(self) -> bool:
-        """Whether it can play, and need not be trained first."""
-        return not self.folder or Path(self.folder).exists()
+        """Whether it can play, and need not be trained first or further."""
+        folder = Path(self.folder)
+        if not all((folder / name).is_file() for name in self.files):
+            return False
+        if not self.iterations:
+            return not self.folder or folder.is_dir()
+        checkpoint = checkpoint_folder(folder)
+        return checkpoint is not None and read_checkpoint(checkpoint).provenance.get("iteration", 0) >= self.iterations
 
 
 def baselines() -> dict[str, Baseline]:
@@ -113,9 +127,10 @@ def _trained_online(algorithm: str) -> Baseline:
         Protocol(_REFUND),
         0.0,
         f"tiny + {TRAINED_ONLINE[algorithm]}",
-        "The shipped model after 60 iterations of 96 attempts at refunds.",
+        f"The shipped model after {ENGINE.iterations} iterations of refunds.",
         f"python -m ss_baselines.trained --algorithm {algorithm}",
         folder,
+        iterations=ENGINE.iterations,
         prompt="compact",
     )
 
@@ -128,7 +143,7 @@ def _trained_offline(arm: str) -> Baseline:
         None,
         f"tiny + {TRAINED_OFFLINE[arm]}",
         "The shipped model after a log of 20,000 refunds.",
-        f"python docs/examples/offline_text_study.py --only 'refund/{arm}/0'",
+        f"python docs/examples/offline_text_study.py --agent 'refund/{arm}/0'",
         folder,
         prompt="compact",
     )
@@ -144,6 +159,7 @@ def _numeric(algorithm: str) -> Baseline:
         description="A policy over the menu of the Discrete id, which reads numbers and picks replies.",
         made_by=f"python -m ss_baselines.sb3 --algorithm {algorithm}{chosen}",
         folder=folder,
+        files=tuple(f"{gym.spec(f'StateSet/{family}Discrete-v0').kwargs['family']}.zip" for family in families),
         library="stable_baselines3",
     )
 

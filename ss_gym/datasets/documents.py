@@ -139,7 +139,7 @@ def _tells_conversation(key: str, item: Any) -> bool:
 
 
 def _two_names(found: str, key: str) -> RecordError:
-    problem = f"the document holds conversations under {found!r} and under {key!r}, of which only {found!r} is read"
+    problem = f"the document holds conversations under {key!r} besides the list under {found!r}, which alone is read"
     return RecordError("conversations under two names", f"{problem}: give each a file of its own")
 
 

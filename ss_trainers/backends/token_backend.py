@@ -128,6 +128,7 @@ class TokenBackend(Generic[SessionT]):
     Attributes:
         chat: as above.
         generator: as above.
+        ends: the ids that end a reply, in order.
         trained: whether the weights have changed since they were loaded.
     """
 
@@ -142,7 +143,7 @@ class TokenBackend(Generic[SessionT]):
     ) -> None:
         self.chat, self.generator, self.trained = chat, generator, False
         self._dialect = dialect or dialect_of(chat.template)
-        self._ends = tuple(sorted(chat.stop_ids.union(ends)))
+        self.ends = tuple(sorted(chat.stop_ids.union(ends)))
         self._rng, self._sampling = rng, sampling
         self._known_settings: dict[Sampling, SamplingSettings] = {}
         self._asked: dict[SessionT, _Asked] = {}
@@ -359,7 +360,7 @@ class TokenBackend(Generic[SessionT]):
         known = self._known_settings.get(sampling)
         if known is None:
             stopped = partial(self._has_stop, sampling.stop) if sampling.stop else None
-            known = SamplingSettings(self._ends, sampling.max_new_tokens, sampling.temperature, sampling.top_p, stopped)
+            known = SamplingSettings(self.ends, sampling.max_new_tokens, sampling.temperature, sampling.top_p, stopped)
             self._known_settings = {sampling: known}  # the last one: most replies are sampled alike
         return known
 

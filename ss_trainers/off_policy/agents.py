@@ -51,8 +51,8 @@ def agent_logprobs(
     """How likely the logged replies are to a language model's agent, nats, as ``policy_logprobs`` gives them.
 
     That of a reply is the sum over its tokens, its end included, at the agent's temperature; minus infinity for what is
-    longer than it may be, or ends where the agent would go on. Where a log has the ids that were sampled with the same
-    tokenizer and chat template, they count; all else is encoded as text.
+    longer than it may be, or ends where the agent would go on. Where a log has the ids that were sampled they count,
+    and must be those of the agent's tokenizer and chat template; without them the text is encoded.
 
     Args:
         agent: ready to answer, whose model is here: as it comes, fine-tuned, or guided by a critic (``ilql``), and not
@@ -66,20 +66,24 @@ def agent_logprobs(
 
     Raises:
         TypeError: if the model is elsewhere, or a critic chooses.
-        ValueError: if the agent does not draw from its whole distribution (temperature 0, ``top_p``, ``stop``), or the
-            model can't read a conversation; that is named.
+        ValueError: if the agent does not draw from its whole distribution of what it reads (temperature 0, ``top_p``,
+            ``stop``, ``trim_history``), or the model can't read a conversation, which is named, before any is scored.
     """
     backend = _readable(agent)
-    policy, limit, rows = LanguagePolicy(backend.loaded.model), agent.config.max_new_tokens, list[list[float]]()
-    ends, most = backend.chat.stop_ids, backend.max_context
+    policy, rows = LanguagePolicy(backend.loaded.model), list[list[float]]()
     with ExitStack() as held:
-        advance = _progress(held, console, "replies scored")
-        for some in _parts(conversations, _AT_ONCE):
-            encoded = [_encoded(one, backend, most) for one in some]
-            likely = _scored(policy, backend, encoded, agent.config.temperature, micro_batch_tokens)
-            for tokens, scores in zip(encoded, likely, strict=True):
-                replies = map(tokens.message_ids, tokens.actions.tolist())
-                possible = [_said(ids, ends, limit) or len(tokens) >= most for ids in replies]
+        advance = _progress(held, console, "conversations read")
+        encoded = []
+        for one in conversations:
+            encoded.append(_encoded(one, agent, backend, policy.vocabulary))
+            advance(1)
+    with ExitStack() as held:
+        advance = _progress(held, console, "conversations scored")
+        for some in _parts(encoded, _AT_ONCE):
+            for tokens, scores in zip(
+                some, _scored(policy, backend, some, agent.config.temperature, micro_batch_tokens), strict=True
+            ):
+                possible = _possible(tokens, backend, agent.config.max_new_tokens)
                 rows.append([score if may else -math.inf for score, may in zip(scores, possible, strict=True)])
             advance(len(some))
     return padded(rows)[0]
@@ -94,6 +98,8 @@ def drawn_actions(
     console: Console | None = None,
 ) -> PolicyActions:
     """What an agent says in each state of a log, for ``fitted_q_evaluation``: it answers, whoever it is.
+
+    Each state is read from its beginning, and each draw is answered by itself.
 
     Args:
         agent: ready to answer; of those that draw by chance, several ``draws`` tell more.
@@ -143,12 +149,23 @@ def _readable(agent: MultiTurnAgent) -> HuggingFaceBackend:
             )
     if config.stop:
         raise ValueError("replies that end at a text (stop) have no probability that can be told: leave stop out")
+    if config.trim_history:
+        raise ValueError(
+            "what an agent reads that trims its history depends on its replies: set trim_history to False, and leave "
+            "conversations out that are too long for its model"
+        )
     return backend
 
 
-def _encoded(one: LoggedConversation, backend: HuggingFaceBackend, most: int) -> LoggedTokens:
+def _encoded(
+    one: LoggedConversation, agent: MultiTurnAgent, backend: HuggingFaceBackend, vocabulary: int
+) -> LoggedTokens:
+    """A conversation as the agent reads it, with its own instructions where there are none."""
+    if agent.config.system_prompt and one.messages[0]["role"] != "system":
+        instructions = {"role": "system", "content": agent.config.system_prompt}
+        one = replace(one, episode=replace(one.episode, messages=(instructions, *one.messages)))
     try:
-        (tokens,) = TokenLog.of([one], backend.chat, most, encode_foreign=True)
+        (tokens,) = TokenLog.of([one], backend.chat, backend.max_context, vocabulary)
     except ValueError as error:
         raise ValueError(f"the agent's model can't read conversation {one.id!r:.80}: {error}") from error
     assert isinstance(tokens, LoggedTokens)
@@ -189,9 +206,13 @@ def _of_tokens(
     return (logits.float() / temperature).log_softmax(-1).gather(-1, targets[:, None])[:, 0]
 
 
-def _said(ids: Sequence[int], ends: frozenset[int], limit: int) -> bool:
-    """Whether an agent that says at most so many tokens can say just these."""
-    return len(ids) <= limit if ids[-1] in ends else len(ids) == limit
+def _possible(tokens: LoggedTokens, backend: HuggingFaceBackend, limit: int) -> list[bool]:
+    """Which replies an agent can give that says at most so many tokens at once."""
+    replies = [tokens.message_ids(place) for place in tokens.actions.tolist()]
+    possible = [len(ids) <= limit if ids[-1] in backend.ends else len(ids) == limit for ids in replies]
+    # The last one may have been cut off by the end of the context.
+    possible[-1] = possible[-1] or (len(replies[-1]) < limit and len(tokens) >= backend.max_context)
+    return possible
 
 
 def _parts(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:

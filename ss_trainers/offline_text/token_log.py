@@ -108,7 +108,7 @@ class TokenLog(Sequence[LoggedTokens]):
         log: Iterable[LoggedConversation],
         chat: ChatFormat,
         max_context: int | None = None,
-        encode_foreign: bool = False,
+        vocabulary: int | None = None,
     ) -> TokenLog:
         """Encodes a log: what an agent has sampled by the ids that were recorded, all else as text.
 
@@ -119,7 +119,7 @@ class TokenLog(Sequence[LoggedTokens]):
             log: such as a ``ConversationDataset``.
             chat: how the model's tokenizer writes conversations.
             max_context: the most tokens of a conversation.
-            encode_foreign: where ids were recorded with another tokenizer, encode the text, and tell no probabilities.
+            vocabulary: how many ids the model may sample, if they are more than the tokenizer's.
 
         Raises:
             ValueError: if ids were recorded with another tokenizer or chat template, or nothing is left.
@@ -127,7 +127,7 @@ class TokenLog(Sequence[LoggedTokens]):
         kept, skipped, unrewarded = list[LoggedTokens](), Counter[str](), 0
         for conversation in log:
             try:
-                tokens = _encoded(conversation, chat, encode_foreign)
+                tokens = _encoded(conversation, chat, max(vocabulary or 0, len(chat.tokenizer)))
             except UnanswerableError:
                 skipped["the chat template or the context had no place for a message"] += 1
                 continue
@@ -224,7 +224,7 @@ def _told(skipped: Mapping[str, int]) -> str:
     return ", ".join(f"{number} where {reason}" for reason, number in skipped.items())
 
 
-def _encoded(logged: LoggedConversation, chat: ChatFormat, encode_foreign: bool = False) -> LoggedTokens | None:
+def _encoded(logged: LoggedConversation, chat: ChatFormat, vocabulary: int) -> LoggedTokens | None:
     """A conversation as tokens; None if the agent does nothing in it."""
     places = logged.episode.own_places
     if not places:
@@ -248,21 +248,21 @@ def _encoded(logged: LoggedConversation, chat: ChatFormat, encode_foreign: bool 
     if logged.episode.tokens is not None:
         # At the end of these the agent's turn begins, also that of a greeting; the prompt's place is -1.
         opened = {place - first - 1 for place, said in enumerate(logged.messages) if said["role"] == "assistant"}
-        recorded = _without_prefix(logged.episode.tokens, opened, chat.turn_prefix)
-        if _is_recorded_so(recorded, [prompt_ids, *message_ids[:-1]], own, opened, chat):
-            message_ids = [
-                (*ids, *(chat.turn_prefix if place in opened else ()))
-                for place, ids in enumerate(recorded.message_ids[: len(message_ids)])
-            ]
-            if not all(message_ids[place] for place in own):
-                raise UnanswerableError("the agent had no room left to answer")
-            logprobs = _logprobs(message_ids, own, recorded.logprobs)
-        elif not encode_foreign:
+        expected = [prompt_ids, *message_ids[:-1]]
+        recorded = _without_prefix(logged.episode.tokens, expected, own[0], opened, chat)
+        if not _is_recorded_so(recorded, expected, own, opened, chat, vocabulary):
             raise ValueError(
                 f"{logged.source}, line {logged.line}: the token ids of '{logged.id}' were recorded with another "
                 "tokenizer or chat template than the model's: train the model that played it, or leave the ids out "
                 "(dataclasses.replace(episode, tokens=None)) so that the text is encoded anew"
             )
+        message_ids = [
+            (*ids, *(chat.turn_prefix if place in opened else ()))
+            for place, ids in enumerate(recorded.message_ids[: len(message_ids)])
+        ]
+        if not all(message_ids[place] for place in own):
+            raise UnanswerableError("the agent had no room left to answer")
+        logprobs = _logprobs(message_ids, own, recorded.logprobs)
     lengths = [len(ids) for ids in message_ids]
     return LoggedTokens(
         np.array(prompt_ids, np.int32),
@@ -278,13 +278,26 @@ def _encoded(logged: LoggedConversation, chat: ChatFormat, encode_foreign: bool 
     )
 
 
-def _without_prefix(recorded: RecordedTokens, opened: Container[int], prefix: Sequence[int]) -> RecordedTokens:
-    """Ids without what stands before the agent's turns, which is there if such an agent played and else is not."""
-    if not prefix:
+def _without_prefix(
+    recorded: RecordedTokens, expected: Sequence[Sequence[int]], begun: int, opened: Container[int], chat: ChatFormat
+) -> RecordedTokens:
+    """Ids without what stands before the agent's turns, which need not be this agent's, and need not be there.
+
+    Args:
+        recorded: of a conversation.
+        expected: as of ``_is_recorded_so``.
+        begun: the agent's first message.
+        opened: likewise.
+        chat: likewise.
+    """
+    cut, rows = len(chat.turn_prefix), [recorded.prompt_ids, *recorded.message_ids]
+    bare = tuple(expected[begun][: len(expected[begun]) - cut])
+    if not cut or tuple(rows[begun][:-cut]) != bare:
         return recorded
+    prefix = tuple(rows[begun][-cut:])
     prompt_ids, *message_ids = [
-        tuple(ids[: -len(prefix)]) if place in opened and tuple(ids[-len(prefix) :]) == tuple(prefix) else tuple(ids)
-        for place, ids in enumerate([recorded.prompt_ids, *recorded.message_ids], -1)
+        tuple(ids[:-cut]) if place in opened and tuple(ids[-cut:]) == prefix else tuple(ids)
+        for place, ids in enumerate(rows, -1)
     ]
     return replace(recorded, prompt_ids=prompt_ids, message_ids=tuple(message_ids))
 
@@ -295,11 +308,12 @@ def _is_recorded_so(
     own: Sequence[int],
     opened: Container[int],
     chat: ChatFormat,
+    vocabulary: int,
 ) -> bool:
     """Whether ids are those of this tokenizer and chat template, as far as that can be told.
 
     What the agent said is as it was sampled, and what follows a reply that was cut off begins otherwise. The rest must
-    be what the text is encoded to, and all must be ids of the tokenizer.
+    be what the text is encoded to.
 
     Args:
         recorded: of a conversation, without the prefix of the agent's turns.
@@ -307,13 +321,14 @@ def _is_recorded_so(
         own: which messages are the agent's.
         opened: messages at whose end the agent's turn begins.
         chat: how the model's tokenizer writes conversations.
+        vocabulary: how many ids there are.
     """
-    rows = [recorded.prompt_ids, *recorded.message_ids[: len(expected)]]
-    size, cut = len(chat.tokenizer), len(chat.turn_prefix)
-    if not all(0 <= token < size for ids in rows for token in ids):
+    rows = [recorded.prompt_ids, *recorded.message_ids[: own[-1] + 1]]
+    if len(rows) != len(expected) + 1 or not all(0 <= token < vocabulary for ids in rows for token in ids):
         return False
-    for place, (ids, told) in enumerate(zip(rows, expected, strict=False), -1):
-        same = tuple(ids) == tuple(told[: len(told) - cut * (place in opened)])
+    cut = len(chat.turn_prefix)
+    for place, told in enumerate(expected, -1):
+        same = tuple(rows[place + 1]) == tuple(told[: len(told) - cut * (place in opened)])
         follows_cut = place - 1 in own and (rows[place] or (-1,))[-1] not in chat.stop_ids
         if not (same or place in own or follows_cut):
             return False

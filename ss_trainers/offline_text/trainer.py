@@ -282,9 +282,10 @@ class ConversationTrainer:
     def _encoded(self, dataset: ConversationDataset, loaded: LoadedModel) -> TokenLog:
         """The log in the model's tokens, if the algorithm can learn from it."""
         prefix = (len(loaded.tokenizer) - 1,) if self._recipe.conditioned else ()
-        limit = causal_lm.context_length(causal_lm.underlying(loaded.model))
+        model = causal_lm.underlying(loaded.model)
+        limit, rows = causal_lm.context_length(model), int(causal_lm.head_of(model).weight.shape[0])
         most = limit if self.text.max_context is None else min(limit, self.text.max_context)
-        log = TokenLog.of(dataset, ChatFormat(loaded.tokenizer, prefix), most)
+        log = TokenLog.of(dataset, ChatFormat(loaded.tokenizer, prefix), most, rows)
         if log.skipped:
             _LOGGER.warning("left out of %d conversations: %s", len(dataset), log.told_skipped)
         if self._recipe != TextRecipe():

@@ -14,7 +14,7 @@ from ss_baselines.leaderboard import Protocol
 from ss_baselines.leaderboard.baselines import SCRIPTED, SHOWN
 from ss_baselines.leaderboard.fingerprints import task_hash, user_hash
 from ss_baselines.sb3 import SETTINGS
-from ss_baselines.trained import ALGORITHMS
+from ss_baselines.trained import ALGORITHMS, ENGINE, train
 from tests.ss_baselines.leaderboard.played import CANCEL, REFUND
 
 RESULTS = Path(__file__).parents[3] / "ss_baselines" / "results"
@@ -72,7 +72,25 @@ def test_commands_of_what_is_trained_leave_it_where_it_is_looked_for(monkeypatch
             algorithm = words[words.index("--algorithm") + 1]
             assert algorithm in made and Path(baseline.folder).name == algorithm, name
         else:
-            assert EXAMPLES.joinpath(Path(words[0]).name).is_file() and words[2] in offline_text_study.CELLS, name
+            assert EXAMPLES.joinpath(Path(words[0]).name).is_file() and words[1] == "--agent", name
+            family, arm, seed = words[2].split("/")
+            assert words[2] in offline_text_study.CELLS and baseline.folder.endswith(f"{family}/{seed}/agents/{arm}")
+
+
+def test_what_was_stopped_before_its_end_is_no_baseline_yet(tmp_path: Path) -> None:
+    known = baselines()
+    run, menus = known["tiny_gspo"], replace(known["sb3_ppo"], folder=str(tmp_path / "ppo"))
+    folder, small = tmp_path / "gspo", replace(ENGINE, iterations=1, groups_per_iteration=2, group_size=2)
+    run = replace(run, folder=str(folder))
+    folder.mkdir()
+    assert not run.is_there
+    train("gspo", folder, replace(small, max_new_tokens=8))
+    assert run.iterations == 60 and not run.is_there and replace(run, iterations=1).is_there
+    Path(menus.folder).mkdir()
+    for name in menus.files:
+        assert not menus.is_there and name.endswith(".zip")
+        Path(menus.folder, name).touch()
+    assert menus.is_there and len(menus.files) == 8
 
 
 def test_what_can_not_play_yet_is_told_and_trained_if_asked_for(

@@ -91,7 +91,7 @@ def test_conversations_under_two_names_are_an_error_and_those_of_the_first_are_r
     assert [piece.value for piece in found if not isinstance(piece.value, RecordError)] == document["data"]
     assert len(errors) == len(named)
     for error, name in zip(errors, named, strict=True):
-        assert f"holds conversations under 'data' and under '{name}', of which only 'data' is read" in error
+        assert f"holds conversations under '{name}' besides the list under 'data', which alone is read" in error
 
 
 @pytest.mark.parametrize(
