@@ -88,3 +88,11 @@ def test_the_table_of_the_page_is_that_of_the_results(monkeypatch: pytest.Monkey
     page = (EXAMPLES.parent / "pages" / "sim-to-real.md").read_text(encoding="utf-8")
     for log in study.LOGS:
         assert study.markdown_table(study.HEADINGS, study.rows_of(study.read(), log)) in page
+
+
+def test_the_table_of_transfer_is_that_of_the_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    import transfer_study as study
+
+    page = (EXAMPLES.parent / "pages" / "sim-to-real.md").read_text(encoding="utf-8")
+    assert study.markdown_table(study.headings(), study.rows_of(study.read())) in page

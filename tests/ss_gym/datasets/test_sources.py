@@ -145,7 +145,7 @@ def test_conversations_under_two_names_of_a_document_are_refused(tmp_path: Path)
     path.write_text(json.dumps({"tasks": [{"id": 1}], "data": GOOD[:2], "runs": GOOD[2:]}, indent=1))
     with pytest.raises(
         ValueError,
-        match=r"log.json, line \d+: the document holds conversations under 'data' and under 'runs', of which",
+        match=r"log.json, line \d+: the document holds conversations under 'runs' besides the list under 'data', which",
     ):
         ConversationDataset.from_json(path)
     dataset = ConversationDataset.from_json(path, SKIP)
