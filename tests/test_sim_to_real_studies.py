@@ -93,6 +93,7 @@ def test_the_table_of_the_page_is_that_of_the_results(monkeypatch: pytest.Monkey
 def test_the_table_of_transfer_is_that_of_the_results(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(EXAMPLES))
     import transfer_study as study
+    from study_cells import markdown_table
 
     page = (EXAMPLES.parent / "pages" / "sim-to-real.md").read_text(encoding="utf-8")
-    assert study.markdown_table(study.headings(), study.rows_of(study.read())) in page
+    assert markdown_table(study.headings(), study.rows_of(study.read())) in page
