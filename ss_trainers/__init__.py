@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from ss_trainers.offline.transitions import Transitions as Transitions
     from ss_trainers.offline.turns import TurnLog as TurnLog
     from ss_trainers.offline.turns import turn_log as turn_log
+    from ss_trainers.offline_text.agent import OfflineAgent as OfflineAgent
     from ss_trainers.offline_text.ilql import ILQLConfig as ILQLConfig
     from ss_trainers.offline_text.settings import TextTraining as TextTraining
     from ss_trainers.offline_text.trainer import ConversationTrainer as ConversationTrainer
@@ -160,6 +161,7 @@ _EXPORTS = {
     "OfflineGRPO": "ss_trainers.algorithms.offline_grpo",
     "OfflineGRPOConfig": "ss_trainers.algorithms.offline_grpo",
     "OfflineGRPOTrainer": "ss_trainers.hybrid",
+    "OfflineAgent": "ss_trainers.offline_text.agent",
     "OfflineTrainer": "ss_trainers.offline.trainer",
     "OfflineTraining": "ss_trainers.offline.settings",
     "OnlineDPO": "ss_trainers.algorithms.online_dpo",

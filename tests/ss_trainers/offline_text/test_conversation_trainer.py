@@ -10,7 +10,8 @@ import torch
 
 import ss_trainers
 from ss_gym.agents import Conversation, MultiTurnAgent, load_agent_from_checkpoint
-from ss_gym.agents.checkpoint import CHECKPOINT
+from ss_gym.agents.checkpoint import CHECKPOINT, CheckpointError
+from ss_trainers import OfflineAgent
 from ss_trainers.backends.models import load_model
 from ss_trainers.config import LoraSettings
 from ss_trainers.offline import trainers
@@ -255,6 +256,17 @@ def test_an_agent_asks_for_the_return_of_the_config(text, tmp_path):
         for asked in (-5.0, 5.0)
     )
     assert low == {"turn_prefix": control_token(0)} and high != low
+
+
+@pytest.mark.parametrize("name", ["BCQ", "DecisionTransformer"])
+def test_what_was_saved_is_an_agent_that_answers_at_once(name, text, tmp_path):
+    expected = said(trained(make(name), text, tmp_path).policy())
+    for folder in (tmp_path, tmp_path / CHECKPOINT):
+        agent = OfflineAgent(folder)
+        assert said(agent) == expected and agent.provenance["algorithm"] == NAMES[name]
+    with pytest.raises(CheckpointError):
+        OfflineAgent(tmp_path / "elsewhere")
+    assert OfflineAgent(tmp_path, max_new_tokens=1).config.max_new_tokens == 1
 
 
 def test_an_actor_that_asks_for_a_return_leaves_the_agent_as_it_is(text):
