@@ -45,15 +45,27 @@ def train(algorithm: str, family: str, steps: int, seed: int, folder: Path) -> P
     Raises:
         ImportError: if the library is not installed.
     """
-    env_id = f"StateSet/{family}Discrete-v0"
-    model = algorithm_class(algorithm)(env=env_id, seed=seed, device="cpu", **SETTINGS[algorithm])
+    model = algorithm_class(algorithm)(env=_menu_of(family), seed=seed, device="cpu", **SETTINGS[algorithm])
     model.learn(steps)
-    file = folder / f"{gym.spec(env_id).kwargs['family']}.zip"
+    file = folder / file_of(family)
     partial = file.with_name(f"{file.stem}.partial.zip")
     folder.mkdir(parents=True, exist_ok=True)
     model.save(partial)
     partial.replace(file)
     return file
+
+
+def file_of(family: str) -> str:
+    """The name of a family's model in the folder of its algorithm, as ``sb3://`` looks for it.
+
+    Args:
+        family: as in the id, such as ``"Refund"``.
+    """
+    return f"{gym.spec(_menu_of(family)).kwargs['family']}.zip"
+
+
+def _menu_of(family: str) -> str:
+    return f"StateSet/{family}Discrete-v0"
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -67,7 +79,7 @@ def main(words: Sequence[str] | None = None) -> None:
     options = parser.parse_args(words)
     folder, console = options.out or Path("outputs") / "sb3" / options.algorithm, Console()
     for family in options.family:
-        file = folder / f"{gym.spec(f'StateSet/{family}Discrete-v0').kwargs['family']}.zip"
+        file = folder / file_of(family)
         if file.exists():
             console.print(f"{file} is there", markup=False)
             continue

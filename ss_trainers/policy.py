@@ -8,16 +8,18 @@ in the backward pass, so logits of more than one chunk never exist at a time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import DynamicCache
 
+from ss_gym.types import MultiTurnTrajectory
 from ss_trainers import causal_lm
+from ss_trainers.collate import collate, split_by_length
 from ss_trainers.llama_decoder import LlamaDecoder
 from ss_trainers.self_check import check_shared_prompt
 from ss_trainers.types import TokenBatch
@@ -199,6 +201,30 @@ class LanguagePolicy:
 def on_action_tokens(values: Tensor, batch: TokenBatch) -> Tensor:
     """Values (N,) of the action tokens, row by row, where those are: (B, T), 0 elsewhere."""
     return values.new_zeros(batch.action_mask.shape).index_put(batch.action_mask.nonzero(as_tuple=True), values)
+
+
+@torch.no_grad()
+def scored_actions(
+    trajectories: Sequence[MultiTurnTrajectory],
+    score: Callable[[TokenBatch], Tensor],
+    micro_batch_tokens: int,
+    device: torch.device,
+) -> list[Tensor]:
+    """Log-probabilities of each trajectory's action tokens, in order, float (N,) on the processor.
+
+    Args:
+        trajectories: such as ``collate`` takes; they are scored together, sorted by length.
+        score: gives those of a batch on the device, (B, T).
+        micro_batch_tokens: most tokens that go through the model at once.
+        device: of the model.
+    """
+    batch = collate([replace(each, group_id=place) for place, each in enumerate(trajectories)])
+    found = dict[int, Tensor]()
+    for part in split_by_length(batch, micro_batch_tokens):
+        logprobs = score(part.to(device)).float().cpu()
+        for row, place in enumerate(part.group_ids.tolist()):
+            found[place] = logprobs[row, part.action_mask[row]]
+    return [found[place] for place in range(len(trajectories))]
 
 
 @dataclass(frozen=True, slots=True)

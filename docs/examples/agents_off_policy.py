@@ -11,7 +11,6 @@ serve so many customers of the train shop, as the log's agent did, to see how fa
 
 import argparse
 import os
-from dataclasses import replace
 from pathlib import Path
 
 # Before torch is loaded: spinning threads slow each other down on shared cores.
@@ -20,9 +19,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from rich.console import Console
 
+from ss_baselines.commands.agents import load_model
 from ss_baselines.evaluate import evaluate
-from ss_gym import AgentConfig, MultiTurnAgent
-from ss_gym.agents.checkpoint import checkpoint_folder, read_manifest
 from ss_gym.datasets import ConversationDataset
 from ss_trainers.off_policy.agents import agent_logprobs
 from ss_trainers.off_policy.episodes import LoggedEpisodes
@@ -45,7 +43,8 @@ def main() -> None:
     console, dataset = Console(width=120), ConversationDataset.from_jsonl(options.log)
     log, evaluations = LoggedEpisodes.from_dataset(dataset, reward="success"), dict[str, PolicyEvaluation]()
     for name in options.agent:
-        agent = ready(name)
+        model, _, temperature = name.partition("@")
+        agent = load_model(model, float(temperature or 1.0), 0)
         evaluations[name] = evaluate_off_policy(log, agent_logprobs(agent, dataset, console=console))
         played = ""
         if options.play:
@@ -57,16 +56,6 @@ def main() -> None:
         console.print(f"{name}: {verdict.decision.value}. {verdict.reason}", markup=False, soft_wrap=True)
     report.write(options.report)
     console.print(f"{options.report} has it all", markup=False, soft_wrap=True)
-
-
-def ready(name: str) -> MultiTurnAgent:
-    """The agent of a name, drawing from its whole distribution."""
-    model, _, temperature = name.partition("@")
-    folder = checkpoint_folder(model)
-    config = read_manifest(folder).agent if folder else AgentConfig(model)
-    agent = MultiTurnAgent(replace(config, temperature=float(temperature or 1.0), top_p=1.0))
-    agent.load()
-    return agent
 
 
 def told(evaluation: PolicyEvaluation) -> str:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-import gymnasium as gym
 from rich.console import Console
 
 from ss_baselines.agents.sb3 import SCHEME
@@ -23,7 +22,7 @@ from ss_baselines.leaderboard.fingerprints import suite_hashes
 from ss_baselines.leaderboard.markdown import escaped
 from ss_baselines.leaderboard.protocol import ENVIRONMENTS, Protocol
 from ss_baselines.leaderboard.submission import MANIFEST, Manifest, SubmissionError, read_manifest
-from ss_baselines.sb3 import FAMILIES
+from ss_baselines.sb3 import FAMILIES, file_of
 from ss_baselines.trained import ENGINE
 from ss_gym.agents.checkpoint import checkpoint_folder
 from ss_gym.agents.checkpoint import read_manifest as read_checkpoint
@@ -159,7 +158,7 @@ def _numeric(algorithm: str) -> Baseline:
         description="A policy over the menu of the Discrete id, which reads numbers and picks replies.",
         made_by=f"python -m ss_baselines.sb3 --algorithm {algorithm}{chosen}",
         folder=folder,
-        files=tuple(f"{gym.spec(f'StateSet/{family}Discrete-v0').kwargs['family']}.zip" for family in families),
+        files=tuple(map(file_of, families)),
         library="stable_baselines3",
     )
 

@@ -7,7 +7,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from ss_gym.agents.backends import (
     StreamingBackend,
     load_backend,
 )
-from ss_gym.agents.checkpoint import checkpoint_folder, read_manifest, write_agent
+from ss_gym.agents.checkpoint import saved_agent, write_agent
 from ss_gym.agents.config import AgentConfig
 from ss_gym.agents.conversation import Conversation
 from ss_gym.agents.history import trimmed
@@ -327,10 +326,9 @@ async def load_agent_from_checkpoint(path: str | Path, **changes: Any) -> MultiT
         ImportError: if the packages that run its model are not installed.
     """
     # In a thread: every file is summed up.
-    manifest = await asyncio.to_thread(read_manifest, checkpoint_folder(path) or path)
-    agent = MultiTurnAgent(replace(manifest.agent, **changes))
-    if not changes.keys() & {"model_name", "adapter"}:
-        agent.provenance = manifest.provenance
+    saved = await asyncio.to_thread(saved_agent, path, changes)
+    agent = MultiTurnAgent(saved.agent)
+    agent.provenance = saved.provenance
     await agent.initialize()
     return agent
 

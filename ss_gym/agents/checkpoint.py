@@ -204,6 +204,25 @@ def _previous(path: str | Path) -> Path:
     return Path(f"{Path(path)}{PREVIOUS_SUFFIX}")
 
 
+def saved_agent(path: str | Path, changes: Mapping[str, Any]) -> Manifest:
+    """The manifest of a checkpoint, or of that in a run's folder, with other settings of the agent.
+
+    Where it comes from is not told of another model.
+
+    Args:
+        path: the folder.
+        changes: settings that are to be others, by name.
+
+    Raises:
+        CheckpointError: if it is missing or damaged.
+        TypeError: for a setting that no agent has.
+        ValueError: for one that it can't have.
+    """
+    manifest = read_manifest(checkpoint_folder(path) or path)
+    provenance = {} if changes.keys() & {"model_name", "adapter"} else manifest.provenance
+    return Manifest(replace(manifest.agent, **changes), provenance)
+
+
 def read_manifest(path: str | Path) -> Manifest:
     """Reads a checkpoint's manifest and checks every file against it.
 

@@ -19,11 +19,11 @@ from ss_gym.agents import Conversation, MultiTurnAgent
 from ss_gym.datasets.conversation import LoggedConversation
 from ss_gym.types import Completion, Message
 from ss_trainers.backends.huggingface import HuggingFaceBackend
-from ss_trainers.collate import collate, split_by_length
 from ss_trainers.off_policy.episodes import padded
 from ss_trainers.off_policy.fitted_q import PolicyActions
 from ss_trainers.offline_text.token_log import LoggedTokens, TokenLog
-from ss_trainers.policy import LanguagePolicy
+from ss_trainers.policy import LanguagePolicy, on_action_tokens, scored_actions
+from ss_trainers.types import TokenBatch
 
 _Item = TypeVar("_Item")
 # Conversations that are read at once, before they are split by length.
@@ -172,7 +172,6 @@ def _encoded(
     return tokens
 
 
-@torch.inference_mode()
 def _scored(
     policy: LanguagePolicy,
     backend: HuggingFaceBackend,
@@ -180,30 +179,31 @@ def _scored(
     temperature: float,
     micro_batch_tokens: int,
 ) -> list[list[float]]:
-    """The log-probability of each reply of each conversation."""
-    batch = collate([replace(each.trajectory(), group_id=place) for place, each in enumerate(conversations)])
+    """The log-probability of each reply of each conversation, as the backend draws them."""
+    size = max(1, _LOGITS // policy.vocabulary)
+
+    def of_tokens(hidden: Tensor, targets: Tensor) -> Tensor:
+        logits = policy.logits(hidden)
+        if backend.guidance is not None:
+            logits = backend.guidance(hidden, logits)
+        return (logits.float() / temperature).log_softmax(-1).gather(-1, targets[:, None])[:, 0]
+
+    def score(batch: TokenBatch) -> Tensor:
+        hidden, targets = policy.hidden_states(batch), batch.input_ids[batch.action_mask]
+        chunks = zip(torch.split(hidden, size), torch.split(targets, size), strict=True)
+        return on_action_tokens(torch.cat([of_tokens(*chunk) for chunk in chunks]), batch)
+
     device = next(policy.model.parameters()).device
-    sums = [torch.zeros(len(each.actions), dtype=torch.float64) for each in conversations]
-    for part in split_by_length(batch, micro_batch_tokens):
-        part = part.to(device)
-        mask, hidden = part.action_mask, policy.hidden_states(part)
-        size = max(1, _LOGITS // policy.vocabulary)
-        chunks = zip(torch.split(hidden, size), torch.split(part.input_ids[mask], size), strict=True)
-        scores = torch.cat([_of_tokens(policy, backend, *chunk, temperature) for chunk in chunks]).double().cpu()
-        rows, _ = mask.nonzero(as_tuple=True)
-        for row, place in enumerate(part.group_ids.tolist()):
-            sums[place].index_add_(0, part.turn_ids[row, mask[row]].cpu(), scores[(rows == row).cpu()])
-    return [each.tolist() for each in sums]
+    found = scored_actions([each.trajectory() for each in conversations], score, micro_batch_tokens, device)
+    return [
+        [float(reply.sum()) for reply in torch.split(values.double(), _lengths(each))]
+        for each, values in zip(conversations, found, strict=True)
+    ]
 
 
-def _of_tokens(
-    policy: LanguagePolicy, backend: HuggingFaceBackend, hidden: Tensor, targets: Tensor, temperature: float
-) -> Tensor:
-    """Log-probabilities (N,) of targets (N,) given hidden states (N, D), as the backend draws them."""
-    logits = policy.logits(hidden)
-    if backend.guidance is not None:
-        logits = backend.guidance(hidden, logits)
-    return (logits.float() / temperature).log_softmax(-1).gather(-1, targets[:, None])[:, 0]
+def _lengths(tokens: LoggedTokens) -> list[int]:
+    """Of the replies."""
+    return [len(tokens.message_ids(place)) for place in tokens.actions.tolist()]
 
 
 def _possible(tokens: LoggedTokens, backend: HuggingFaceBackend, limit: int) -> list[bool]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ss_gym.agents import MultiTurnAgent
-from ss_gym.agents.checkpoint import checkpoint_folder, read_manifest
+from ss_gym.agents.checkpoint import saved_agent
 
 
 class OfflineAgent(MultiTurnAgent):
@@ -27,7 +26,7 @@ class OfflineAgent(MultiTurnAgent):
     """
 
     def __init__(self, folder: str | Path, **changes: Any) -> None:
-        manifest = read_manifest(checkpoint_folder(folder) or folder)
-        super().__init__(replace(manifest.agent, **changes))
-        self.provenance = manifest.provenance
+        saved = saved_agent(folder, changes)
+        super().__init__(saved.agent)
+        self.provenance = saved.provenance
         self.load()

@@ -12,9 +12,8 @@ from torch import Tensor
 
 from ss_gym.types import MultiTurnTrajectory
 from ss_trainers.backends.models import LoadedModel
-from ss_trainers.collate import collate, split_by_length
 from ss_trainers.offline_text.token_log import LoggedTokens, TokenLog
-from ss_trainers.policy import LanguagePolicy
+from ss_trainers.policy import LanguagePolicy, scored_actions
 
 # Conversations that are scored at once, before they are split by length.
 _AT_ONCE = 64
@@ -85,7 +84,6 @@ def experience_of(
     )
 
 
-@torch.no_grad()
 def _scored(
     policy: LanguagePolicy,
     conversations: Sequence[LoggedTokens],
@@ -94,19 +92,14 @@ def _scored(
     micro_batch_tokens: int,
 ) -> list[MultiTurnTrajectory]:
     """Trajectories with the log-probabilities of what the agent said; recorded ones where there are."""
-    batch = collate([replace(each, group_id=place) for place, each in enumerate(read)])
     device = next(policy.model.parameters()).device
-    own: dict[int, list[float]] = {}
-    for part in split_by_length(batch, micro_batch_tokens):
-        logprobs = policy.logprobs(part.to(device)).float().cpu()
-        for row, place in enumerate(part.group_ids.tolist()):
-            own[place] = logprobs[row, part.action_mask[row]].tolist()
+    own = scored_actions(read, policy.logprobs, micro_batch_tokens, device)
     made = []
     for place, (conversation, trajectory) in enumerate(zip(conversations, written, strict=True)):
         if conversation.logprobs is not None:
             made.append(trajectory)
             continue
-        values, turns = iter(own[place]), []
+        values, turns = iter(own[place].tolist()), []
         for turn in trajectory.turns:
             known = None if turn.logprobs is None else tuple(next(values) for _ in turn.token_ids or ())
             turns.append(replace(turn, logprobs=known))
