@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import islice
@@ -72,13 +72,13 @@ def agent_logprobs(
     backend = _readable(agent)
     policy, rows = LanguagePolicy(backend.loaded.model), list[list[float]]()
     with ExitStack() as held:
-        advance = _progress(held, console, "conversations read")
+        advance = _progress(held, console, "conversations read", conversations)
         encoded = []
         for one in conversations:
             encoded.append(_encoded(one, agent, backend, policy.vocabulary))
             advance(1)
     with ExitStack() as held:
-        advance = _progress(held, console, "conversations scored")
+        advance = _progress(held, console, "conversations scored", encoded)
         for some in _parts(encoded, _AT_ONCE):
             for tokens, scores in zip(
                 some, _scored(policy, backend, some, agent.config.temperature, micro_batch_tokens), strict=True
@@ -117,7 +117,7 @@ def drawn_actions(
     states = ((one.messages[:place], one.episode.tools) for one in conversations for place in one.episode.own_places)
     rows, steps = list[Tensor](), 0
     with ExitStack() as held:
-        advance = _progress(held, console, "states answered")
+        advance = _progress(held, console, "states answered", None)
         for some in _parts(states, max(1, batch // draws)):
             asked = [Conversation(messages, tools) for messages, tools in some for _ in range(draws)]
             said = [completion.text for completion in agent.act(asked)]
@@ -222,10 +222,12 @@ def _parts(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
         yield part
 
 
-def _progress(held: ExitStack, console: Console | None, name: str) -> Callable[[int], None]:
-    """Counts what is done, on a console if there is one."""
+def _progress(
+    held: ExitStack, console: Console | None, name: str, items: Iterable[Any] | None
+) -> Callable[[int], None]:
+    """Counts what is done, on a console if there is one, and how much of it where that is known."""
     if console is None:
         return lambda _: None
     progress = held.enter_context(Progress(console=console))
-    task = progress.add_task(name, total=None)
+    task = progress.add_task(name, total=len(items) if isinstance(items, Sized) else None)
     return lambda count: progress.advance(task, count)
